@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Integer neural-network kernels in portable C99, under the names and signatures of
+ * CMSIS-NN v7.0.0: link that library on a Cortex-M and this one anywhere else.
+ *
+ * For every function here
+ * - tensors are dense, channels innermost (NHWC); input, weights and output do not overlap;
+ * - the answer equals that of CMSIS-NN v7.0.0 byte for byte, on all of its core classes
+ *   (plain C, DSP, MVE), built with the same rounding (CMSIS_NN_USE_SINGLE_ROUNDING, unset
+ *   by default: see arm_nn_requantize), as long as no intermediate value leaves int32.
+ *   Where one would, the library's result is undefined and this one saturates;
+ * - arguments are checked before anything is written: a call that is refused returns
+ *   ARM_CMSIS_NN_ARG_ERROR and leaves the output alone. Refused are NULL pointers (except
+ *   where allowed below), extents or strides below 1, negative padding, tensors above
+ *   INT32_MAX elements, spatial extents, strides, paddings or dilations above 32,767,
+ *   activation limits that are not -128 <= min <= max <= 127, an input_offset outside
+ *   -127 .. 128, an output_offset outside -128 .. 127, multipliers below 0, and shifts
+ *   outside -31 .. 30;
+ * - ctx and bias_dims are there for the signature only and may be NULL: nothing here needs
+ *   scratch memory. CMSIS-NN does, and the *_get_buffer_size functions tell how much.
+ */
+#ifndef ARM_NNFUNCTIONS_H
+#define ARM_NNFUNCTIONS_H
+
+#include "arm_nn_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Convolution.
+ *
+ *     y = clamp(requantize(sum((x + input_offset) * w) + bias, multiplier[o], shift[o])
+ *               + output_offset, activation.min, activation.max)
+ *
+ * over the part of the window that lies on the input. Shapes: input (n, h, w, c), filter
+ * (n = output channels, h, w, c), output (n, h, w, c). Padding is what lies above and to
+ * the left of the input; output_dims decide how far windows reach beyond the other two
+ * edges. bias_data may be NULL: all zero. Groups are not supported: filter c = input c.
+ *
+ * filter h * w * c <= 65,535, so that the sum fits int32 whatever the data.
+ */
+arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
+                                            const cmsis_nn_conv_params *conv_params,
+                                            const cmsis_nn_per_channel_quant_params *quant_params,
+                                            const cmsis_nn_dims *input_dims,
+                                            const int8_t *input_data,
+                                            const cmsis_nn_dims *filter_dims,
+                                            const int8_t *filter_data,
+                                            const cmsis_nn_dims *bias_dims,
+                                            const int32_t *bias_data,
+                                            const cmsis_nn_dims *output_dims,
+                                            int8_t *output_data);
+
+/* Scratch, in bytes, of CMSIS-NN's arm_convolve_wrapper_s8, so that an arena planned on the
+ * host suffices on the device:
+ *
+ *     arm_convolve_wrapper_s8_get_buffer_size      plain C build (Cortex-M0, M3)
+ *     arm_convolve_wrapper_s8_get_buffer_size_dsp  DSP extension (M4, M7, M33)
+ *     arm_convolve_wrapper_s8_get_buffer_size_mve  Helium (M55, M85)
+ *
+ * _dsp counts what a stride-1 1x1 convolution takes when the library is built with Arm
+ * Compiler 6; built with GCC it takes none. Dimensions that the convolution would refuse
+ * give ARM_CMSIS_NN_ARG_ERROR, which is negative.
+ */
+int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const cmsis_nn_dims *output_dims);
+int32_t arm_convolve_wrapper_s8_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims);
+int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims);
+
+/* Fully connected layer, one multiplier and shift for the whole tensor.
+ *
+ *     y = clamp(requantize(sum((x + input_offset) * w) + bias, multiplier, shift)
+ *               + output_offset, activation.min, activation.max)
+ *
+ * Shapes: input (n, h * w * c), filter (rows = filter_dims->c, columns = filter_dims->n =
+ * input h * w * c), output (n, c = rows). filter_offset must be 0. bias_data may be NULL.
+ *
+ * At most 65,535 columns, so that the sum fits int32 whatever the data.
+ */
+arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
+                                           const cmsis_nn_fc_params *fc_params,
+                                           const cmsis_nn_per_tensor_quant_params *quant_params,
+                                           const cmsis_nn_dims *input_dims,
+                                           const int8_t *input_data,
+                                           const cmsis_nn_dims *filter_dims,
+                                           const int8_t *filter_data,
+                                           const cmsis_nn_dims *bias_dims,
+                                           const int32_t *bias_data,
+                                           const cmsis_nn_dims *output_dims,
+                                           int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_fully_connected_s8 [bytes]; core classes as above. On MVE it
+ * holds the row sums, which the program fills once with the library's arm_vector_sum_s8. */
+int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
+int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims);
+int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims);
+
+/* Pooling over the part of each window that lies on the input; that part must not be empty.
+ *
+ *     max:      y = clamp(max(x), activation.min, activation.max)
+ *     average:  y = clamp(s / n, activation.min, activation.max)
+ *
+ * where n counts the elements of that part and s is their sum, plus n / 2 where the sum is
+ * positive and minus n / 2 elsewhere; both divisions truncate. Shapes: input (n, h, w, c),
+ * filter (h, w), output (h, w, c) and n of the input. The average takes inputs of up to
+ * h * w = 2^23, so that its sum fits int32.
+ */
+arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
+                                    const cmsis_nn_pool_params *pool_params,
+                                    const cmsis_nn_dims *input_dims,
+                                    const int8_t *input_data,
+                                    const cmsis_nn_dims *filter_dims,
+                                    const cmsis_nn_dims *output_dims,
+                                    int8_t *output_data);
+arm_cmsis_nn_status arm_avgpool_s8(const cmsis_nn_context *ctx,
+                                   const cmsis_nn_pool_params *pool_params,
+                                   const cmsis_nn_dims *input_dims,
+                                   const int8_t *input_data,
+                                   const cmsis_nn_dims *filter_dims,
+                                   const cmsis_nn_dims *output_dims,
+                                   int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_avgpool_s8 [bytes]; core classes as above. A number of channels
+ * outside 1 .. INT32_MAX / 4 gives ARM_CMSIS_NN_ARG_ERROR. */
+int32_t arm_avgpool_s8_get_buffer_size(int dim_dst_width, int ch_src);
+int32_t arm_avgpool_s8_get_buffer_size_dsp(int dim_dst_width, int ch_src);
+int32_t arm_avgpool_s8_get_buffer_size_mve(int dim_dst_width, int ch_src);
+
+/* Softmax of each row: TFLite's, with scale 1/256 and zero point -128 at the output.
+ *
+ * mult * 2^shift encodes the scale of the input times 2^26 (0 <= mult, 0 <= shift <= 31);
+ * elements more than -diff_min below the largest of their row give -128 (diff_min <= 0).
+ * The status being void, a call with arguments outside these limits does nothing.
+ *
+ * Equals CMSIS-NN for rows of up to 511 elements, and for longer ones while
+ * sum(exp(x - max)) < 512. Beyond that every share is below half a step and gives -128 here;
+ * the library shifts an int32 by more than 31 bits, which is undefined.
+ */
+void arm_softmax_s8(const int8_t *input,
+                    int32_t num_rows,
+                    int32_t row_size,
+                    int32_t mult,
+                    int32_t shift,
+                    int32_t diff_min,
+                    int8_t *output);
+
+/* max(x, 0) in place. NULL is ignored. */
+void arm_relu_q7(int8_t *data, uint16_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,70 @@
+"""Train int8 networks in the microcontroller's own arithmetic; export them as C.
+
+    import kanji_np as kj
+
+    train, test = kj.load_dataset("synthetic")
+    net = kj.Sequential([...], input_shape=(32, 32, 3))
+    kj.fit(net, train, epochs=10, validation=test)
+    kj.export(net, "firmware/")
+    kj.verify("firmware/", test)
+
+Names are loaded when they are first used, so importing the package is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Activation": "layers",
+    "Adam": "optim",
+    "AdamW": "optim",
+    "Augment": "data",
+    "AvgPool2D": "layers",
+    "Constant": "optim",
+    "Conv2D": "layers",
+    "Cosine": "optim",
+    "Dataset": "data",
+    "Dense": "layers",
+    "Exponential": "optim",
+    "Flatten": "layers",
+    "Graph": "graph",
+    "History": "train",
+    "KanjiError": "errors",
+    "MaxPool2D": "layers",
+    "Normalize": "layers",
+    "OneCycle": "optim",
+    "ReLU": "layers",
+    "SGD": "optim",
+    "Sequential": "model",
+    "Softmax": "layers",
+    "Standardize": "layers",
+    "Step": "optim",
+    "Tensor": "autograd",
+    "cross_entropy": "losses",
+    "export": "deploy",
+    "fit": "train",
+    "load": "model",
+    "load_dataset": "data",
+    "paper_cnn": "zoo",
+    "plot_history": "report",
+    "report": "report",
+    "verify": "deploy",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kanji_np' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"kanji_np.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

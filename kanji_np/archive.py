@@ -1,0 +1,94 @@
+"""Files of arrays with a JSON header that are whole or refused.
+
+Models and checkpoints are `.npz` files that `numpy.load` opens. Beside the arrays they
+hold a `header` (JSON, as bytes) and a `sha256` over header and arrays. Writing goes to a
+neighbouring temporary file that replaces the old one only when it is complete on disk,
+so that a killed process leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kanji_np.errors import FileFormatError
+
+HEADER, DIGEST = "header", "sha256"
+
+
+def write(
+    path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write header and arrays to `path` atomically; the same content, the same bytes."""
+    text = json.dumps(header, sort_keys=True).encode()
+    content = {HEADER: np.frombuffer(text, np.uint8), **arrays}
+    content[DIGEST] = np.frombuffer(_digest(content), np.uint8)
+    with replacing(path) as file:
+        np.savez(file, **content)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path):
+    """A binary file that takes the place of `path` if the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a file whose header says `kind`.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, truncated, altered, or of another kind.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise FileFormatError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        raise FileFormatError(f"{path}: not a {kind} file, or damaged") from None
+    digest = content.pop(DIGEST, None)
+    if HEADER not in content or digest is None:
+        raise FileFormatError(f"{path}: not a {kind} file (no header)")
+    if digest.tobytes() != _digest(content):
+        raise FileFormatError(
+            f"{path}: damaged or altered (its SHA-256 does not match)"
+        )
+    header = json.loads(content.pop(HEADER).tobytes())
+    if header.get("kind") != kind:
+        raise FileFormatError(f"{path}: a {header.get('kind')} file, not a {kind} file")
+    return header, content
+
+
+def _digest(content: Mapping[str, np.ndarray]) -> bytes:
+    sha = hashlib.sha256()
+    for name in sorted(content):
+        array = np.asarray(content[name])
+        sha.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.digest()

@@ -1,0 +1,174 @@
+"""Datasets: drawn, downloaded, or the user's own; augmentation; batches.
+
+`load_dataset` is the front door. Importing this package loads NumPy and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kanji_np.data.arrays import npz
+from kanji_np.data.augment import Augment
+from kanji_np.data.cifar import CIFAR10, cifar10, find_layout
+from kanji_np.data.dataset import Dataset
+from kanji_np.data.download import cache_directory, fetch
+from kanji_np.data.folders import image_folders
+from kanji_np.data.loader import batches
+from kanji_np.data.synthetic import synthetic
+from kanji_np.errors import OptionError
+
+__all__ = [
+    "DATASETS",
+    "Augment",
+    "Dataset",
+    "DatasetInfo",
+    "batches",
+    "cache_directory",
+    "cifar10",
+    "fetch",
+    "image_folders",
+    "load_dataset",
+    "npz",
+    "synthetic",
+]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One kind of source that `load_dataset` takes.
+
+    Parameters
+    ----------
+    description : str
+    shape : tuple of int, or None
+        (H, W, C) of an image; None if the files decide.
+    n_classes : int or None
+    how_to_get : str
+    options : tuple of str
+        The options of `load_dataset` that this source takes.
+    """
+
+    description: str
+    shape: tuple[int, int, int] | None
+    n_classes: int | None
+    how_to_get: str
+    options: tuple[str, ...]
+
+
+# Keyed by what to write as the source; capitals stand for the user's own.
+DATASETS: dict[str, DatasetInfo] = {
+    "synthetic": DatasetInfo(
+        description="figures drawn by rule: 8,000 to train on, 2,000 to test",
+        shape=(32, 32, 3),
+        n_classes=10,
+        how_to_get="built in",
+        options=("seed",),
+    ),
+    "cifar10": DatasetInfo(
+        description="photographs of animals and vehicles: 50,000 and 10,000",
+        shape=(32, 32, 3),
+        n_classes=10,
+        how_to_get="downloaded (170 MB) when asked to, or cifar10:DIRECTORY if at hand",
+        options=("download", "progress"),
+    ),
+    "FILE.npz": DatasetInfo(
+        description="arrays: x_train, y_train, x_test, y_test; images, labels; or x, y",
+        shape=None,
+        n_classes=None,
+        how_to_get="numpy.savez",
+        options=("test_fraction", "seed"),
+    ),
+    "DIRECTORY": DatasetInfo(
+        description="image files in {train,test}/CLASS/ or in CLASS/",
+        shape=None,
+        n_classes=None,
+        how_to_get="your own files; reading them needs Pillow",
+        options=("size", "channels", "test_fraction", "seed"),
+    ),
+}
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    download: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    test_fraction: float | None = None,
+    seed: int | None = None,
+) -> tuple[Dataset, Dataset]:
+    """Load any dataset by name or path.
+
+    Parameters
+    ----------
+    source : str or Path
+        "synthetic"; "cifar10"; "cifar10:DIRECTORY"; a `.npz` file; or a directory that
+        holds CIFAR-10 or class folders. A Path is never taken for a name.
+    download : bool
+        Fetch CIFAR-10 if it is not there.
+    progress : callable, optional
+        Told (bytes so far, bytes in all) while downloading.
+    size, channels : optional
+        Image folders: (height, width) to resize to; 1 for grey, 3 for colour.
+    test_fraction : float, optional
+        Arrays and image folders that are not split yet: part for the test set.
+    seed : int, optional
+        Decides what the synthetic images look like, or which images are for testing.
+
+    Returns
+    -------
+    train, test : Dataset
+
+    Raises
+    ------
+    OptionError
+        There is no such source, or it does not take an option that was given.
+    DataError, DownloadError, FileFormatError
+        From the reader of that source; its docstring says when.
+    """
+    kind, read = _find_reader(source)
+    options: dict[str, Any] = {
+        "download": download or None,
+        "progress": progress,
+        "size": size,
+        "channels": channels,
+        "test_fraction": test_fraction,
+        "seed": seed,
+    }
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in DATASETS[kind].options:
+            raise OptionError(
+                f"dataset {source}: {option} does not apply; a dataset of the kind "
+                f"{kind} takes {', '.join(DATASETS[kind].options)}"
+            )
+    return read(**given)
+
+
+def _find_reader(
+    source: str | Path,
+) -> tuple[str, Callable[..., tuple[Dataset, Dataset]]]:
+    """The row of DATASETS that `source` means, and its reader without options."""
+    path = Path(source)
+    if source == "synthetic":
+        return "synthetic", synthetic
+    if source == "cifar10":
+        return "cifar10", cifar10
+    if isinstance(source, str) and source.startswith("cifar10:"):
+        return "cifar10", partial(cifar10, source.removeprefix("cifar10:"))
+    if path.suffix == ".npz":
+        return "FILE.npz", partial(npz, path)
+    if path.is_dir() and find_layout(CIFAR10, path) is not None:
+        return "cifar10", partial(cifar10, path)
+    if path.is_dir():
+        return "DIRECTORY", partial(image_folders, path)
+    raise OptionError(
+        f"dataset {str(source)!r}: neither a known name nor an existing directory; "
+        f"expected synthetic, cifar10, cifar10:DIRECTORY, FILE.npz, or a directory "
+        f"with one folder of images a class"
+    )

@@ -1,0 +1,111 @@
+"""Datasets of the user's own in one `.npz` file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from kanji_np.data.dataset import Dataset
+from kanji_np.errors import DataError, FileFormatError
+
+# Keys of images and labels, in the order they are looked for.
+WHOLE_KEYS = (("images", "labels"), ("x", "y"))
+SPLIT_KEYS = (("x_train", "y_train"), ("x_test", "y_test"))
+
+
+def npz(
+    path: str | Path, *, test_fraction: float = 0.2, seed: int = 0
+) -> tuple[Dataset, Dataset]:
+    """Read a `.npz` file.
+
+    Parameters
+    ----------
+    path : path
+        Holds `x_train`, `y_train`, `x_test`, `y_test` as in Keras; or one set as
+        `images`, `labels` or as `x`, `y`, which is then split. Images are uint8
+        (N, H, W, C) or (N, H, W); labels are integers (N,) or (N, 1). An array
+        `classes` of strings names the labels; without it their names are "0", "1", ...
+    test_fraction : float
+        Part of each class that goes to the test set, if the file holds one set.
+    seed : int
+        Decides which images those are.
+
+    Returns
+    -------
+    train, test : Dataset
+
+    Raises
+    ------
+    DataError
+        There is no such file, or its arrays are not images and labels.
+    FileFormatError
+        It is not a `.npz` file of plain arrays.
+    OptionError
+        `test_fraction` leaves one side empty.
+    """
+    path = Path(path)
+    arrays = _read(path)
+    split_keys = [key for pair in SPLIT_KEYS for key in pair]
+    whole_keys = next((pair for pair in WHOLE_KEYS if set(pair) <= set(arrays)), None)
+    if set(split_keys) <= set(arrays):
+        pairs = [_pair(arrays, keys, path) for keys in SPLIT_KEYS]
+    elif whole_keys is not None:
+        pairs = [_pair(arrays, whole_keys, path)]
+    else:
+        raise DataError(
+            f"{path}: expected the arrays {', '.join(split_keys)}; or images, labels; "
+            f"or x, y; got {', '.join(sorted(arrays)) or 'none'}"
+        )
+    if "classes" in arrays:
+        classes = tuple(arrays["classes"].astype(str).ravel().tolist())
+    else:
+        highest = max(int(labels.max(initial=-1)) for _, labels in pairs)
+        classes = tuple(str(label) for label in range(highest + 1))
+    sets = [Dataset(images, labels, classes, path.stem) for images, labels in pairs]
+    if len(sets) == 1:
+        return sets[0].split(test_fraction, seed=seed)
+    return sets[0], sets[1]
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        # np.load forgets to close a damaged file that it opened itself.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (
+        # np.load returns a bare array for a .npy file, which has neither `with` nor
+        # `files`; which of the two fails depends on the Python version.
+        AttributeError,
+        EOFError,
+        OSError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise FileFormatError(
+            f"{path}: not a .npz file of plain arrays: {error}"
+        ) from error
+
+
+def _pair(
+    arrays: dict[str, np.ndarray], keys: tuple[str, str], path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W, C) and labels int64 (N,) from the two arrays under `keys`."""
+    images, labels = arrays[keys[0]], arrays[keys[1]]
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"{path}: {keys[0]} is {images.dtype}; images must be uint8, 0 to 255"
+        )
+    if images.ndim == 3:
+        images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]  # (N, 1) -> (N,)
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{path}: {keys[1]} is {labels.dtype}; labels must be integers")
+    return images, labels.astype(np.int64)

@@ -1,0 +1,151 @@
+"""A labelled set of uint8 images, checked once when it is made.
+
+Everything that reads or draws images ends in a `Dataset`, so the code behind it
+(training, calibration, verification) never checks images or labels again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kanji_np.errors import DataError, OptionError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images, their labels, and the names the labels stand for.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, (N, H, W, C)
+    labels : ndarray of int64, (N,)
+        Indices into `classes`.
+    classes : tuple of str
+    name : str
+        Stands at the head of every message about this set.
+
+    Raises
+    ------
+    DataError
+        A dtype, a number of dimensions or a count is wrong, or a label names no class.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    name: str
+
+    def __post_init__(self) -> None:
+        for field, dtype, n_axes, axes in (
+            ("images", np.uint8, 4, "(N, H, W, C)"),
+            ("labels", np.int64, 1, "(N,)"),
+        ):
+            array = getattr(self, field)
+            if not isinstance(array, np.ndarray):
+                came = f"a {type(array).__name__}"
+            elif array.dtype != dtype or array.ndim != n_axes:
+                came = f"{array.dtype} of shape {array.shape}"
+            else:
+                continue
+            raise DataError(
+                f"{self.name}: {field} must be {np.dtype(dtype)} of shape {axes}, "
+                f"got {came}"
+            )
+        if len(self.images) != len(self.labels):
+            raise DataError(
+                f"{self.name}: {len(self.images)} images but {len(self.labels)} labels"
+            )
+        if 0 in self.images.shape[1:]:
+            raise DataError(
+                f"{self.name}: images of shape {self.input_shape} are empty"
+            )
+        check_labels(self.labels, len(self.classes), self.name)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape (H, W, C) of one image."""
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
+    def select(self, rows: slice | np.ndarray) -> Dataset:
+        """The given rows, in the given order.
+
+        Parameters
+        ----------
+        rows : slice, ndarray of int (M,), or ndarray of bool (N,)
+            A slice shares memory with this set; an array copies.
+        """
+        return Dataset(self.images[rows], self.labels[rows], self.classes, self.name)
+
+    def take(self, n: int) -> Dataset:
+        """The first `n` images, sharing memory with this set.
+
+        Raises
+        ------
+        OptionError
+            `n` is negative or larger than the set.
+        """
+        if not 0 <= n <= len(self):
+            raise OptionError(f"{self.name}: cannot take {n} of {len(self)} images")
+        return self.select(slice(n))
+
+    def split(self, test_fraction: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Divide into a training and a test set, class by class.
+
+        Parameters
+        ----------
+        test_fraction : float
+            Part of each class that goes to the test set, rounded to whole images.
+        seed : int
+            Decides which images; the same seed always gives the same two sets.
+
+        Returns
+        -------
+        train, test : Dataset
+            Disjoint, together the whole set, each in the order of this set.
+
+        Raises
+        ------
+        OptionError
+            `test_fraction` is not between 0 and 1, or leaves one side empty.
+        """
+        if not 0 < test_fraction < 1:
+            raise OptionError(
+                f"{self.name}: test_fraction must lie between 0 and 1, "
+                f"got {test_fraction}"
+            )
+        rng = np.random.default_rng(seed)
+        in_test = np.zeros(len(self), bool)
+        for label in range(len(self.classes)):
+            rows = rng.permutation(np.flatnonzero(self.labels == label))
+            in_test[rows[: round(len(rows) * test_fraction)]] = True
+        if in_test.all() or not in_test.any():
+            raise OptionError(
+                f"{self.name}: test_fraction={test_fraction} of {len(self)} images in "
+                f"{len(self.classes)} classes leaves {in_test.sum()} for testing and "
+                f"{(~in_test).sum()} for training"
+            )
+        return self.select(~in_test), self.select(in_test)
+
+
+def check_labels(labels: np.ndarray, n_classes: int, name: str) -> None:
+    """Raise DataError at the first label outside 0..n_classes-1.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, (N,)
+    n_classes : int
+    name : str
+        The set or file that the message names.
+    """
+    bad = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(bad):
+        raise DataError(
+            f"{name}: label {labels[bad[0]]} at index {bad[0]} is outside "
+            f"0..{n_classes - 1} ({n_classes} classes)"
+        )

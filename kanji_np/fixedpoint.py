@@ -1,0 +1,86 @@
+"""The integer arithmetic of the device, one element at a time.
+
+These functions are the definition of every rounding in this package. Each is an
+ordinary Python function over int values that Numba compiles for the loops in `ops`;
+``requantize.py_func`` runs the same text uncompiled. Products are formed in int64, as C
+does with an explicit cast; every result fits int32 where the stated bound holds.
+
+References: TFLite's `MultiplyByQuantizedMultiplier` and CMSIS-NN v7.0.0
+`arm_nn_requantize`, default build ("double rounding": a doubling high multiply that
+rounds, then a right shift that rounds again).
+"""
+
+from __future__ import annotations
+
+from numba import njit
+from numba import types as nb
+
+INT32_MAX = 2**31 - 1
+INT32_MIN = -(2**31)
+
+int64 = nb.int64
+
+
+@njit(cache=True, inline="always")
+def clamp(value, low, high):
+    """`value` limited to `low` .. `high`."""
+    return min(max(value, low), high)
+
+
+@njit(cache=True)
+def rounding_divide_by_pot(value, exponent):
+    """``value / 2**exponent`` to the nearest integer, halves away from zero.
+
+    0 <= exponent <= 31.
+    """
+    mask = (int64(1) << exponent) - 1
+    threshold = (mask >> 1) + (1 if value < 0 else 0)
+    return (value >> exponent) + (1 if (value & mask) > threshold else 0)
+
+
+@njit(cache=True)
+def requantize(value, multiplier, shift):
+    """``value * multiplier * 2**(shift - 31)``, rounded twice.
+
+    Parameters
+    ----------
+    value : int
+        Accumulator; ``abs(value) * 2**max(shift, 0) < 2**31``.
+    multiplier : int
+        0 <= multiplier < 2**31, normally 2**30 or more.
+    shift : int
+        Positive shifts left before, negative right after the multiplication; -31..30.
+    """
+    left = max(shift, 0)
+    right = max(-shift, 0)
+    high = ((int64(value) << left) * int64(multiplier) + (int64(1) << 30)) >> 31
+    return rounding_divide_by_pot(high, right)
+
+
+@njit(cache=True)
+def saturating_doubling_high_multiply(a, b):
+    """``round(2 * a * b / 2**32)``, halves away from zero; -2**31 squared saturates.
+
+    Rounding goes by truncation of the sum with a sign-dependent half, as the Arm
+    instruction VQRDMULH's portable form does.
+    """
+    if a == b and a == INT32_MIN:
+        return int64(INT32_MAX)
+    product = int64(a) * int64(b)
+    nudge = int64(1) << 30 if product >= 0 else int64(1) - (int64(1) << 30)
+    total = product + nudge
+    # >> floors; C's division by 2**31 truncates toward zero.
+    return total >> 31 if total >= 0 else -((-total) >> 31)
+
+
+@njit(cache=True)
+def divide_half_away(numerator, denominator):
+    """``numerator / denominator`` to the nearest integer, halves away from zero.
+
+    `denominator` > 0; halves of an odd denominator are cut to an integer first, as the
+    library's average pooling does.
+    """
+    half = denominator // 2
+    if numerator > 0:
+        return (numerator + half) // denominator
+    return -((-numerator + half) // denominator)

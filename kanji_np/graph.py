@@ -1,0 +1,120 @@
+"""The frozen integer program: what is deployed, and what proves it.
+
+`Graph.run` is the golden model: the same integers, in the same order, as the exported C.
+Nothing in a graph is floating except the scales that say what its integers mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from kanji_np.errors import ShapeError
+from kanji_np.ops import OPS, Op
+from kanji_np.types import Cost, TargetSpec, TensorSpec
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer of a frozen graph.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its graph.
+    op : str
+        Key of `ops.OPS`.
+    attrs, ints : dataclass
+        What the operator's `forward_int` takes.
+    inputs : tuple of int
+        Tensors read: 0 is the graph's input, i + 1 the output of node i.
+    output : TensorSpec
+    """
+
+    name: str
+    op: str
+    attrs: Any
+    ints: Any
+    inputs: tuple[int, ...]
+    output: TensorSpec
+
+    @property
+    def operator(self) -> Op:
+        return OPS[self.op]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A frozen network: nodes in the order they run; the last one's output is the
+    network's."""
+
+    name: str
+    target: TargetSpec
+    input: TensorSpec
+    nodes: tuple[Node, ...]
+
+    @property
+    def output(self) -> TensorSpec:
+        return self.tensors[-1]
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Input and every node's output, in the numbering of `Node.inputs`."""
+        return (self.input, *(node.output for node in self.nodes))
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Outputs of a batch, byte for byte what the device computes.
+
+        Parameters
+        ----------
+        x : uint8 or int8 (N, *input.shape)
+            As `input.dtype` says.
+
+        Returns
+        -------
+        int8 (N, *output.shape)
+
+        Raises
+        ------
+        ShapeError
+            If shape or dtype of `x` is not the input's.
+        """
+        y = x
+        for y in self.layers(x):
+            pass
+        return y
+
+    def layers(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """Every node's output for a batch, in order; see `run`."""
+        if x.shape[1:] != self.input.shape or x.dtype != self.input.dtype:
+            raise ShapeError(
+                f"{self.name} takes {self.input.dtype} (N, "
+                f"{', '.join(map(str, self.input.shape))}), got {x.dtype} {x.shape}"
+            )
+        values = [x]
+        for node in self.nodes:
+            arguments = (values[i] for i in node.inputs)
+            values.append(node.operator.forward_int(node.attrs, node.ints, *arguments))
+            yield values[-1]
+
+    def cost(self, node: Node) -> Cost:
+        """Cost of one node."""
+        return node.operator.cost(node.attrs, self.tensors[node.inputs[0]].shape)
+
+    def digest(self) -> str:
+        """SHA-256 over everything that decides an output byte, as hex digits."""
+        sha = hashlib.sha256(f"{self.target}{self.input}".encode())
+        for node in self.nodes:
+            sha.update(f"{node.op}{node.attrs}{node.inputs}{node.output}".encode())
+            for f in fields(node.ints) if node.ints is not None else ():
+                value = getattr(node.ints, f.name)
+                if isinstance(value, np.ndarray):
+                    sha.update(f"{f.name}{value.dtype.str}{value.shape}".encode())
+                    sha.update(np.ascontiguousarray(value).tobytes())
+                else:
+                    sha.update(f"{f.name}{value}".encode())
+        return sha.hexdigest()

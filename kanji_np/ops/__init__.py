@@ -1,0 +1,31 @@
+"""The operators: one file each, one row each in `OPS`. See `op` for the protocol."""
+
+from __future__ import annotations
+
+from kanji_np.ops.avg_pool2d import AVG_POOL2D
+from kanji_np.ops.conv2d import CONV2D
+from kanji_np.ops.dense import DENSE
+from kanji_np.ops.flatten import FLATTEN
+from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.normalize import NORMALIZE
+from kanji_np.ops.op import Op
+from kanji_np.ops.relu import RELU
+from kanji_np.ops.softmax import SOFTMAX
+from kanji_np.ops.standardize import STANDARDIZE
+
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        NORMALIZE,
+        STANDARDIZE,
+        CONV2D,
+        DENSE,
+        MAX_POOL2D,
+        AVG_POOL2D,
+        RELU,
+        FLATTEN,
+        SOFTMAX,
+    )
+}
+
+__all__ = ["OPS", "Op"]

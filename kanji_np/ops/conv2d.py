@@ -1,0 +1,268 @@
+"""2-D convolution with bias and an optional fused ReLU.
+
+    acc[n,y,x,o] = bias[o] + sum over i,j,c of
+                   (X[n, y*sh + i*dh - top, x*sw + j*dw - left, c] + input_offset)
+                   * W[o,i,j,c]
+    Y = clamp(requantize(acc, multiplier[o], shift[o]) + output_offset, low, high)
+
+Layouts: X (N,H,W,Cin), W (Cout,KH,KW,Cin), Y (N,OH,OW,Cout). Padding reads as the zero
+point and adds nothing. ReLU is the range low = zero point of Y.
+
+Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
+integers are made (`quantize.linear_ints`).
+
+Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`; TFLite `CONV_2D` int8.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.fixedpoint import clamp, requantize
+from kanji_np.ops import conv_loops
+from kanji_np.ops.cmsis import (
+    HEADER,
+    activation_range,
+    dims,
+    linear_constants,
+    per_channel_quant,
+    scratch,
+    tile,
+)
+from kanji_np.ops.op import Op
+from kanji_np.ops.requantize import common_right_shift
+from kanji_np.ops.window import Geometry, Padding, Pair, Window
+from kanji_np.types import (
+    BufferSize,
+    ConstPtr,
+    Cost,
+    InputPtr,
+    KernelCall,
+    LinearInts,
+    LinearParams,
+    OutputPtr,
+    Saved,
+    Shape,
+    Struct,
+    TargetSpec,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True)
+class Conv2DAttrs:
+    """Output channels, (height, width) of kernel, stride and dilation, padding
+    ("same", "valid" or ((top, bottom), (left, right))), activation ("linear", "relu")."""
+
+    filters: int
+    kernel: Pair
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: Padding = "valid"
+    activation: str = "linear"
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.dilation, self.padding)
+
+
+def infer(attrs: Conv2DAttrs, shape: Shape) -> Shape:
+    g = attrs.window.over(shape)
+    return g.out_h, g.out_w, attrs.filters
+
+
+def param_shapes(attrs: Conv2DAttrs, shape: Shape) -> tuple[Shape, Shape]:
+    return (attrs.filters, *attrs.kernel, shape[2]), (attrs.filters,)
+
+
+def forward_int(
+    attrs: Conv2DAttrs,
+    ints: LinearInts,
+    x: np.ndarray,
+    acc_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
+    g = _geometry(attrs, ints.weight, x)
+    y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
+    ranges = conv_loops.forward_int(x, ints, g, common_right_shift(ints), y)
+    if acc_range is not None:
+        acc_range[0] = min(acc_range[0], ranges[:, 0].min())
+        acc_range[1] = max(acc_range[1], ranges[:, 1].max())
+    return y
+
+
+def definition(
+    attrs: Conv2DAttrs,
+    ints: LinearInts,
+    x: np.ndarray,
+    acc_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """`forward_int` as the formula says it, one product at a time."""
+    g = _geometry(attrs, ints.weight, x)
+    y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
+    seen = np.empty(2, np.int64) if acc_range is None else acc_range
+    _definition(
+        x, ints.weight, ints.bias, ints.multiplier, ints.shift,
+        (g.stride_h, g.stride_w), (g.dilation_h, g.dilation_w),
+        (g.pad_top, g.pad_left),
+        (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max), y, seen,
+    )  # fmt: skip
+    return y
+
+
+def forward_float(
+    attrs: Conv2DAttrs, params: LinearParams, x: np.ndarray
+) -> np.ndarray:
+    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
+    g = _geometry(attrs, params.weight, x)
+    y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
+    conv_loops.forward_float(x, params, g, attrs.activation == "relu", y)
+    return y
+
+
+def vjp(
+    attrs: Conv2DAttrs,
+    params: LinearParams,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: bool,
+) -> tuple[np.ndarray | None, LinearParams]:
+    """gW[o,i,j,c] = sum gY * X; gX = the transposed convolution of gY; gb = sum gY.
+
+    gY counts where Y was not clamped.
+    """
+    g = _geometry(attrs, params.weight, saved.x)
+    return conv_loops.backward(params, saved, g, gy, needs_gx)
+
+
+def cost(attrs: Conv2DAttrs, shape: Shape) -> Cost:
+    out_h, out_w, filters = infer(attrs, shape)
+    weights = filters * math.prod(attrs.kernel) * shape[2]
+    # int8 weights; int32 bias, multiplier and shift a channel
+    return Cost(out_h * out_w * weights, weights + 12 * filters)
+
+
+def lower_cmsis_nn(
+    attrs: Conv2DAttrs,
+    ints: LinearInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    height, width, channels = x.shape
+    g = attrs.window.over(x.shape)
+    params = Struct(
+        "cmsis_nn_conv_params",
+        "conv_params",
+        (
+            ("input_offset", ints.input_offset),
+            ("output_offset", ints.output_offset),
+            ("stride", tile("stride", attrs.stride)),
+            ("padding", tile("padding", (g.pad_top, g.pad_left))),
+            ("dilation", tile("dilation", attrs.dilation)),
+            ("activation", activation_range(ints.act_min, ints.act_max)),
+        ),
+    )
+    input_dims = dims("input_dims", 1, height, width, channels)
+    filter_dims = dims("filter_dims", attrs.filters, *attrs.kernel, channels)
+    output_dims = dims("output_dims", 1, *y.shape)
+    call = KernelCall(
+        function="arm_convolve_wrapper_s8",
+        header=HEADER,
+        arguments=(
+            scratch(),
+            params,
+            per_channel_quant(),
+            input_dims,
+            InputPtr(),
+            filter_dims,
+            ConstPtr("weight"),
+            dims("bias_dims", 1, 1, 1, attrs.filters),
+            ConstPtr("bias"),
+            output_dims,
+            OutputPtr(),
+        ),
+        constants=linear_constants(ints, "(Cout,KH,KW,Cin)"),
+        scratch_bytes=_scratch_bytes(attrs, x.shape, g, target),
+        buffer_size=BufferSize(
+            "arm_convolve_wrapper_s8_get_buffer_size",
+            (params, input_dims, filter_dims, output_dims),
+        ),
+    )
+    return (call,)
+
+
+def _scratch_bytes(
+    attrs: Conv2DAttrs, shape: Shape, g: Geometry, target: TargetSpec
+) -> int:
+    """What `arm_convolve_wrapper_s8_get_buffer_size` answers on the core class [bytes].
+
+    Two columns of int16 patches. A plain 1x1 kernel needs none with GCC and two int16
+    pixels with Arm's compiler; the larger is reserved.
+    """
+    if target.core != "dsp":
+        raise UnsupportedOp(
+            f"scratch memory on core class {target.core!r} is not known"
+        )
+    channels = shape[2]
+    pointwise = attrs.kernel == (1, 1) and attrs.dilation == (1, 1)
+    if pointwise and (g.pad_top, g.pad_left) == (0, 0):
+        return 4 * channels if attrs.stride == (1, 1) else 0
+    columns = math.prod(attrs.kernel) * channels
+    return 2 * 2 * (-(-columns // 4) * 4)
+
+
+def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry:
+    expected = (attrs.filters, *attrs.kernel, x.shape[-1])
+    if x.ndim != 4 or weight.shape != expected:
+        raise ShapeError(
+            f"conv2d: input {x.shape} needs weights {expected}, got {weight.shape}"
+        )
+    return attrs.window.over(x.shape[1:])
+
+
+@njit(cache=True)
+def _definition(
+    x, weight, bias, multiplier, shift, stride, dilation, pad, limits, y, acc_range
+):
+    count, height, width, channels = x.shape
+    outputs, kernel_h, kernel_w, _ = weight.shape
+    input_offset, output_offset, low, high = limits
+    acc_range[0], acc_range[1] = 2**31 - 1, -(2**31)
+    for n in range(count):
+        for oy in range(y.shape[1]):
+            for ox in range(y.shape[2]):
+                for o in range(outputs):
+                    total = bias[o]
+                    for i in range(kernel_h):
+                        for j in range(kernel_w):
+                            iy = oy * stride[0] + i * dilation[0] - pad[0]
+                            ix = ox * stride[1] + j * dilation[1] - pad[1]
+                            if 0 <= iy < height and 0 <= ix < width:
+                                for c in range(channels):
+                                    total += (x[n, iy, ix, c] + input_offset) * weight[
+                                        o, i, j, c
+                                    ]
+                    acc_range[0] = min(acc_range[0], total)
+                    acc_range[1] = max(acc_range[1], total)
+                    q = requantize(total, multiplier[o], shift[o]) + output_offset
+                    y[n, oy, ox, o] = clamp(q, low, high)
+
+
+CONV2D = Op(
+    name="conv2d",
+    attrs=Conv2DAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower_cmsis_nn},
+    param_shapes=param_shapes,
+)

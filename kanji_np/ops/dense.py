@@ -1,0 +1,213 @@
+"""Fully connected layer with bias and an optional fused ReLU.
+
+    acc[n,o] = bias[o] + sum over k of (X[n,k] + input_offset) * W[o,k]
+    Y = clamp(requantize(acc, multiplier[o], shift[o]) + output_offset, low, high)
+
+Layouts: X (N,Cin), W (Cout,Cin), Y (N,Cout). One multiplier and shift for the whole
+layer on CMSIS-NN, so all of `multiplier` and of `shift` must be equal there.
+
+Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
+integers are made (`quantize.linear_ints`).
+
+Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`; TFLite `FULLY_CONNECTED` int8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.fixedpoint import clamp, requantize
+from kanji_np.ops.cmsis import (
+    HEADER,
+    activation_range,
+    dims,
+    linear_constants,
+    scratch,
+)
+from kanji_np.ops.op import Op
+from kanji_np.ops.requantize import common_right_shift, exact_sum, requantize_block
+from kanji_np.types import (
+    BufferSize,
+    ConstPtr,
+    Cost,
+    InputPtr,
+    KernelCall,
+    LinearInts,
+    LinearParams,
+    OutputPtr,
+    Saved,
+    Shape,
+    Struct,
+    TargetSpec,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True)
+class DenseAttrs:
+    """Number of outputs, and activation ("linear", "relu")."""
+
+    units: int
+    activation: str = "linear"
+
+
+def infer(attrs: DenseAttrs, shape: Shape) -> Shape:
+    if len(shape) != 1:
+        raise ShapeError(
+            f"dense: expected a flat input (K,), got {shape}; put Flatten() before it"
+        )
+    return (attrs.units,)
+
+
+def param_shapes(attrs: DenseAttrs, shape: Shape) -> tuple[Shape, Shape]:
+    return (attrs.units, shape[0]), (attrs.units,)
+
+
+def forward_int(
+    attrs: DenseAttrs,
+    ints: LinearInts,
+    x: np.ndarray,
+    acc_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """int8 (N,Cin) -> int8 (N,Cout)."""
+    rows = x.astype(np.float32) + np.float32(ints.input_offset)
+    columns = ints.weight.T.astype(np.float32)  # (Cout,Cin) -> (Cin,Cout)
+    longest = exact_sum(ints.input_offset)
+    acc = np.zeros((len(x), attrs.units), np.int32)
+    for start in range(0, rows.shape[1], longest):
+        part = slice(start, start + longest)
+        acc += (rows[:, part] @ columns[part]).astype(np.int32)
+    y = np.empty(acc.shape, np.int8)
+    seen = np.array([2**31 - 1, -(2**31)]) if acc_range is None else acc_range
+    requantize_block(
+        acc, len(acc), 0, attrs.units, ints.bias, ints.multiplier, ints.shift,
+        common_right_shift(ints), ints.output_offset, ints.act_min, ints.act_max,
+        y.reshape(-1), 0, seen,
+    )  # fmt: skip
+    return y
+
+
+def definition(
+    attrs: DenseAttrs,
+    ints: LinearInts,
+    x: np.ndarray,
+    acc_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """`forward_int` as the formula says it, one product at a time."""
+    y = np.empty((len(x), attrs.units), np.int8)
+    seen = np.array([2**31 - 1, -(2**31)]) if acc_range is None else acc_range
+    _definition(
+        x, ints.weight, ints.bias, ints.multiplier, ints.shift,
+        (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max), y, seen,
+    )  # fmt: skip
+    return y
+
+
+def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.ndarray:
+    """Floating (N,Cin) -> same dtype (N,Cout)."""
+    y = x @ params.weight.T + params.bias  # (N,Cin) @ (Cin,Cout)
+    return np.maximum(y, 0) if attrs.activation == "relu" else y
+
+
+def vjp(
+    attrs: DenseAttrs,
+    params: LinearParams,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: bool,
+) -> tuple[np.ndarray | None, LinearParams]:
+    """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
+    gy = np.where((saved.y > saved.low) & (saved.y < saved.high), gy, 0)
+    x = saved.x.astype(gy.dtype)
+    gweight = (gy.T @ x) * gy.dtype.type(saved.x_scale)
+    gx = gy @ params.weight if needs_gx else None
+    return gx, LinearParams(gweight, gy.sum(axis=0))
+
+
+def cost(attrs: DenseAttrs, shape: Shape) -> Cost:
+    weights = attrs.units * shape[0]
+    # int8 weights; an int32 bias an output; one multiplier and shift are immediates
+    return Cost(weights, weights + 4 * attrs.units)
+
+
+def lower_cmsis_nn(
+    attrs: DenseAttrs,
+    ints: LinearInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    if target.core == "mve":
+        raise UnsupportedOp("dense on MVE cores needs weight sums, which are not made")
+    multiplier, shift = int(ints.multiplier[0]), int(ints.shift[0])
+    if (ints.multiplier != multiplier).any() or (ints.shift != shift).any():
+        raise UnsupportedOp("arm_fully_connected_s8 takes one scale for all outputs")
+    (inputs,) = x.shape
+    filter_dims = dims("filter_dims", inputs, 1, 1, attrs.units)
+    call = KernelCall(
+        function="arm_fully_connected_s8",
+        header=HEADER,
+        arguments=(
+            scratch(),
+            Struct(
+                "cmsis_nn_fc_params",
+                "fc_params",
+                (
+                    ("input_offset", ints.input_offset),
+                    ("filter_offset", 0),
+                    ("output_offset", ints.output_offset),
+                    ("activation", activation_range(ints.act_min, ints.act_max)),
+                ),
+            ),
+            Struct(
+                "cmsis_nn_per_tensor_quant_params",
+                "quant_params",
+                (("multiplier", multiplier), ("shift", shift)),
+            ),
+            dims("input_dims", 1, 1, 1, inputs),
+            InputPtr(),
+            filter_dims,
+            ConstPtr("weight"),
+            dims("bias_dims", 1, 1, 1, attrs.units),
+            ConstPtr("bias"),
+            dims("output_dims", 1, 1, 1, attrs.units),
+            OutputPtr(),
+        ),
+        constants=linear_constants(ints, "(Cout,Cin)")[:2],
+        buffer_size=BufferSize(
+            "arm_fully_connected_s8_get_buffer_size", (filter_dims,)
+        ),
+    )
+    return (call,)
+
+
+@njit(cache=True)
+def _definition(x, weight, bias, multiplier, shift, limits, y, acc_range):
+    input_offset, output_offset, low, high = limits
+    for n in range(x.shape[0]):
+        for o in range(weight.shape[0]):
+            total = bias[o]
+            for k in range(x.shape[1]):
+                total += (x[n, k] + input_offset) * weight[o, k]
+            acc_range[0] = min(acc_range[0], total)
+            acc_range[1] = max(acc_range[1], total)
+            q = requantize(total, multiplier[o], shift[o]) + output_offset
+            y[n, o] = clamp(q, low, high)
+
+
+DENSE = Op(
+    name="dense",
+    attrs=DenseAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower_cmsis_nn},
+    param_shapes=param_shapes,
+)

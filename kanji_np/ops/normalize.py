@@ -1,0 +1,146 @@
+"""Image normalization by an integer mean and a power-of-two scale.
+
+    Y = clamp((X - mean + half) >> shift, -128, 127),   half = (1 << shift) >> 1
+
+X uint8 (N,H,W,C), Y int8 of the same shape. The mean is one uint8 a channel, or a whole
+mean image (H,W,C). The real value is (X - mean) / 64, about one standard deviation of a
+natural image, so Y has the scale 2^(shift - 6). No accumulator.
+
+Source: the input stage of Arm's CIFAR-10 example for CMSIS-NN; mean image: Lai and Suda,
+2018. On the device: ccore `kanji_normalize_u8_s8`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kanji_np.errors import ShapeError
+from kanji_np.ops.cmsis import KANJI_HEADER
+from kanji_np.ops.op import Op
+from kanji_np.types import (
+    Constant,
+    ConstPtr,
+    Cost,
+    InputPtr,
+    KernelCall,
+    OutputPtr,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+UNIT_BITS = 6  # 64 grey levels are the real value 1
+
+
+@dataclass(frozen=True)
+class NormalizeAttrs:
+    """Right shift 0..7, and the shape of the mean: (C,) or (H,W,C)."""
+
+    shift: int
+    mean_shape: Shape
+
+
+@dataclass(frozen=True)
+class NormalizeInts:
+    """The mean, uint8 (C,) or (H,W,C)."""
+
+    mean: np.ndarray
+
+
+def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:
+    if attrs.mean_shape not in (shape, shape[-1:]):
+        raise ShapeError(
+            f"normalize: the mean of an input {shape} must be {shape[-1:]} or {shape}, "
+            f"got {attrs.mean_shape}"
+        )
+    return shape
+
+
+def output_qparams(attrs: NormalizeAttrs, x: QParams | None) -> QParams:
+    return QParams(2.0 ** (attrs.shift - UNIT_BITS))
+
+
+def forward_int(
+    attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
+) -> np.ndarray:
+    """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
+    half = (1 << attrs.shift) >> 1
+    shifted = (x.astype(np.int16) - ints.mean + np.int16(half)) >> attrs.shift
+    return np.clip(shifted, -128, 127).astype(np.int8)
+
+
+def definition(attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray) -> np.ndarray:
+    """`forward_int`, one element at a time."""
+    half = (1 << attrs.shift) >> 1
+    mean = np.broadcast_to(ints.mean, x.shape).ravel().tolist()
+    y = [
+        min(max((v - m + half) >> attrs.shift, -128), 127)
+        for v, m in zip(x.ravel().tolist(), mean, strict=True)
+    ]
+    return np.array(y, np.int8).reshape(x.shape)
+
+
+def forward_float(
+    attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
+) -> np.ndarray:
+    """uint8 or floating (N,H,W,C) -> floating, (x - mean) / 64."""
+    kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+    return (x.astype(kind) - ints.mean.astype(kind)) * kind.type(2.0**-UNIT_BITS)
+
+
+def vjp(
+    attrs: NormalizeAttrs,
+    ints: NormalizeInts,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: bool,
+) -> tuple[np.ndarray, None]:
+    """gX = gY / 64, with respect to grey levels."""
+    return gy * gy.dtype.type(2.0**-UNIT_BITS), None
+
+
+def cost(attrs: NormalizeAttrs, shape: Shape) -> Cost:
+    return Cost(0, int(np.prod(attrs.mean_shape)))
+
+
+def lower_cmsis_nn(
+    attrs: NormalizeAttrs,
+    ints: NormalizeInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    layout = "(C,)" if ints.mean.ndim == 1 else "(H,W,C)"
+    call = KernelCall(
+        function="kanji_normalize_u8_s8",
+        header=KANJI_HEADER,
+        arguments=(
+            InputPtr(),
+            x.size,
+            ConstPtr("mean"),
+            ints.mean.size,
+            attrs.shift,
+            OutputPtr(),
+        ),
+        constants=(Constant("mean", "uint8_t", ints.mean, layout),),
+    )
+    return (call,)
+
+
+NORMALIZE = Op(
+    name="normalize",
+    attrs=NormalizeAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower_cmsis_nn},
+    output_qparams=output_qparams,
+    reads_image=True,
+)

@@ -1,0 +1,119 @@
+"""What an operator is, and how to add one.
+
+An operator is defined once, in one file of this folder, and everything comes out of
+that definition: shapes, the integers of training and of the golden model, gradients,
+cost, and the C call. Every file has the same sections in the same order:
+
+docstring       formula, layouts, accumulator bound, source
+attributes      a frozen dataclass of what the user chose; JSON holds its fields
+infer           output shape from input shape, or ShapeError
+forward_int     int8 in, int8 out: what the chip computes
+forward_float   the smooth function: what fp32 training runs and `vjp` differentiates
+vjp             gradients with respect to input and parameters, straight through rounding
+cost            multiply-accumulates and flash bytes
+lowering        one function a target library: KernelCall data, or UnsupportedOp
+loops           the Numba loops
+
+`forward_int` may be fast; `definition` is a slow, obvious integer loop that it must
+equal byte for byte. To add an operator: write its file, add its row to `OPS` in
+`ops/__init__.py`, and give `tests/ops/` a file with its list of cases for the
+conformance suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from kanji_np.errors import FileFormatError, UnsupportedOp
+from kanji_np.types import (
+    Cost,
+    KernelCall,
+    LinearParams,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator, as data. All shapes are of one sample; arrays have a batch in front.
+
+    Parameters
+    ----------
+    name : str
+        As in model files and reports.
+    attrs : type
+        The frozen dataclass of its attributes.
+    infer : (attrs, in_shape) -> out_shape
+        Raises ShapeError.
+    forward_int, definition : (attrs, ints, x) -> y
+        Integer arrays. Operators with parameters also take `acc_range`, an int64 (2,)
+        that is lowered and raised to hold the smallest and largest sum.
+    forward_float : (attrs, params, x) -> y
+        Floating arrays, float32 or float64 (uint8 for operators that read images).
+    vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)
+        gx is None where it is not needed, gparams where there are no parameters.
+    cost : (attrs, in_shape) -> Cost
+    lowerings : mapping of library name to (attrs, ints, x, y, target) -> KernelCalls
+        Empty where the output is the input's bytes under another shape.
+    param_shapes : (attrs, in_shape) -> (weight shape, bias shape), or None
+    output_qparams : (attrs, QParams of x) -> QParams, or None
+        None: the layer tracks the range of its output.
+    ints : (attrs, QParams of x) -> ints, or None
+        The integers of an operator without parameters that needs some.
+    reads_image : bool
+        Takes uint8 images instead of int8 activations.
+    """
+
+    name: str
+    attrs: type
+    infer: Callable[[Any, Shape], Shape]
+    forward_int: Callable[..., np.ndarray]
+    definition: Callable[..., np.ndarray]
+    forward_float: Callable[[Any, Any, np.ndarray], np.ndarray]
+    vjp: Callable[
+        [Any, Any, Saved, np.ndarray, bool],
+        tuple[np.ndarray | None, LinearParams | None],
+    ]
+    cost: Callable[[Any, Shape], Cost]
+    lowerings: Mapping[
+        str, Callable[[Any, Any, TensorSpec, TensorSpec, TargetSpec], tuple[KernelCall, ...]]
+    ] = field(default_factory=dict)  # fmt: skip
+    param_shapes: Callable[[Any, Shape], tuple[Shape, Shape]] | None = None
+    output_qparams: Callable[[Any, QParams], QParams] | None = None
+    ints: Callable[[Any, QParams], Any] | None = None
+    reads_image: bool = False
+
+    def lower(
+        self, attrs: Any, ints: Any, x: TensorSpec, y: TensorSpec, target: TargetSpec
+    ) -> tuple[KernelCall, ...]:
+        """The calls that compute this operator on `target`, or UnsupportedOp."""
+        if target.library not in self.lowerings:
+            raise UnsupportedOp(f"{target.library} has no {self.name}")
+        return self.lowerings[target.library](attrs, ints, x, y, target)
+
+
+def attrs_to_json(attrs: Any) -> dict[str, Any]:
+    """The fields of an attributes dataclass, for `json.dumps`."""
+    return {f.name: getattr(attrs, f.name) for f in fields(attrs)}
+
+
+def attrs_from_json(kind: type, data: Any) -> Any:
+    """Attributes from what `attrs_to_json` gave; lists become tuples again."""
+    names = {f.name for f in fields(kind)}
+    if not isinstance(data, dict) or set(data) != names:
+        raise FileFormatError(
+            f"attributes of {kind.__name__} must be {sorted(names)}, got {data!r}"
+        )
+    return kind(**{name: _tuples(value) for name, value in data.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

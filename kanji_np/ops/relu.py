@@ -1,0 +1,97 @@
+"""ReLU as a layer of its own: ``Y = max(X, 0)``, any shape, same scale, in place.
+
+Fused into the layer before it, where that is a convolution or dense layer, it costs
+nothing: give that layer ``activation="relu"``. No accumulator.
+
+Source: CMSIS-NN v7.0.0 `arm_relu_q7`, which takes at most 65,535 bytes a call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kanji_np.errors import UnsupportedOp
+from kanji_np.ops.cmsis import HEADER
+from kanji_np.ops.op import Op
+from kanji_np.types import (
+    Cost,
+    InputPtr,
+    KernelCall,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+MOST_BYTES = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class ReluAttrs:
+    """Nothing to choose."""
+
+
+def infer(attrs: ReluAttrs, shape: Shape) -> Shape:
+    return shape
+
+
+def forward_int(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+    """int8 -> int8, same shape."""
+    return np.maximum(x, np.int8(0))
+
+
+def definition(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+    """`forward_int`, one element at a time."""
+    y = [v if v > 0 else 0 for v in x.ravel().tolist()]
+    return np.array(y, np.int8).reshape(x.shape)
+
+
+def forward_float(attrs: ReluAttrs, params: None, x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def vjp(
+    attrs: ReluAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
+) -> tuple[np.ndarray, None]:
+    """gX = gY where Y > 0."""
+    return np.where(saved.y > 0, gy, 0), None
+
+
+def cost(attrs: ReluAttrs, shape: Shape) -> Cost:
+    return Cost()
+
+
+def lower_cmsis_nn(
+    attrs: ReluAttrs, ints: None, x: TensorSpec, y: TensorSpec, target: TargetSpec
+) -> tuple[KernelCall, ...]:
+    size = math.prod(x.shape)
+    if size > MOST_BYTES:
+        raise UnsupportedOp(
+            f"relu: arm_relu_q7 takes {MOST_BYTES} elements at most, got {size}; fuse it "
+            'with activation="relu" in the layer before'
+        )
+    call = KernelCall(
+        function="arm_relu_q7",
+        header=HEADER,
+        arguments=(InputPtr(), size),
+        in_place=True,
+        returns_status=False,
+    )
+    return (call,)
+
+
+RELU = Op(
+    name="relu",
+    attrs=ReluAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower_cmsis_nn},
+    output_qparams=lambda attrs, x: x,
+)

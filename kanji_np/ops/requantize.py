@@ -1,0 +1,91 @@
+"""Around exact sums: how long they may be, and how they become int8.
+
+Sums of int8 products are formed in float32, exactly while they stay below 2^24. Then
+bias, requantization and activation range follow in one pass over a block of (rows,
+channels): ``y = clamp(requantize(acc + bias, multiplier, shift) + output_offset, low,
+high)``. Convolution calls it on a block still in the cache, dense on its whole output.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+from numba import types as nb
+
+from kanji_np.fixedpoint import clamp, requantize
+from kanji_np.types import LinearInts
+
+POW2_MULTIPLIER = 1 << 30
+NOT_POW2 = -1
+
+int32, int64 = nb.int32, nb.int64
+
+
+def exact_sum(input_offset: int) -> int:
+    """How many products (x + input_offset) * w of int8 x and w float32 adds exactly.
+
+    1024 without a zero point, 512 with the largest one.
+    """
+    return (1 << 24) // (max(abs(input_offset - 128), abs(input_offset + 127)) * 128)
+
+
+def common_right_shift(ints: LinearInts) -> int:
+    """The right shift that all channels share if they scale by 2^-n, n >= 1, else -1.
+
+    Multiplier 2^30 with shift 1 - n is the scale 2^-n; the doubling multiply then only
+    halves, and 32-bit arithmetic is enough.
+    """
+    shift = int(ints.shift[0])
+    same = (ints.multiplier == POW2_MULTIPLIER).all() and (ints.shift == shift).all()
+    return -shift if same and -30 <= shift <= 0 else NOT_POW2
+
+
+@njit(cache=True)
+def requantize_block(
+    acc, rows, first, channels, bias, multiplier, shift, right, offset, low, high, y, y_at,
+    acc_range,
+):  # fmt: skip
+    """Requantize ``acc[:rows, :channels]`` into the flat `y`.
+
+    Parameters
+    ----------
+    acc : int32 (>= rows, >= channels)
+        Sums of products.
+    rows, first, channels : int
+        The block holds `rows` pixels and the channels ``first .. first + channels - 1``.
+    bias, multiplier, shift : int32 (Cout,)
+    right : int
+        What `common_right_shift` says of multiplier and shift.
+    offset, low, high : int
+        Output offset and activation range.
+    y : int8, flat
+        Row r goes to ``y[y_at + r * Cout + first:]``.
+    acc_range : int64 (2,)
+        Lowered and raised to hold min and max of the sums with bias.
+    """
+    stride = bias.shape[0]
+    smallest, largest = int32(2**31 - 1), int32(-(2**31))
+    if right >= 0:
+        right = int32(right)
+        mask = int32((int64(1) << right) - 1)
+        half = int32(mask >> 1)
+        offset, low, high = int32(offset), int32(low), int32(high)
+        for r in range(rows):
+            out = y[y_at + r * stride + first : y_at + r * stride + first + channels]
+            for c in range(channels):
+                v = int32(acc[r, c] + bias[first + c])
+                smallest = min(smallest, v)
+                largest = max(largest, v)
+                d = int32(int32(v >> int32(1)) + int32(v & int32(1)))
+                up = int32(int32(d & mask) > int32(half + int32(d < 0)))
+                q = int32(int32(int32(d >> right) + up) + offset)
+                out[c] = min(max(q, low), high)
+    else:
+        for r in range(rows):
+            for c in range(channels):
+                v = int32(acc[r, c] + bias[first + c])
+                smallest = min(smallest, v)
+                largest = max(largest, v)
+                q = requantize(v, multiplier[first + c], shift[first + c]) + offset
+                y[y_at + r * stride + first + c] = clamp(q, low, high)
+    acc_range[0] = min(acc_range[0], int64(smallest))
+    acc_range[1] = max(acc_range[1], int64(largest))

@@ -1,0 +1,223 @@
+"""Softmax over the last axis, in TFLite's int8 arithmetic.
+
+    d = X - max(X);  e = exp(d * scale) in Q0.31, for d >= diff_min, else left out
+    s = sum of e in Q12.19
+    Y = clamp(round(e / s * 256) - 128, -128, 127)
+
+X and Y (N,K). `multiplier * 2^(shift - 31)` is the input scale times 2^26: the exponent
+is computed with 5 integer bits. The output scale is 1/256 with zero point -128, whatever
+comes in. exp is a polynomial of degree 4 on a quarter, times constants exp(-2^k); the
+reciprocal is three Newton steps.
+
+Accumulator: s <= K * 2^19, inside int32 for K <= 4095.
+
+Source: CMSIS-NN v7.0.0 `arm_softmax_s8`; TFLite `SOFTMAX` int8, gemmlowp fixedpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numba import types as nb
+
+from kanji_np.errors import ShapeError
+from kanji_np.fixedpoint import (
+    INT32_MAX,
+    INT32_MIN,
+    clamp,
+    rounding_divide_by_pot,
+    saturating_doubling_high_multiply,
+)
+from kanji_np.ops.cmsis import HEADER
+from kanji_np.ops.op import Op
+from kanji_np.quantize import multiplier_and_shift
+from kanji_np.types import (
+    Cost,
+    InputPtr,
+    KernelCall,
+    OutputPtr,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+INTEGER_BITS = 5
+MOST_CLASSES = 4095
+
+int64 = nb.int64
+
+
+@dataclass(frozen=True)
+class SoftmaxAttrs:
+    """Nothing to choose."""
+
+
+@dataclass(frozen=True)
+class SoftmaxInts:
+    """Multiplier and shift of the input scale; differences below `diff_min` give 0."""
+
+    multiplier: int
+    shift: int
+    diff_min: int
+
+
+def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
+    if len(shape) != 1 or shape[0] > MOST_CLASSES:
+        raise ShapeError(
+            f"softmax: expected a flat input of at most {MOST_CLASSES}, got {shape}"
+        )
+    return shape
+
+
+def ints_of(attrs: SoftmaxAttrs, x: QParams) -> SoftmaxInts:
+    """The integers TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give."""
+    real = min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1)
+    multiplier, shift = multiplier_and_shift(real)
+    shift = max(shift, 0)
+    radius = ((1 << INTEGER_BITS) - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
+    return SoftmaxInts(multiplier, shift, -int(radius))
+
+
+def output_qparams(attrs: SoftmaxAttrs, x: QParams) -> QParams:
+    return QParams(1 / 256, -128)
+
+
+def forward_int(attrs: SoftmaxAttrs, ints: SoftmaxInts, x: np.ndarray) -> np.ndarray:
+    """int8 (N,K) -> int8 (N,K)."""
+    y = np.empty(x.shape, np.int8)
+    _softmax(x, ints.multiplier, ints.shift, ints.diff_min, y)
+    return y
+
+
+def definition(attrs: SoftmaxAttrs, ints: SoftmaxInts, x: np.ndarray) -> np.ndarray:
+    """The same text, uncompiled."""
+    y = np.empty(x.shape, np.int8)
+    _softmax.py_func(x, ints.multiplier, ints.shift, ints.diff_min, y)
+    return y
+
+
+def forward_float(attrs: SoftmaxAttrs, params: None, x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def vjp(
+    attrs: SoftmaxAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
+) -> tuple[np.ndarray, None]:
+    """gX = P * (gY - sum of gY * P), with P the softmax of the real input."""
+    p = forward_float(attrs, None, saved.x * gy.dtype.type(saved.x_scale))
+    return p * (gy - (gy * p).sum(axis=1, keepdims=True)), None
+
+
+def cost(attrs: SoftmaxAttrs, shape: Shape) -> Cost:
+    return Cost()
+
+
+def lower_cmsis_nn(
+    attrs: SoftmaxAttrs,
+    ints: SoftmaxInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    call = KernelCall(
+        function="arm_softmax_s8",
+        header=HEADER,
+        arguments=(
+            InputPtr(),
+            1,
+            x.shape[0],
+            ints.multiplier,
+            ints.shift,
+            ints.diff_min,
+            OutputPtr(),
+        ),
+        returns_status=False,
+    )
+    return (call,)
+
+
+@njit(cache=True)
+def _shift_left_saturating(value, exponent):
+    return clamp(value << exponent, INT32_MIN, INT32_MAX)
+
+
+@njit(cache=True)
+def _exp_on_negative(a):
+    """exp(a) of a <= 0 with 5 integer bits, in Q0.31; gemmlowp `exp_on_negative_values`."""
+    quarter = 1 << 24
+    a_mod = (a & (quarter - 1)) - quarter
+    remainder = a_mod - a
+    # polynomial around -1/8 on (-1/4, 0], in Q0.31
+    x = (a_mod << INTEGER_BITS) + (1 << 28)
+    multiply = saturating_doubling_high_multiply
+    x2 = multiply(x, x)
+    x3 = multiply(x2, x)
+    x4 = multiply(x2, x2)
+    tail = multiply(rounding_divide_by_pot(x4, 2) + x3, 715827883) + x2
+    result = 1895147668 + multiply(1895147668, x + rounding_divide_by_pot(tail, 1))
+    # times exp(-2^k) for every bit of what was taken off, from 1/4 up to 16
+    factors = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+    for k in range(7):
+        if remainder & (quarter << k):
+            result = multiply(result, factors[k])
+    return INT32_MAX if a == 0 else result
+
+
+@njit(cache=True)
+def _one_over_one_plus(a):
+    """1 / (1 + a) of 0 <= a < 1 in Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
+    multiply = saturating_doubling_high_multiply
+    half_denominator = (a + INT32_MAX + 1) >> 1
+    x = 1515870810 + multiply(half_denominator, -1010580540)
+    for _ in range(3):
+        correction = (1 << 29) - multiply(half_denominator, x)
+        x += _shift_left_saturating(multiply(x, correction), 2)
+    return _shift_left_saturating(x, 1)
+
+
+@njit(cache=True, parallel=True)
+def _softmax(x, multiplier, shift, diff_min, y):
+    rows, columns = x.shape
+    for n in prange(rows):
+        largest = int(x[n].max())
+        total = int64(0)
+        for k in range(columns):
+            diff = int(x[n, k]) - largest
+            if diff >= diff_min:
+                scaled = saturating_doubling_high_multiply(diff << shift, multiplier)
+                total += rounding_divide_by_pot(_exp_on_negative(scaled), 12)
+        headroom = 0
+        while headroom < 32 and total < (int64(1) << (31 - headroom)):
+            headroom += 1
+        scale = _one_over_one_plus((total << headroom) - (int64(1) << 31))
+        right = 12 - headroom + 23
+        for k in range(columns):
+            diff = int(x[n, k]) - largest
+            value = -128
+            if diff >= diff_min:
+                scaled = saturating_doubling_high_multiply(diff << shift, multiplier)
+                product = saturating_doubling_high_multiply(
+                    scale, _exp_on_negative(scaled)
+                )
+                value = rounding_divide_by_pot(product, right) - 128
+            y[n, k] = clamp(value, -128, 127)
+
+
+SOFTMAX = Op(
+    name="softmax",
+    attrs=SoftmaxAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower_cmsis_nn},
+    output_qparams=output_qparams,
+    ints=ints_of,
+)

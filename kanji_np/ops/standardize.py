@@ -1,0 +1,179 @@
+"""Per-image standardization: every image to mean 0 and standard deviation 1.
+
+    n = H*W*C, S = sum X, Q = sum X^2
+    d = max(isqrt(n*Q - S^2), isqrt(n))              n times the standard deviation
+    Y = clamp(divide_half_away((n*X - S) << frac_bits, d), -128, 127)
+
+X uint8 (N,H,W,C), Y int8 of the same shape and scale 2^-frac_bits. isqrt is the floor of
+the square root; its lower bound keeps a flat image from dividing by zero.
+
+Accumulator: int64 on the device; n <= 2^20 keeps n*Q below 2^57.
+
+Source: TensorFlow `per_image_standardization`, here in integers; the variant the paper
+compares with. On the device: ccore `kanji_standardize_u8_s8`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numba import types as nb
+
+from kanji_np.errors import ShapeError
+from kanji_np.fixedpoint import clamp, divide_half_away
+from kanji_np.ops.cmsis import KANJI_HEADER
+from kanji_np.ops.op import Op
+from kanji_np.types import (
+    Cost,
+    InputPtr,
+    KernelCall,
+    OutputPtr,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+MOST_PIXELS = 1 << 20
+
+int64 = nb.int64
+
+
+@dataclass(frozen=True)
+class StandardizeAttrs:
+    """Fractional bits of the output, 0..7; 5 holds 4 standard deviations."""
+
+    frac_bits: int = 5
+
+
+def infer(attrs: StandardizeAttrs, shape: Shape) -> Shape:
+    if math.prod(shape) > MOST_PIXELS:
+        raise ShapeError(
+            f"standardize: {shape} has more than {MOST_PIXELS} values an image"
+        )
+    return shape
+
+
+def output_qparams(attrs: StandardizeAttrs, x: QParams | None) -> QParams:
+    return QParams(2.0**-attrs.frac_bits)
+
+
+def forward_int(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+    """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
+    y = np.empty(x.shape, np.int8)
+    count = len(x)
+    _standardize(
+        np.ascontiguousarray(x).reshape(count, -1),  # (N,H,W,C) -> (N,H*W*C)
+        attrs.frac_bits,
+        y.reshape(count, -1),
+    )
+    return y
+
+
+def definition(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+    """`forward_int` in Python's own integers, one element at a time."""
+    y = np.empty(x.shape, np.int8)
+    for image, out in zip(x, y, strict=True):
+        values = image.ravel().tolist()
+        n, total = len(values), sum(values)
+        d = max(math.isqrt(n * sum(v * v for v in values) - total**2), math.isqrt(n))
+        out.flat = [
+            min(max(divide_half_away.py_func((n * v - total) << attrs.frac_bits, d), -128), 127)
+            for v in values
+        ]  # fmt: skip
+    return y
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+    centred = x.astype(kind) - x.mean(axis=(1, 2, 3), keepdims=True, dtype=kind)
+    deviation = np.sqrt((centred**2).mean(axis=(1, 2, 3), keepdims=True))
+    least = kind.type(1 / math.sqrt(math.prod(x.shape[1:])))
+    return centred, np.maximum(deviation, least)
+
+
+def forward_float(attrs: StandardizeAttrs, params: None, x: np.ndarray) -> np.ndarray:
+    """uint8 or floating (N,H,W,C) -> floating, (x - mean) / deviation."""
+    centred, deviation = _moments(x)
+    return centred / deviation
+
+
+def vjp(
+    attrs: StandardizeAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
+) -> tuple[np.ndarray, None]:
+    """gX = (gY - mean gY - Y * mean(gY * Y)) / deviation, with respect to grey levels."""
+    centred, deviation = _moments(saved.x.astype(gy.dtype))
+    y = centred / deviation
+    axes = (1, 2, 3)
+    mean_gy = gy.mean(axis=axes, keepdims=True)
+    mean_gyy = (gy * y).mean(axis=axes, keepdims=True)
+    return (gy - mean_gy - y * mean_gyy) / deviation, None
+
+
+def cost(attrs: StandardizeAttrs, shape: Shape) -> Cost:
+    return Cost()
+
+
+def lower_cmsis_nn(
+    attrs: StandardizeAttrs,
+    ints: None,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    call = KernelCall(
+        function="kanji_standardize_u8_s8",
+        header=KANJI_HEADER,
+        arguments=(InputPtr(), x.size, attrs.frac_bits, OutputPtr()),
+    )
+    return (call,)
+
+
+@njit(cache=True)
+def _isqrt(value):
+    """Floor of the square root of a non-negative int64, bit by bit."""
+    root, bit = int64(0), int64(1) << 60
+    while bit > value:
+        bit >>= 2
+    while bit:
+        if value >= root + bit:
+            value -= root + bit
+            root = (root >> 1) + bit
+        else:
+            root >>= 1
+        bit >>= 2
+    return root
+
+
+@njit(cache=True, parallel=True)
+def _standardize(x, frac_bits, y):
+    count, n = x.shape
+    for i in prange(count):
+        total, squares = int64(0), int64(0)
+        for k in range(n):
+            v = int64(x[i, k])
+            total += v
+            squares += v * v
+        d = max(_isqrt(n * squares - total * total), _isqrt(n))
+        for k in range(n):
+            a = (n * int64(x[i, k]) - total) << frac_bits
+            y[i, k] = clamp(divide_half_away(a, d), -128, 127)
+
+
+STANDARDIZE = Op(
+    name="standardize",
+    attrs=StandardizeAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower_cmsis_nn},
+    output_qparams=output_qparams,
+    reads_image=True,
+)

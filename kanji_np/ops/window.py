@@ -1,0 +1,106 @@
+"""Where sliding windows fall: output sizes and padding of convolution and pooling.
+
+One axis at a time. The effective kernel is ``e = dilation * (kernel - 1) + 1``; with
+`before` and `after` cells of padding an axis of size n has
+
+    floor:  (n + before + after - e) // stride + 1
+    ceil:   the same rounded up, without windows that would start past the input
+
+windows. "same" is TensorFlow's: ceil(n / stride) windows, the odd cell of padding after.
+CMSIS-NN is told `before` and the output size; what lies after follows from the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kanji_np.errors import OptionError, ShapeError
+from kanji_np.types import Shape
+
+Pair = tuple[int, int]
+Padding = str | tuple[Pair, Pair]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Resolved numbers of one window over one input size, as the loops take them."""
+
+    out_h: int
+    out_w: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    pad_top: int
+    pad_left: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Kernel, stride and dilation as (height, width); padding as "same", "valid" or
+    ((top, bottom), (left, right)) in cells."""
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: Padding = "valid"
+    ceil_mode: bool = False
+
+    def over(self, shape: Shape) -> Geometry:
+        """Lay the window over an (H, W, C) input; ShapeError where it does not fit."""
+        if len(shape) != 3:
+            raise ShapeError(f"expected an input of shape (H, W, C), got {shape}")
+        explicit = self.padding if isinstance(self.padding, tuple) else (None, None)
+        (out_h, top), (out_w, left) = (
+            self._axis(axis, shape[axis], explicit[axis]) for axis in (0, 1)
+        )
+        return Geometry(
+            out_h, out_w, *self.kernel, *self.stride, *self.dilation, top, left
+        )
+
+    def _axis(self, axis: int, size: int, explicit: Pair | None) -> Pair:
+        """(number of windows, padding before) along one axis."""
+        kernel, stride = self.kernel[axis], self.stride[axis]
+        extent = self.dilation[axis] * (kernel - 1) + 1
+        if self.padding == "same":
+            count = -(-size // stride)
+            return count, max((count - 1) * stride + extent - size, 0) // 2
+        before, after = explicit or (0, 0)
+        room = size + before + after - extent
+        if room < 0:
+            raise ShapeError(
+                f"a window of {extent} does not fit the {('height', 'width')[axis]} "
+                f"{size} with padding {before}+{after}"
+            )
+        if not self.ceil_mode:
+            return room // stride + 1, before
+        count = -(-room // stride) + 1
+        if (count - 1) * stride >= size + before:
+            count -= 1
+        return count, before
+
+
+def pair(value: int | Pair, name: str) -> Pair:
+    """An int or a pair of positive ints as (height, width)."""
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2 or not all(isinstance(v, int) and v > 0 for v in both):
+        raise OptionError(f"{name} must be a positive int or a pair, got {value!r}")
+    return both
+
+
+def padding_option(value: Padding) -> Padding:
+    """Check a padding argument: a word, or ((top, bottom), (left, right))."""
+    if value in ("same", "valid"):
+        return value
+    try:
+        (top, bottom), (left, right) = value
+        cells = (top, bottom, left, right)
+        if all(isinstance(v, int) and v >= 0 for v in cells):
+            return ((top, bottom), (left, right))
+    except (TypeError, ValueError):
+        pass
+    raise OptionError(
+        f'padding must be "same", "valid" or ((top, bottom), (left, right)), got {value!r}'
+    )

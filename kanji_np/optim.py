@@ -1,0 +1,209 @@
+"""Optimizers and learning-rate schedules, as plain data.
+
+An optimizer is a frozen set of numbers; what it remembers between steps lies in arrays
+that the training loop owns, so that a checkpoint holds them without asking. Names and
+formulas are PyTorch's. A schedule gives the factor of the learning rate at each step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from kanji_np.autograd import Tensor
+from kanji_np.errors import OptionError
+
+Slots = list[tuple[np.ndarray, ...]]
+
+
+class Optimizer(Protocol):
+    """What the training loop needs of an optimizer."""
+
+    lr: float
+
+    def slots(self, parameters: Sequence[Tensor]) -> Slots:
+        """Zeroed memory, one tuple of arrays a parameter."""
+
+    def step(
+        self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
+    ) -> None:
+        """Change every parameter by its gradient, in place; `count` starts at 1."""
+
+
+def _zeros(parameters: Sequence[Tensor], number: int) -> Slots:
+    return [tuple(np.zeros_like(p.data) for _ in range(number)) for p in parameters]
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value < high:
+        raise OptionError(f"{name} must be in [{low}, {high}), got {value}")
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with momentum; `torch.optim.SGD`.
+
+    Parameters
+    ----------
+    lr, momentum, weight_decay : float
+    nesterov : bool
+    """
+
+    lr: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        _check("lr", self.lr, 0, math.inf)
+        _check("momentum", self.momentum, 0, 1)
+        _check("weight_decay", self.weight_decay, 0, math.inf)
+
+    def slots(self, parameters: Sequence[Tensor]) -> Slots:
+        return _zeros(parameters, 1)
+
+    def step(
+        self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
+    ) -> None:
+        for p, (velocity,) in zip(parameters, slots, strict=True):
+            gradient = p.grad + np.float32(self.weight_decay) * p.data
+            velocity *= np.float32(self.momentum)
+            velocity += gradient
+            if self.nesterov:
+                gradient += np.float32(self.momentum) * velocity
+            else:
+                gradient = velocity
+            p.data -= np.float32(lr) * gradient
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam; `torch.optim.Adam`, its weight decay added to the gradient."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    decoupled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check("lr", self.lr, 0, math.inf)
+        _check("beta1", self.beta1, 0, 1)
+        _check("beta2", self.beta2, 0, 1)
+        _check("weight_decay", self.weight_decay, 0, math.inf)
+
+    def slots(self, parameters: Sequence[Tensor]) -> Slots:
+        return _zeros(parameters, 2)
+
+    def step(
+        self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
+    ) -> None:
+        size = np.float32(lr / (1 - self.beta1**count))
+        root = np.float32(math.sqrt(1 - self.beta2**count))
+        for p, (mean, square) in zip(parameters, slots, strict=True):
+            gradient = p.grad
+            if self.decoupled:
+                p.data *= np.float32(1 - lr * self.weight_decay)
+            else:
+                gradient = gradient + np.float32(self.weight_decay) * p.data
+            mean += np.float32(1 - self.beta1) * (gradient - mean)
+            square += np.float32(1 - self.beta2) * (gradient * gradient - square)
+            p.data -= size * mean / (np.sqrt(square) / root + np.float32(self.eps))
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay; `torch.optim.AdamW`."""
+
+    weight_decay: float = 1e-2
+
+    decoupled: ClassVar[bool] = True
+
+
+OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+class Schedule(Protocol):
+    """What the training loop needs of a schedule."""
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """Factor of the learning rate at `step` of 0..steps-1."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate as it is."""
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Times `gamma` every `every` epochs."""
+
+    every: int = 10
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check("every", self.every, 1, math.inf)
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        return self.gamma ** (step // (self.every * steps_per_epoch))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Times `gamma` every epoch, smoothly."""
+
+    gamma: float = 0.9
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        return self.gamma ** (step / steps_per_epoch)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 down to `final`."""
+
+    final: float = 0.0
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        wave = 0.5 * (1 + math.cos(math.pi * step / steps))
+        return self.final + (1 - self.final) * wave
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """A linear rise from `initial` to 1, then a linear fall to `final`.
+
+    Reference: Smith and Topin, "Super-Convergence", 2018.
+    """
+
+    warmup: float = 0.2
+    initial: float = 0.1
+    final: float = 0.001
+
+    def __post_init__(self) -> None:
+        _check("warmup", self.warmup, 0, 1)
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        at, rise = step / steps, self.warmup
+        if at < rise:
+            return self.initial + (1 - self.initial) * at / rise
+        return 1 + (self.final - 1) * (at - rise) / (1 - rise)
+
+
+SCHEDULES: dict[str, type] = {
+    "constant": Constant,
+    "step": Step,
+    "exponential": Exponential,
+    "cosine": Cosine,
+    "one-cycle": OneCycle,
+}

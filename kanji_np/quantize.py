@@ -1,0 +1,201 @@
+"""Between real scales and integers: ranges, power-of-two scales, layer constants.
+
+The scheme is the paper's: symmetric int8, one scale 2^-f per tensor, f taken from a
+moving minimum and maximum. With x = X 2^-fx, w = W 2^-fw and y = Y 2^-fy a sum of
+products has the scale 2^-(fx + fw), the bias is an int32 at that scale, and
+
+    n = fx + fw - fy
+
+is the right shift from sum to output, written for CMSIS-NN as multiplier 2^30 and shift
+1 - n. Scales that would make n negative (an output finer than the sums it comes from)
+or larger than 31 (an output coarser than any sum) are moved to the nearest legal one.
+
+Reference: Lai and Suda, "Rethinking Machine Learning Development and Deployment for
+Edge Devices", 2018, section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kanji_np.errors import AccumulatorOverflow, RangeError
+from kanji_np.types import LinearInts, LinearParams, QParams
+
+INT32_MAX = 2**31 - 1
+WEIGHT_MAX = 127
+MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
+POW2_MULTIPLIER = 1 << 30
+
+
+def frac_bits(max_abs: float) -> int:
+    """Fractional bits f with ``max_abs <= 2^(7 - f)``, the finest that holds the range.
+
+    A range of zero gets 7 bits (values in -1 .. 1). The result is kept within -16 .. 24.
+    """
+    if not math.isfinite(max_abs):
+        raise RangeError(f"a range of {max_abs} cannot be quantized")
+    if max_abs == 0:
+        return 7
+    mantissa, exponent = math.frexp(max_abs)
+    bits = 7 - (exponent - 1 if mantissa == 0.5 else exponent)
+    return min(max(bits, MIN_FRAC_BITS), MAX_FRAC_BITS)
+
+
+def pow2_qparams(bits: int) -> QParams:
+    """Symmetric QParams of scale 2^-bits."""
+    return QParams(2.0**-bits)
+
+
+def pow2_bits(qparams: QParams) -> int:
+    """f of a scale 2^-f; RangeError if the scale is no power of two."""
+    mantissa, exponent = math.frexp(qparams.scale)
+    if mantissa != 0.5:
+        raise RangeError(f"scale {qparams.scale!r} is not a power of two")
+    return 1 - exponent
+
+
+class RangeTracker:
+    """Moving minimum and maximum of a tensor.
+
+    The average starts as a plain mean of what was seen and becomes an exponential one:
+    the weight of the past is ``min(momentum, n / (n + 1))`` after n updates, so the
+    first update counts in full and no long warm-up is needed.
+
+    Parameters
+    ----------
+    momentum : float
+        Weight of the past once enough has been seen, 0 <= momentum < 1.
+    """
+
+    def __init__(self, momentum: float = 0.99) -> None:
+        self.momentum = momentum
+        self.low = 0.0
+        self.high = 0.0
+        self.updates = 0
+
+    def update(self, low: float, high: float) -> None:
+        """Take in one batch's minimum and maximum; RangeError if one is not finite."""
+        low, high = float(low), float(high)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RangeError(
+                f"values from {low} to {high} cannot be quantized: training diverged "
+                "(lower the learning rate) or the input holds NaN"
+            )
+        past = min(self.momentum, self.updates / (self.updates + 1))
+        self.low = past * self.low + (1 - past) * low
+        self.high = past * self.high + (1 - past) * high
+        self.updates += 1
+
+    @property
+    def max_abs(self) -> float:
+        return max(-self.low, self.high, 0.0)
+
+    def qparams(self) -> QParams:
+        """Symmetric power-of-two QParams that hold the range."""
+        return pow2_qparams(frac_bits(self.max_abs))
+
+    def state(self) -> dict[str, float]:
+        """Low, high, momentum and count, as JSON can hold them exactly."""
+        return {
+            "low": self.low,
+            "high": self.high,
+            "momentum": self.momentum,
+            "updates": self.updates,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, float]) -> RangeTracker:
+        tracker = cls(float(state["momentum"]))
+        tracker.low, tracker.high = float(state["low"]), float(state["high"])
+        tracker.updates = int(state["updates"])
+        if not (math.isfinite(tracker.low) and math.isfinite(tracker.high)):
+            raise RangeError(f"a tracked range is {tracker.low} .. {tracker.high}")
+        return tracker
+
+
+def legal_output(x: QParams, w: QParams, y: QParams) -> QParams:
+    """`y` moved to the nearest scale that a sum at scale x·w can be shifted to."""
+    sum_bits = pow2_bits(x) + pow2_bits(w)
+    return pow2_qparams(min(max(pow2_bits(y), sum_bits - 31), sum_bits))
+
+
+def quantize_weight(weight: np.ndarray, qparams: QParams) -> np.ndarray:
+    """Real weights to int8 in -127..127, halves to even, same shape."""
+    scaled = np.rint(weight / qparams.scale)
+    return np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class LinearScales:
+    """Scales of input, weight and output of one layer."""
+
+    x: QParams
+    w: QParams
+    y: QParams
+
+
+def linear_ints(
+    params: LinearParams, scales: LinearScales, activation: str
+) -> LinearInts:
+    """The integers of a convolution or dense layer.
+
+    Parameters
+    ----------
+    params : LinearParams
+        Real weight, output channels first, and bias.
+    scales : LinearScales
+        Powers of two; `y` must be legal (see `legal_output`).
+    activation : str
+        "linear" or "relu".
+
+    Raises
+    ------
+    AccumulatorOverflow
+        If some input could drive a sum out of int32.
+    RangeError
+        If a weight or bias is not finite.
+    """
+    channels = len(params.bias)
+    weight = quantize_weight(params.weight, scales.w)
+    sum_bits = pow2_bits(scales.x) + pow2_bits(scales.w)
+    right = sum_bits - pow2_bits(scales.y)
+    bias = np.rint(params.bias.astype(np.float64) * 2.0**sum_bits)
+    if not np.isfinite(bias).all():
+        raise RangeError("a bias is not finite: training diverged")
+    reach = 128 * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
+    check_accumulator(float((reach + np.abs(bias)).max()))
+    return LinearInts(
+        weight=weight,
+        bias=bias.astype(np.int32),
+        multiplier=np.full(channels, POW2_MULTIPLIER, np.int32),
+        shift=np.full(channels, 1 - right, np.int32),
+        input_offset=-scales.x.zero_point,
+        output_offset=scales.y.zero_point,
+        act_min=0 if activation == "relu" else -128,
+        act_max=127,
+    )
+
+
+def check_accumulator(bound: float) -> None:
+    """AccumulatorOverflow if sums can reach `bound` and that leaves int32."""
+    if bound > INT32_MAX:
+        raise AccumulatorOverflow(
+            f"sums can reach {bound:.0f}, beyond int32's {INT32_MAX}: use fewer inputs "
+            "per output, or smaller weights and biases"
+        )
+
+
+def multiplier_and_shift(scale: float) -> tuple[int, int]:
+    """``scale = multiplier * 2^(shift - 31)`` with 2^30 <= multiplier < 2^31.
+
+    Reference: TFLite `QuantizeMultiplier`.
+    """
+    mantissa, shift = math.frexp(scale)
+    multiplier = round(mantissa * 2**31)
+    if multiplier == 2**31:
+        multiplier //= 2
+        shift += 1
+    return multiplier, shift

@@ -1,0 +1,351 @@
+"""The training loop: the only one.
+
+Everything random comes from (seed, epoch, batch), nothing from the clock, so the same
+call gives the same weights, bit for bit; and a run that was killed goes on from its last
+checkpoint to the very bytes it would have ended with.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import click
+import numpy as np
+
+from kanji_np import archive
+from kanji_np.autograd import Tensor
+from kanji_np.data import Augment, Dataset, batches
+from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.losses import cross_entropy
+from kanji_np.model import PRECISIONS, Sequential
+from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
+
+Loss = Callable[[Tensor, np.ndarray], Tensor]
+
+CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of a training history.
+
+    Losses and accuracies (0..1) of training are means over the epoch, as it went;
+    `validation_accuracy` is NaN without validation data. `seconds` is wall-clock time
+    of the epoch [s].
+    """
+
+    epoch: int
+    precision: str
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of one run, in order."""
+
+    epochs: tuple[EpochRecord, ...] = ()
+
+    def csv(self) -> str:
+        """Comma-separated text with a header line."""
+        out = io.StringIO()
+        names = [f.name for f in fields(EpochRecord)]
+        writer = csv.DictWriter(out, names, lineterminator="\n")
+        writer.writeheader()
+        for record in self.epochs:
+            row = asdict(record)
+            row["seconds"] = f"{record.seconds:.2f}"
+            writer.writerow(row)
+        return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights a run ends with, beside network and data.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    optimizer : Optimizer
+    schedule : Schedule
+        Factor of the optimizer's learning rate over the whole run.
+    precision : "int8" or "fp32"
+    fp32_epochs : int
+        With "int8": so many epochs in fp32 first.
+    label_smoothing : float
+    augment : Augment or None
+    seed : int
+        Of order and augmentation; the weights' own seed is the network's.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    optimizer: Optimizer = SGD()
+    schedule: Schedule = OneCycle()
+    precision: str = "int8"
+    fp32_epochs: int = 0
+    label_smoothing: float = 0.0
+    augment: Augment | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise OptionError(f"{name} must be an int of at least {least}, got {value}")
+        if self.precision not in PRECISIONS:
+            raise OptionError(
+                f"precision must be one of {PRECISIONS}, got {self.precision!r}"
+            )
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise OptionError(f"seed must not be negative, got {self.seed}")
+
+    def precision_of(self, epoch: int) -> str:
+        """The precision of an epoch, counted from 0."""
+        return "fp32" if epoch < self.fp32_epochs else self.precision
+
+
+def fit(
+    net: Sequential,
+    train: Dataset,
+    *,
+    epochs: int,
+    validation: Dataset | None = None,
+    batch_size: int = 128,
+    optimizer: Optimizer | None = None,
+    schedule: Schedule | None = None,
+    loss: Loss | None = None,
+    label_smoothing: float = 0.0,
+    augment: Augment | None = None,
+    precision: str = "int8",
+    fp32_epochs: int = 0,
+    seed: int = 0,
+    directory: str | Path | None = None,
+    resume: bool = False,
+    show: bool = True,
+) -> History:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    net : Sequential
+    train, validation : Dataset
+        `validation` is scored after every epoch, in the epoch's precision.
+    epochs, batch_size, optimizer, schedule, label_smoothing, augment, precision, \
+fp32_epochs, seed
+        See `Recipe`.
+    loss : callable or None
+        (outputs Tensor (N, K), labels (N,)) -> scalar Tensor; None: cross-entropy.
+    directory : path or None
+        Where `checkpoint.npz` (after every epoch), `model.npz` (at the end) and
+        `history.csv` go.
+    resume : bool
+        Go on from the directory's checkpoint if there is one.
+    show : bool
+        Progress on standard error: a bar on a terminal, a line an epoch elsewhere.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    OptionError
+        On a bad value, or if `directory` holds another run.
+    RangeError
+        If the loss is no longer finite.
+    """
+    recipe = Recipe(
+        epochs, batch_size, optimizer or SGD(), schedule or OneCycle(), precision,
+        fp32_epochs, label_smoothing, augment, seed,
+    )  # fmt: skip
+    net.check_labels(train)
+    if validation is not None:
+        net.check_labels(validation)
+    if loss is None:
+
+        def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
+            return cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    run = _Run(net, recipe, loss, train)
+    directory = None if directory is None else Path(directory)
+    if directory is not None:
+        run.resume(directory / CHECKPOINT, wanted=resume)
+    while run.epoch < recipe.epochs:
+        began = time.perf_counter()
+        precision = recipe.precision_of(run.epoch)
+        with _progress(run, show) as report:
+            mean_loss, accuracy = run.one_epoch(report)
+        score = math.nan
+        if validation is not None:
+            score = net.evaluate(validation, precision=precision)
+        record = EpochRecord(
+            run.epoch, precision, run.lr(run.step - 1), mean_loss, accuracy, score,
+            time.perf_counter() - began,
+        )  # fmt: skip
+        run.history = History((*run.history.epochs, record))
+        if show:
+            click.echo(_line(record, recipe.epochs, len(train)), err=True)
+        if directory is not None:
+            run.save(directory / CHECKPOINT)
+            with archive.replacing(directory / HISTORY) as file:
+                file.write(run.history.csv().encode())
+    if directory is not None:
+        net.save(directory / MODEL)
+    return run.history
+
+
+class _Run:
+    """The state of a training run: what a checkpoint holds."""
+
+    def __init__(
+        self, net: Sequential, recipe: Recipe, loss: Loss, train: Dataset
+    ) -> None:
+        self.net = net
+        self.recipe = recipe
+        self.loss = loss
+        self.train = train
+        self.epoch = 0
+        self.step = 0
+        self.history = History()
+        self.slots = recipe.optimizer.slots(net.parameters())
+        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+
+    def lr(self, step: int) -> float:
+        """Learning rate at a step."""
+        steps = self.recipe.epochs * self.steps_per_epoch
+        factor = self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        return self.recipe.optimizer.lr * factor
+
+    def one_epoch(
+        self, report: Callable[[float, float, int], None]
+    ) -> tuple[float, float]:
+        """Mean loss and accuracy of one pass over the training data."""
+        recipe, net = self.recipe, self.net
+        precision = recipe.precision_of(self.epoch)
+        parameters = net.parameters()
+        total_loss = correct = seen = 0
+        for images, labels in batches(
+            self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
+            augment=recipe.augment,
+        ):  # fmt: skip
+            logits = net.logits(images, precision=precision, track=True)
+            value = self.loss(logits, labels)
+            if not math.isfinite(value.item()):
+                raise RangeError(
+                    f"the loss is {value.item()} at step {self.step}: training "
+                    "diverged, lower the learning rate"
+                )
+            for parameter in parameters:
+                parameter.grad = None
+            value.backward()
+            recipe.optimizer.step(
+                parameters, self.slots, self.lr(self.step), self.step + 1
+            )
+            self.step += 1
+            seen += len(labels)
+            total_loss += value.item() * len(labels)
+            correct += int((logits.data.argmax(axis=1) == labels).sum())
+            report(total_loss / seen, correct / seen, seen)
+        self.epoch += 1
+        return total_loss / seen, correct / seen
+
+    def settings(self) -> dict[str, str]:
+        """What must be equal for a checkpoint to be this run's."""
+        _, layers = self.net.state()[0], self.net.layers
+        return {
+            **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            "network": repr([(x.name, x.op.name, x.attrs) for x in layers]),
+            "target": str(self.net.target),
+            "training images": str(len(self.train)),
+        }
+
+    def save(self, path: Path) -> None:
+        header, arrays = self.net.state()
+        for i, slot in enumerate(self.slots):
+            arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
+        header = {
+            "kind": "kanji_np checkpoint",
+            "model": header,
+            "settings": self.settings(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": [asdict(record) for record in self.history.epochs],
+        }
+        archive.write(path, header, arrays)
+
+    def resume(self, path: Path, *, wanted: bool) -> None:
+        """Take over a checkpoint if there is one; refuse to overwrite one unasked."""
+        if not path.exists():
+            return
+        if not wanted:
+            raise OptionError(
+                f"{path.parent} holds a run already: resume it, or choose another "
+                "directory"
+            )
+        header, arrays = archive.read(path, "kanji_np checkpoint")
+        stored, mine = header["settings"], self.settings()
+        for name in mine:
+            if stored.get(name) != mine[name]:
+                raise OptionError(
+                    f"{path} is of a run with {name} {stored.get(name)}, not {mine[name]}"
+                )
+        try:
+            self.net.restore(header["model"], arrays)
+            for i, slot in enumerate(self.slots):
+                for k, array in enumerate(slot):
+                    array[...] = arrays[f"slot/{i}/{k}"]
+            self.epoch, self.step = header["epoch"], header["step"]
+            self.history = History(
+                tuple(EpochRecord(**record) for record in header["history"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileFormatError(f"{path}: not a checkpoint of this version: {error}") \
+                from None
+
+
+@contextmanager
+def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], None]]:
+    """A function that is told of every step; a bar if standard error is a terminal."""
+    if not (show and sys.stderr.isatty()):
+        yield lambda loss, accuracy, seen: None
+        return
+    began = time.perf_counter()
+    with click.progressbar(
+        length=run.steps_per_epoch,
+        label=f"epoch {run.epoch + 1}/{run.recipe.epochs}",
+        file=sys.stderr,
+        item_show_func=lambda text: text,
+    ) as bar:
+
+        def report(loss: float, accuracy: float, seen: int) -> None:
+            rate = seen / (time.perf_counter() - began)
+            bar.update(
+                1, f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %  {rate:.0f} images/s"
+            )
+
+        yield report
+
+
+def _line(record: EpochRecord, epochs: int, images: int) -> str:
+    validation = ""
+    if not math.isnan(record.validation_accuracy):
+        validation = f"  validation {100 * record.validation_accuracy:.2f} %"
+    left = (epochs - record.epoch) * record.seconds
+    return (
+        f"epoch {record.epoch}/{epochs}  {record.precision}  "
+        f"loss {record.train_loss:.4f}  accuracy {100 * record.train_accuracy:.2f} %"
+        f"{validation}  {images / record.seconds:.0f} images/s  "
+        f"{left // 60:.0f}:{left % 60:02.0f} left"
+    )

@@ -1,0 +1,219 @@
+"""The facts everybody shares, as frozen dataclasses.
+
+Nothing here computes more than a size. A tensor's shape never includes the batch: one
+inference on the device is one image, and training adds the batch in front.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class QParams:
+    """How integers stand for real values: ``real = scale * (q - zero_point)``."""
+
+    scale: float
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be a positive number, not {self.scale!r}")
+
+    def __str__(self) -> str:
+        mantissa, exponent = math.frexp(self.scale)
+        scale = f"2^{exponent - 1}" if mantissa == 0.5 else f"{self.scale:.6g}"
+        return scale if self.zero_point == 0 else f"{scale} zero {self.zero_point}"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape (without batch), dtype and, for quantized tensors, what the integers mean.
+
+    `dtype` is "uint8" for images as they come from a camera or file and "int8" for
+    everything after the first layer.
+    """
+
+    shape: Shape
+    dtype: str = "int8"
+    qparams: QParams | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements; also the number of bytes, as every element is one."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """The four facts that decide every byte: library, version, core class, rounding."""
+
+    library: str
+    version: str
+    core: str
+    rounding: str
+
+    def __str__(self) -> str:
+        return f"{self.library}/{self.version}/{self.core}/{self.rounding}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one inference of one layer costs.
+
+    Parameters
+    ----------
+    macs : int
+        Multiply-accumulates over the full window [MAC]; padding counts as work.
+    flash_bytes : int
+        Weights, biases and tables the layer keeps in flash [bytes]; code not included.
+    """
+
+    macs: int = 0
+    flash_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class LinearParams:
+    """Real-valued parameters of a layer that multiplies by weights.
+
+    Convolution weights are (Cout, KH, KW, Cin), dense weights (Cout, Cin), biases
+    (Cout,); all of one floating dtype.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class LinearInts:
+    """The integers a convolution or dense call is given on the device.
+
+    ``y = clamp(requantize(sum((x + input_offset) * weight) + bias, multiplier, shift)
+    + output_offset, act_min, act_max)``. `weight` is int8 in the layout of
+    `LinearParams`; `bias`, `multiplier` and `shift` are int32 (Cout,).
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    multiplier: np.ndarray
+    shift: np.ndarray
+    input_offset: int = 0
+    output_offset: int = 0
+    act_min: int = -128
+    act_max: int = 127
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a forward pass leaves for the backward pass.
+
+    `x` and `y` are the layer's input and output as they were (int8, or floating in fp32
+    training); ``x_scale * x`` is the real input. The straight-through gradient passes
+    where ``low < y < high``: a value at a bound counts as clamped.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_scale: float
+    low: float
+    high: float
+
+
+# The C side: lowering an operator gives calls as data; only the C writer prints them.
+
+
+@dataclass(frozen=True)
+class InputPtr:
+    """Pointer to the layer's input."""
+
+
+@dataclass(frozen=True)
+class OutputPtr:
+    """Pointer to the layer's output."""
+
+
+@dataclass(frozen=True)
+class ScratchPtr:
+    """Pointer to the call's scratch memory, NULL where it needs none."""
+
+
+@dataclass(frozen=True)
+class ConstPtr:
+    """Pointer to one of the call's constants, by the constant's name.
+
+    `writable` marks the fields that the library declares without const although it only
+    reads through them.
+    """
+
+    name: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Struct:
+    """A struct the call takes by address: its C type and its fields in order."""
+
+    ctype: str
+    name: str
+    fields: tuple[tuple[str, Argument], ...]
+
+
+Argument = int | InputPtr | OutputPtr | ScratchPtr | ConstPtr | Struct
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array in flash: `name` within the layer, a C element type, the values."""
+
+    name: str
+    ctype: str
+    values: np.ndarray
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class BufferSize:
+    """The library's own answer to how much scratch a call needs: function, arguments."""
+
+    function: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call of a library function.
+
+    Parameters
+    ----------
+    function : str
+        Name of the function.
+    header : str
+        The header that declares it.
+    arguments : tuple of Argument
+        In the function's order.
+    constants : tuple of Constant
+        Arrays the arguments point to.
+    scratch_bytes : int
+        Scratch memory the call needs on the target's core class [bytes].
+    buffer_size : BufferSize or None
+        How the linked library is asked the same.
+    in_place : bool
+        The call works on its input's memory; the output is the input's buffer.
+    returns_status : bool
+        Whether the function returns an ``arm_cmsis_nn_status``.
+    """
+
+    function: str
+    header: str
+    arguments: tuple[Argument, ...]
+    constants: tuple[Constant, ...] = ()
+    scratch_bytes: int = 0
+    buffer_size: BufferSize | None = None
+    in_place: bool = False
+    returns_status: bool = True

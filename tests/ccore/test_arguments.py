@@ -1,0 +1,290 @@
+"""What the kernels refuse, what they accept, and the scratch sizes they name."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from . import driver
+from .driver import UNTOUCHED, Build, Call, build_runner
+
+ARG_ERROR = -1
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+RUNNER = Build("gcc", sanitized=True)
+
+X = np.ones((1, 3, 3, 2), np.int8)
+CONVOLVE = driver.convolve_wrapper_s8(
+    X,
+    np.ones((4, 2, 2, 2), np.int8),
+    np.ones(4, np.int32),
+    np.full(4, 2**30, np.int32),
+    np.zeros(4, np.int32),
+    output_shape=(1, 2, 2, 4),
+)
+FULLY_CONNECTED = driver.fully_connected_s8(
+    np.ones((1, 5), np.int8),
+    np.ones((3, 5), np.int8),
+    np.ones(3, np.int32),
+    2**30,
+    0,
+)
+POOL_SHAPE = {"kernel": (2, 2), "output_shape": (1, 2, 2, 2), "stride": (2, 2)}
+MAX_POOL = driver.max_pool_s8(X, **POOL_SHAPE)
+AVGPOOL = driver.avgpool_s8(X, **POOL_SHAPE)
+SOFTMAX = driver.softmax_s8(np.ones((2, 3), np.int8), 2**30, 20, -100)
+RELU = driver.relu_q7(np.ones(3, np.int8))
+NORMALIZE = driver.normalize_u8_s8(np.ones(6, np.uint8), np.ones(3, np.uint8), 1)
+STANDARDIZE = driver.standardize_u8_s8(np.ones(6, np.uint8), 4)
+
+DIMS = [
+    f"{tensor}.{axis}" for tensor in ("input", "filter", "output") for axis in "nhwc"
+]
+ACTIVATION = ["act_min", "act_max"]
+STRIDE_PADDING = ["stride.w", "stride.h", "padding.w", "padding.h"]
+#: Integer arguments by name, in the order `runner.c` takes them.
+NAMES = {
+    "arm_convolve_wrapper_s8": [
+        *DIMS,
+        "input_offset",
+        "output_offset",
+        *STRIDE_PADDING,
+        "dilation.w",
+        "dilation.h",
+        *ACTIVATION,
+    ],
+    "arm_fully_connected_s8": [
+        *DIMS,
+        "input_offset",
+        "filter_offset",
+        "output_offset",
+        *ACTIVATION,
+        "multiplier",
+        "shift",
+    ],
+    "arm_max_pool_s8": [*DIMS, *STRIDE_PADDING, *ACTIVATION],
+    "arm_avgpool_s8": [*DIMS, *STRIDE_PADDING, *ACTIVATION],
+    "arm_softmax_s8": ["num_rows", "row_size", "mult", "shift", "diff_min"],
+    "arm_relu_q7": ["size"],
+    "kanji_normalize_u8_s8": ["size", "mean_size", "shift", "in_place"],
+    "kanji_standardize_u8_s8": ["size", "frac_bits", "in_place"],
+}
+
+POSITIVE = (0, -1, INT32_MIN, INT32_MAX)
+SPATIAL = (*POSITIVE, 32_768)
+PADDING = (-1, 32_768, INT32_MAX)
+OFFSETS = {
+    "input_offset": (-128, 129, INT32_MIN),
+    "output_offset": (-129, 128, INT32_MIN),
+}
+LIMITS = {"act_min": (-129, 128), "act_max": (-129, 128)}
+POOL_REFUSED = {
+    "input.n": POSITIVE,
+    **dict.fromkeys(("input.h", "input.w"), SPATIAL),
+    "input.c": (*POSITIVE, 3),
+    **dict.fromkeys(("filter.h", "filter.w"), SPATIAL),
+    # A third window would begin at 4, past the input of 3.
+    **dict.fromkeys(("output.h", "output.w"), (*SPATIAL, 3)),
+    **dict.fromkeys(("stride.h", "stride.w"), (*SPATIAL, 3)),
+    # The first window would end before the input.
+    **dict.fromkeys(("padding.h", "padding.w"), (*PADDING, 2)),
+    **LIMITS,
+}
+#: Values of one argument, each of which must be refused.
+REFUSED = [
+    (
+        CONVOLVE,
+        {
+            **dict.fromkeys(
+                ("input.n", "input.c", "filter.n", "filter.c"), (*POSITIVE, 3)
+            ),
+            **dict.fromkeys(("output.n", "output.c"), (*POSITIVE, 3)),
+            **dict.fromkeys(
+                [f"{t}.{a}" for t in ("input", "filter", "output") for a in "hw"],
+                SPATIAL,
+            ),
+            **dict.fromkeys(
+                [f"{p}.{a}" for p in ("stride", "dilation") for a in "hw"], SPATIAL
+            ),
+            **dict.fromkeys(("padding.h", "padding.w"), PADDING),
+            **OFFSETS,
+            **LIMITS,
+        },
+    ),
+    (
+        FULLY_CONNECTED,
+        {
+            **dict.fromkeys(("input.n", "output.n"), (*POSITIVE, 2)),
+            **dict.fromkeys(("input.h", "input.w", "input.c"), (*POSITIVE, 6)),
+            **dict.fromkeys(("filter.n", "filter.c", "output.c"), (*POSITIVE, 6)),
+            **OFFSETS,
+            "filter_offset": (-1, 1),
+            **LIMITS,
+            "multiplier": (-1, INT32_MIN),
+            "shift": (-32, 31),
+        },
+    ),
+    (MAX_POOL, POOL_REFUSED),
+    (AVGPOOL, POOL_REFUSED),
+    (
+        SOFTMAX,
+        {
+            "num_rows": POSITIVE,
+            "row_size": POSITIVE,
+            "mult": (-1,),
+            "shift": (-1, 32),
+            "diff_min": (1,),
+        },
+    ),
+    (
+        NORMALIZE,
+        {"size": (0, -6, 7), "mean_size": (0, -3, 4, 7), "shift": (-1, 8)},
+    ),
+    (STANDARDIZE, {"size": (0, -1, 2**20 + 1), "frac_bits": (-1, 8)}),
+]
+#: Pointers that must not be NULL, and those that may be.
+POINTERS = [
+    (CONVOLVE, (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)),
+    (FULLY_CONNECTED, (1, 2, 3, 4, 5, 6, 9, 10), (0, 7, 8)),
+    (MAX_POOL, (1, 2, 3, 4, 5, 6), (0,)),
+    (AVGPOOL, (1, 2, 3, 4, 5, 6), (0,)),
+    (SOFTMAX, (0, 1), ()),
+    (NORMALIZE, (0, 1, 2), ()),
+    (STANDARDIZE, (0, 1), ()),
+]
+
+
+def with_argument(call: Call, name: str, value: int) -> Call:
+    ints = list(call.ints)
+    ints[NAMES[call.function].index(name)] = value
+    return replace(call, ints=tuple(ints))
+
+
+def run(*calls: Call):
+    return build_runner(RUNNER).run(calls)
+
+
+def assert_refused(calls):
+    for call, result in zip(calls, run(*calls), strict=True):
+        if call.function != "arm_softmax_s8":  # returns void
+            assert result.status == ARG_ERROR, call
+        assert np.all(result.output == UNTOUCHED), call
+
+
+@pytest.mark.parametrize(
+    "call", [call for call, *_ in POINTERS], ids=lambda c: c.function
+)
+def test_base_calls_are_accepted(call):
+    (result,) = run(call)
+    assert result.status == 0
+    assert not np.all(result.output == UNTOUCHED)
+    assert len(call.ints) == len(NAMES[call.function])
+
+
+def test_arguments_out_of_range_are_refused():
+    calls = [
+        with_argument(call, name, value)
+        for call, values in REFUSED
+        for name in values
+        for value in values[name]
+    ]
+    assert len(calls) > 200
+    assert_refused(calls)
+
+
+@pytest.mark.parametrize(("position", "values"), ((3, (-1, INT32_MIN)), (4, (-32, 31))))
+def test_scale_of_any_channel_out_of_range_is_refused(position, values):
+    calls = []
+    for value in values:
+        for channel in range(4):
+            arrays = list(CONVOLVE.arrays)
+            arrays[position] = arrays[position].copy()
+            arrays[position][channel] = value
+            calls.append(replace(CONVOLVE, arrays=tuple(arrays)))
+    assert_refused(calls)
+
+
+def test_one_product_too_many_is_refused():
+    wide = {"input.c": 65_536, "filter.n": 65_536}
+    fully_connected = FULLY_CONNECTED
+    for name, value in wide.items():
+        fully_connected = with_argument(fully_connected, name, value)
+    convolve = CONVOLVE
+    for name, value in {"input.c": 16_384, "filter.c": 16_384}.items():
+        convolve = with_argument(convolve, name, value)  # 2 * 2 * 16,384 products
+    assert_refused([fully_connected, convolve])
+
+
+def test_average_over_too_many_elements_is_refused():
+    call = AVGPOOL
+    for name, value in {"input.h": 4096, "input.w": 2049}.items():
+        call = with_argument(call, name, value)
+    assert_refused([call])
+
+
+def test_null_pointers_are_refused_except_where_allowed():
+    for call, required, optional in POINTERS:
+        assert_refused([replace(call, null_mask=1 << bit) for bit in required])
+        allowed = [replace(call, null_mask=1 << bit) for bit in optional]
+        assert [result.status for result in run(*allowed)] == [0] * len(allowed)
+
+
+def test_relu_ignores_null():
+    run(replace(RELU, null_mask=1))
+
+
+# -------------------------------------------------------------------------- scratch
+
+CORES = ("c", "dsp", "mve")
+
+
+def sizes(of, *args, **kwargs):
+    """Scratch [bytes] for each of CORES."""
+    calls = [of(*args, core=core, **kwargs) for core in CORES]
+    return tuple(result.status for result in run(*calls))
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "y", "options", "expected"),
+    (
+        # Seen on M4 and M55: 3,200 bytes on both; 304 and 320.
+        ((16, 16, 32), (5, 5), (16, 16, 32), {"padding": (2, 2)}, (3200, 3200, 3200)),
+        ((32, 32, 3), (5, 5), (32, 32, 32), {"padding": (2, 2)}, (304, 304, 320)),
+        # 1x1: Arm Compiler 6 takes two int16 columns on DSP cores at stride 1.
+        ((8, 8, 24), (1, 1), (8, 8, 4), {}, (0, 96, 0)),
+        ((8, 8, 24), (1, 1), (4, 4, 4), {"stride": (2, 2)}, (0, 0, 0)),
+        # 1x1, but not for the special kernel: padded, dilated.
+        ((8, 8, 24), (1, 1), (10, 10, 4), {"padding": (1, 1)}, (96, 96, 128)),
+        ((8, 8, 24), (1, 1), (8, 8, 4), {"dilation": (2, 1)}, (96, 96, 128)),
+        # 1xN: the windows of Helium's kernel that reach into the padding.
+        ((1, 20, 4), (1, 5), (1, 16, 2), {}, (80, 80, 20)),
+        ((1, 20, 4), (1, 5), (1, 20, 2), {"padding": (0, 2)}, (80, 80, 28)),
+        ((1, 20, 4), (1, 4), (1, 20, 2), {"padding": (0, 1)}, (64, 64, 20)),
+        # ... unless the row has fewer windows, or stride * channels is not 4 a step.
+        ((1, 3, 4), (1, 5), (1, 3, 2), {"padding": (0, 2)}, (80, 80, 128)),
+        ((1, 20, 3), (1, 5), (1, 16, 2), {}, (64, 64, 64)),
+        ((1, 20, 4), (1, 5), (1, 12, 2), {"dilation": (1, 2)}, (80, 80, 128)),
+    ),
+)
+def test_scratch_of_convolution(x, kernel, y, options, expected):
+    shapes = (1, *x), (y[2], *kernel, x[2]), (1, *y)
+    get_size = driver.convolve_wrapper_s8_get_buffer_size
+    assert sizes(get_size, *shapes, **options) == expected
+
+
+def test_scratch_of_fully_connected():
+    get_size = driver.fully_connected_s8_get_buffer_size
+    assert sizes(get_size, 10, 1024) == (0, 0, 40)
+    assert sizes(get_size, 2**30, 1)[2] == ARG_ERROR
+
+
+def test_scratch_of_average_pool():
+    get_size = driver.avgpool_s8_get_buffer_size
+    assert sizes(get_size, 8, 64) == (0, 256, 0)
+    for channels in (0, -1, 2**29):
+        assert sizes(get_size, 8, channels) == (ARG_ERROR,) * 3
+
+
+def test_scratch_of_what_the_convolution_refuses_is_negative():
+    shapes = (1, 8, 8, 4), (2, 3, 3, 3), (1, 6, 6, 2)
+    get_size = driver.convolve_wrapper_s8_get_buffer_size
+    assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3

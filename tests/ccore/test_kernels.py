@@ -1,0 +1,378 @@
+"""The C kernels against slow, obvious references, on random and on extreme arguments.
+
+Every reference works in Python's unlimited integers and saturates where int32 ends.
+"""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from . import driver
+from .driver import BUILDS, SINGLE_ROUNDING, Build, build_runner
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+every_build = pytest.mark.parametrize("build", BUILDS, ids=str)
+every_build_and_rounding = pytest.mark.parametrize(
+    "build", (*BUILDS, SINGLE_ROUNDING), ids=str
+)
+
+
+def clamp(value, low, high):
+    return max(low, min(value, high))
+
+
+def saturate(value):
+    return clamp(value, INT32_MIN, INT32_MAX)
+
+
+def requantize(value, multiplier, shift, *, single_rounding):
+    if single_rounding:
+        return saturate(((value * multiplier >> (30 - shift)) + 1) >> 1)
+    left, right = max(shift, 0), max(-shift, 0)
+    high = (saturate(value << left) * multiplier + 2**30) >> 31
+    magnitude = (abs(high) + (2**right >> 1)) >> right  # halves away from zero
+    return magnitude if high >= 0 else -magnitude
+
+
+def window(out, stride, padding, dilation, kernel, extent):
+    """(kernel index, input index) of the taps that lie on the input."""
+    taps = ((k, out * stride - padding + k * dilation) for k in range(kernel))
+    return [(k, i) for k, i in taps if 0 <= i < extent]
+
+
+# -------------------------------------------------------------- convolution and dense
+
+
+def random_scales(rng, count):
+    multiplier = rng.integers(2**30, 2**31, count).astype(np.int32)
+    shift = rng.integers(-14, 2, count).astype(np.int32)
+    multiplier[rng.random(count) < 0.1] = rng.choice((0, 1, 2**30, INT32_MAX))
+    shift[rng.random(count) < 0.1] = rng.choice((-31, -30, 0, 1, 30))
+    return multiplier, shift
+
+
+def random_output_stage(rng):
+    low, high = sorted(rng.integers(-128, 128, 2).tolist())
+    return {
+        "input_offset": int(rng.choice((-127, 0, 128, rng.integers(-127, 129)))),
+        "output_offset": int(rng.integers(-128, 128)),
+        **rng.choice(({}, {"act_min": low, "act_max": high})),
+    }
+
+
+def random_bias(rng, count):
+    limit = rng.choice((2**10, 2**20, 2**31))
+    bias = rng.integers(-limit, limit, count).astype(np.int32)
+    return None if rng.random() < 0.1 else bias
+
+
+def int8s(rng, *shape):
+    return rng.integers(-128, 128, shape).astype(np.int8)
+
+
+@functools.cache
+def convolutions():
+    rng = np.random.default_rng(2018)
+    cases = []
+    for i in range(150):
+        n, c, out_c = (int(v) for v in rng.integers(1, (3, 20, 5)))
+        h, w = (int(v) for v in rng.integers(1, 10, 2))
+        kh, kw = (1, 1) if i % 7 == 0 else (int(v) for v in rng.integers(1, 5, 2))
+        multiplier, shift = random_scales(rng, out_c)
+        cases.append(
+            {
+                "x": int8s(rng, n, h, w, c),
+                "weight": int8s(rng, out_c, kh, kw, c),
+                "bias": random_bias(rng, out_c),
+                "multiplier": multiplier,
+                "shift": shift,
+                # Any output size: windows may start or end far beyond the input.
+                "output_shape": (n, *rng.integers(1, 6, 2).tolist(), out_c),
+                "stride": tuple(rng.integers(1, 6, 2).tolist()),
+                "padding": tuple(rng.integers(0, 4, 2).tolist()),
+                "dilation": tuple(rng.choice((1, 1, 2, 3), 2).tolist()),
+                **random_output_stage(rng),
+            }
+        )
+    return cases
+
+
+def convolve(
+    x,
+    weight,
+    bias,
+    multiplier,
+    shift,
+    *,
+    output_shape,
+    stride=(1, 1),
+    padding=(0, 0),
+    dilation=(1, 1),
+    input_offset=0,
+    output_offset=0,
+    act_min=-128,
+    act_max=127,
+    single_rounding,
+):
+    x = x.astype(np.int64) + input_offset
+    y = np.zeros(output_shape, np.int8)
+    for n, i, j, o in np.ndindex(output_shape):
+        rows, columns = (
+            window(at, stride[d], padding[d], dilation[d], weight.shape[d + 1], size)
+            for d, (at, size) in enumerate(((i, x.shape[1]), (j, x.shape[2])))
+        )
+        acc = 0 if bias is None else int(bias[o])
+        for (ky, yy), (kx, xx) in itertools.product(rows, columns):
+            acc += int(np.sum(x[n, yy, xx] * weight[o, ky, kx]))
+        scaled = requantize(
+            saturate(acc),
+            int(multiplier[o]),
+            int(shift[o]),
+            single_rounding=single_rounding,
+        )
+        y[n, i, j, o] = clamp(scaled + output_offset, act_min, act_max)
+    return y
+
+
+@functools.cache
+def convolution_answers(single_rounding):
+    return [convolve(**c, single_rounding=single_rounding) for c in convolutions()]
+
+
+@every_build_and_rounding
+def test_convolve(build):
+    calls = [driver.convolve_wrapper_s8(**case) for case in convolutions()]
+    expect(build, calls, convolution_answers(build.single_rounding))
+
+
+@every_build_and_rounding
+def test_fully_connected(build):
+    rng = np.random.default_rng(1024)
+    calls, answers = [], []
+    for _ in range(80):
+        n, columns, rows = (int(v) for v in rng.integers(1, (4, 100, 9)))
+        (multiplier,), (shift,) = (a.tolist() for a in random_scales(rng, 1))
+        x, weight = int8s(rng, n, columns), int8s(rng, rows, columns)
+        bias, stage = random_bias(rng, rows), random_output_stage(rng)
+        calls.append(
+            driver.fully_connected_s8(x, weight, bias, multiplier, shift, **stage)
+        )
+        as_convolution = convolve(
+            x[:, None, None],
+            weight[:, None, None],
+            bias,
+            np.full(rows, multiplier),
+            np.full(rows, shift),
+            output_shape=(n, 1, 1, rows),
+            **stage,
+            single_rounding=build.single_rounding,
+        )
+        answers.append(as_convolution[:, 0, 0])
+    expect(build, calls, answers)
+
+
+@every_build
+@pytest.mark.parametrize(("x", "input_offset"), ((127, 128), (-128, -127)))
+def test_longest_sum_fits_int32(build, x, input_offset):
+    columns = 65_535
+    acc = (x + input_offset) * -128 * columns
+    assert 0.99 * INT32_MAX < abs(acc) < INT32_MAX
+    call = driver.fully_connected_s8(
+        np.full((1, columns), x, np.int8),
+        np.full((1, columns), -128, np.int8),
+        bias=None,
+        multiplier=2**30,
+        shift=-23,  # with the multiplier, 2^-24
+        input_offset=input_offset,
+    )
+    expect(build, [call], [np.full((1, 1), round(acc / 2**24))])
+
+
+# ----------------------------------------------------------------------------- pooling
+
+
+def average(values):
+    total, half = sum(values), len(values) // 2
+    rounded = (abs(total) + half) // len(values)
+    return rounded if total > 0 else -rounded
+
+
+def pool(x, reduce, kernel, output_shape, stride, padding, act_min, act_max):
+    y = np.zeros(output_shape, np.int8)
+    for n, i, j, c in np.ndindex(output_shape):
+        rows, columns = (
+            window(at, stride[d], padding[d], 1, kernel[d], x.shape[d + 1])
+            for d, at in enumerate((i, j))
+        )
+        values = [int(x[n, r, s, c]) for _, r in rows for _, s in columns]
+        y[n, i, j, c] = clamp(reduce(values), act_min, act_max)
+    return y
+
+
+@functools.cache
+def pools():
+    rng = np.random.default_rng(2)
+    cases = []
+    while len(cases) < 100:
+        n, c = (int(v) for v in rng.integers(1, (3, 20)))
+        h, w, kh, kw, sh, sw = (int(v) for v in rng.integers(1, (9, 9, 5, 5, 6, 6)))
+        ph, pw = int(rng.integers(0, kh)), int(rng.integers(0, kw))
+        # As many windows as meet the input: more padding after it than before.
+        out_h, out_w = -(-(h + ph) // sh), -(-(w + pw) // sw)
+        low, high = sorted(rng.integers(-128, 128, 2).tolist())
+        cases.append(
+            {
+                "x": int8s(rng, n, h, w, c),
+                "kernel": (kh, kw),
+                "output_shape": (n, out_h, out_w, c),
+                "stride": (sh, sw),
+                "padding": (ph, pw),
+                "act_min": low,
+                "act_max": high,
+            }
+        )
+    return cases
+
+
+@functools.cache
+def pool_answers(reduce):
+    return [pool(reduce=reduce, **case) for case in pools()]
+
+
+@every_build
+@pytest.mark.parametrize(
+    ("call", "reduce"), ((driver.max_pool_s8, max), (driver.avgpool_s8, average))
+)
+def test_pool(build, call, reduce):
+    expect(build, [call(**case) for case in pools()], pool_answers(reduce))
+
+
+# ----------------------------------------------------------------------------- softmax
+
+
+def softmax_arguments(input_scale):
+    """mult, shift and diff_min as TFLite derives them from the scale of the input."""
+    mantissa, shift = math.frexp(min(input_scale * 2**26, 2**31 - 1.0))
+    diff_min = -((31 << 26) >> shift)
+    return round(mantissa * 2**31), shift, diff_min
+
+
+@every_build
+def test_softmax_is_within_one_step_of_the_real_one(build):
+    rng = np.random.default_rng(10)
+    calls, answers = [], []
+    for size in (1, 2, 3, 10, 100, 511, 512, 600, 3000, 5000):
+        for scale in (1 / 256, 0.02, 0.1, 0.5):
+            for spread in (0, 3, 255):
+                x = rng.integers(127 - spread, 128, (2, size)).astype(np.int8)
+                calls.append(driver.softmax_s8(x, *softmax_arguments(scale)))
+                e = np.exp((x - x.max(axis=1, keepdims=True).astype(float)) * scale)
+                p = e / e.sum(axis=1, keepdims=True)
+                answers.append(np.clip(np.round(p * 256) - 128, -128, 127))
+    results = build_runner(build).run(calls)
+    for result, answer in zip(results, answers, strict=True):
+        assert np.max(np.abs(result.output - answer)) <= 1
+
+
+def test_softmax_survives_any_allowed_scale():
+    x = np.arange(-128, 128, dtype=np.int8)[None]
+    calls = [
+        driver.softmax_s8(x, mult, shift, diff_min)
+        for mult in (0, 1, 2**30, INT32_MAX)
+        for shift in (0, 1, 23, 30, 31)
+        for diff_min in (0, -1, -255, INT32_MIN)
+    ]
+    for build in BUILDS:
+        if build.sanitized:
+            for result in build_runner(build).run(calls):
+                assert np.all(np.diff(result.output.astype(int)) >= 0)
+
+
+# ---------------------------------------------------------------------------- the rest
+
+
+@every_build
+def test_relu(build):
+    every = np.arange(-128, 128).astype(np.int8)
+    expect(
+        build,
+        [driver.relu_q7(every), driver.relu_q7(every[:0])],
+        [np.maximum(every, 0), every[:0]],
+    )
+
+
+def normalize(x, mean, shift):
+    channels = np.resize(mean, x.size).astype(int)
+    y = (x.ravel().astype(int) - channels + ((1 << shift) >> 1)) >> shift
+    return np.clip(y, -128, 127).reshape(x.shape)
+
+
+@every_build
+@pytest.mark.parametrize("in_place", (False, True))
+def test_normalize(build, in_place):
+    rng = np.random.default_rng(125)
+    cases = [
+        (np.repeat(np.arange(256, dtype=np.uint8), c), mean, shift)
+        for c in (1, 3)
+        for shift in range(8)
+        for mean in rng.integers(0, 256, (4, c)).astype(np.uint8)
+    ]
+    calls = [driver.normalize_u8_s8(*case, in_place=in_place) for case in cases]
+    expect(build, calls, [normalize(*case) for case in cases])
+
+
+def standardize(x, frac_bits):
+    n, values = x.size, x.ravel().tolist()
+    s, q = sum(values), sum(v * v for v in values)
+    d = max(math.isqrt(n * q - s * s), math.isqrt(n), 1)
+    y = []
+    for v in values:
+        a = (n * v - s) * 2**frac_bits
+        rounded = (abs(a) + d // 2) // d
+        y.append(clamp(rounded if a > 0 else -rounded, -128, 127))
+    return np.reshape(y, x.shape)
+
+
+@functools.cache
+def samples():
+    rng = np.random.default_rng(32)
+    flat = [np.full(n, v, np.uint8) for n in (1, 7) for v in (0, 255)]
+    one_apart = [
+        np.where(np.arange(n) == 0, 254, 255).astype(np.uint8) for n in (2, 999)
+    ]
+    drawn = [
+        rng.integers(low, high, rng.integers(1, 400)).astype(np.uint8)
+        for low, high in ((0, 256), (100, 104), (0, 2), (250, 256))
+        for _ in range(4)
+    ]
+    half = np.repeat(np.array([0, 255], np.uint8), 2**19)  # the largest variance
+    most = np.full(2**20, 255, np.uint8)  # the largest sum
+    return [*flat, *one_apart, *drawn], [half, most]
+
+
+@every_build
+@pytest.mark.parametrize("in_place", (False, True))
+def test_standardize(build, in_place):
+    small, large = samples()
+    cases = [(x, bits) for x in small for bits in range(8)] + [(x, 7) for x in large]
+    calls = [driver.standardize_u8_s8(*case, in_place=in_place) for case in cases]
+    expect(build, calls, standardize_answers())
+
+
+@functools.cache
+def standardize_answers():
+    small, large = samples()
+    return [standardize(x, b) for x in small for b in range(8)] + [
+        standardize(x, 7) for x in large
+    ]
+
+
+def expect(build: Build, calls, answers):
+    """Each call succeeds and its output equals its answer."""
+    results = build_runner(build).run(calls)
+    for call, result, answer in zip(calls, results, answers, strict=True):
+        assert result.status == 0, call.function
+        np.testing.assert_array_equal(result.output, answer, err_msg=str(call.ints))

@@ -1,0 +1,136 @@
+"""Dataset refuses what is not images and labels, and divides what is."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kanji_np.data import Dataset
+from kanji_np.errors import DataError, OptionError
+
+
+def make(n=6, n_classes=3, **changes):
+    fields = {
+        "images": np.arange(n * 12, dtype=np.uint8).reshape(n, 2, 2, 3),
+        "labels": np.arange(n, dtype=np.int64) % n_classes,
+        "classes": tuple("abcdefgh"[:n_classes]),
+        "name": "pets",
+    }
+    return Dataset(**(fields | changes))
+
+
+def test_facts():
+    assert len(make()) == 6
+    assert make().input_shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"images": np.zeros((6, 2, 2, 3), np.float32)},
+            "pets: images must be uint8 of shape (N, H, W, C), "
+            "got float32 of shape (6, 2, 2, 3)",
+        ),
+        (
+            {"images": np.zeros((6, 2, 2), np.uint8)},
+            "pets: images must be uint8 of shape (N, H, W, C), "
+            "got uint8 of shape (6, 2, 2)",
+        ),
+        (
+            {"images": [[1, 2]]},
+            "pets: images must be uint8 of shape (N, H, W, C), got a list",
+        ),
+        (
+            {"labels": np.zeros(6, np.int32)},
+            "pets: labels must be int64 of shape (N,), got int32 of shape (6,)",
+        ),
+        (
+            {"labels": np.zeros((6, 1), np.int64)},
+            "pets: labels must be int64 of shape (N,), got int64 of shape (6, 1)",
+        ),
+        ({"labels": np.zeros(5, np.int64)}, "pets: 6 images but 5 labels"),
+        (
+            {"images": np.zeros((6, 2, 0, 3), np.uint8)},
+            "pets: images of shape (2, 0, 3) are empty",
+        ),
+        (
+            {"labels": np.array([0, 1, 3, 7, -1, 2])},
+            "pets: label 3 at index 2 is outside 0..2 (3 classes)",
+        ),
+        (
+            {"labels": np.array([0, 1, 2, 0, -1, 9])},
+            "pets: label -1 at index 4 is outside 0..2 (3 classes)",
+        ),
+    ],
+)
+def test_refuses(changes, message):
+    with pytest.raises(DataError) as error:
+        make(**changes)
+    assert str(error.value) == message
+
+
+def test_take_is_the_beginning_and_shares_memory():
+    whole = make()
+    part = whole.take(4)
+    assert np.array_equal(part.images, whole.images[:4])
+    assert np.array_equal(part.labels, whole.labels[:4])
+    assert np.shares_memory(part.images, whole.images)
+    assert (part.classes, part.name) == (whole.classes, whole.name)
+    assert len(whole.take(0)) == 0
+
+
+@pytest.mark.parametrize("n", [-1, 7])
+def test_take_out_of_range(n):
+    with pytest.raises(OptionError, match=f"^pets: cannot take {n} of 6 images$"):
+        make().take(n)
+
+
+def test_select_keeps_the_given_order():
+    part = make().select(np.array([5, 0]))
+    assert part.labels.tolist() == [2, 0]
+    assert part.images[:, 0, 0, 0].tolist() == [60, 0]
+
+
+@given(
+    counts=st.lists(st.integers(4, 30), min_size=1, max_size=4),
+    fraction=st.floats(0.2, 0.8),
+    seed=st.integers(0, 2**40),
+)
+def test_split_is_a_stratified_partition(counts, fraction, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    n = len(labels)
+    images = np.arange(n, dtype="<u4").view(np.uint8).reshape(n, 1, 1, 4)
+    whole = Dataset(images, labels, tuple("abcd"[: len(counts)]), "pets")
+    train, test = whole.split(fraction, seed=seed)
+    again = whole.split(fraction, seed=seed)
+
+    rows = [part.images.reshape(-1, 4).view("<u4").ravel() for part in (train, test)]
+    assert sorted(np.concatenate(rows)) == list(range(n))
+    for part, part_rows, repeated in zip((train, test), rows, again, strict=True):
+        assert np.array_equal(part.labels, labels[part_rows])
+        assert np.all(np.diff(part_rows.astype(int)) > 0)
+        assert np.array_equal(part.images, repeated.images)
+    for label, count in enumerate(counts):
+        assert np.sum(test.labels == label) == round(count * fraction)
+
+
+def test_split_depends_on_the_seed():
+    whole = make(n=60)
+    picks = {whole.split(0.5, seed=seed)[1].images.tobytes() for seed in range(5)}
+    assert len(picks) == 5
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5, 1.5, float("nan")])
+def test_split_fraction_out_of_range(fraction):
+    with pytest.raises(OptionError, match="pets: test_fraction must lie between 0 and"):
+        make().split(fraction)
+
+
+def test_split_leaves_no_side_empty():
+    with pytest.raises(OptionError) as error:
+        make().split(0.1)
+    assert str(error.value) == (
+        "pets: test_fraction=0.1 of 6 images in 3 classes leaves 0 for testing and "
+        "6 for training"
+    )
