@@ -27,6 +27,7 @@ from kanji_np.ops.flatten import FlattenAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
 from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
+from kanji_np.ops.requantize import empty_range
 from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.standardize import StandardizeAttrs
 from kanji_np.ops.window import Padding, Pair, padding_option, pair
@@ -171,7 +172,7 @@ class Layer:
         if not self.is_calibrated:
             self._observe(x)
         ints, y_qparams = self.frozen(x.qparams)
-        acc_range = np.array([2**31 - 1, -(2**31)])
+        acc_range = empty_range()
         y = self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
         scales = self._scales(x.qparams)
         if track:
@@ -232,7 +233,7 @@ class Layer:
         w = self.weight_range.qparams()
         scales = LinearScales(x.qparams, w, legal_output(x.qparams, w, QParams(1.0)))
         ints = linear_ints(self._params(), scales, self.attrs.activation)
-        acc_range = np.array([2**31 - 1, -(2**31)])
+        acc_range = empty_range()
         self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
         self._track(acc_range, scales)
 

@@ -156,7 +156,7 @@ def extract(archive: str | Path, directory: str | Path, members: Sequence[str]) 
     archive : path
         Compressed in any way `tarfile` reads.
     directory : path
-        Each member is written to the place in here that its name says.
+        Exists. Each member is written to the place in here that its name says.
     members : sequence of str
         Relative names. They are the caller's, so no name that only the archive knows
         reaches the file system. Once all are unpacked they are moved to their places

@@ -35,7 +35,7 @@ from kanji_np.ops.cmsis import (
     tile,
 )
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import common_right_shift
+from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Padding, Pair, Window
 from kanji_np.types import (
     BufferSize,
@@ -89,10 +89,9 @@ def forward_int(
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    ranges = conv_loops.forward_int(x, ints, g, common_right_shift(ints), y)
+    ranges = conv_loops.forward_int(x, ints, g, y)
     if acc_range is not None:
-        acc_range[0] = min(acc_range[0], ranges[:, 0].min())
-        acc_range[1] = max(acc_range[1], ranges[:, 1].max())
+        widen(acc_range, ranges)
     return y
 
 
@@ -105,7 +104,7 @@ def definition(
     """`forward_int` as the formula says it, one product at a time."""
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    seen = np.empty(2, np.int64) if acc_range is None else acc_range
+    seen = empty_range() if acc_range is None else acc_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         (g.stride_h, g.stride_w), (g.dilation_h, g.dilation_w),
@@ -233,7 +232,6 @@ def _definition(
     count, height, width, channels = x.shape
     outputs, kernel_h, kernel_w, _ = weight.shape
     input_offset, output_offset, low, high = limits
-    acc_range[0], acc_range[1] = 2**31 - 1, -(2**31)
     for n in range(count):
         for oy in range(y.shape[1]):
             for ox in range(y.shape[2]):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
-from kanji_np.ops.requantize import exact_sum, requantize_block
+from kanji_np.ops.requantize import common_right_shift, exact_sum, requantize_block
 from kanji_np.ops.simd import (
     LANES,
     TILE_ROWS,
@@ -115,10 +115,10 @@ def _pack(weight: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def forward_int(
-    x: np.ndarray, ints: LinearInts, g: Geometry, right: int, y: np.ndarray
+    x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
     """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
-    offset = ints.input_offset
+    offset, right = ints.input_offset, common_right_shift(ints)
     plan = _plan(g, x.shape[3], exact_sum(offset))
     blocks = min(BLOCKS, len(x))
     ranges = np.empty((blocks, 2), np.int64)

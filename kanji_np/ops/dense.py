@@ -14,13 +14,14 @@ Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`; TFLite `FULLY_CONNECTED` int8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import clamp, requantize
+from kanji_np.ops import conv_loops
 from kanji_np.ops.cmsis import (
     HEADER,
     activation_range,
@@ -29,7 +30,8 @@ from kanji_np.ops.cmsis import (
     scratch,
 )
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import common_right_shift, exact_sum, requantize_block
+from kanji_np.ops.requantize import empty_range, widen
+from kanji_np.ops.window import Geometry, Window
 from kanji_np.types import (
     BufferSize,
     ConstPtr,
@@ -74,20 +76,13 @@ def forward_int(
     acc_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,Cin) -> int8 (N,Cout)."""
-    rows = x.astype(np.float32) + np.float32(ints.input_offset)
-    columns = ints.weight.T.astype(np.float32)  # (Cout,Cin) -> (Cin,Cout)
-    longest = exact_sum(ints.input_offset)
-    acc = np.zeros((len(x), attrs.units), np.int32)
-    for start in range(0, rows.shape[1], longest):
-        part = slice(start, start + longest)
-        acc += (rows[:, part] @ columns[part]).astype(np.int32)
-    y = np.empty(acc.shape, np.int8)
-    seen = np.array([2**31 - 1, -(2**31)]) if acc_range is None else acc_range
-    requantize_block(
-        acc, len(acc), 0, attrs.units, ints.bias, ints.multiplier, ints.shift,
-        common_right_shift(ints), ints.output_offset, ints.act_min, ints.act_max,
-        y.reshape(-1), 0, seen,
-    )  # fmt: skip
+    y = np.empty((len(x), attrs.units), np.int8)
+    image, kernels = _as_image(x), _as_kernels(ints.weight)
+    ranges = conv_loops.forward_int(
+        image, replace(ints, weight=kernels), _window(image), _as_image(y)
+    )
+    if acc_range is not None:
+        widen(acc_range, ranges)
     return y
 
 
@@ -99,7 +94,7 @@ def definition(
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
     y = np.empty((len(x), attrs.units), np.int8)
-    seen = np.array([2**31 - 1, -(2**31)]) if acc_range is None else acc_range
+    seen = empty_range() if acc_range is None else acc_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max), y, seen,
@@ -109,8 +104,12 @@ def definition(
 
 def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.ndarray:
     """Floating (N,Cin) -> same dtype (N,Cout)."""
-    y = x @ params.weight.T + params.bias  # (N,Cin) @ (Cin,Cout)
-    return np.maximum(y, 0) if attrs.activation == "relu" else y
+    y = np.empty((len(x), attrs.units), x.dtype)
+    image = _as_image(x)
+    kernels = replace(params, weight=_as_kernels(params.weight))
+    relu = attrs.activation == "relu"
+    conv_loops.forward_float(image, kernels, _window(image), relu, _as_image(y))
+    return y
 
 
 def vjp(
@@ -121,11 +120,34 @@ def vjp(
     needs_gx: bool,
 ) -> tuple[np.ndarray | None, LinearParams]:
     """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
-    gy = np.where((saved.y > saved.low) & (saved.y < saved.high), gy, 0)
-    x = saved.x.astype(gy.dtype)
-    gweight = (gy.T @ x) * gy.dtype.type(saved.x_scale)
-    gx = gy @ params.weight if needs_gx else None
-    return gx, LinearParams(gweight, gy.sum(axis=0))
+    image = _as_image(saved.x)
+    gx, gparams = conv_loops.backward(
+        replace(params, weight=_as_kernels(params.weight)),
+        replace(saved, x=image, y=_as_image(saved.y)),
+        _window(image),
+        _as_image(gy),
+        needs_gx,
+    )
+    gx = gx.reshape(saved.x.shape) if needs_gx else None  # (G,1,N/G,Cin) -> (N,Cin)
+    return gx, replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
+
+
+def _as_image(x: np.ndarray) -> np.ndarray:
+    """(N,C) -> (G,1,N/G,C): a 1x1 convolution over the batch is the same product.
+
+    The loops take the G images side by side.
+    """
+    count = len(x)
+    groups = max(g for g in range(1, conv_loops.BLOCKS + 1) if count % g == 0)
+    return x.reshape(groups, 1, count // groups, x.shape[1])
+
+
+def _as_kernels(weight: np.ndarray) -> np.ndarray:
+    return weight[:, None, None, :]  # (Cout,Cin) -> (Cout,1,1,Cin)
+
+
+def _window(image: np.ndarray) -> Geometry:
+    return Window((1, 1)).over(image.shape[1:])
 
 
 def cost(attrs: DenseAttrs, shape: Shape) -> Cost:

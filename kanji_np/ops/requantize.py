@@ -8,6 +8,7 @@ high)``. Convolution calls it on a block still in the cache, dense on its whole 
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 from numba import types as nb
 
@@ -26,6 +27,17 @@ def exact_sum(input_offset: int) -> int:
     1024 without a zero point, 512 with the largest one.
     """
     return (1 << 24) // (max(abs(input_offset - 128), abs(input_offset + 127)) * 128)
+
+
+def empty_range() -> np.ndarray:
+    """An `acc_range` that has seen nothing yet, int64 (2,)."""
+    return np.array([2**31 - 1, -(2**31)], np.int64)
+
+
+def widen(acc_range: np.ndarray, ranges: np.ndarray) -> None:
+    """Lower and raise `acc_range` to hold all of `ranges`, int64 (n, 2)."""
+    acc_range[0] = min(acc_range[0], ranges[:, 0].min())
+    acc_range[1] = max(acc_range[1], ranges[:, 1].max())
 
 
 def common_right_shift(ints: LinearInts) -> int:
