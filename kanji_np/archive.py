@@ -1,9 +1,9 @@
 """Files of arrays with a JSON header that are whole or refused.
 
 Models and checkpoints are `.npz` files that `numpy.load` opens. Beside the arrays they
-hold a `header` (JSON, as bytes) and a `sha256` over header and arrays. Writing goes to a
-neighbouring temporary file that replaces the old one only when it is complete on disk,
-so that a killed process leaves the old file or the new one, never half of one.
+hold a `header` (JSON, as bytes) and a `sha256` over header and arrays. Writing goes to
+a neighbouring temporary file that replaces the old one only when it is complete on
+disk, so that a killed process leaves the old file or the new one, never half of one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEADER, DIGEST = "header", "sha256"
 def write(
     path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write header and arrays to `path` atomically; the same content, the same bytes."""
+    """Write header and arrays to `path` atomically; same content, same bytes."""
     text = json.dumps(header, sort_keys=True).encode()
     content = {HEADER: np.frombuffer(text, np.uint8), **arrays}
     content[DIGEST] = np.frombuffer(_digest(content), np.uint8)

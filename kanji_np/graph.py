@@ -1,7 +1,7 @@
 """The frozen integer program: what is deployed, and what proves it.
 
-`Graph.run` is the golden model: the same integers, in the same order, as the exported C.
-Nothing in a graph is floating except the scales that say what its integers mean.
+`Graph.run` is the golden model: the same integers, in the same order, as the exported
+C. Nothing in a graph is floating except the scales that say what its integers mean.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ class Graph:
         ShapeError
             If shape or dtype of `x` is not the input's.
         """
-        y = x
-        for y in self.layers(x):
-            pass
+        *_, y = self.layers(x)
         return y
 
     def layers(self, x: np.ndarray) -> Iterator[np.ndarray]:

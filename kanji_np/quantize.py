@@ -33,7 +33,7 @@ POW2_MULTIPLIER = 1 << 30
 def frac_bits(max_abs: float) -> int:
     """Fractional bits f with ``max_abs <= 2^(7 - f)``, the finest that holds the range.
 
-    A range of zero gets 7 bits (values in -1 .. 1). The result is kept within -16 .. 24.
+    A range of zero gets 7 bits (values in -1 .. 1). The result is kept in -16 .. 24.
     """
     if not math.isfinite(max_abs):
         raise RangeError(f"a range of {max_abs} cannot be quantized")

@@ -1,8 +1,8 @@
 """The training loop: the only one.
 
 Everything random comes from (seed, epoch, batch), nothing from the clock, so the same
-call gives the same weights, bit for bit; and a run that was killed goes on from its last
-checkpoint to the very bytes it would have ended with.
+call gives the same weights, bit for bit; and a run that was killed goes on from its
+last checkpoint to the very bytes it would have ended with.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Recipe:
         for name, least in (("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
-                raise OptionError(f"{name} must be an int of at least {least}, got {value}")
+                raise OptionError(
+                    f"{name} must be an int of at least {least}, got {value}"
+                )
         if self.precision not in PRECISIONS:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {self.precision!r}"
@@ -299,7 +301,8 @@ class _Run:
         for name in mine:
             if stored.get(name) != mine[name]:
                 raise OptionError(
-                    f"{path} is of a run with {name} {stored.get(name)}, not {mine[name]}"
+                    f"{path} is of a run with {name} {stored.get(name)}, "
+                    f"not {mine[name]}"
                 )
         try:
             self.net.restore(header["model"], arrays)
@@ -311,8 +314,9 @@ class _Run:
                 tuple(EpochRecord(**record) for record in header["history"])
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path}: not a checkpoint of this version: {error}") \
-                from None
+            raise FileFormatError(
+                f"{path}: not a checkpoint of this version: {error}"
+            ) from None
 
 
 @contextmanager
@@ -331,9 +335,8 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
 
         def report(loss: float, accuracy: float, seen: int) -> None:
             rate = seen / (time.perf_counter() - began)
-            bar.update(
-                1, f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %  {rate:.0f} images/s"
-            )
+            scores = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %"
+            bar.update(1, f"{scores}  {rate:.0f} images/s")
 
         yield report
 

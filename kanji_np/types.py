@@ -179,7 +179,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class BufferSize:
-    """The library's own answer to how much scratch a call needs: function, arguments."""
+    """How the library is asked what scratch a call needs: function and arguments."""
 
     function: str
     arguments: tuple[Argument, ...]

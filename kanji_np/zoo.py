@@ -40,6 +40,9 @@ def paper_cnn(
         raise OptionError("channels must name at least one convolution")
     layers: list[Layer] = [Normalize(mean)]
     for filters in channels:
-        layers += [Conv2D(filters, 5, padding="same", activation="relu"), MaxPool2D(3, 2)]
+        layers += [
+            Conv2D(filters, 5, padding="same", activation="relu"),
+            MaxPool2D(3, 2),
+        ]
     layers += [Flatten(), Dense(classes)]
     return Sequential(layers, input_shape, target, seed=seed, name=name)

@@ -1,9 +1,9 @@
 """2-D average pooling.
 
-    Y[n,y,x,c] = clamp(divide_half_away(sum of the window, cells of the window), low, high)
+    Y[n,y,x,c] = clamp(divide_half_away(sum, count), low, high)
 
-over the cells of the window that lie in the image: padding counts neither above nor
-below the line. X (N,H,W,C), Y (N,OH,OW,C); input and output share one scale.
+of sum and count of the window's cells that lie in the image: padding counts neither
+above nor below the line. X (N,H,W,C), Y (N,OH,OW,C); input and output share one scale.
 
 Accumulator: |sum| <= 128 * KH * KW, far inside int32 for any window that fits a device.
 

@@ -56,8 +56,8 @@ from kanji_np.types import (
 
 @dataclass(frozen=True)
 class Conv2DAttrs:
-    """Output channels, (height, width) of kernel, stride and dilation, padding
-    ("same", "valid" or ((top, bottom), (left, right))), activation ("linear", "relu")."""
+    """Output channels; (height, width) of kernel, stride and dilation; padding "same",
+    "valid" or ((top, bottom), (left, right)); activation "linear" or "relu"."""
 
     filters: int
     kernel: Pair

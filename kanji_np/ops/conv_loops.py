@@ -1,9 +1,9 @@
 """The fast loops of convolution: windows read in place, nothing gathered.
 
 Each image is copied once into a padded float32 buffer. A window then is a handful of
-contiguous runs: one of KW * Cin numbers a kernel row (one of Cin a kernel cell where the
-kernel is dilated), at fixed distances from the window's corner. `_Plan` lists them; the
-register kernels of `simd` walk them. One thread works on one block of images from
+contiguous runs: one of KW * Cin numbers a kernel row (one of Cin a kernel cell where
+the kernel is dilated), at fixed distances from the window's corner. `_Plan` lists them;
+the register kernels of `simd` walk them. One thread works on one block of images from
 padding to requantized bytes; outputs are disjoint and the number of blocks does not
 depend on the number of threads, so results do not either.
 
@@ -43,8 +43,8 @@ class _Plan:
     Parameters
     ----------
     rows, pitch : int
-        Padded image: rows, and numbers a row; windows of the columns that round OW up to
-        a multiple of the tile still lie inside.
+        Padded image: rows, and numbers a row; the windows that round OW up to a
+        multiple of the tile still lie inside.
     pixel, line : int
         Distance of neighbouring windows along x and along y.
     parts : int64 (P, 5)
@@ -183,6 +183,18 @@ def _fill(padded, image, offset, pad):
             target[left * channels + k] = source[k] + offset
 
 
+@njit(cache=True, inline="always")
+def _add_part(store, corner, pixel, weight, weight_at, part, lanes, sums):
+    """Add one part of 8 neighbouring windows to `sums`, 8 rows of `lanes`."""
+    a = address(store, corner + part[0])
+    b = address(weight, weight_at + part[4] * lanes)
+    c = address(sums, 0)
+    if lanes == LANES:
+        tile_8x1(a, pixel, part[1], part[2], part[3], b, c)
+    else:
+        tile_8x2(a, pixel, part[1], part[2], part[3], b, c)
+
+
 @njit(cache=True, parallel=True)
 def _forward_int(
     x, weight, bias, multiplier, shift, right, in_offset, out_offset, low, high, pad,
@@ -194,11 +206,11 @@ def _forward_int(
     flat = y.reshape(-1)
     blocks = ranges.shape[0]
     for block in prange(blocks):
-        # Vectors of the last run may reach past the image.
+        # The last run is read in whole vectors, which may reach past the image.
         store = np.zeros(rows * pitch + LANES, np.float32)
         padded = store[: rows * pitch].reshape(rows, pitch)
-        sums = np.empty((TILE_ROWS, 2 * LANES), np.float32)
-        acc = np.empty((TILE_ROWS, 2 * LANES), np.int32)
+        sums = np.empty(TILE_ROWS * 2 * LANES, np.float32)
+        acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
         acc_range = ranges[block]
         acc_range[0] = 2**31 - 1
         acc_range[1] = -(2**31)
@@ -207,45 +219,21 @@ def _forward_int(
             for first in range(0, outputs, 2 * LANES):
                 channels = min(2 * LANES, outputs - first)
                 lanes = LANES if channels <= LANES else 2 * LANES
-                if lanes == LANES:
-                    sums16 = sums.reshape(-1)[: TILE_ROWS * LANES]
-                    acc16 = acc.reshape(-1)[: TILE_ROWS * LANES]
-                else:
-                    sums16 = sums.reshape(-1)
-                    acc16 = acc.reshape(-1)
+                size = TILE_ROWS * lanes
                 for oy in range(out_h):
                     for ox in range(0, out_w, TILE_ROWS):
                         corner = oy * line + ox * pixel
-                        acc16[:] = 0
+                        acc[:size] = 0
                         for p in range(parts.shape[0]):
-                            sums16[:] = 0
-                            a = address(store, corner + parts[p, 0])
-                            b = address(weight, first * depth + parts[p, 4] * lanes)
-                            c = address(sums16, 0)
-                            if lanes == LANES:
-                                tile_8x1(
-                                    a,
-                                    pixel,
-                                    parts[p, 1],
-                                    parts[p, 2],
-                                    parts[p, 3],
-                                    b,
-                                    c,
-                                )
-                            else:
-                                tile_8x2(
-                                    a,
-                                    pixel,
-                                    parts[p, 1],
-                                    parts[p, 2],
-                                    parts[p, 3],
-                                    b,
-                                    c,
-                                )
-                            for k in range(sums16.shape[0]):
-                                acc16[k] += np.int32(sums16[k])
+                            sums[:size] = 0
+                            _add_part(
+                                store, corner, pixel, weight, first * depth, parts[p],
+                                lanes, sums,
+                            )  # fmt: skip
+                            for k in range(size):
+                                acc[k] += np.int32(sums[k])
                         requantize_block(
-                            acc16.reshape(TILE_ROWS, lanes),
+                            acc[:size].reshape(TILE_ROWS, lanes),
                             min(TILE_ROWS, out_w - ox), first, channels, bias,
                             multiplier, shift, right, out_offset, low, high, flat,
                             ((n * out_h + oy) * out_w + ox) * outputs, acc_range,
@@ -271,29 +259,10 @@ def _forward_float(x, weight, bias, relu, pad, layout, parts, y, blocks):
                         corner = oy * line + ox * pixel
                         sums[:] = 0
                         for p in range(parts.shape[0]):
-                            a = address(store, corner + parts[p, 0])
-                            b = address(weight, first * depth + parts[p, 4] * lanes)
-                            c = address(sums, 0)
-                            if lanes == LANES:
-                                tile_8x1(
-                                    a,
-                                    pixel,
-                                    parts[p, 1],
-                                    parts[p, 2],
-                                    parts[p, 3],
-                                    b,
-                                    c,
-                                )
-                            else:
-                                tile_8x2(
-                                    a,
-                                    pixel,
-                                    parts[p, 1],
-                                    parts[p, 2],
-                                    parts[p, 3],
-                                    b,
-                                    c,
-                                )
+                            _add_part(
+                                store, corner, pixel, weight, first * depth, parts[p],
+                                lanes, sums,
+                            )  # fmt: skip
                         for r in range(min(TILE_ROWS, out_w - ox)):
                             out = y[n, oy, ox + r]
                             for k in range(channels):

@@ -1,9 +1,9 @@
 """2-D max pooling.
 
-    Y[n,y,x,c] = clamp(max over i,j of X[n, y*sh + i - top, x*sw + j - left, c], low, high)
+    Y[n,y,x,c] = clamp(max over i,j of X[n, y*sh+i-top, x*sw+j-left, c], low, high)
 
-over the cells of the window that lie in the image. X (N,H,W,C), Y (N,OH,OW,C); input and
-output share one scale. No accumulator.
+over the cells of the window that lie in the image. X (N,H,W,C), Y (N,OH,OW,C); input
+and output share one scale. No accumulator.
 
 The gradient goes to the first cell, in row order, that holds the maximum.
 

@@ -6,8 +6,8 @@ X uint8 (N,H,W,C), Y int8 of the same shape. The mean is one uint8 a channel, or
 mean image (H,W,C). The real value is (X - mean) / 64, about one standard deviation of a
 natural image, so Y has the scale 2^(shift - 6). No accumulator.
 
-Source: the input stage of Arm's CIFAR-10 example for CMSIS-NN; mean image: Lai and Suda,
-2018. On the device: ccore `kanji_normalize_u8_s8`.
+Source: the input stage of Arm's CIFAR-10 example for CMSIS-NN; mean image: Lai and
+Suda, 2018. On the device: ccore `kanji_normalize_u8_s8`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ attributes      a frozen dataclass of what the user chose; JSON holds its fields
 infer           output shape from input shape, or ShapeError
 forward_int     int8 in, int8 out: what the chip computes
 forward_float   the smooth function: what fp32 training runs and `vjp` differentiates
-vjp             gradients with respect to input and parameters, straight through rounding
+vjp             gradients of input and parameters, straight through the rounding
 cost            multiply-accumulates and flash bytes
 lowering        one function a target library: KernelCall data, or UnsupportedOp
 loops           the Numba loops
@@ -40,10 +40,14 @@ from kanji_np.types import (
     TensorSpec,
 )
 
+Lowering = Callable[
+    [Any, Any, TensorSpec, TensorSpec, TargetSpec], tuple[KernelCall, ...]
+]
+
 
 @dataclass(frozen=True)
 class Op:
-    """One operator, as data. All shapes are of one sample; arrays have a batch in front.
+    """One operator, as data. Shapes are of one sample; arrays have a batch in front.
 
     Parameters
     ----------
@@ -83,9 +87,7 @@ class Op:
         tuple[np.ndarray | None, LinearParams | None],
     ]
     cost: Callable[[Any, Shape], Cost]
-    lowerings: Mapping[
-        str, Callable[[Any, Any, TensorSpec, TensorSpec, TargetSpec], tuple[KernelCall, ...]]
-    ] = field(default_factory=dict)  # fmt: skip
+    lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     param_shapes: Callable[[Any, Shape], tuple[Shape, Shape]] | None = None
     output_qparams: Callable[[Any, QParams], QParams] | None = None
     ints: Callable[[Any, QParams], Any] | None = None

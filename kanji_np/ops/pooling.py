@@ -25,8 +25,8 @@ from kanji_np.types import (
 
 @dataclass(frozen=True)
 class Pool2DAttrs:
-    """(height, width) of window and stride, padding as in `Conv2DAttrs`, and whether the
-    number of windows is rounded up."""
+    """(height, width) of window and stride, padding as in `Conv2DAttrs`, and whether
+    the number of windows is rounded up."""
 
     pool_size: Pair
     strides: Pair

@@ -70,8 +70,8 @@ def lower_cmsis_nn(
     size = math.prod(x.shape)
     if size > MOST_BYTES:
         raise UnsupportedOp(
-            f"relu: arm_relu_q7 takes {MOST_BYTES} elements at most, got {size}; fuse it "
-            'with activation="relu" in the layer before'
+            f"relu: arm_relu_q7 takes {MOST_BYTES} elements at most, got {size}; fuse "
+            'it with activation="relu" in the layer before'
         )
     call = KernelCall(
         function="arm_relu_q7",

@@ -53,8 +53,8 @@ def common_right_shift(ints: LinearInts) -> int:
 
 @njit(cache=True)
 def requantize_block(
-    acc, rows, first, channels, bias, multiplier, shift, right, offset, low, high, y, y_at,
-    acc_range,
+    acc, rows, first, channels, bias, multiplier, shift, right, offset, low, high, y,
+    y_at, acc_range,
 ):  # fmt: skip
     """Requantize ``acc[:rows, :channels]`` into the flat `y`.
 
@@ -63,7 +63,7 @@ def requantize_block(
     acc : int32 (>= rows, >= channels)
         Sums of products.
     rows, first, channels : int
-        The block holds `rows` pixels and the channels ``first .. first + channels - 1``.
+        The block holds `rows` pixels, channels ``first .. first + channels - 1``.
     bias, multiplier, shift : int32 (Cout,)
     right : int
         What `common_right_shift` says of multiplier and shift.

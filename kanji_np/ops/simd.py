@@ -3,8 +3,8 @@
 A vector here is 16 numbers, which every CPU has an answer to: one AVX-512 register, two
 of AVX2, four of NEON. Both kernels take float32 or float64 by the pointers they get.
 
-`tile_8x1` and `tile_8x2` keep a block of 8 rows by 16 or 32 columns of sums in registers
-while they walk down the columns of both factors:
+`tile_8x1` and `tile_8x2` keep a block of 8 rows by 16 or 32 columns of sums in
+registers while they walk down the columns of both factors:
 
     c[r, j] += sum over s, k of a[r * row_stride + s * segment_stride + k] * b[s, k, j]
 
@@ -51,8 +51,10 @@ class _Vectors:
         self.builder = builder
         self.type = ir.VectorType(scalar, LANES)
         self.fma = builder.module.declare_intrinsic(
-            f"llvm.fmuladd.v{LANES}{suffix}", (), ir.FunctionType(self.type, [self.type] * 3)
-        )  # fmt: skip
+            f"llvm.fmuladd.v{LANES}{suffix}",
+            (),
+            ir.FunctionType(self.type, [self.type] * 3),
+        )
         self.alignment = element.bitwidth // 8
 
     def at(self, pointer, offset):
@@ -153,7 +155,7 @@ def _tile(vectors: int):
 
 
 def _add_rows(vectors: int):
-    """``out[:16 * vectors] += sum of weights[n] * rows[offsets[n]:][:16 * vectors]``."""
+    """``out += sum of weights[n] * rows[offsets[n]:]`` over 16 * `vectors` columns."""
 
     def typed(typing, out, rows, offsets, weights, count):
         return nb.void(out, rows, offsets, weights, nb.intp), build

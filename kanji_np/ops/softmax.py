@@ -5,9 +5,9 @@
     Y = clamp(round(e / s * 256) - 128, -128, 127)
 
 X and Y (N,K). `multiplier * 2^(shift - 31)` is the input scale times 2^26: the exponent
-is computed with 5 integer bits. The output scale is 1/256 with zero point -128, whatever
-comes in. exp is a polynomial of degree 4 on a quarter, times constants exp(-2^k); the
-reciprocal is three Newton steps.
+is computed with 5 integer bits. The output scale is 1/256 with zero point -128,
+whatever comes in. exp is a polynomial of degree 4 on a quarter, times constants
+exp(-2^k); the reciprocal is three Newton steps.
 
 Accumulator: s <= K * 2^19, inside int32 for K <= 4095.
 
@@ -74,7 +74,7 @@ def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
 
 
 def ints_of(attrs: SoftmaxAttrs, x: QParams) -> SoftmaxInts:
-    """The integers TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give."""
+    """As TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give them."""
     real = min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1)
     multiplier, shift = multiplier_and_shift(real)
     shift = max(shift, 0)
@@ -148,7 +148,7 @@ def _shift_left_saturating(value, exponent):
 
 @njit(cache=True)
 def _exp_on_negative(a):
-    """exp(a) of a <= 0 with 5 integer bits, in Q0.31; gemmlowp `exp_on_negative_values`."""
+    """exp(a) of a <= 0 in Q5.26, as Q0.31; gemmlowp `exp_on_negative_values`."""
     quarter = 1 << 24
     a_mod = (a & (quarter - 1)) - quarter
     remainder = a_mod - a
@@ -170,7 +170,7 @@ def _exp_on_negative(a):
 
 @njit(cache=True)
 def _one_over_one_plus(a):
-    """1 / (1 + a) of 0 <= a < 1 in Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
+    """1 / (1 + a), 0 <= a < 1, Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
     multiply = saturating_doubling_high_multiply
     half_denominator = (a + INT32_MAX + 1) >> 1
     x = 1515870810 + multiply(half_denominator, -1010580540)

@@ -4,8 +4,8 @@
     d = max(isqrt(n*Q - S^2), isqrt(n))              n times the standard deviation
     Y = clamp(divide_half_away((n*X - S) << frac_bits, d), -128, 127)
 
-X uint8 (N,H,W,C), Y int8 of the same shape and scale 2^-frac_bits. isqrt is the floor of
-the square root; its lower bound keeps a flat image from dividing by zero.
+X uint8 (N,H,W,C), Y int8 of the same shape and scale 2^-frac_bits. isqrt is the floor
+of the square root; its lower bound keeps a flat image from dividing by zero.
 
 Accumulator: int64 on the device; n <= 2^20 keeps n*Q below 2^57.
 
@@ -81,10 +81,10 @@ def definition(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarray
         values = image.ravel().tolist()
         n, total = len(values), sum(values)
         d = max(math.isqrt(n * sum(v * v for v in values) - total**2), math.isqrt(n))
+        scaled = [(n * v - total) << attrs.frac_bits for v in values]
         out.flat = [
-            min(max(divide_half_away.py_func((n * v - total) << attrs.frac_bits, d), -128), 127)
-            for v in values
-        ]  # fmt: skip
+            clamp.py_func(divide_half_away.py_func(a, d), -128, 127) for a in scaled
+        ]
     return y
 
 
@@ -105,7 +105,7 @@ def forward_float(attrs: StandardizeAttrs, params: None, x: np.ndarray) -> np.nd
 def vjp(
     attrs: StandardizeAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray, None]:
-    """gX = (gY - mean gY - Y * mean(gY * Y)) / deviation, with respect to grey levels."""
+    """gX = (gY - mean gY - Y * mean(gY * Y)) / deviation, per grey level."""
     centred, deviation = _moments(saved.x.astype(gy.dtype))
     y = centred / deviation
     axes = (1, 2, 3)

@@ -6,8 +6,8 @@ One axis at a time. The effective kernel is ``e = dilation * (kernel - 1) + 1``;
     floor:  (n + before + after - e) // stride + 1
     ceil:   the same rounded up, without windows that would start past the input
 
-windows. "same" is TensorFlow's: ceil(n / stride) windows, the odd cell of padding after.
-CMSIS-NN is told `before` and the output size; what lies after follows from the two.
+windows. "same" is TensorFlow's: ceil(n / stride) windows, the odd cell of padding
+after. CMSIS-NN is told `before` and the output size; what lies after follows.
 """
 
 from __future__ import annotations
@@ -102,5 +102,6 @@ def padding_option(value: Padding) -> Padding:
     except (TypeError, ValueError):
         pass
     raise OptionError(
-        f'padding must be "same", "valid" or ((top, bottom), (left, right)), got {value!r}'
+        'padding must be "same", "valid" or ((top, bottom), (left, right)), '
+        f"got {value!r}"
     )

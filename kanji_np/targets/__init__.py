@@ -1,4 +1,4 @@
-"""The libraries a network can be built for: one file each, one row each in `TARGETS`."""
+"""The libraries a network can be built for: a file and a row in `TARGETS` each."""
 
 from __future__ import annotations
 
