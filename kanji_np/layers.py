@@ -35,7 +35,7 @@ from kanji_np.quantize import (
     WEIGHT_MAX,
     LinearScales,
     RangeTracker,
-    check_accumulator,
+    check_products,
     legal_output,
     linear_ints,
 )
@@ -119,7 +119,7 @@ class Layer:
         if self.op.param_shapes is not None:
             weight_shape, bias_shape = self.op.param_shapes(self.attrs, shape)
             fan_in = math.prod(weight_shape[1:])
-            check_accumulator(128.0 * WEIGHT_MAX * fan_in)
+            check_products(fan_in)
             limit = math.sqrt(6 / fan_in)
             weight = rng.uniform(-limit, limit, weight_shape).astype(np.float32)
             self.weight = Tensor(weight, requires_grad=True)

@@ -25,6 +25,7 @@ from kanji_np.errors import AccumulatorOverflow, RangeError
 from kanji_np.types import LinearInts, LinearParams, QParams
 
 INT32_MAX = 2**31 - 1
+MAX_PRODUCTS = 65_535  # of (x - zero point) * w, 255 * 128 at most, in one int32
 WEIGHT_MAX = 127
 MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
 POW2_MULTIPLIER = 1 << 30
@@ -166,7 +167,13 @@ def linear_ints(
     if not np.isfinite(bias).all():
         raise RangeError("a bias is not finite: training diverged")
     reach = 128 * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
-    check_accumulator(float((reach + np.abs(bias)).max()))
+    bound = float((reach + np.abs(bias)).max())
+    if bound > INT32_MAX:
+        raise AccumulatorOverflow(
+            f"sums can reach {bound:.4g}, beyond int32 ({INT32_MAX}); of that the bias "
+            f"(up to {np.abs(params.bias).max():.4g} at scale 2^-{sum_bits}) takes "
+            f"{np.abs(bias).max():.4g}: training diverged, or the bias is too large"
+        )
     return LinearInts(
         weight=weight,
         bias=bias.astype(np.int32),
@@ -179,12 +186,12 @@ def linear_ints(
     )
 
 
-def check_accumulator(bound: float) -> None:
-    """AccumulatorOverflow if sums can reach `bound` and that leaves int32."""
-    if bound > INT32_MAX:
+def check_products(count: int) -> None:
+    """AccumulatorOverflow if a sum of so many products could leave int32."""
+    if count > MAX_PRODUCTS:
         raise AccumulatorOverflow(
-            f"sums can reach {bound:.0f}, beyond int32's {INT32_MAX}: use fewer inputs "
-            "per output, or smaller weights and biases"
+            f"an output is a sum of {count} products; more than {MAX_PRODUCTS} could "
+            f"leave int32 (each reaches {255 * 128})"
         )
 
 

@@ -100,27 +100,24 @@ def _max_pool(x, kernel, stride, pad, y):
 def _max_pool_vjp(x, y, gy, kernel, stride, pad, gx):
     count, height, width, channels = x.shape
     for n in prange(count):
+        left_over = np.empty(channels, gy.dtype)
+        zero = gy.dtype.type(0)
         for oy in range(y.shape[1]):
             top = oy * stride[0] - pad[0]
             for ox in range(y.shape[2]):
                 left = ox * stride[1] - pad[1]
+                largest = y[n, oy, ox]
                 for c in range(channels):
-                    g = gy[n, oy, ox, c]
-                    if g != 0:
-                        _to_first(
-                            x, gx, n, c, y[n, oy, ox, c], g,
-                            max(top, 0), min(top + kernel[0], height),
-                            max(left, 0), min(left + kernel[1], width),
-                        )  # fmt: skip
-
-
-@njit(cache=True)
-def _to_first(x, gx, n, c, value, g, top, bottom, left, right):
-    for iy in range(top, bottom):
-        for ix in range(left, right):
-            if x[n, iy, ix, c] == value:
-                gx[n, iy, ix, c] += g
-                return
+                    left_over[c] = gy[n, oy, ox, c]
+                for iy in range(max(top, 0), min(top + kernel[0], height)):
+                    for ix in range(max(left, 0), min(left + kernel[1], width)):
+                        cell = x[n, iy, ix]
+                        gradient = gx[n, iy, ix]
+                        # All channels side by side: the first hit takes what is left.
+                        for c in range(channels):
+                            hit = cell[c] == largest[c]
+                            gradient[c] += left_over[c] if hit else zero
+                            left_over[c] = zero if hit else left_over[c]
 
 
 MAX_POOL2D = Op(

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.types import Shape
 
+MOST_CELLS = 32_767
+
 Pair = tuple[int, int]
 Padding = str | tuple[Pair, Pair]
 
@@ -50,8 +52,11 @@ class Window:
 
     def over(self, shape: Shape) -> Geometry:
         """Lay the window over an (H, W, C) input; ShapeError where it does not fit."""
-        if len(shape) != 3:
-            raise ShapeError(f"expected an input of shape (H, W, C), got {shape}")
+        if len(shape) != 3 or max(shape[:2]) > MOST_CELLS:
+            raise ShapeError(
+                f"expected an input of shape (H, W, C) up to {MOST_CELLS} cells high "
+                f"and wide, got {shape}"
+            )
         explicit = self.padding if isinstance(self.padding, tuple) else (None, None)
         (out_h, top), (out_w, left) = (
             self._axis(axis, shape[axis], explicit[axis]) for axis in (0, 1)
