@@ -59,10 +59,10 @@ def requantize(value, multiplier, shift):
 
 @njit(cache=True)
 def saturating_doubling_high_multiply(a, b):
-    """``round(2 * a * b / 2**32)``, halves away from zero; -2**31 squared saturates.
+    """``(a * b + 2**30) >> 31``: halves toward plus infinity; -2**31 squared saturates.
 
-    Rounding goes by truncation of the sum with a sign-dependent half, as the Arm
-    instruction VQRDMULH's portable form does.
+    Computed by truncation of the sum with a sign-dependent half, as the portable form
+    of the Arm instruction VQRDMULH does; the result is the same.
     """
     if a == b and a == INT32_MIN:
         return int64(INT32_MAX)

@@ -87,7 +87,8 @@ class Layer:
     def __init__(
         self, op: Op, attrs: Any, name: str | None = None, constants: Any = None
     ) -> None:
-        if name is not None and not name.isidentifier():
+        is_word = isinstance(name, str) and name.isascii() and name.isidentifier()
+        if name is not None and not is_word:
             raise OptionError(f"a layer's name must be a C identifier, got {name!r}")
         self.op = op
         self.attrs = attrs

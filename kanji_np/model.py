@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from kanji_np import archive
 from kanji_np.autograd import Tensor, no_grad
 from kanji_np.errors import (
+    DataError,
     FileFormatError,
     KanjiError,
     OptionError,
@@ -22,7 +25,7 @@ from kanji_np.graph import Graph, Node
 from kanji_np.layers import Activation, Layer, naming
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
-from kanji_np.quantize import RangeTracker, pow2_bits
+from kanji_np.quantize import RangeTracker
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
@@ -79,9 +82,14 @@ class Sequential:
         self.layers = list(layers)
         _name_layers(self.layers)
         image = self.layers[0].op.reads_image
+        if math.frexp(input_scale)[0] != 0.5:
+            raise OptionError(f"input_scale must be a power of two, got {input_scale}")
         qparams = None if image else QParams(float(input_scale))
-        if qparams:
-            pow2_bits(qparams)
+        is_shape = isinstance(input_shape, tuple | list) and len(input_shape) > 0
+        if not is_shape or min(input_shape) < 1:
+            raise ShapeError(
+                f"input_shape must be (H, W, C) or (K,), all positive, got {input_shape}"
+            )
         shape = tuple(int(n) for n in input_shape)
         self.input = TensorSpec(shape, "uint8" if image else "int8", qparams)
         self.shapes: list[Shape] = []
@@ -90,6 +98,8 @@ class Sequential:
             with naming(layer):
                 if i and layer.op.reads_image:
                     raise ShapeError("reads uint8 images and must be the first layer")
+                if layer.op.name == "softmax" and layer is not self.layers[-1]:
+                    raise ShapeError("must be the last layer")
                 shape = layer.build(shape, self.target, rng)
             self.shapes.append(shape)
 
@@ -149,12 +159,15 @@ class Sequential:
         return correct / len(dataset)
 
     def check_labels(self, dataset: Dataset) -> None:
-        """ShapeError if images or classes of a dataset do not fit the network."""
+        """ShapeError if images or classes of a dataset do not fit the network,
+        DataError if there are none."""
         if dataset.images.shape[1:] != self.input.shape:
             raise ShapeError(
                 f"{self.name} takes images {self.input.shape}, "
                 f"{dataset.name} has {dataset.images.shape[1:]}"
             )
+        if len(dataset) == 0:
+            raise DataError(f"{dataset.name} holds no images")
         if len(self.output_shape) != 1 or len(dataset.classes) > self.output_shape[0]:
             raise ShapeError(
                 f"{self.name} has outputs {self.output_shape}, "
@@ -169,14 +182,26 @@ class Sequential:
     def freeze(self) -> Graph:
         """The integer program as it stands.
 
-        A network that has seen no data has no ranges yet; it is given some from uniform
-        noise, the same on every call.
+        A network that has seen no data has no ranges yet; the program then takes them
+        from uniform noise, the same on every call. The network itself stays as it is.
         """
-        if not all(layer.is_calibrated for layer in self.layers):
+        if all(layer.is_calibrated for layer in self.layers):
+            return self._frozen()
+        kept = [(layer.weight_range, layer.output_range) for layer in self.layers]
+        try:
+            for layer in self.layers:
+                layer.weight_range = copy(layer.weight_range)
+                layer.output_range = copy(layer.output_range)
             rng = np.random.default_rng(0)
             low, high = (0, 256) if self.input.dtype == "uint8" else (-128, 128)
             shape = (CALIBRATION_IMAGES, *self.input.shape)
             self.calibrate(rng.integers(low, high, shape).astype(self.input.dtype))
+            return self._frozen()
+        finally:
+            for layer, ranges in zip(self.layers, kept, strict=True):
+                layer.weight_range, layer.output_range = ranges
+
+    def _frozen(self) -> Graph:
         nodes = []
         qparams = self.input.qparams
         for i, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
@@ -220,6 +245,12 @@ class Sequential:
 
     def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take over weights and ranges that `state` gave of an equal network."""
+        for layer in self.layers:
+            name = f"{layer.name}/mean"
+            if layer.constants is not None and not np.array_equal(
+                layer.constants.mean, arrays.get(name, ())
+            ):
+                raise FileFormatError(f"{name} is another one in the file")
         for name, parameter in self.named_parameters():
             stored = arrays.get(name)
             if stored is None or stored.shape != parameter.shape:

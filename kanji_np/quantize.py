@@ -160,14 +160,18 @@ def linear_ints(
         If a weight or bias is not finite.
     """
     channels = len(params.bias)
+    if not np.isfinite(params.weight).all():
+        raise RangeError("a weight is not finite: training diverged")
     weight = quantize_weight(params.weight, scales.w)
     sum_bits = pow2_bits(scales.x) + pow2_bits(scales.w)
     right = sum_bits - pow2_bits(scales.y)
     bias = np.rint(params.bias.astype(np.float64) * 2.0**sum_bits)
     if not np.isfinite(bias).all():
         raise RangeError("a bias is not finite: training diverged")
-    reach = 128 * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
-    bound = float((reach + np.abs(bias)).max())
+    largest = max(127 - scales.x.zero_point, 128 + scales.x.zero_point)
+    reach = largest * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
+    # A shift to the left (right = 0) comes before the multiplication, in int32.
+    bound = float((reach + np.abs(bias)).max()) * (2 if right == 0 else 1)
     if bound > INT32_MAX:
         raise AccumulatorOverflow(
             f"sums can reach {bound:.4g}, beyond int32 ({INT32_MAX}); of that the bias "

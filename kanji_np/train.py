@@ -200,9 +200,10 @@ fp32_epochs, seed
         if show:
             click.echo(_line(record, recipe.epochs, len(train)), err=True)
         if directory is not None:
-            run.save(directory / CHECKPOINT)
+            # In this order: a finished run is not gone through again for its history.
             with archive.replacing(directory / HISTORY) as file:
                 file.write(run.history.csv().encode())
+            run.save(directory / CHECKPOINT)
     if directory is not None:
         net.save(directory / MODEL)
     return run.history
@@ -265,10 +266,11 @@ class _Run:
 
     def settings(self) -> dict[str, str]:
         """What must be equal for a checkpoint to be this run's."""
-        _, layers = self.net.state()[0], self.net.layers
         return {
             **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
-            "network": repr([(x.name, x.op.name, x.attrs) for x in layers]),
+            "network": repr(
+                [(layer.name, layer.op.name, layer.attrs) for layer in self.net.layers]
+            ),
             "target": str(self.net.target),
             "training images": str(len(self.train)),
         }

@@ -7,13 +7,22 @@ Functions of the golden files that have no row are not run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 from golden_vectors import OWN_FOLDER, Case, cases, folder
 
 from ccore import driver
+from kanji_np.ops import OPS
+from kanji_np.ops.conv2d import Conv2DAttrs
+from kanji_np.ops.dense import DenseAttrs
+from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
+from kanji_np.ops.relu import ReluAttrs
+from kanji_np.ops.softmax import SoftmaxAttrs, SoftmaxInts
+from kanji_np.types import LinearInts
 
 
 def hw(case: Case, name: str) -> tuple[int, int]:
@@ -95,8 +104,96 @@ CCORE: dict[str, Callable[[Case], driver.Call]] = {
     "arm_relu_q7": relu,
 }
 
-#: The integer definitions in Python: from a case to the int8 answer.
-PYTHON: dict[str, Callable[[Case], np.ndarray]] = {}
+
+@dataclass(frozen=True)
+class OpCall:
+    """An operator of this package with the arguments of one case."""
+
+    op: str
+    attrs: Any
+    ints: Any
+    x: np.ndarray
+
+
+def linear_ints(case: Case) -> LinearInts:
+    a = case.arrays
+    channels = len(a["bias"])
+    return LinearInts(
+        a["weight"],
+        a["bias"],
+        np.broadcast_to(a["multiplier"], channels).astype(np.int32),
+        np.broadcast_to(a["shift"], channels).astype(np.int32),
+        **offsets(case),
+        **activation(case),
+    )
+
+
+def window_input(
+    case: Case, kernel: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[np.ndarray, tuple[tuple[int, int], tuple[int, int]]]:
+    """The input and explicit padding that give the case's number of windows.
+
+    The library is told padding before and output size. What lies after follows; where
+    that is negative, the last cells are never read, and are left out here.
+    """
+    x = case.arrays["input_hwc"][np.newaxis]
+    padding = []
+    for axis in (0, 1):
+        extent = dilation[axis] * (kernel[axis] - 1) + 1
+        out, stride = hw(case, "output")[axis], hw(case, "stride")[axis]
+        before = hw(case, "pad")[axis]
+        after = (out - 1) * stride + extent - x.shape[1 + axis] - before
+        if after < 0:
+            x = np.take(x, range(x.shape[1 + axis] + after), axis=1 + axis)
+        padding.append((before, max(after, 0)))
+    return np.ascontiguousarray(x), (padding[0], padding[1])
+
+
+def convolve_op(case: Case) -> OpCall:
+    weight, dilation = case.arrays["weight"], hw(case, "dilation")
+    x, padding = window_input(case, weight.shape[1:3], dilation)
+    attrs = Conv2DAttrs(
+        len(weight), weight.shape[1:3], hw(case, "stride"), dilation, padding
+    )
+    return OpCall("conv2d", attrs, linear_ints(case), x)
+
+
+def fully_connected_op(case: Case) -> OpCall:
+    assert case.params["filter_offset"] == 0
+    x = case.arrays["input"][np.newaxis]
+    attrs = DenseAttrs(len(case.arrays["weight"]))
+    return OpCall("dense", attrs, linear_ints(case), x)
+
+
+def pool_op(op: str) -> Callable[[Case], OpCall]:
+    def to_call(case: Case) -> OpCall:
+        kernel = hw(case, "kernel")
+        x, padding = window_input(case, kernel, (1, 1))
+        attrs = Pool2DAttrs(kernel, hw(case, "stride"), padding, ceil_mode=False)
+        return OpCall(op, attrs, ClampInts(**activation(case)), x)
+
+    return to_call
+
+
+def softmax_op(case: Case) -> OpCall:
+    p = case.params
+    ints = SoftmaxInts(p["mult"], p["shift"], p["diff_min"])
+    return OpCall("softmax", SoftmaxAttrs(), ints, np.atleast_2d(case.arrays["input"]))
+
+
+def relu_op(case: Case) -> OpCall:
+    return OpCall("relu", ReluAttrs(), None, case.arrays["input"][np.newaxis])
+
+
+#: The operators in Python: from a case to a call of both their forms.
+PYTHON: dict[str, Callable[[Case], OpCall]] = {
+    "arm_convolve_wrapper_s8": convolve_op,
+    "arm_fully_connected_s8": fully_connected_op,
+    "arm_max_pool_s8": pool_op("max_pool2d"),
+    "arm_avgpool_s8": pool_op("avg_pool2d"),
+    "arm_softmax_s8": softmax_op,
+    "arm_relu_q7": relu_op,
+}
 
 #: How many cases of each function golden/ holds.
 OWN_COUNT = 40
@@ -143,7 +240,10 @@ def test_ccore_equals_library(function, build):
         assert_equals_library(case, result.output)
 
 
+@pytest.mark.parametrize("form", ["forward_int", "definition"])
 @pytest.mark.parametrize("function", PYTHON)
-def test_python_equals_library(function):
+def test_python_equals_library(function, form):
     for case in cases_of(function):
-        assert_equals_library(case, PYTHON[function](case))
+        call = PYTHON[function](case)
+        y = getattr(OPS[call.op], form)(call.attrs, call.ints, call.x)
+        assert_equals_library(case, y)

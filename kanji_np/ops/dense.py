@@ -15,6 +15,7 @@ Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`; TFLite `FULLY_CONNECTED` int8.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -76,7 +77,7 @@ def forward_int(
     acc_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,Cin) -> int8 (N,Cout)."""
-    y = np.empty((len(x), attrs.units), np.int8)
+    y = _output(attrs, ints.weight, x, np.int8)
     image, kernels = _as_image(x), _as_kernels(ints.weight)
     ranges = conv_loops.forward_int(
         image, replace(ints, weight=kernels), _window(image), _as_image(y)
@@ -93,7 +94,7 @@ def definition(
     acc_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
-    y = np.empty((len(x), attrs.units), np.int8)
+    y = _output(attrs, ints.weight, x, np.int8)
     seen = empty_range() if acc_range is None else acc_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
@@ -104,7 +105,7 @@ def definition(
 
 def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.ndarray:
     """Floating (N,Cin) -> same dtype (N,Cout)."""
-    y = np.empty((len(x), attrs.units), x.dtype)
+    y = _output(attrs, params.weight, x, x.dtype)
     image = _as_image(x)
     kernels = replace(params, weight=_as_kernels(params.weight))
     relu = attrs.activation == "relu"
@@ -130,6 +131,18 @@ def vjp(
     )
     gx = gx.reshape(saved.x.shape) if needs_gx else None  # (G,1,N/G,Cin) -> (N,Cin)
     return gx, replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
+
+
+def _output(
+    attrs: DenseAttrs, weight: np.ndarray, x: np.ndarray, dtype: Any
+) -> np.ndarray:
+    """Uninitialized output for a batch `x`; ShapeError if the weights do not fit."""
+    expected = (attrs.units, *x.shape[1:])
+    if x.ndim != 2 or weight.shape != expected:
+        raise ShapeError(
+            f"dense: input {x.shape} needs weights {expected}, got {weight.shape}"
+        )
+    return np.empty((len(x), attrs.units), dtype)
 
 
 def _as_image(x: np.ndarray) -> np.ndarray:

@@ -51,6 +51,8 @@ class StandardizeAttrs:
 
 
 def infer(attrs: StandardizeAttrs, shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise ShapeError(f"standardize: expected an input (H, W, C), got {shape}")
     if math.prod(shape) > MOST_PIXELS:
         raise ShapeError(
             f"standardize: {shape} has more than {MOST_PIXELS} values an image"

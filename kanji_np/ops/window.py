@@ -89,10 +89,11 @@ class Window:
 
 def pair(value: int | Pair, name: str) -> Pair:
     """An int or a pair of positive ints as (height, width)."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or not all(isinstance(v, int) and v > 0 for v in both):
+    both = (value, value) if isinstance(value, int) else value
+    is_pair = isinstance(both, tuple | list) and len(both) == 2
+    if not is_pair or not all(isinstance(v, int) and v > 0 for v in both):
         raise OptionError(f"{name} must be a positive int or a pair, got {value!r}")
-    return both
+    return both[0], both[1]
 
 
 def padding_option(value: Padding) -> Padding:

@@ -1,0 +1,686 @@
+"""The command line: `kanji-np COMMAND`.
+
+A command prints its results on standard output and its progress on standard error. What
+a user can get wrong ends in one line and exit code 2, bytes that differ in exit code 1,
+Ctrl-C in 130. Commands import what they need when they run, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from kanji_np import __version__
+from kanji_np.errors import KanjiError, OptionError, ToolError, VerificationError
+
+if TYPE_CHECKING:
+    from kanji_np.data import Augment, Dataset
+    from kanji_np.deploy import Verification
+    from kanji_np.optim import Optimizer
+    from kanji_np.train import History
+
+# The names of optim.OPTIMIZERS and optim.SCHEDULES, which importing would cost NumPy.
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("one-cycle", "cosine", "step", "exponential", "constant")
+LIBRARIES = ("ccore", "cmsis-nn")
+DEFAULT_LR = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
+
+QUICKSTART_CHANNELS = (16, 16, 32)
+QUICKSTART_EPOCHS, QUICKSTART_BATCH, QUICKSTART_LR = 6, 64, 0.01
+MODEL, CHECKPOINT, HISTORY = "model.npz", "checkpoint.npz", "history.csv"
+CURVES, FIRMWARE, SUMMARY = "curves.png", "firmware", "summary.txt"
+N_CALIBRATION_IMAGES = 500
+
+
+class Interrupted(KanjiError):
+    """The user pressed Ctrl-C; the message says what is kept."""
+
+    exit_code = 130
+
+
+class OneLineGroup(click.Group):
+    """A group whose errors are one line on standard error and an exit code."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None
+    ) -> NoReturn:
+        try:
+            code = super().main(args, prog_name or "kanji-np", standalone_mode=False)
+        except click.ClickException as error:
+            # Choices are listed one a line.
+            _fail(" ".join(error.format_message().split()), error.exit_code)
+        except KanjiError as error:
+            _fail(str(error), error.exit_code)
+        except click.Abort:
+            _fail("interrupted", Interrupted.exit_code)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}", OptionError.exit_code)
+        sys.exit(code or 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+class Channels(click.ParamType):
+    """Positive integers separated by commas."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", value):
+            self.fail(
+                f"{value!r} is not a list of positive integers such as 32,32,64",
+                param,
+                ctx,
+            )
+        return tuple(map(int, value.split(",")))
+
+
+class Size(click.ParamType):
+    """Height and width of an image."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
+        if match is None:
+            self.fail(
+                f"{value!r} is not a height and a width in pixels such as 32x32",
+                param,
+                ctx,
+            )
+        return int(match[1]), int(match[2])
+
+
+PATH = click.Path(path_type=Path)
+
+
+def _data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where images come from."""
+    for option in (
+        click.option(
+            "--grey", is_flag=True, help="Image folders: one channel, not three."
+        ),
+        click.option(
+            "--size", type=Size(), help="Image folders: height and width to resize to."
+        ),
+        click.option(
+            "--download", is_flag=True, help="Fetch the dataset if it is not there."
+        ),
+        click.option(
+            "--data",
+            metavar="SOURCE",
+            required=True,
+            help="synthetic, cifar10, cifar10:DIRECTORY, FILE.npz or DIRECTORY; see "
+            "`kanji-np datasets`.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=OneLineGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(__version__, message="kanji-np %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Train int8 networks in a microcontroller's own arithmetic, export C that calls
+    CMSIS-NN, and prove every byte equal.
+
+    \b
+    Example:
+      kanji-np quickstart
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@main.command()
+@click.option("--directory", type=PATH, default=Path("kanji-quickstart"))
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--force", is_flag=True, help="Throw away a finished run and start over.")
+def quickstart(directory: Path, seed: int, force: bool) -> None:
+    """Train, export, compile and verify a small network in a few minutes.
+
+    Uses images drawn by rule, so nothing is downloaded. An interrupted run goes on
+    where it was.
+
+    \b
+    Example:
+      kanji-np quickstart --directory ./kanji-quickstart
+    """
+    if (directory / SUMMARY).exists():
+        if not force:
+            raise OptionError(
+                f"{directory} holds a finished run: add --force to start over, or "
+                "choose another --directory"
+            )
+        _remove_run(directory)
+    _check_writable(directory)
+
+    import kanji_np as kj
+
+    if (directory / CHECKPOINT).exists():
+        click.echo(f"going on with the run in {directory}", err=True)
+    train, test = kj.load_dataset("synthetic")
+    mean = _channel_means(train)
+    net = kj.paper_cnn(QUICKSTART_CHANNELS, mean=mean, seed=seed, name="quickstart")
+    with _keeping(directory, "repeat the command to go on"):
+        history = kj.fit(
+            net,
+            train,
+            epochs=QUICKSTART_EPOCHS,
+            validation=test,
+            batch_size=QUICKSTART_BATCH,
+            optimizer=kj.SGD(lr=QUICKSTART_LR),
+            seed=seed,
+            directory=directory,
+            resume=True,
+        )
+        curves = _draw_curves(history, directory)
+        accuracy = net.evaluate(test)
+        firmware = kj.export(net, directory / FIRMWARE, images=test, force=True)
+        with _bar("verifying") as progress:
+            proof = kj.verify(directory / FIRMWARE, test, progress=progress)
+        if not proof.ok:
+            raise VerificationError(_verdict(proof))
+        summary = "\n".join([
+            f"int8 accuracy  {100 * accuracy:.2f} % on {len(test):,} test images",
+            f"flash          {firmware.const_bytes:,} bytes of weights and tables",
+            f"arena          {firmware.arena_bytes:,} bytes of RAM",
+            f"verified       {_verdict(proof)}",
+            f"firmware       {directory / FIRMWARE}",
+            f"curves         {curves}",
+            "",
+            "next:",
+            f"  {_command('report', directory / MODEL)}",
+            f"  {shlex.join(['make', '-C', str(directory / FIRMWARE), 'test'])}",
+            f"  {_command('train', '--data', 'cifar10', '--download')}",
+        ])  # fmt: skip
+        (directory / SUMMARY).write_text(summary + "\n")
+    click.echo(summary)
+
+
+@main.command()
+@_data_options
+@click.option(
+    "--channels",
+    type=Channels(),
+    default="32,32,64",
+    help="Output channels of each 5x5 convolution.",
+)
+@click.option("--epochs", type=click.IntRange(1), default=20)
+@click.option("--batch", type=click.IntRange(1), default=128, help="Images a step.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    help="Learning rate at its highest; 0.01 for sgd, 0.001 for the others.",
+)
+@click.option(
+    "--momentum",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="sgd only; 0.9 if not given.",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0),
+    help="0.0005 for sgd, 0 for adam, 0.01 for adamw.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    default="one-cycle",
+    help="Course of the learning rate.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(("int8", "fp32")),
+    default="int8",
+    help="int8 trains in the device's arithmetic; fp32 is the baseline.",
+)
+@click.option(
+    "--fp32-epochs",
+    type=click.IntRange(0),
+    default=0,
+    help="So many of the epochs in fp32 first.",
+)
+@click.option(
+    "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.0
+)
+@click.option(
+    "--augment/--no-augment",
+    default=True,
+    help="Random crops of 4 pixels and mirroring.",
+)
+@click.option(
+    "--cutout",
+    type=click.IntRange(0),
+    default=0,
+    help="Side of a square painted over [pixels].",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    help="Of weights, order and augmentation.",
+)
+@click.option("--name", help="C identifier for files and functions; from the data.")
+@click.option(
+    "--directory", type=PATH, help="Where results go; runs/NAME if not given."
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in the directory.")
+def train(
+    data: str, download: bool, size: tuple[int, int] | None, grey: bool,
+    channels: tuple[int, ...], epochs: int, batch: int, optimizer: str,
+    lr: float | None, momentum: float | None, weight_decay: float | None,
+    schedule: str, precision: str, fp32_epochs: int, label_smoothing: float,
+    augment: bool, cutout: int, seed: int, name: str | None, directory: Path | None,
+    resume: bool,
+) -> None:  # fmt: skip
+    """Train the paper's network: 5x5 convolutions, each with ReLU and a max pool.
+
+    Writes model.npz, history.csv, checkpoint.npz and curves.png.
+
+    \b
+    Example:
+      kanji-np train --data cifar10 --download --channels 32,32,64 --epochs 20
+    """
+    chosen = _optimizer(optimizer, lr, momentum, weight_decay)
+    if fp32_epochs > epochs:
+        raise OptionError(
+            f"--fp32-epochs must be at most --epochs ({epochs}), got {fp32_epochs}"
+        )
+    if directory is not None:
+        _check_run(directory, resume)
+
+    import kanji_np as kj
+    from kanji_np.optim import SCHEDULES
+
+    images, test = _load(data, download, size, grey)
+    name = name or _identifier(images.name)
+    mean = _channel_means(images)
+    net = kj.paper_cnn(
+        channels,
+        input_shape=images.input_shape,
+        classes=len(images.classes),
+        mean=mean,
+        seed=seed,
+        name=name,
+    )
+    directory = directory or Path("runs") / name
+    _check_run(directory, resume)
+    with _keeping(directory, "repeat the command with --resume to go on"):
+        history = kj.fit(
+            net,
+            images,
+            epochs=epochs,
+            validation=test,
+            batch_size=batch,
+            optimizer=chosen,
+            schedule=SCHEDULES[schedule](),
+            label_smoothing=label_smoothing,
+            augment=_augment(augment, cutout, mean),
+            precision=precision,
+            fp32_epochs=fp32_epochs,
+            seed=seed,
+            directory=directory,
+            resume=resume,
+        )
+        if precision == "fp32":
+            net.calibrate(_spread(images, N_CALIBRATION_IMAGES).images)
+            net.save(directory / MODEL)
+        curves = _draw_curves(history, directory)
+        if precision == "fp32":
+            accuracy = net.evaluate(test, precision="fp32")
+            click.echo(f"fp32 accuracy  {100 * accuracy:.2f} %")
+        accuracy = net.evaluate(test)
+    click.echo(f"int8 accuracy  {100 * accuracy:.2f} % on {len(test):,} test images")
+    click.echo(f"curves         {curves}")
+    model, firmware = directory / MODEL, directory / FIRMWARE
+    click.echo(f"\nnext:\n  {_command('export', model, firmware)}")
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@_data_options
+@click.option("--precision", type=click.Choice(("int8", "fp32")), default="int8")
+def evaluate(
+    model: Path,
+    data: str,
+    download: bool,
+    size: tuple[int, int] | None,
+    grey: bool,
+    precision: str,
+) -> None:
+    """Score a model on the test images: in int8, what the chip will score.
+
+    \b
+    Example:
+      kanji-np evaluate runs/cifar10/model.npz --data cifar10
+    """
+    from kanji_np.model import load
+
+    net = load(model)
+    _, test = _load(data, download, size, grey)
+    accuracy = net.evaluate(test, precision=precision)
+    n_right = round(accuracy * len(test))
+    click.echo(
+        f"{precision} accuracy {100 * accuracy:.2f} %: "
+        f"{n_right:,} of {len(test):,} test images"
+    )
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.argument("directory", type=PATH)
+@click.option(
+    "--library",
+    type=click.Choice(LIBRARIES),
+    default="ccore",
+    help="The kernels the firmware's Makefile builds with.",
+)
+@click.option(
+    "--cmsis-nn",
+    type=PATH,
+    metavar="DIR",
+    help="A CMSIS-NN source tree, for --library cmsis-nn.",
+)
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def export(
+    model: Path, directory: Path, library: str, cmsis_nn: Path | None, force: bool
+) -> None:
+    """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
+
+    \b
+    Example:
+      kanji-np export runs/cifar10/model.npz firmware/
+    """
+    from kanji_np.deploy import export
+    from kanji_np.model import load
+
+    net = load(model)
+    firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
+    click.echo(f"{len(firmware.files)} files in {firmware.directory}")
+    click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
+    click.echo(f"arena  {firmware.arena_bytes:,} bytes of RAM")
+    click.echo(f"\nnext:\n  {_command('verify', directory)} --data SOURCE")
+
+
+@main.command()
+@click.argument("directory", type=PATH)
+@_data_options
+@click.option("--limit", type=click.IntRange(1), help="Only the first N test images.")
+@click.option(
+    "--cmsis-nn", type=PATH, metavar="DIR", help="Link the CMSIS-NN source tree there."
+)
+def verify(
+    directory: Path,
+    data: str,
+    download: bool,
+    size: tuple[int, int] | None,
+    grey: bool,
+    limit: int | None,
+    cmsis_nn: Path | None,
+) -> None:
+    """Compile exported C and compare every output byte with the golden model.
+
+    Exits with 0 only if all are equal; else names the first layer that differs.
+
+    \b
+    Example:
+      kanji-np verify firmware/ --data cifar10 --limit 1000
+    """
+    from kanji_np.deploy import verify
+
+    _, test = _load(data, download, size, grey)
+    if limit is not None:
+        test = test.take(min(limit, len(test)))
+    with _bar("verifying") as progress:
+        result = verify(directory, test, cmsis_nn=cmsis_nn, progress=progress)
+    click.echo(_verdict(result))
+    if not result.ok:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("model", type=PATH, required=False)
+@click.option(
+    "--channels",
+    type=Channels(),
+    help="The paper's network with these channels, untrained.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def report(model: Path | None, channels: tuple[int, ...] | None, as_json: bool) -> None:
+    """Show operations, flash and RAM of every layer; no training needed.
+
+    \b
+    Example:
+      kanji-np report --channels 32,32,64
+    """
+    if (model is None) == (channels is None):
+        raise OptionError("report takes either a MODEL file or --channels N,N,...")
+
+    from kanji_np.model import load
+    from kanji_np.report import report
+    from kanji_np.zoo import paper_cnn
+
+    result = report(paper_cnn(channels) if model is None else load(model))
+    click.echo(result.json() if as_json else str(result))
+
+
+@main.command()
+def datasets() -> None:
+    """List what --data takes.
+
+    \b
+    Example:
+      kanji-np datasets
+    """
+    from kanji_np.data import DATASETS
+    from kanji_np.report import shape_text, text_table
+
+    rows = []
+    for source, info in DATASETS.items():
+        shape = shape_text(info.shape) if info.shape else "any"
+        rows.append((source, shape, str(info.n_classes or "any"), info.description))
+        rows.append(("", "", "", info.how_to_get))
+    header = ("--data", "image", "classes", "what, and how to get it")
+    click.echo(text_table(header, rows, left_columns=len(header)))
+
+
+@main.command()
+@click.option("--channels", type=Channels(), default="32,32,64")
+@click.option("--batch", type=click.IntRange(1), default=128, help="Images a step.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=20,
+    help="Steps that each median is taken over.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def bench(channels: tuple[int, ...], batch: int, steps: int, as_json: bool) -> None:
+    """Time training and evaluation on random images.
+
+    \b
+    Example:
+      kanji-np bench --channels 32,32,64 --batch 128 --json
+    """
+    from kanji_np.bench import measure
+    from kanji_np.report import text_table
+
+    result = measure(channels, batch=batch, steps=steps)
+    if as_json:
+        click.echo(result.json())
+        return
+    rows = [
+        ("int8", f"{result.int8_train_ms:.1f}", f"{result.int8_eval_ms:.1f}"),
+        ("fp32", f"{result.fp32_train_ms:.1f}", f"{result.fp32_eval_ms:.1f}"),
+    ]
+    click.echo(
+        f"{','.join(map(str, channels))}, batch {batch}, {result.threads} threads"
+    )
+    click.echo(f"{result.cpu}\n")
+    header = ("ms a batch", "train", "evaluate")
+    click.echo(text_table(header, rows, left_columns=1))
+    if result.peak_rss_mb is not None:
+        click.echo(f"\npeak memory {result.peak_rss_mb:,.0f} MB")
+
+
+def _load(
+    data: str, download: bool, size: tuple[int, int] | None, grey: bool
+) -> tuple[Dataset, Dataset]:
+    from kanji_np.data import load_dataset
+
+    channels = 1 if grey else None
+    if not download:
+        return load_dataset(data, size=size, channels=channels)
+    with _bar("downloading") as progress:
+        return load_dataset(
+            data, download=True, progress=progress, size=size, channels=channels
+        )
+
+
+@contextlib.contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A function of (done, total) that draws a bar; None where nobody would see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        bar: Any = None  # click does not say of what type
+
+        def report(done: int, total: int | None) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = stack.enter_context(
+                    click.progressbar(length=total, label=label, file=sys.stderr)
+                )
+            bar.update(done - bar.pos)
+
+        yield report
+
+
+@contextlib.contextmanager
+def _keeping(directory: Path, how_to_go_on: str) -> Iterator[None]:
+    """Turn Ctrl-C into a line that says what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; finished epochs are kept in {directory}: {how_to_go_on}"
+        ) from None
+
+
+def _check_run(directory: Path, resume: bool) -> None:
+    """Before anything slow: may a run be written here?"""
+    if (directory / CHECKPOINT).exists() and not resume:
+        raise OptionError(
+            f"{directory} holds a run: add --resume to go on with it, or choose "
+            "another --directory"
+        )
+    _check_writable(directory)
+
+
+def _check_writable(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def _remove_run(directory: Path) -> None:
+    for name in (MODEL, CHECKPOINT, HISTORY, CURVES, SUMMARY):
+        (directory / name).unlink(missing_ok=True)
+    if (directory / FIRMWARE).exists():
+        shutil.rmtree(directory / FIRMWARE)
+
+
+def _optimizer(
+    name: str, lr: float | None, momentum: float | None, weight_decay: float | None
+) -> Optimizer:
+    if momentum is not None and name != "sgd":
+        raise OptionError(f"--momentum applies to --optimizer sgd only, not {name}")
+
+    from kanji_np.optim import OPTIMIZERS
+
+    given = {"lr": lr or DEFAULT_LR[name]}
+    if momentum is not None:
+        given["momentum"] = momentum
+    if weight_decay is not None:
+        given["weight_decay"] = weight_decay
+    return OPTIMIZERS[name](**given)
+
+
+def _augment(augment: bool, cutout: int, mean: tuple[int, ...]) -> Augment | None:
+    from kanji_np.data import Augment
+
+    if augment:
+        return Augment(cutout=cutout, fill=mean)
+    if cutout:
+        return Augment(crop_padding=0, flip=False, cutout=cutout, fill=mean)
+    return None
+
+
+def _channel_means(dataset: Dataset) -> tuple[int, ...]:
+    """Mean of each channel over all images, rounded."""
+    return tuple(round(float(mean)) for mean in dataset.images.mean(axis=(0, 1, 2)))
+
+
+def _spread(dataset: Dataset, n: int) -> Dataset:
+    """At most `n` images from all over the dataset, which may be sorted by class."""
+    return dataset.select(slice(None, None, -(-len(dataset) // n)))
+
+
+def _identifier(text: str) -> str:
+    """A C identifier in lower case that resembles `text`."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return name if name[:1].isalpha() else f"net_{name}".rstrip("_")
+
+
+def _verdict(result: Verification) -> str:
+    counts = (
+        f"{result.differing_bytes:,} differing bytes in {result.images:,} images "
+        f"({result.bytes:,} output bytes compared)"
+    )
+    return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _draw_curves(history: History, directory: Path) -> str:
+    """Where the curves are, or why there are none."""
+    from kanji_np.report import plot_history
+
+    try:
+        plot_history(history, directory / CURVES)
+    except ToolError as error:
+        return f"not drawn; {error}"
+    return str(directory / CURVES)
+
+
+def _command(*arguments: str | Path) -> str:
+    """A line to type next; the program as it was called if its name is not enough."""
+    called = sys.argv[0]
+    by_path = Path(called).stem == "kanji-np" and not shutil.which("kanji-np")
+    return shlex.join([called if by_path else "kanji-np", *map(str, arguments)])

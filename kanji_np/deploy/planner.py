@@ -1,0 +1,186 @@
+"""Where every tensor lives while the network runs: one arena, planned from lifetimes.
+
+Step n is node n - 1 of the graph, counted from 1 as in the generated C. A tensor lives
+from the step that writes it to the last step that reads it, scratch memory for one
+step. The input stays in the caller's memory, the last output goes straight to the
+caller's, and everything between shares the arena: largest first, each at the lowest
+offset that is free while it lives (greedy by size, as in TensorFlow Lite Micro).
+
+A node without a call gives its input another shape and lives in the same bytes. A node
+that works in place does so where nobody needs its input afterwards, and on a copy where
+somebody does or where the input is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+
+from kanji_np.errors import UnsupportedOp
+from kanji_np.graph import Graph, Node
+from kanji_np.types import KernelCall
+
+ALIGNMENT = 16  # bytes: the widest load of any core the library supports
+
+# A node's call; None: the same bytes under another shape.
+Calls = tuple[KernelCall | None, ...]
+
+
+class Memory(Enum):
+    """Whose memory a tensor lives in."""
+
+    INPUT = "the caller's input"
+    OUTPUT = "the caller's output"
+    ARENA = "the arena"
+
+
+@dataclass(frozen=True)
+class Need:
+    """So many bytes of arena from step `first` to step `last`, both included."""
+
+    size: int
+    first: int
+    last: int
+
+    def meets(self, other: Need) -> bool:
+        """Whether both are alive in some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything lives.
+
+    Parameters
+    ----------
+    owner : tuple of int
+        A tensor: the tensor whose bytes it lives in, itself for most. Tensors are
+        numbered as in `Node.inputs`.
+    memory : tuple of Memory
+        A tensor: whose memory.
+    copies : tuple of bool
+        A node: whether it copies its input to its output first.
+    tensors : dict of int to (offset, Need)
+        Owners that live in the arena.
+    scratch : dict of int to (offset, Need)
+        Nodes whose call needs scratch memory.
+    arena_bytes : int
+    lower_bound_bytes : int
+        Most bytes alive in one step: no plan can do with less.
+    """
+
+    owner: tuple[int, ...]
+    memory: tuple[Memory, ...]
+    copies: tuple[bool, ...]
+    tensors: dict[int, tuple[int, Need]]
+    scratch: dict[int, tuple[int, Need]]
+    arena_bytes: int
+    lower_bound_bytes: int
+
+
+def lower(graph: Graph) -> Calls:
+    """Every node's call; UnsupportedOp where the target has none."""
+    return tuple(_lower(graph, node) for node in graph.nodes)
+
+
+def _lower(graph: Graph, node: Node) -> KernelCall | None:
+    x = graph.tensors[node.inputs[0]]
+    calls = node.operator.lower(node.attrs, node.ints, x, node.output, graph.target)
+    if len(calls) > 1:
+        raise UnsupportedOp(f"layer {node.name!r}: a layer can make one call, not more")
+    return calls[0] if calls else None
+
+
+def plan(graph: Graph, calls: Calls) -> Plan:
+    """Plan the memory of a graph and its calls."""
+    last_read = [0] * len(graph.tensors)
+    for step, node in enumerate(graph.nodes, 1):
+        for tensor in node.inputs:
+            last_read[tensor] = step
+    owner, copies = _owners(graph, calls, last_read)
+    output = owner[-1]
+    homes = {0: Memory.INPUT, output: Memory.OUTPUT}
+
+    tensor_needs = {}
+    for own in sorted({*owner} - {*homes}):
+        members = [t for t, o in enumerate(owner) if o == own]
+        last = max(max(t, last_read[t]) for t in members)
+        tensor_needs[own] = Need(graph.tensors[own].size, own, last)
+    scratch_needs = {}
+    for i, call in enumerate(calls):
+        if call and call.scratch_bytes:
+            scratch_needs[i] = Need(call.scratch_bytes, i + 1, i + 1)
+
+    needs = [*tensor_needs.values(), *scratch_needs.values()]
+    offsets = pack(needs)
+    placed = list(zip(offsets, needs, strict=True))
+    return Plan(
+        owner=owner,
+        memory=tuple(homes.get(own, Memory.ARENA) for own in owner),
+        copies=copies,
+        tensors=dict(zip(tensor_needs, placed, strict=False)),
+        scratch=dict(zip(scratch_needs, placed[len(tensor_needs) :], strict=True)),
+        arena_bytes=max((offset + need.size for offset, need in placed), default=0),
+        lower_bound_bytes=lower_bound(needs),
+    )
+
+
+def _owners(
+    graph: Graph, calls: Calls, last_read: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Whose bytes each tensor lives in, and whether each node copies first."""
+    owner, copies = [0], []
+    for step, (node, call) in enumerate(zip(graph.nodes, calls, strict=True), 1):
+        shared = owner[node.inputs[0]]
+        if call is None:
+            copy = shared == 0 and step == len(graph.nodes)
+        elif call.in_place:
+            readers = (last_read[t] for t, own in enumerate(owner) if own == shared)
+            copy = shared == 0 or max(readers) > step
+        else:
+            copy = False
+        new = copy or (call is not None and not call.in_place)
+        owner.append(step if new else shared)
+        copies.append(copy)
+    return tuple(owner), tuple(copies)
+
+
+def pack(needs: Sequence[Need]) -> list[int]:
+    """Aligned offsets [bytes], so that needs that meet in time do not overlap."""
+    order = sorted(range(len(needs)), key=lambda i: (-needs[i].size, needs[i].first, i))
+    offsets: dict[int, int] = {}
+    for i in order:
+        offset = 0
+        for start, j in sorted((offsets[j], j) for j in offsets):
+            if not needs[i].meets(needs[j]):
+                continue
+            if offset + needs[i].size <= start:
+                break
+            offset = max(offset, -(-(start + needs[j].size) // ALIGNMENT) * ALIGNMENT)
+        offsets[i] = offset
+    return [offsets[i] for i in range(len(needs))]
+
+
+def lower_bound(needs: Sequence[Need]) -> int:
+    """Most bytes that are alive in one step, alignment left aside."""
+    return max(
+        (
+            sum(n.size for n in needs if n.first <= step <= n.last)
+            for step in {need.first for need in needs}
+        ),
+        default=0,
+    )
+
+
+def overlaps(
+    placed: Sequence[tuple[int, Need]],
+) -> list[tuple[tuple[int, Need], tuple[int, Need]]]:
+    """Pairs of (offset, need) that hold the same byte in the same step; [] if all is
+    well."""
+    return [
+        (a, b)
+        for a, b in combinations(placed, 2)
+        if a[1].meets(b[1]) and a[0] < b[0] + b[1].size and b[0] < a[0] + a[1].size
+    ]

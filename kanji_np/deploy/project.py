@@ -1,0 +1,333 @@
+"""Writes a firmware directory: the network's C, its kernels, and what checks them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from kanji_np.data import Dataset
+from kanji_np.deploy import cwriter, templates
+from kanji_np.deploy.cwriter import Program, program, shape_text, table
+from kanji_np.deploy.planner import ALIGNMENT
+from kanji_np.errors import (
+    DataError,
+    FileFormatError,
+    OptionError,
+    ShapeError,
+    ToolError,
+    UnsupportedOp,
+)
+from kanji_np.graph import Graph
+from kanji_np.model import Sequential
+
+LIBRARIES = ("ccore", "cmsis-nn")
+MANIFEST = "firmware.json"
+MODEL = "model.npz"
+SELFTEST_IMAGES = 4
+KIND = "kanji_np firmware"
+# Files of a firmware directory that a network cannot be named after.
+RESERVED = ("selftest", "selftest_vectors", "host_runner")
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What an export wrote.
+
+    Parameters
+    ----------
+    directory : Path
+    files : tuple of str
+        Relative to `directory`, sorted.
+    const_bytes, arena_bytes : int
+        Flash for tables, RAM for the arena [bytes].
+    lower_bound_bytes : int
+        Least RAM any arena could do with [bytes].
+    macs : int
+        Multiply-accumulates of one inference [MAC].
+    digest : str
+        `Graph.digest` of the network.
+    """
+
+    directory: Path
+    files: tuple[str, ...]
+    const_bytes: int
+    arena_bytes: int
+    lower_bound_bytes: int
+    macs: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a firmware directory says of itself."""
+
+    name: str
+    library: str
+    files: tuple[str, ...]
+
+
+def export(
+    net: Sequential,
+    directory: str | Path,
+    *,
+    library: str = "ccore",
+    cmsis_nn: str | Path | None = None,
+    images: np.ndarray | Dataset | None = None,
+    force: bool = False,
+) -> Firmware:
+    """Write the network as C, with kernels, build files, self-test and golden model.
+
+    Parameters
+    ----------
+    net : Sequential
+    directory : path
+        Created, or an earlier export, whose files are replaced.
+    library : "ccore" or "cmsis-nn"
+        Whose kernels are linked. ccore's are copied in; CMSIS-NN is found by the build.
+    cmsis_nn : path, optional
+        A CMSIS-NN checkout to look through for the functions the network calls.
+    images : uint8 or int8 (N, *input shape), or Dataset, optional
+        The first few become the self-test; else noise, the same for every export.
+    force : bool
+        Write into a directory that holds other files.
+
+    Raises
+    ------
+    OptionError
+        An option is wrong, or the directory holds other files.
+    UnsupportedOp
+        The target, or the CMSIS-NN given, lacks a function the network needs.
+    ShapeError, DataError
+        `images` do not fit the network.
+    """
+    directory = Path(directory)
+    if library not in LIBRARIES:
+        raise OptionError(f"library must be one of {LIBRARIES}, got {library!r}")
+    if net.name in RESERVED or net.name.startswith(("arm_", "kanji_")):
+        raise OptionError(f"a network named {net.name!r} would clash with other files")
+    graph = net.freeze()
+    p = program(graph)
+    if cmsis_nn is not None:
+        _check_cmsis_nn(Path(cmsis_nn), p)
+    inputs = _noise(graph) if images is None else images_of(images, graph)
+    old = _old_files(directory, force)
+
+    texts = {
+        **cwriter.write(p),
+        "selftest_vectors.h": _vectors(graph, inputs[:SELFTEST_IMAGES]),
+        **_from_templates(p, library),
+    }
+    kernels = _kernels(p, library)
+    files = tuple(sorted({*texts, *kernels, MODEL, MANIFEST}))
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in {*old} - {*files}:
+        (directory / file).unlink(missing_ok=True)
+    # first of all, so that an export that was cut short can be repeated
+    _write_manifest(directory, Manifest(graph.name, library, files))
+    net.save(directory / MODEL)
+    for file, text in texts.items():
+        (directory / file).write_text(text, encoding="utf-8", newline="\n")
+    for file, source in kernels.items():
+        (directory / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, directory / file)
+    return Firmware(
+        directory,
+        files,
+        p.const_bytes,
+        p.plan.arena_bytes,
+        p.plan.lower_bound_bytes,
+        p.macs,
+        graph.digest(),
+    )
+
+
+def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
+    """The images of an array or dataset; DataError if none, ShapeError if unfit."""
+    images = source.images if isinstance(source, Dataset) else source
+    if images.shape[1:] != graph.input.shape or images.dtype != graph.input.dtype:
+        raise ShapeError(
+            f"{graph.name} takes {graph.input.dtype} (N, "
+            f"{', '.join(map(str, graph.input.shape))}), "
+            f"got {images.dtype} {images.shape}"
+        )
+    if not len(images):
+        raise DataError(f"{graph.name}: there are no images to run")
+    return images
+
+
+def ccore_directory() -> Path:
+    """Where ccore's sources are: inside the installed package, or beside it in a
+    checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for place in (package / "ccore", package.parent / "ccore"):
+        if (place / "Include" / "kanji_nn.h").is_file():
+            return place
+    raise ToolError("ccore's sources are missing; install kanji_np again")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """FileFormatError if the directory is not an export."""
+    path = directory / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        inside = all(".." not in Path(file).parts for file in content["files"])
+        if content["kind"] != KIND or not inside:
+            raise ValueError
+        return Manifest(content["name"], content["library"], tuple(content["files"]))
+    except FileNotFoundError:
+        raise FileFormatError(f"{directory}: not a firmware directory") from None
+    except (ValueError, KeyError, TypeError):
+        raise FileFormatError(f"{path}: damaged") from None
+
+
+def _write_manifest(directory: Path, manifest: Manifest) -> None:
+    content: dict[str, Any] = {"kind": KIND, **vars(manifest)}
+    text = json.dumps(content, indent=2) + "\n"
+    (directory / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _old_files(directory: Path, force: bool) -> tuple[str, ...]:
+    """Files of the export that is there; OptionError if something else is."""
+    if directory.exists() and not directory.is_dir():
+        raise OptionError(f"{directory}: is a file, not a directory")
+    if (directory / MANIFEST).exists():
+        return read_manifest(directory).files
+    if directory.exists() and any(directory.iterdir()) and not force:
+        raise OptionError(
+            f"{directory}: holds files that are not an earlier export; name another "
+            "directory, or force it"
+        )
+    return ()
+
+
+def _noise(graph: Graph) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    low, high = (0, 256) if graph.input.dtype == "uint8" else (-128, 128)
+    shape = (SELFTEST_IMAGES, *graph.input.shape)
+    return rng.integers(low, high, shape).astype(graph.input.dtype)
+
+
+def _vectors(graph: Graph, images: np.ndarray) -> str:
+    """`selftest_vectors.h`: inputs, and what the golden model makes of them."""
+    count = len(images)
+    arrays = (("input", images), ("output", graph.run(images)))
+    tables = "".join(
+        "\n" + table(f"static const {a.dtype}_t selftest_{kind}[{a.size}]", a)
+        for kind, a in arrays
+    )
+    return f"""\
+/* Images with known answers for {graph.name}, one after the other. */
+#include <stdint.h>
+
+#define SELFTEST_IMAGES {count}
+{tables}"""
+
+
+def _from_templates(p: Program, library: str) -> dict[str, str]:
+    graph, name = p.graph, p.graph.name
+    own = library == "ccore"
+    words: dict[str, object] = {
+        "name": name,
+        "NAME": name.upper(),
+        "alignment": ALIGNMENT,
+        "arena": "arena" if p.plan.arena_bytes else "NULL",
+        "input_type": f"{graph.input.dtype}_t",
+        "input": f"{graph.input.dtype} {shape_text(graph.input.shape)}",
+        "output": f"{graph.output.dtype} {shape_text(graph.output.shape)}",
+        "input_bytes": graph.input.size,
+        "output_bytes": graph.output.size,
+        "target": graph.target,
+        "version": graph.target.version,
+        "library": "`ccore/`" if own else f"CMSIS-NN {graph.target.version}",
+        "digest": graph.digest(),
+        "arena_bytes": f"{p.plan.arena_bytes:,}",
+        "live_bytes": f"{p.plan.lower_bound_bytes:,}",
+        "const_bytes": f"{p.const_bytes:,}",
+        "macs": f"{p.macs:,}",
+        "memory": _memory_rows(p),
+        "make_option": "" if own else " CMSIS_NN=<directory>",
+        "export_option": "" if own else " --library cmsis-nn",
+    }
+
+    def fill(template: str) -> str:
+        return Template(template).substitute(words)
+
+    words["arena_declaration"] = fill(
+        templates.ARENA_DECLARATION
+        if p.plan.arena_bytes
+        else templates.NO_ARENA_DECLARATION
+    )
+    words["kernels_note"] = fill(
+        templates.NOTE_CCORE if own else templates.NOTE_CMSIS_NN
+    )
+    words["kernels"] = (
+        templates.KERNELS_CCORE_MK if own else templates.KERNELS_CMSIS_NN_MK
+    )
+    makefile = fill(templates.MAKEFILE)
+    words["kernels"] = (
+        templates.KERNELS_CCORE_CMAKE if own else templates.KERNELS_CMSIS_NN_CMAKE
+    )
+    return {
+        "selftest.c": fill(templates.SELFTEST_C),
+        "host_runner.c": fill(templates.HOST_RUNNER_C),
+        "Makefile": makefile,
+        "CMakeLists.txt": fill(templates.CMAKELISTS),
+        "README.md": fill(templates.README),
+    }
+
+
+def _memory_rows(p: Program) -> str:
+    rows = []
+    for i, node in enumerate(p.graph.nodes):
+        size = f"{shape_text(node.output.shape)}, {node.output.size} bytes"
+        place, scratch = p.plan.memory[i + 1].value, ""
+        if p.plan.owner[i + 1] in p.plan.tensors:
+            offset, need = p.plan.tensors[p.plan.owner[i + 1]]
+            place = f"{offset}, until layer {need.last}"
+        if i in p.plan.scratch:
+            offset, need = p.plan.scratch[i]
+            scratch = f"{offset}, {need.size} bytes"
+        rows.append(f"| {i + 1} | {node.name} | {size} | {place} | {scratch} |")
+    return "\n".join(rows)
+
+
+def _kernels(p: Program, library: str) -> dict[str, Path]:
+    """Kernel sources and headers to copy: path in the firmware, path they come from."""
+    ccore = ccore_directory()
+    own = library == "ccore"
+    functions = [f for f in p.functions if own or f.startswith("kanji_")]
+    sources = sorted((ccore / "Source").glob("*.c"))
+    found = _definitions(sources, functions)
+    headers = sorted((ccore / "Include").glob("*.h" if own else "kanji_nn.h"))
+    return {
+        f"ccore/{path.parent.name}/{path.name}": path
+        for path in [*headers, *found.values()]
+    }
+
+
+def _check_cmsis_nn(directory: Path, p: Program) -> None:
+    if not (directory / "Include" / "arm_nnfunctions.h").is_file():
+        raise OptionError(f"{directory}: not CMSIS-NN (no Include/arm_nnfunctions.h)")
+    functions = [f for f in p.functions if not f.startswith("kanji_")]
+    found = _definitions(sorted((directory / "Source").glob("*/*.c")), functions)
+    missing = [f for f in functions if f not in found]
+    if missing:
+        raise UnsupportedOp(f"{directory}: this CMSIS-NN has no {', '.join(missing)}")
+
+
+def _definitions(sources: list[Path], functions: list[str]) -> dict[str, Path]:
+    """The source that defines each function, where one does."""
+    found = {}
+    for path in sources:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for name in re.findall(r"^\w+ (\w+)\(", text, re.MULTILINE):
+            if name in functions:
+                found[name] = path
+    return found

@@ -1,0 +1,254 @@
+"""Files of a firmware directory that are the same for every network but for names and
+numbers: a `$word` is filled in by `project`."""
+
+from __future__ import annotations
+
+SELFTEST_C = """\
+/* Runs $name on images with known answers.
+ *
+ * Returns 0 if every output byte is right; prints what is not.
+ */
+#include <stdint.h>
+#include <stdio.h>
+
+#include "$name.h"
+#include "selftest_vectors.h"
+$arena_declaration
+int main(void)
+{
+    static int8_t output[${NAME}_OUTPUT_BYTES];
+    const int32_t layer = ${name}_check();
+    int image;
+
+    if (layer != 0)
+    {
+        printf("layer %d wants more scratch memory than the arena has\\n", (int)layer);
+        return 1;
+    }
+    for (image = 0; image < SELFTEST_IMAGES; image++)
+    {
+        const $input_type *input = &selftest_input[image * ${NAME}_INPUT_BYTES];
+        const int8_t *expected = &selftest_output[image * ${NAME}_OUTPUT_BYTES];
+        const int32_t status = ${name}_run(input, output, $arena);
+        int i;
+
+        if (status != 0)
+        {
+            printf("image %d: ${name}_run returned %d\\n", image, (int)status);
+            return 1;
+        }
+        for (i = 0; i < ${NAME}_OUTPUT_BYTES; i++)
+        {
+            if (output[i] != expected[i])
+            {
+                printf("image %d, output %d: got %d, expected %d\\n",
+                       image, i, output[i], expected[i]);
+                return 1;
+            }
+        }
+    }
+    printf("self-test passed\\n");
+    return 0;
+}
+"""
+
+HOST_RUNNER_C = """\
+/* Runs $name over images from standard input; outputs go to standard output.
+ *
+ * For the computer that checks the network, not for the device. Compiled with
+ * -D${NAME}_OBSERVE it writes, before each output, what every layer computed: the
+ * layer's number and how many bytes follow, both int32, then the bytes.
+ */
+#include <stdint.h>
+#include <stdio.h>
+
+#include "$name.h"
+$arena_declaration
+#ifdef ${NAME}_OBSERVE
+void ${name}_observe(int32_t layer, const int8_t *data, int32_t bytes)
+{
+    fwrite(&layer, sizeof layer, 1, stdout);
+    fwrite(&bytes, sizeof bytes, 1, stdout);
+    fwrite(data, 1, (size_t)bytes, stdout);
+}
+#endif
+
+int main(void)
+{
+    static $input_type input[${NAME}_INPUT_BYTES];
+    static int8_t output[${NAME}_OUTPUT_BYTES];
+
+    while (fread(input, 1, sizeof input, stdin) == sizeof input)
+    {
+        const int32_t status = ${name}_run(input, output, $arena);
+
+        if (status != 0)
+        {
+            fprintf(stderr, "${name}_run returned %d\\n", (int)status);
+            return 1;
+        }
+        if (fwrite(output, 1, sizeof output, stdout) != sizeof output)
+        {
+            return 1;
+        }
+    }
+    return 0;
+}
+"""
+
+ARENA_DECLARATION = """
+static uint8_t arena[${NAME}_ARENA_BYTES] __attribute__((aligned($alignment)));
+"""
+
+NO_ARENA_DECLARATION = """\
+#include <stddef.h>
+"""
+
+KERNELS_CCORE_MK = """\
+INCLUDES := -I. -Iccore/Include
+KERNELS := $(wildcard ccore/Source/*.c)
+"""
+
+KERNELS_CMSIS_NN_MK = """\
+ifndef CMSIS_NN
+$(error say where CMSIS-NN is: make CMSIS_NN=<directory>)
+endif
+INCLUDES := -I. -I$(CMSIS_NN)/Include -Iccore/Include
+KERNELS := $(wildcard ccore/Source/*.c $(CMSIS_NN)/Source/*/*.c)
+"""
+
+MAKEFILE = """\
+# make test      build and run the self-test
+# make runner    build the program that runs images from standard input
+# make lib       build lib$name.a, for a device with BUILD, CC, AR and CFLAGS
+
+CFLAGS ?= -O2
+BUILD ?= build
+
+$kernels
+SOURCES := $name.c ${name}_data.c $$(KERNELS)
+OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$(notdir $$(SOURCES)))
+LIBRARY := $$(BUILD)/lib$name.a
+VPATH := $$(sort $$(dir $$(SOURCES)))
+
+.PHONY: lib test runner clean
+
+lib: $$(LIBRARY)
+
+test: $$(BUILD)/selftest
+	$$(BUILD)/selftest
+
+runner: $$(BUILD)/host_runner
+
+$$(LIBRARY): $$(OBJECTS)
+	$$(AR) rcs $$@ $$^
+
+$$(BUILD)/selftest $$(BUILD)/host_runner: $$(BUILD)/%: $$(BUILD)/%.o $$(LIBRARY)
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^
+
+$$(BUILD)/%.o: %.c | $$(BUILD)
+	$$(CC) -std=c99 $$(CFLAGS) $$(INCLUDES) -MMD -c -o $$@ $$<
+
+$$(BUILD):
+	mkdir -p $$@
+
+clean:
+	rm -rf $$(BUILD)
+
+-include $$(wildcard $$(BUILD)/*.d)
+"""
+
+KERNELS_CCORE_CMAKE = """\
+set(INCLUDES ccore/Include)
+file(GLOB KERNELS ccore/Source/*.c)
+"""
+
+KERNELS_CMSIS_NN_CMAKE = """\
+set(CMSIS_NN "" CACHE PATH "Where CMSIS-NN is")
+if(NOT EXISTS "${CMSIS_NN}/Include/arm_nnfunctions.h")
+  message(FATAL_ERROR "say where CMSIS-NN is: -DCMSIS_NN=<directory>")
+endif()
+set(INCLUDES "${CMSIS_NN}/Include" ccore/Include)
+file(GLOB KERNELS ccore/Source/*.c "${CMSIS_NN}/Source/*/*.c")
+"""
+
+CMAKELISTS = """\
+# The library ${name}_network for an application to link; as a project of its own also
+# the self-test, which ctest runs.
+cmake_minimum_required(VERSION 3.13)
+project($name C)
+
+$kernels
+add_library(${name}_network STATIC $name.c ${name}_data.c $${KERNELS})
+target_include_directories(${name}_network PUBLIC . $${INCLUDES})
+set_target_properties(${name}_network PROPERTIES C_STANDARD 99)
+
+if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
+  enable_testing()
+  add_executable(selftest selftest.c)
+  target_link_libraries(selftest ${name}_network)
+  add_test(NAME selftest COMMAND selftest)
+endif()
+"""
+
+README = """\
+# $name
+
+$input -> $output, in integers alone; kernels from $library.
+
+| | |
+|---|---|
+| target | $target |
+| model | `$digest` |
+| arena (RAM) | $arena_bytes bytes; at most $live_bytes in use at once |
+| constants (flash) | $const_bytes bytes |
+| work | $macs multiply-accumulates an inference |
+
+## In an application
+
+```c
+#include "$name.h"
+$arena_declaration
+int32_t classify(const $input_type *image, int8_t *scores)
+{
+    return ${name}_run(image, scores, $arena);
+}
+```
+
+`image` has $input_bytes bytes, `scores` $output_bytes; `$name.h` says how they lie in
+memory, what they mean and what is returned. Compile `$name.c`, `${name}_data.c` and the
+kernels with the application.
+
+## Build and check
+
+    make test$make_option
+
+compiles everything for this machine and runs it on images with known answers. With
+CMake, `add_subdirectory` this directory and link `${name}_network`. For a Cortex-M4:
+
+    make lib$make_option BUILD=build-m4 CC=arm-none-eabi-gcc \\
+        AR=arm-none-eabi-ar CFLAGS="-mcpu=cortex-m4 -mthumb -O2"
+
+$kernels_note
+
+In Python, `kanji_np.verify` compares any number of images with the model, byte by byte.
+
+## Memory
+
+| layer | | output | at offset of the arena | scratch memory at |
+|---|---|---|---|---|
+$memory
+
+## Generate again
+
+    kanji-np export model.npz .$export_option
+
+`model.npz` is the trained network. Files listed in `firmware.json` are replaced.
+"""
+
+NOTE_CCORE = """\
+`ccore/` holds portable C under CMSIS-NN's function names. For Arm's optimized kernels
+on a Cortex-M export with `--library cmsis-nn`; the network's C stays the same."""
+
+NOTE_CMSIS_NN = """\
+`CMSIS_NN` is a checkout of CMSIS-NN $version. `ccore/` holds the kernels it lacks."""

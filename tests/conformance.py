@@ -1,0 +1,553 @@
+"""The suite every operator passes, over its own list of cases.
+
+A file in `ops/` makes a class for its operator, derived from `Conformance` (or
+`LinearConformance` where there are weights), and lists cases. What is checked:
+
+- the inferred shape is the actual one, of both forwards;
+- `forward_int` equals `definition`, byte for byte, and does not mix images of a batch;
+- `forward_int` is as near to `forward_float` as quantization allows (`bound`);
+- `vjp` is the derivative of `forward_float` by central differences in float64: along
+  random directions for every case, element by element for the small ones;
+- float32 agrees with float64, and the gradients of int8 values with those of the same
+  values in float64, stopped where the output is clamped;
+- multiply-accumulates and flash bytes are what can be counted;
+- attributes survive JSON;
+- the operator lowers for CMSIS-NN, or says why not, and only the cases that say so;
+- the emitted C compiles and gives the bytes of `forward_int` (`networks`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from kanji_np.autograd import Tensor, check_gradients, record
+from kanji_np.deploy import export, verify
+from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.layers import Layer
+from kanji_np.model import Sequential
+from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
+from kanji_np.ops.requantize import empty_range
+from kanji_np.ops.window import Window
+from kanji_np.quantize import (
+    LinearScales,
+    frac_bits,
+    legal_output,
+    linear_ints,
+    pow2_qparams,
+)
+from kanji_np.targets import target_spec
+from kanji_np.types import (
+    ConstPtr,
+    LinearInts,
+    LinearParams,
+    QParams,
+    Saved,
+    Shape,
+    Struct,
+    TensorSpec,
+)
+
+#: Scale of every int8 input here.
+X_QPARAMS = QParams(2.0**-5)
+#: Cases with at most so many numbers in them are differenced one by one.
+SMALL = 250
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration of an operator.
+
+    Parameters
+    ----------
+    attrs : dataclass
+    shape : tuple of int
+        Of one input.
+    batch : int
+    scaling : str
+        How the integers of an operator with weights are chosen: "layer", as a layer
+        makes them; "channels", a multiplier and shift a channel, offsets and a narrow
+        activation range; "extreme", all factors at the ends of int8 with alternating
+        signs from channel to channel, and shifts to the left.
+    unsupported : str or None
+        A pattern of the reason why CMSIS-NN does not take it.
+    """
+
+    attrs: Any
+    shape: Shape
+    batch: int = 2
+    scaling: str = "layer"
+    unsupported: str | None = None
+
+    def __str__(self) -> str:
+        values = ",".join(map(str, attrs_to_json(self.attrs).values()))
+        parts = (values, "x".join(map(str, self.shape)), str(self.batch), self.scaling)
+        return "-".join(parts).replace(" ", "")
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng([len(str(self)), self.batch, *self.shape])
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Attributes and an input shape that `infer` must refuse, and a pattern of why."""
+
+    attrs: Any
+    shape: Shape
+    message: str
+
+
+class Conformance:
+    """The checks; a derived class gives `op`, `cases`, `networks` and `bound`."""
+
+    op: ClassVar[Op]
+    cases: ClassVar[tuple[Case, ...]]
+    refusals: ClassVar[tuple[Refusal, ...]] = ()
+    #: Layers and input shape of networks that are compiled: few, as each takes a second.
+    networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "case" in metafunc.fixturenames:
+            metafunc.parametrize("case", self.cases, ids=str)
+        if "small_case" in metafunc.fixturenames:
+            small = [case for case in self.cases if self.size(case) <= SMALL]
+            assert small, "no case is small enough to be differenced one by one"
+            metafunc.parametrize("small_case", small, ids=str)
+        if "layer_case" in metafunc.fixturenames:
+            layers = [case for case in self.cases if case.scaling == "layer"]
+            metafunc.parametrize("layer_case", layers, ids=str)
+
+    # What a case stands for; `LinearConformance` has its own.
+
+    def images(self, case: Case) -> np.ndarray:
+        """Integers over their whole range, with both ends among them."""
+        low, high = (0, 255) if self.op.reads_image else (-128, 127)
+        x = case.rng().integers(low, high + 1, (case.batch, *case.shape))
+        x.flat[0], x.flat[-1] = low, high
+        return x.astype(np.uint8 if self.op.reads_image else np.int8)
+
+    def ints(self, case: Case) -> Any:
+        return self.op.ints(case.attrs, X_QPARAMS) if self.op.ints else None
+
+    def params(self, case: Case) -> Any:
+        """What `forward_float` and `vjp` take beside x."""
+        return None
+
+    def surrogate(self, case: Case) -> tuple[Any, Any, QParams]:
+        """Integers, parameters and output scale of one and the same layer."""
+        x = None if self.op.reads_image else X_QPARAMS
+        y = self.op.output_qparams(case.attrs, x)
+        return self.ints(case), self.params(case), y
+
+    def bound(self, case: Case, x: np.ndarray, y: np.ndarray) -> Any:
+        """Largest |dequantized forward_int - forward_float| at real x and y."""
+        raise NotImplementedError
+
+    def size(self, case: Case) -> int:
+        return case.batch * math.prod(case.shape)
+
+    def output_range(self, case: Case) -> tuple[float, float]:
+        """Values outside are clamped, and pass no gradient."""
+        return -math.inf, math.inf
+
+    # Checks
+
+    def forward_int(self, case: Case, x: np.ndarray | None = None) -> np.ndarray:
+        x = self.images(case) if x is None else x
+        return self.op.forward_int(case.attrs, self.ints(case), x)
+
+    def real_input(self, case: Case) -> np.ndarray:
+        """float64 (N, ...) of the size of real activations, or of grey levels."""
+        rng, shape = case.rng(), (case.batch, *case.shape)
+        if self.op.reads_image:
+            return rng.uniform(0, 255, shape)
+        return rng.uniform(-4, 4, shape)
+
+    def float_vjp(
+        self, case: Case, x: np.ndarray, params: Any, gy: np.ndarray
+    ) -> tuple[np.ndarray, Any]:
+        y = self.op.forward_float(case.attrs, params, x)
+        saved = Saved(x, y, 1.0, *self.output_range(case))
+        return self.op.vjp(case.attrs, params, saved, gy, True)
+
+    def test_inferred_shape_is_the_actual_one(self, case):
+        y = self.forward_int(case)
+        shape = (case.batch, *self.op.infer(case.attrs, case.shape))
+        assert (y.shape, y.dtype) == (shape, np.int8)
+        y = self.op.forward_float(case.attrs, self.params(case), self.real_input(case))
+        assert (y.shape, y.dtype) == (shape, np.float64)
+
+    def test_integers_equal_the_definition(self, case):
+        x = self.images(case)
+        kept = x.copy()
+        y = self.forward_int(case, x)
+        np.testing.assert_array_equal(x, kept)
+        expected = self.op.definition(case.attrs, self.ints(case), x)
+        assert expected.dtype == np.int8
+        np.testing.assert_array_equal(y, expected)
+
+    def test_a_batch_is_its_images_one_by_one(self, case):
+        x = self.images(case)
+        single = [self.forward_int(case, x[i : i + 1]) for i in range(len(x))]
+        np.testing.assert_array_equal(self.forward_int(case, x), np.concatenate(single))
+
+    def test_integers_are_near_the_smooth_function(self, layer_case):
+        case = layer_case
+        ints, params, y_qparams = self.surrogate(case)
+        x = self.images(case)
+        y = self.op.forward_int(case.attrs, ints, x).astype(np.float64)
+        real_x = x * (1.0 if self.op.reads_image else X_QPARAMS.scale)
+        real_y = self.op.forward_float(case.attrs, params, real_x.astype(np.float64))
+        low, high = (
+            y_qparams.scale * (q - y_qparams.zero_point) for q in (-128, 127)
+        )
+        error = np.abs(
+            y_qparams.scale * (y - y_qparams.zero_point) - real_y.clip(low, high)
+        )
+        assert (error <= self.bound(case, real_x, real_y) + 1e-12).all()
+
+    def test_vjp_is_the_slope_in_every_direction(self, case):
+        rng, x = case.rng(), self.real_input(case)
+        params = self.params(case)
+        y = self.op.forward_float(case.attrs, params, x)
+        gy = rng.standard_normal(y.shape)
+        gx, gparams = self.float_vjp(case, x, params, gy)
+        assert (gx.shape, gx.dtype) == (x.shape, np.float64)
+        step = 1e-6 * (255 if self.op.reads_image else 1)
+        for _ in range(3):
+            dx = rng.standard_normal(x.shape)
+            forward, backward = (
+                self.op.forward_float(case.attrs, params, x + sign * step * dx)
+                for sign in (1, -1)
+            )
+            slope = (gy * (forward - backward)).sum() / (2 * step)
+            # Relative to the size of the terms, which may cancel or all be zero.
+            size = np.sqrt((gx**2).sum()) + 1e-2 * np.sqrt((gy**2).sum())
+            assert abs((gx * dx).sum() - slope) < 1e-5 * size
+        assert (gparams is not None) == (self.op.param_shapes is not None)
+
+    def test_vjp_is_the_slope_at_every_element(self, small_case):
+        case, params = small_case, self.params(small_case)
+
+        def function(x: Tensor) -> Tensor:
+            y = self.op.forward_float(case.attrs, params, x.data)
+            saved = Saved(x.data, y, 1.0, *self.output_range(case))
+            return record(
+                y,
+                (x,),
+                lambda g: (self.op.vjp(case.attrs, params, saved, g, True)[0],),
+                self.op.name,
+            )
+
+        check_gradients(function, self.real_input(case), rng=case.rng())
+
+    def test_float32_agrees_with_float64(self, case):
+        rng, x = case.rng(), self.real_input(case).astype(np.float32)
+        params = self.params(case)
+        single = _cast(params, np.float32)
+        double = _cast(single, np.float64)
+        y32 = self.op.forward_float(case.attrs, single, x)
+        y64 = self.op.forward_float(case.attrs, double, x.astype(np.float64))
+        assert y32.dtype == np.float32
+        _assert_near(y32, y64)
+        # Gradients are compared where no output is near a bend.
+        gy = np.where(np.abs(y64) > 1e-3, rng.standard_normal(y64.shape), 0)
+        gy = gy.astype(np.float32)
+        gx32, gparams32 = self.float_vjp(case, x, single, gy)
+        gx64, gparams64 = self.float_vjp(
+            case, x.astype(np.float64), double, gy.astype(np.float64)
+        )
+        assert gx32.dtype == np.float32
+        _assert_near(gx32, gx64)
+        if gparams64 is not None:
+            _assert_near(gparams32.weight, gparams64.weight)
+            _assert_near(gparams32.bias, gparams64.bias)
+
+    def test_attributes_survive_json(self, case):
+        text = json.dumps(attrs_to_json(case.attrs))
+        assert attrs_from_json(self.op.attrs, json.loads(text)) == case.attrs
+
+    def test_lowers_or_says_why_not(self, case):
+        if case.unsupported is not None:
+            with pytest.raises(UnsupportedOp, match=case.unsupported):
+                self.lowered(case)
+            return
+        for call in self.lowered(case):
+            names = [constant.name for constant in call.constants]
+            assert sorted(names) == sorted(_pointed_to(call.arguments))
+            assert call.scratch_bytes >= 0
+            for constant in call.constants:
+                assert constant.ctype == f"{constant.values.dtype}_t"
+
+    def lowered(self, case: Case) -> tuple[Any, ...]:
+        x = TensorSpec(case.shape, "uint8" if self.op.reads_image else "int8")
+        y = TensorSpec(self.op.infer(case.attrs, case.shape))
+        ints = self.ints(case)
+        return self.op.lower(case.attrs, ints, x, y, target_spec("cmsis-nn"))
+
+    def test_cost_is_what_can_be_counted(self, case):
+        cost = self.op.cost(case.attrs, case.shape)
+        assert cost.macs == self.counted_macs(case)
+        if case.unsupported is None:
+            constants = [c.values for call in self.lowered(case) for c in call.constants]
+            assert cost.flash_bytes == sum(values.nbytes for values in constants)
+
+    def counted_macs(self, case: Case) -> int:
+        return 0
+
+    def test_another_library_is_refused(self):
+        case = self.cases[0]
+        target = replace(target_spec("cmsis-nn"), library="nothing")
+        with pytest.raises(UnsupportedOp, match=f"nothing has no {self.op.name}"):
+            self.op.lower(case.attrs, None, TensorSpec(()), TensorSpec(()), target)
+
+    def test_emitted_c_gives_the_bytes_of_forward_int(self, tmp_path):
+        for i, (layers, shape) in enumerate(self.networks):
+            assert self.op.name in [layer.op.name for layer in layers]
+            check_emitted_c(Sequential(layers, shape), tmp_path / str(i))
+
+    def test_shapes_that_do_not_fit_are_refused(self):
+        for refusal in self.refusals:
+            with pytest.raises(ShapeError, match=refusal.message):
+                self.op.infer(refusal.attrs, refusal.shape)
+
+
+class LinearConformance(Conformance):
+    """The same for operators with weights."""
+
+    def images(self, case: Case) -> np.ndarray:
+        if case.scaling == "extreme":
+            rng = case.rng()
+            x = rng.choice((-128, 127), (case.batch, *case.shape)).astype(np.int8)
+            x[0] = -128  # with equal weights: the largest sum there is
+            return x
+        return super().images(case)
+
+    def weight_shape(self, case: Case) -> Shape:
+        return self.op.param_shapes(case.attrs, case.shape)[0]
+
+    def params(self, case: Case) -> LinearParams:
+        rng, shape = case.rng(), self.weight_shape(case)
+        limit = 2 / math.sqrt(math.prod(shape[1:]))
+        return LinearParams(
+            rng.uniform(-limit, limit, shape), rng.uniform(-1, 1, shape[0])
+        )
+
+    def scales(self, case: Case) -> LinearScales:
+        params = self.params(case)
+        w = pow2_qparams(frac_bits(float(np.abs(params.weight).max())))
+        x = self.images(case) * X_QPARAMS.scale
+        y = self.op.forward_float(case.attrs, params, x)
+        # Half of the range: some values are clamped, as in a trained layer.
+        bits = frac_bits(float(np.abs(y).max()) / 2 + 1e-3)
+        return LinearScales(X_QPARAMS, w, legal_output(X_QPARAMS, w, pow2_qparams(bits)))
+
+    def ints(self, case: Case) -> LinearInts:
+        if case.scaling == "layer":
+            return linear_ints(
+                self.params(case), self.scales(case), case.attrs.activation
+            )
+        rng, shape = case.rng(), self.weight_shape(case)
+        channels, depth = shape[0], math.prod(shape[1:])
+        multiplier = rng.integers(2**30, 2**31, channels).astype(np.int32)
+        if case.scaling == "channels":
+            right = int(math.log2(54 * math.sqrt(depth)))
+            return LinearInts(
+                weight=rng.integers(-127, 128, shape).astype(np.int8),
+                bias=rng.integers(-(2**14), 2**14, channels).astype(np.int32),
+                multiplier=multiplier,
+                shift=rng.integers(-right - 1, -right + 2, channels).astype(np.int32),
+                input_offset=int(rng.integers(-127, 129)),
+                output_offset=int(rng.integers(-60, 61)),
+                act_min=-101,
+                act_max=99,
+            )
+        weight = np.empty(shape, np.int8)
+        weight[:] = rng.choice((-128, 127), shape)
+        weight[0::3], weight[1::3] = -128, 127  # sums at both ends, and in between
+        left = int(math.log2((2**31 - 1) / (256 * 128 * (depth + 1))))
+        shift = rng.integers(-31, left + 1, channels).astype(np.int32)
+        shift[0] = left
+        return LinearInts(
+            weight=weight,
+            bias=rng.integers(-(2**14), 2**14, channels).astype(np.int32),
+            multiplier=multiplier,
+            shift=shift,
+            input_offset=(-127, 0, 128)[depth % 3],
+            output_offset=0,
+        )
+
+    def surrogate(self, case: Case) -> tuple[LinearInts, LinearParams, QParams]:
+        return self.ints(case), self.params(case), self.scales(case).y
+
+    def bound(self, case: Case, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """What rounding the weights does to each sum, what rounding the bias does, and
+        two roundings to the output scale: half a step, and before it half a step of
+        2^(1-n) of its size."""
+        ints, params, scales = self.ints(case), self.params(case), self.scales(case)
+        off_weight = np.abs(params.weight - ints.weight * scales.w.scale)
+        off_bias = np.abs(params.bias - ints.bias * (scales.x.scale * scales.w.scale))
+        linear = replace(case.attrs, activation="linear")
+        off_sum = self.op.forward_float(
+            linear, LinearParams(off_weight, off_bias), np.abs(x)
+        )
+        right = 1 - int(ints.shift[0])
+        rounding = 0.5 + 2.0**-right if right else 0.0
+        return off_sum + rounding * scales.y.scale
+
+    def size(self, case: Case) -> int:
+        return super().size(case) + math.prod(self.weight_shape(case))
+
+    def output_range(self, case: Case) -> tuple[float, float]:
+        return (0.0 if case.attrs.activation == "relu" else -math.inf), math.inf
+
+    def counted_macs(self, case: Case) -> int:
+        """Every factor is 1, padding too: an output is the number of its products."""
+        weight = np.ones(self.weight_shape(case))
+        params = LinearParams(weight, np.zeros(len(weight)))
+        attrs, shape = self.unpadded(case)
+        return int(self.op.forward_float(attrs, params, np.ones((1, *shape))).sum())
+
+    def unpadded(self, case: Case) -> tuple[Any, Shape]:
+        """Attributes and input shape of as many windows that need no padding."""
+        return case.attrs, case.shape
+
+    def test_the_range_of_the_sums_is_exact(self, case):
+        x, ints = self.images(case), self.ints(case)
+        fast, slow = empty_range(), empty_range()
+        self.op.forward_int(case.attrs, ints, x, fast)
+        self.op.definition(case.attrs, ints, x, slow)
+        assert fast.tolist() == slow.tolist()
+
+    def test_extreme_sums_stay_in_int32_on_the_way(self):
+        for case in self.cases:
+            ints, acc_range = self.ints(case), empty_range()
+            self.op.definition(case.attrs, ints, self.images(case), acc_range)
+            left = max(int(ints.shift.max()), 0)
+            assert np.abs(acc_range).max() << left < 2**31
+
+    def test_parameter_slopes_in_every_direction(self, case):
+        rng, x, params = case.rng(), self.real_input(case), self.params(case)
+        gy = rng.standard_normal(
+            self.op.forward_float(case.attrs, params, x).shape
+        )
+        _, gparams = self.float_vjp(case, x, params, gy)
+        step = 1e-6
+        for _ in range(3):
+            dw = rng.standard_normal(params.weight.shape)
+            db = rng.standard_normal(params.bias.shape)
+            forward, backward = (
+                self.op.forward_float(
+                    case.attrs,
+                    LinearParams(params.weight + s * dw, params.bias + s * db),
+                    x,
+                )
+                for s in (step, -step)
+            )
+            slope = (gy * (forward - backward)).sum() / (2 * step)
+            terms = (*(gparams.weight * dw).flat, *(gparams.bias * db).flat)
+            size = math.sqrt(sum(t * t for t in terms)) + 1e-9
+            assert abs(math.fsum(terms) - slope) < 1e-5 * size
+
+    def test_parameter_slopes_at_every_element(self, small_case):
+        case, x = small_case, self.real_input(small_case)
+
+        def function(weight: Tensor, bias: Tensor) -> Tensor:
+            params = LinearParams(weight.data, bias.data)
+            y = self.op.forward_float(case.attrs, params, x)
+            saved = Saved(x, y, 1.0, *self.output_range(case))
+
+            def vjp(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                gx, gparams = self.op.vjp(case.attrs, params, saved, g, False)
+                assert gx is None
+                return gparams.weight, gparams.bias
+
+            return record(y, (weight, bias), vjp, self.op.name)
+
+        params = self.params(case)
+        check_gradients(function, params.weight, params.bias, rng=case.rng())
+
+    def test_gradients_of_integers_go_straight_through(self, layer_case):
+        """int8 in, int8 out, float32 gradients: those of the real values, which stop
+        where the output is at an end of its range."""
+        case, ints = layer_case, self.ints(layer_case)
+        x = self.images(case)
+        y = self.op.forward_int(case.attrs, ints, x)
+        bounds = ints.act_min, ints.act_max
+        gy = case.rng().standard_normal(y.shape).astype(np.float32)
+        params = _cast(self.params(case), np.float32)
+        gx, gparams = self.op.vjp(
+            case.attrs, params, Saved(x, y, X_QPARAMS.scale, *bounds), gy, True
+        )
+        clamped = (y <= ints.act_min) | (y >= ints.act_max)
+        free = Saved(x * X_QPARAMS.scale, y * 0.0, 1.0, -math.inf, math.inf)
+        expected_gx, expected = self.op.vjp(
+            case.attrs, _cast(params, np.float64), free, np.where(clamped, 0.0, gy), True
+        )
+        assert {g.dtype for g in (gx, gparams.weight, gparams.bias)} == {
+            np.dtype(np.float32)
+        }
+        _assert_near(gx, expected_gx)
+        _assert_near(gparams.weight, expected.weight)
+        _assert_near(gparams.bias, expected.bias)
+
+    def test_weights_of_another_shape_are_refused(self):
+        case = self.cases[0]
+        ints = self.ints(case)
+        wrong = replace(ints, weight=ints.weight[..., :-1])
+        with pytest.raises(ShapeError, match="weights"):
+            self.op.forward_int(case.attrs, wrong, self.images(case))
+
+
+def check_emitted_c(net: Sequential, directory: Path) -> None:
+    """Export, compile, and run images over the whole range: no byte may differ."""
+    rng = np.random.default_rng(0)
+    for parameter in net.parameters():
+        spread = 0.5 * parameter.data.std() + 0.01
+        parameter.data += rng.normal(0, spread, parameter.shape).astype(np.float32)
+    x = rng.integers(0, 256, (20, *net.input.shape)).astype(np.uint8)
+    x[0], x[1], x[2] = 0, 127, 255
+    x[3:6] = rng.choice((127, 128), x[3:6].shape)
+    export(net, directory)
+    result = verify(directory, x.view(net.input.dtype))
+    assert result.differing_bytes == 0, result.difference
+    assert result.bytes == len(x) * net.freeze().output.size
+
+
+def _cast(params: Any, dtype: type) -> Any:
+    if isinstance(params, LinearParams):
+        return LinearParams(params.weight.astype(dtype), params.bias.astype(dtype))
+    return params
+
+
+def _assert_near(single: np.ndarray, double: np.ndarray) -> None:
+    """float32 and float64 answers agree to what a float32 sum may lose."""
+    scale = np.abs(double).max(initial=0.0)
+    np.testing.assert_allclose(single, double, rtol=1e-4, atol=2e-5 * scale + 1e-7)
+
+
+def _pointed_to(arguments: Any) -> list[str]:
+    """Names of the constants that arguments, and structs in them, point to."""
+    names = []
+    for argument in arguments:
+        if isinstance(argument, Struct):
+            names += _pointed_to(value for _, value in argument.fields)
+        elif isinstance(argument, ConstPtr):
+            names.append(argument.name)
+    return names
+
+
+def unpadded_shape(window: Window, shape: Shape) -> Shape:
+    """The input that as many windows cover without padding."""
+    g = window.over(shape)
+    return (
+        (g.out_h - 1) * g.stride_h + g.dilation_h * (g.kernel_h - 1) + 1,
+        (g.out_w - 1) * g.stride_w + g.dilation_w * (g.kernel_w - 1) + 1,
+        shape[2],
+    )

@@ -1,0 +1,93 @@
+"""Small networks that between them use every operator and every way to place memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+import kanji_np as kj
+
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual")
+STRICT = ("-std=c99", *WARNINGS, "-Werror")
+SANITIZE = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+
+def image() -> kj.Sequential:
+    """ReLU in place, odd strides, dilation, 1x1, floor and ceiling pools, softmax."""
+    layers = [
+        kj.Normalize((125, 123, 114)),
+        kj.Conv2D(5, (3, 2), strides=(2, 1), padding="same"),
+        kj.ReLU(),
+        kj.MaxPool2D(3, 2, padding="same"),
+        kj.Conv2D(4, 3, padding="same", dilation_rate=2, activation="relu"),
+        kj.AvgPool2D(2, ceil_mode=False),
+        kj.Conv2D(6, 1),
+        kj.Flatten(),
+        kj.Dense(7, activation="relu"),
+        kj.Dense(5),
+        kj.Softmax(),
+    ]
+    return kj.Sequential(layers, (26, 11, 3), name="image")
+
+
+def mean_image() -> kj.Sequential:
+    """A mean for every pixel, asymmetric padding, ceiling pools."""
+    mean = np.arange(12 * 9 * 2).reshape(12, 9, 2) % 256
+    layers = [
+        kj.Normalize(mean, shift=0),
+        kj.Conv2D(4, (5, 3), strides=2, padding=((0, 3), (2, 0))),
+        kj.MaxPool2D((2, 3), (1, 2)),
+        kj.AvgPool2D((3, 2), 2),
+        kj.Flatten(),
+        kj.Dense(3),
+    ]
+    return kj.Sequential(layers, (12, 9, 2), name="mean_image")
+
+
+def standardized() -> kj.Sequential:
+    """Layer names that are no C names, and the last layer works in place."""
+    layers = [
+        kj.Standardize(name="switch"),
+        kj.Conv2D(3, 1, strides=2, name="SWITCH"),
+        kj.Conv2D(4, 2, name="Run"),
+        kj.ReLU(name="observe"),
+        kj.Flatten(),
+    ]
+    return kj.Sequential(layers, (8, 9, 1), name="run")
+
+
+def relu_first() -> kj.Sequential:
+    """In place on the caller's input, which must stay as it is."""
+    layers = [kj.ReLU(), kj.ReLU(), kj.Flatten(), kj.Dense(4)]
+    return kj.Sequential(layers, (3, 4, 2), name="relu_first")
+
+
+def only_relu() -> kj.Sequential:
+    return kj.Sequential([kj.ReLU()], (5, 3, 2), name="only_relu")
+
+
+def only_flatten() -> kj.Sequential:
+    return kj.Sequential([kj.Flatten(), kj.Flatten()], (2, 3, 4), name="only_flatten")
+
+
+def only_dense() -> kj.Sequential:
+    return kj.Sequential([kj.Dense(6)], (17,), name="only_dense")
+
+
+NETWORKS: tuple[Callable[[], kj.Sequential], ...] = (
+    image,
+    mean_image,
+    standardized,
+    relu_first,
+    only_relu,
+    only_flatten,
+    only_dense,
+)
+
+
+def noise(net: kj.Sequential, count: int) -> np.ndarray:
+    """Inputs of a network, (count, *input shape)."""
+    rng = np.random.default_rng(7)
+    low, high = (0, 256) if net.input.dtype == "uint8" else (-128, 128)
+    return rng.integers(low, high, (count, *net.input.shape)).astype(net.input.dtype)

@@ -1,0 +1,125 @@
+import re
+
+import pytest
+
+from kanji_np.deploy import export
+from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.planner import Memory
+
+from .networks import STRICT, mean_image, noise, standardized
+
+OWN_C = ("{0}.c", "{0}_data.c", "selftest.c", "host_runner.c")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_c_compiles_without_a_warning(compiler, net, firmware, run, tmp_path):
+    sources = [firmware.directory / name.format(net.name) for name in OWN_C]
+    flags = [*STRICT, "-O1", f"-I{firmware.directory / 'ccore/Include'}", "-c"]
+    run(compiler, *flags, *sources, cwd=tmp_path)
+    define = f"-D{net.name.upper()}_OBSERVE"
+    run(compiler, define, *flags, sources[0], sources[3], cwd=tmp_path)
+
+
+def test_header_is_c_plus_plus_too(net, firmware, run):
+    run(
+        "clang", "-x", "c++", "-std=c++98", "-Wall", "-Wextra", "-Werror",
+        "-fsyntax-only", firmware.directory / f"{net.name}.h",
+    )  # fmt: skip
+
+
+def test_lines_are_short_and_numbers_are_integers(net, firmware):
+    for name in (f"{net.name}.h", *(n.format(net.name) for n in OWN_C)):
+        text = (firmware.directory / name).read_text()
+        assert max(map(len, text.splitlines())) <= 88
+        code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+        assert not re.search(r"\b(float|double|malloc)\b|\d\.\d", code)
+
+
+def test_constant_bytes_are_those_in_the_object(net, firmware, run, tmp_path):
+    source = firmware.directory / f"{net.name}_data.c"
+    run("gcc", "-std=c99", "-c", source, "-o", tmp_path / "data.o")
+    listing = run("nm", "-S", tmp_path / "data.o")
+    symbols = [line.split() for line in listing.splitlines()]
+    assert {kind for _, _, kind, _ in symbols} <= {"R"}
+    assert sum(int(size, 16) for _, size, _, _ in symbols) == firmware.const_bytes
+    graph = net.freeze()
+    costs = [graph.cost(node) for node in graph.nodes]
+    assert sum(cost.flash_bytes for cost in costs) == firmware.const_bytes
+    assert sum(cost.macs for cost in costs) == firmware.macs
+
+
+GUARDED = """
+#include <stdio.h>
+#include <string.h>
+#include "mean_image.h"
+#define GUARD 64
+#define END (GUARD + MEAN_IMAGE_ARENA_BYTES)
+static uint8_t memory[END + GUARD] __attribute__((aligned(16)));
+static uint8_t input[MEAN_IMAGE_INPUT_BYTES];
+static int8_t output[MEAN_IMAGE_OUTPUT_BYTES + GUARD];
+
+int main(void)
+{
+    int pattern, touched = 0;
+    for (pattern = 0; pattern < 256; pattern += 85)
+    {
+        int i;
+        memset(memory, pattern, sizeof memory);
+        memset(output, pattern, sizeof output);
+        if (fread(input, 1, sizeof input, stdin) != sizeof input
+            || mean_image_run(input, output, memory + GUARD) != 0)
+        {
+            return 1;
+        }
+        for (i = 0; i < GUARD; i++)
+        {
+            if (memory[i] != pattern || memory[END + i] != pattern
+                || (uint8_t)output[MEAN_IMAGE_OUTPUT_BYTES + i] != pattern)
+            {
+                return 2;
+            }
+        }
+        touched |= memory[END - 1] != pattern;
+    }
+    printf("%d %d %d %d %d\\n", touched, (int)mean_image_run(NULL, output, memory),
+           (int)mean_image_run(input, NULL, memory),
+           (int)mean_image_run(input, output, NULL),
+           (int)mean_image_run(input, output, memory + 8));
+    return 0;
+}
+"""
+
+
+def test_arena_is_touched_to_its_last_byte_and_no_further(run, tmp_path):
+    net, here = mean_image(), tmp_path / "firmware"
+    firmware = export(net, here)
+    p = program(net.freeze())
+    ends = [offset + need.size for offset, need in p.plan.tensors.values()]
+    assert max(ends) == firmware.arena_bytes
+    (tmp_path / "guarded.c").write_text("#include <stddef.h>" + GUARDED)
+    sources = [tmp_path / "guarded.c", *here.glob("mean_image*.c")]
+    kernels = (here / "ccore/Source").glob("*.c")
+    run(
+        "gcc", "-std=c99", "-O1", f"-I{here}", f"-I{here / 'ccore/Include'}", *sources,
+        *kernels, "-o", tmp_path / "guarded",
+    )  # fmt: skip
+    (tmp_path / "images").write_bytes(noise(net, 4).tobytes())
+    with open(tmp_path / "images", "rb") as images:
+        assert run(tmp_path / "guarded", stdin=images).split() == ["1", *["-1"] * 4]
+
+
+def test_layers_of_any_name_get_c_names():
+    names = program(standardized().freeze()).names
+    assert names == ("switch", "layer2", "layer3", "layer4", "flatten1")
+
+
+def test_output_goes_straight_to_the_caller(net):
+    p = program(net.freeze())
+    assert p.plan.memory[-1] is Memory.OUTPUT
+    copies = [n.name for n, c in zip(p.graph.nodes, p.plan.copies, strict=True) if c]
+    expected = {
+        "relu_first": ["relu1"],
+        "only_relu": ["relu1"],
+        "only_flatten": ["flatten2"],
+    }
+    assert copies == expected.get(net.name, [])

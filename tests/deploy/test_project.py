@@ -1,0 +1,176 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+import kanji_np as kj
+from kanji_np.deploy import export
+from kanji_np.errors import (
+    DataError,
+    FileFormatError,
+    OptionError,
+    ShapeError,
+    UnsupportedOp,
+)
+
+from .networks import SANITIZE, STRICT, image, noise, only_dense
+
+
+def contents(directory):
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("library", ["ccore", "cmsis-nn"])
+def test_same_network_gives_the_same_bytes(net, library, tmp_path):
+    first = export(net, tmp_path / "a", library=library)
+    second = export(net, tmp_path / "b", library=library)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert (
+        first.files == second.files == tuple(sorted(map(str, contents(tmp_path / "a"))))
+    )
+    export(kj.load(tmp_path / "a" / "model.npz"), tmp_path / "b", library=library)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_c_is_the_same_for_both_libraries(tmp_path):
+    export(image(), tmp_path / "a")
+    export(image(), tmp_path / "b", library="cmsis-nn")
+    for name in ("image.h", "image.c", "image_data.h", "image_data.c", "selftest.c"):
+        assert (tmp_path / "a" / name).read_bytes() == (
+            tmp_path / "b" / name
+        ).read_bytes()
+
+
+@pytest.mark.parametrize("build", [image, only_dense])
+def test_make_runs_the_selftest_and_cleans_up(build, run, tmp_path):
+    firmware = export(build(), tmp_path)
+    make = ("make", "-C", tmp_path, f"CFLAGS=-O1 {SANITIZE}")
+    run(*make, "lib", "runner")
+    assert "self-test passed" in run(*make, "test")
+    run(*make, "clean")
+    assert set(map(str, contents(tmp_path))) == set(firmware.files)
+
+
+def test_cmake_builds_library_and_selftest(image_firmware, run, tmp_path):
+    run("cmake", "-S", image_firmware.directory, "-B", tmp_path / "build")
+    run("cmake", "--build", tmp_path / "build")
+    assert run(tmp_path / "build" / "selftest") == "self-test passed\n"
+
+
+def test_selftest_notices(image_firmware, edit, run):
+    here = image_firmware.directory
+    old = re.search(r"CONV1_SCRATCH_BYTES = \d+", (here / "image.c").read_text())
+    edit(here / "image.c", old[0], "CONV1_SCRATCH_BYTES = 3")
+    run("make", "-C", here, "build/selftest", "CFLAGS=-O1")
+    said = run(here / "build" / "selftest", status=1)
+    assert said == "layer 2 wants more scratch memory than the arena has\n"
+    edit(here / "image.c", "CONV1_SCRATCH_BYTES = 3", old[0])
+    text = (here / "selftest_vectors.h").read_text()
+    head, outputs = text.split("selftest_output")
+    row = re.search(r"-?\d+, ", outputs.split("{")[1])[0]
+    (here / "selftest_vectors.h").write_text(
+        head + "selftest_output" + outputs.replace(row, "99, ", 1)
+    )
+    run("make", "-C", here, "build/selftest", "CFLAGS=-O1")
+    said = run(here / "build" / "selftest", status=1)
+    assert said == f"image 0, output 0: got {row[:-2]}, expected 99\n"
+
+
+def test_selftest_takes_the_images_it_is_given(tmp_path):
+    images = noise(image(), 9)
+    export(image(), tmp_path / "fw", images=images)
+    text = (tmp_path / "fw" / "selftest_vectors.h").read_text()
+    inputs = re.search(r"selftest_input\[3432\] = {(.*?)}", text, re.DOTALL)[1]
+    assert np.array_equal(
+        np.array(inputs.split(","), int), images[:4].ravel().astype(int)
+    )
+    dataset = kj.Dataset(images, np.zeros(9, np.int64), ("thing",), "things")
+    export(image(), tmp_path / "fw2", images=dataset)
+    assert contents(tmp_path / "fw") == contents(tmp_path / "fw2")
+
+
+def test_readme_snippet_compiles(net, firmware, run, tmp_path):
+    here = firmware.directory
+    snippet = re.search(r"```c\n(.*?)```", (here / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "app.c").write_text(snippet[1])
+    run("gcc", *STRICT, f"-I{here}", "-c", tmp_path / "app.c", "-o", tmp_path / "app.o")
+
+
+def test_no_path_of_the_machine_is_written(image_firmware):
+    for path in image_firmware.directory.rglob("*"):
+        if path.is_file():
+            assert str(image_firmware.directory).encode() not in path.read_bytes()
+
+
+def test_directory_with_other_files_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OptionError, match="not an earlier export"):
+        export(only_dense(), tmp_path)
+    assert list(contents(tmp_path).values()) == [b"mine"]
+    export(only_dense(), tmp_path, force=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(OptionError, match="is a file"):
+        export(only_dense(), tmp_path / "notes.txt")
+
+
+def test_exporting_again_replaces_the_earlier_files_and_no_other(tmp_path):
+    export(image(), tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    firmware = export(only_dense(), tmp_path)
+    assert set(map(str, contents(tmp_path))) == {*firmware.files, "notes.txt"}
+
+
+@pytest.mark.parametrize("files", [["../notes.txt"], "text", None])
+def test_damaged_manifest_is_refused(files, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    here = tmp_path / "fw"
+    export(only_dense(), here)
+    content = json.loads((here / "firmware.json").read_text())
+    content = {**content, "files": files}
+    if files == "text":
+        content = "text"
+    (here / "firmware.json").write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match="damaged"):
+        export(only_dense(), here)
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_options_are_checked(tmp_path):
+    with pytest.raises(OptionError, match="library must be one of"):
+        export(only_dense(), tmp_path / "fw", library="cmsis")
+    with pytest.raises(OptionError, match="would clash"):
+        export(kj.Sequential([kj.Dense(2)], (3,), name="selftest"), tmp_path / "fw")
+    with pytest.raises(ShapeError, match="takes int8"):
+        export(only_dense(), tmp_path / "fw", images=np.zeros((2, 9), np.int8))
+    with pytest.raises(DataError, match="no images"):
+        export(only_dense(), tmp_path / "fw", images=np.zeros((0, 17), np.int8))
+    assert not (tmp_path / "fw").exists()
+
+
+def test_cmsis_nn_is_looked_through(tmp_path):
+    library = tmp_path / "library"
+    with pytest.raises(OptionError, match="not CMSIS-NN"):
+        export(only_dense(), tmp_path / "fw", library="cmsis-nn", cmsis_nn=library)
+    sources = library / "Source" / "FullyConnectedFunctions"
+    sources.mkdir(parents=True)
+    (library / "Include").mkdir()
+    (library / "Include" / "arm_nnfunctions.h").touch()
+    (sources / "a.c").write_text(
+        "arm_cmsis_nn_status arm_fully_connected_s8(int x)\n{}\n"
+    )
+    with pytest.raises(
+        UnsupportedOp, match=r"no arm_fully_connected_s8_get_buffer_size$"
+    ):
+        export(only_dense(), tmp_path / "fw", library="cmsis-nn", cmsis_nn=library)
+    (sources / "b.c").write_text(
+        "int32_t arm_fully_connected_s8_get_buffer_size(int x)"
+    )
+    firmware = export(
+        only_dense(), tmp_path / "fw", library="cmsis-nn", cmsis_nn=library
+    )
+    assert [f for f in firmware.files if "/" in f] == ["ccore/Include/kanji_nn.h"]

@@ -1,0 +1,73 @@
+"""Max pooling: windows, both roundings of their number, padding, ties."""
+
+import numpy as np
+from conformance import Case, Conformance, Refusal
+
+import kanji_np as kj
+from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
+from kanji_np.types import Saved
+
+POOLS = (
+    Case(Pool2DAttrs((1, 1), (1, 1)), (1, 1, 1), batch=1),
+    Case(Pool2DAttrs((3, 3), (2, 2)), (8, 8, 17), batch=5),
+    Case(Pool2DAttrs((3, 3), (2, 2), "valid", False), (8, 9, 3), batch=17),
+    Case(Pool2DAttrs((2, 2), (2, 2), "same"), (5, 7, 3)),
+    Case(Pool2DAttrs((3, 2), (1, 3), "same", False), (6, 8, 2)),
+    Case(Pool2DAttrs((3, 3), (1, 1), ((1, 2), (2, 0))), (4, 5, 3)),
+    Case(Pool2DAttrs((2, 2), (3, 3), ((1, 0), (0, 1))), (8, 7, 1)),
+    Case(Pool2DAttrs((4, 5), (1, 1)), (4, 5, 65)),
+    Case(Pool2DAttrs((1, 7), (1, 2), "same"), (3, 9, 33), batch=1),
+)
+
+REFUSALS = (
+    Refusal(Pool2DAttrs((2, 2), (2, 2)), (4,), r"\(H, W, C\)"),
+    Refusal(Pool2DAttrs((5, 2), (1, 1)), (4, 4, 1), "window of 5 .* height 4"),
+    Refusal(
+        Pool2DAttrs((3, 2), (1, 1), ((0, 0), (2, 0))),
+        (4, 4, 1),
+        "padding 2 leaves a window of 2 without a cell along width",
+    ),
+    Refusal(
+        Pool2DAttrs((2, 2), (1, 1), ((0, 3), (0, 0))),
+        (4, 4, 1),
+        "last window lies in the padding",
+    ),
+)
+
+
+class TestMaxPool2D(Conformance):
+    op = MAX_POOL2D
+    networks = (
+        (
+            (
+                kj.MaxPool2D(3, 2),
+                kj.MaxPool2D((3, 2), (1, 3), "same", ceil_mode=False),
+                kj.MaxPool2D(3, 1, ((1, 2), (2, 0))),
+                kj.MaxPool2D(2, 3, ((1, 0), (0, 1))),
+            ),
+            (17, 23, 5),
+        ),
+    )
+    cases = POOLS
+    refusals = REFUSALS
+
+    def bound(self, case, x, y):
+        return 0.0
+
+
+def test_output_is_clamped_to_the_activation_range():
+    attrs = Pool2DAttrs((2, 2), (2, 2))
+    x = np.array([-128, -128, -128, -128, 5, 6, 7, 100], np.int8).reshape(2, 2, 2, 1)
+    ints = ClampInts(-10, 90)
+    for forward in (MAX_POOL2D.forward_int, MAX_POOL2D.definition):
+        assert forward(attrs, ints, x).ravel().tolist() == [-10, 90]
+
+
+def test_the_first_maximum_gets_the_gradient():
+    attrs = Pool2DAttrs((2, 2), (2, 2))
+    x = np.array([[3, 7], [7, 7]], np.int8).reshape(1, 2, 2, 1)
+    y = MAX_POOL2D.forward_int(attrs, ClampInts(), x)
+    saved = Saved(x, y, 1.0, -np.inf, np.inf)
+    gx, _ = MAX_POOL2D.vjp(attrs, None, saved, np.float32([[[[2.5]]]]), True)
+    assert gx.ravel().tolist() == [0, 2.5, 0, 0]

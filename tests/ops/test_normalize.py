@@ -1,0 +1,35 @@
+"""Normalization: shifts, means a channel and a pixel."""
+
+import numpy as np
+from conformance import Case, Conformance, Refusal
+
+import kanji_np as kj
+from kanji_np.ops.normalize import NORMALIZE, NormalizeAttrs, NormalizeInts
+
+
+class TestNormalize(Conformance):
+    op = NORMALIZE
+    networks = (
+        ((kj.Normalize((0, 128, 255)),), (5, 4, 3)),
+        ((kj.Normalize(np.arange(60).reshape(5, 4, 3) * 4, shift=0),), (5, 4, 3)),
+        ((kj.Normalize(128, shift=7),), (3, 3, 1)),
+    )
+    cases = (
+        *(Case(NormalizeAttrs(shift, (3,)), (5, 4, 3)) for shift in range(8)),
+        Case(NormalizeAttrs(1, (5, 4, 3)), (5, 4, 3), batch=17),
+        Case(NormalizeAttrs(0, (1,)), (1, 1, 1), batch=1),
+        Case(NormalizeAttrs(1, (33,)), (2, 3, 33), batch=5),
+    )
+    refusals = (
+        Refusal(NormalizeAttrs(1, (1,)), (4, 4, 3), r"must be \(3,\) or \(4, 4, 3\)"),
+    )
+
+    def ints(self, case):
+        mean = case.rng().integers(0, 256, case.attrs.mean_shape)
+        return NormalizeInts(mean.astype(np.uint8))
+
+    params = ints
+
+    def bound(self, case, x, y):
+        """Half a step; none where nothing is shifted out."""
+        return 0.5 * 2.0 ** (case.attrs.shift - 6) if case.attrs.shift else 0.0

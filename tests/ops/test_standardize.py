@@ -1,0 +1,53 @@
+"""Per-image standardization: all scales, flat and extreme images."""
+
+import math
+
+import numpy as np
+import pytest
+from conformance import Case, Conformance, Refusal
+
+import kanji_np as kj
+from kanji_np.ops.standardize import STANDARDIZE, StandardizeAttrs
+
+
+class TestStandardize(Conformance):
+    op = STANDARDIZE
+    networks = (
+        ((kj.Standardize(),), (5, 4, 3)),
+        ((kj.Standardize(0),), (3, 3, 1)),
+    )
+    cases = (
+        *(Case(StandardizeAttrs(bits), (5, 4, 3)) for bits in range(8)),
+        Case(StandardizeAttrs(), (2, 1, 1), batch=1),
+        Case(StandardizeAttrs(), (8, 8, 1), batch=17),
+    )
+    refusals = (
+        Refusal(StandardizeAttrs(), (1024, 1025, 1), "more than 1048576 values"),
+        Refusal(StandardizeAttrs(), (48,), r"input \(H, W, C\), got \(48,\)"),
+    )
+
+    def bound(self, case, x, y):
+        """Half a step, and what the floor of the square root takes off n deviations."""
+        n = math.prod(case.shape)
+        deviation = x.std(axis=(1, 2, 3), keepdims=True)
+        step = 2.0**-case.attrs.frac_bits
+        return 0.5 * step + np.abs(y) / (np.floor(n * deviation) + 1e-9)
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_a_flat_image_is_zero(value):
+    x = np.full((2, 4, 4, 3), value, np.uint8)
+    for forward in (STANDARDIZE.forward_int, STANDARDIZE.definition):
+        assert not forward(StandardizeAttrs(7), None, x).any()
+    assert not STANDARDIZE.forward_float(StandardizeAttrs(), None, x).any()
+
+
+def test_the_largest_image_fits_int64():
+    x = np.zeros((1, 1024, 1024, 1), np.uint8)
+    x[0, :512] = 255
+    y = STANDARDIZE.forward_int(StandardizeAttrs(5), None, x)
+    assert (y[0, 0, 0, 0], y[0, -1, 0, 0]) == (32, -32)
+    x[:] = 0
+    x[0, 0, 0, 0] = 255
+    y = STANDARDIZE.forward_int(StandardizeAttrs(7), None, x)
+    assert (y[0, 0, 0, 0], y[0, 1, 0, 0]) == (127, 0)

@@ -1,0 +1,443 @@
+"""The command line: what it prints, what it leaves behind, how it refuses."""
+
+import contextlib
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import kanji_np
+from kanji_np import Sequential, cli, optim, paper_cnn
+from kanji_np.data import synthetic
+from kanji_np.deploy.project import LIBRARIES
+
+ROOT = Path(kanji_np.__file__).parents[1]
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*args):
+    """Exit code and everything that was printed."""
+    result = CliRunner().invoke(cli.main, [str(arg) for arg in args])
+    # The group itself turns what it expects into SystemExit; the rest is a traceback.
+    assert isinstance(result.exception, SystemExit | None), result.exc_info
+    return result.exit_code, result.output
+
+
+def ok(*args):
+    code, output = run(*args)
+    assert code == 0, output
+    return output
+
+
+def process(code, *args, **options):
+    """A Python process on `code` with the command line's arguments."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, args)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+MAIN = "from kanji_np.cli import main; main()"
+
+
+@pytest.fixture
+def images():
+    """A small dataset: dark images and light ones, 8x8 with 3 channels."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    noise = rng.integers(0, 128, (60, 8, 8, 3))
+    np.savez(
+        "own.npz",
+        images=(noise + 128 * labels[:, None, None, None]).astype(np.uint8),
+        labels=labels,
+    )
+    return "own.npz"
+
+
+@pytest.fixture
+def train(images):
+    return "train", "--data", images, "--channels", "2", "--batch", "8"
+
+
+def commands_in(text):
+    """The arguments of every `kanji-np` command line in a text."""
+    lines = re.findall(r"^\s*kanji-np (.+)$", text, re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+def parse(args):
+    """Parse a command line without running it; click raises if it is wrong."""
+    command = cli.main.commands[args[0]]
+    with contextlib.suppress(click.exceptions.Exit):  # --help
+        command.make_context(args[0], args[1:])
+
+
+# Help
+
+
+def test_commands():
+    assert set(cli.main.commands) == {
+        "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
+        "bench",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(cli.main.commands))
+def test_help_has_an_example_that_parses(name):
+    output = ok(name, "--help")
+    (example,) = commands_in(output.partition("Example:")[2])
+    assert example[0] == name
+    parse(example)
+
+
+def test_every_option_of_the_readme_exists():
+    examples = commands_in(README.read_text(encoding="utf-8"))
+    assert len(examples) >= 5
+    for example in examples:
+        parse(example)
+
+
+def test_without_a_command_comes_the_help():
+    assert run() == run("--help")
+    assert ok("--version") == f"kanji-np {kanji_np.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["", "train", "verify"])
+def test_help_loads_nothing_heavy(command):
+    code = (
+        "import atexit, sys\n"
+        "heavy = {'numpy', 'numba', 'scipy', 'matplotlib'}\n"
+        "atexit.register(lambda: print(heavy & set(sys.modules), file=sys.stderr))\n"
+        + MAIN
+    )
+    help_ = process(code, *filter(None, [command]), "--help")
+    output, loaded = help_.communicate()
+    assert (help_.returncode, loaded) == (0, "set()\n")
+    assert "Example:" in output
+
+
+def test_choices_are_the_tables():
+    assert set(cli.OPTIMIZERS) == set(optim.OPTIMIZERS) == set(cli.DEFAULT_LR)
+    assert set(cli.SCHEDULES) == set(optim.SCHEDULES)
+    assert cli.LIBRARIES == LIBRARIES
+
+
+# Refusals
+
+TRAIN = ("train", "--data", "synthetic")
+WRONG = [
+    (("frobnicate",), "frobnicate"),
+    (("--frobnicate",), "--frobnicate"),
+    (("train",), "--data"),
+    ((*TRAIN, "--frobnicate"), "--frobnicate"),
+    ((*TRAIN, "--epochs", "0"), "--epochs.*0.*x>=1"),
+    ((*TRAIN, "--epochs", "many"), "--epochs.*many.*integer"),
+    ((*TRAIN, "--batch", "-3"), "--batch.*-3.*x>=1"),
+    ((*TRAIN, "--lr", "0"), "--lr.*0.*x>0"),
+    ((*TRAIN, "--lr", "nan"), r"lr must be in \[0, inf\), got nan"),
+    ((*TRAIN, "--momentum", "1"), "--momentum.*1.*0<=x<1"),
+    ((*TRAIN, "--momentum", "0.5", "--optimizer", "adam"), "--momentum.*sgd.*adam"),
+    ((*TRAIN, "--weight-decay", "-1"), "--weight-decay.*-1.*x>=0"),
+    ((*TRAIN, "--optimizer", "lion"), "--optimizer.*lion.*sgd.*adam.*adamw"),
+    ((*TRAIN, "--schedule", "zigzag"), "--schedule.*zigzag.*one-cycle"),
+    ((*TRAIN, "--precision", "int4"), "--precision.*int4.*int8.*fp32"),
+    ((*TRAIN, "--fp32-epochs", "3", "--epochs", "2"), r"--fp32-epochs.*2.*got 3"),
+    ((*TRAIN, "--label-smoothing", "1"), "--label-smoothing.*0<=x<1"),
+    ((*TRAIN, "--cutout", "-1"), "--cutout.*-1.*x>=0"),
+    ((*TRAIN, "--seed", "-1"), "--seed.*-1.*x>=0"),
+    ((*TRAIN, "--channels", "32,,64"), "--channels.*32,,64.*such as 32,32,64"),
+    ((*TRAIN, "--channels", "0"), "--channels.*such as 32,32,64"),
+    ((*TRAIN, "--size", "32"), "--size.*32.*such as 32x32"),
+    ((*TRAIN, "--size", "32x32"), "size does not apply.*seed"),
+    ((*TRAIN, "--name", "Not C"), "name must be a C identifier.*Not C"),
+    ((*TRAIN, "--directory", "file/run"), "file/run: Not a directory"),
+    (("train", "--data", "nothing-here"), "nothing-here.*synthetic.*FILE.npz"),
+    (("train", "--data", "gone.npz"), "gone.npz: no such file"),
+    (("train", "--data", "cifar10:."), "cifar10"),
+    (("quickstart", "--seed", "x"), "--seed.*x.*integer"),
+    (("quickstart", "--directory", "file"), "file: File exists"),
+    (("evaluate", "--data", "synthetic"), "MODEL"),
+    (("evaluate", "gone.npz", "--data", "synthetic"), "gone.npz: no such file"),
+    (("evaluate", "file", "--data", "synthetic"), "file: not a kanji_np model"),
+    (("export", "gone.npz", "firmware"), "gone.npz: no such file"),
+    (("export", "net.npz", "full"), "full: holds files"),
+    (("export", "net.npz", "file"), "file: is a file"),
+    (("export", "net.npz", "f", "--library", "tflm"), "--library.*ccore.*cmsis-nn"),
+    (("export", "net.npz", "f", "--cmsis-nn", "gone"), "gone"),
+    (("verify", "gone", "--data", "synthetic"), "gone: not a firmware directory"),
+    (("verify", "gone", "--data", "synthetic", "--limit", "0"), "--limit.*0.*x>=1"),
+    (("report",), "MODEL.*--channels"),
+    (("report", "net.npz", "--channels", "2"), "MODEL.*--channels"),
+    (("report", "gone.npz"), "gone.npz: no such file"),
+    (("datasets", "extra"), "extra"),
+    (("bench", "--steps", "0"), "--steps.*0.*x>=1"),
+    (("bench", "--batch", "0"), "--batch.*0.*x>=1"),
+    (("bench", "--channels", "x"), "--channels.*x.*such as 32,32,64"),
+]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"), WRONG, ids=[" ".join(args) for args, _ in WRONG]
+)
+def test_a_wrong_value_gets_one_line(args, words):
+    Path("file").write_text("not a model")
+    Path("full").mkdir()
+    Path("full/letter.txt").write_text("keep me")
+    paper_cnn((2,)).save("net.npz")
+    code, output = run(*args)
+    assert code == 2
+    assert re.search(words, output), output
+    assert output.endswith("\n") and output.count("\n") == 1, output
+    assert Path("full/letter.txt").read_text() == "keep me"
+
+
+def test_a_full_disk_gets_one_line(train, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device", "runs/own/checkpoint.npz")
+
+    monkeypatch.setattr("kanji_np.archive.write", full)
+    code, output = run(*train, "--epochs", "1")
+    assert code == 2
+    last = output.splitlines()[-1]
+    assert last == "runs/own/checkpoint.npz: No space left on device"
+
+
+# Training
+
+
+def test_train_leaves_everything_behind(train):
+    output = ok(*train, "--epochs", "2", "--lr", "0.02", "--fp32-epochs", "1")
+    written = {path.name for path in Path("runs/own").iterdir()}
+    assert written == {"model.npz", "checkpoint.npz", "history.csv", "curves.png"}
+    with open("runs/own/history.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == [
+        "epoch", "precision", "lr", "train_loss", "train_accuracy",
+        "validation_accuracy", "seconds",
+    ]  # fmt: skip
+    assert [row[:2] for row in rows] == [["1", "fp32"], ["2", "int8"]]
+    assert re.search(r"int8 accuracy  \d+\.\d\d % on 12 test images", output)
+    assert output.endswith("  kanji-np export runs/own/model.npz runs/own/firmware\n")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--optimizer", "adam", "--schedule", "cosine", "--no-augment"),
+        ("--optimizer", "adamw", "--weight-decay", "0.1", "--cutout", "3"),
+        (
+            "--momentum",
+            "0.5",
+            "--no-augment",
+            "--cutout",
+            "3",
+            "--label-smoothing",
+            "0.1",
+        ),
+    ],
+)
+def test_options_of_train(train, options):
+    ok(*train, "--epochs", "1", "--directory", "out", "--name", "n", *options)
+    assert "\nnormalize1  8x8x3" in ok("report", "out/model.npz")
+
+
+def test_fp32_is_calibrated_on_images(train, images):
+    output = ok(*train, "--epochs", "4", "--precision", "fp32")
+    assert re.search(
+        r"fp32 accuracy  \d+\.\d\d %\nint8 accuracy  \d+\.\d\d % on", output
+    )
+    assert "of 12 test images" in ok("evaluate", "runs/own/model.npz", "--data", images)
+    fp32 = ok("evaluate", "runs/own/model.npz", "--data", images, "--precision", "fp32")
+    assert fp32.startswith("fp32 accuracy ")
+
+
+def test_curves_need_matplotlib(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    output = ok(*train, "--epochs", "1")
+    assert "not drawn; drawing curves needs matplotlib" in output
+    assert not Path("runs/own/curves.png").exists()
+
+
+def test_a_run_is_not_overwritten(train):
+    ok(*train, "--epochs", "1")
+    code, output = run(*train, "--epochs", "1")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "runs/own holds a run: add --resume" in output
+    ok(*train, "--epochs", "1", "--resume")
+    code, output = run(*train, "--epochs", "2", "--resume")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "epochs 1, not 2" in output
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(train, monkeypatch):
+    ok(*train, "--epochs", "3", "--directory", "whole")
+
+    scored = []
+    evaluate = Sequential.evaluate
+
+    def interrupted(*args, **options):
+        scored.append(evaluate(*args, **options))
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        return scored[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sequential, "evaluate", interrupted)
+        code, output = run(*train, "--epochs", "3", "--directory", "cut")
+    assert code == 130
+    assert output.splitlines()[-1] == (
+        "interrupted; finished epochs are kept in cut: "
+        "repeat the command with --resume to go on"
+    )
+    ok(*train, "--epochs", "3", "--directory", "cut", "--resume")
+    assert Path("cut/model.npz").read_bytes() == Path("whole/model.npz").read_bytes()
+
+
+def test_ctrl_c_in_a_process(train):
+    running = process(MAIN, *train, "--epochs", "100000")
+    checkpoint = Path("runs/own/checkpoint.npz")
+    give_up = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert errors.splitlines()[-1].startswith("interrupted; finished epochs are kept")
+    assert "Traceback" not in errors
+    assert checkpoint.exists()
+
+
+# Firmware
+
+
+@pytest.fixture
+def firmware(train):
+    ok(*train, "--epochs", "1")
+    output = ok("export", "runs/own/model.npz", "firmware")
+    assert re.search(r"flash  [\d,]+ bytes", output)
+    assert output.endswith("  kanji-np verify firmware --data SOURCE\n")
+    return Path("firmware")
+
+
+def test_exported_c_has_no_differing_byte(firmware, images):
+    output = ok("verify", firmware, "--data", images)
+    assert output.startswith("0 differing bytes in 12 images")
+    output = ok("verify", firmware, "--data", images, "--limit", "5")
+    assert output.startswith("0 differing bytes in 5 images")
+    assert "1,000" not in ok("verify", firmware, "--data", images, "--limit", "1000")
+
+
+def test_an_altered_weight_is_found_and_its_layer_named(firmware, images):
+    source = firmware / "own_data.c"
+    altered, n = re.subn(
+        r"(_conv1_weight\[\d+\] = \{\s*)(-?\d+),",
+        lambda m: f"{m[1]}{-127 if int(m[2]) > 0 else 127},",
+        source.read_text(),
+    )
+    assert n == 1
+    source.write_text(altered)
+    code, output = run("verify", firmware, "--data", images)
+    assert code == 1
+    assert re.match(r"[1-9]\d* differing bytes in 12 images", output)
+    assert re.search(r"\nfirst: image \d+, layer 2 \(conv1\)", output)
+
+
+# Quickstart
+
+
+@pytest.fixture
+def small_quickstart(monkeypatch):
+    monkeypatch.setattr(cli, "QUICKSTART_CHANNELS", (2,))
+    monkeypatch.setattr(cli, "QUICKSTART_EPOCHS", 2)
+    monkeypatch.setattr("kanji_np.data.synthetic", lambda: synthetic(200, 40))
+
+
+@pytest.mark.usefixtures("small_quickstart")
+def test_quickstart():
+    output = ok("quickstart")
+    assert "0 differing bytes in 40 images" in output
+    run_directory = Path("kanji-quickstart")
+    assert {path.name for path in run_directory.iterdir()} == {
+        "checkpoint.npz", "model.npz", "history.csv", "curves.png", "firmware",
+        "summary.txt",
+    }  # fmt: skip
+    assert output.endswith((run_directory / "summary.txt").read_text())
+    for command in commands_in(output):
+        parse(command)
+
+    before = (run_directory / "model.npz").read_bytes()
+    code, output = run("quickstart")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "--force" in output and "--directory" in output
+    ok("quickstart", "--force")
+    assert (run_directory / "model.npz").read_bytes() == before
+
+
+@pytest.mark.usefixtures("small_quickstart")
+def test_an_interrupted_quickstart_goes_on(monkeypatch):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kanji_np, "export", interrupt)
+        code, output = run("quickstart", "--directory", "q")
+    assert code == 130
+    assert output.splitlines()[-1].endswith("kept in q: repeat the command to go on")
+    output = ok("quickstart", "--directory", "q")
+    assert "going on with the run in q" in output
+    assert "epoch 1/2" not in output
+
+
+# Reports
+
+
+def test_report_of_channels_and_of_a_model():
+    paper_cnn((2, 3), name="small").save("net.npz")
+    by_channels = json.loads(ok("report", "--channels", "2,3", "--json"))
+    by_model = json.loads(ok("report", "net.npz", "--json"))
+    assert by_model.pop("network") == "small"
+    assert by_channels.pop("network") == "cifar10"
+    assert by_model == by_channels
+    assert "total" in ok("report", "--channels", "2,3")
+
+
+def test_datasets():
+    output = ok("datasets")
+    for source in ("synthetic", "cifar10", "FILE.npz", "DIRECTORY"):
+        assert f"\n{source} " in output
+    assert max(map(len, output.splitlines())) <= 100
+
+
+def test_bench():
+    options = ("bench", "--channels", "2,2", "--batch", "2", "--steps", "1")
+    output = ok(*options, "--json")
+    assert output.count("\n") == 1
+    figures = json.loads(output)
+    assert set(figures) == {
+        "channels", "batch", "threads", "cpu", "int8_train_ms", "fp32_train_ms",
+        "int8_eval_ms", "fp32_eval_ms", "peak_rss_mb",
+    }  # fmt: skip
+    assert (figures["channels"], figures["batch"]) == ([2, 2], 2)
+    assert all(figures[key] > 0 for key in figures if key.endswith(("_ms", "_mb")))
+    assert "ms a batch" in ok(*options)

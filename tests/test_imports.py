@@ -1,0 +1,123 @@
+"""Imports point one way, and importing the package loads next to nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kanji_np
+
+PACKAGE = Path(kanji_np.__file__).parent
+
+#: What each part may import of the package, beside itself. Modules are parts of their
+#: own; packages are one part.
+ALLOWED = {
+    "__init__": set(),
+    "errors": set(),
+    "types": set(),
+    "archive": {"errors"},
+    "fixedpoint": set(),
+    "autograd": {"errors"},
+    "quantize": {"errors", "types"},
+    "data": {"errors", "types"},
+    "ops": {"errors", "types", "fixedpoint", "quantize"},
+    "targets": {"errors", "types"},
+    "graph": {"errors", "types", "ops"},
+    "layers": {"errors", "types", "autograd", "quantize", "ops"},
+    "losses": {"errors", "autograd"},
+    "optim": {"errors", "autograd"},
+    "model": {
+        "archive", "autograd", "errors", "graph", "layers", "ops", "quantize", "targets",
+        "types",
+    },
+    "zoo": {"errors", "layers", "model", "types"},
+    "train": {
+        "archive", "autograd", "data", "errors", "losses", "model", "optim",
+    },
+}  # fmt: skip
+
+#: The parts that come after training, in their order; each may use all before it.
+AFTER = ("deploy", "report", "bench", "cli")
+
+#: Imports for annotations alone are no dependency.
+TYPES_ONLY = {("model", "data")}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module]
+            if node.module == "kanji_np":
+                names = [f"kanji_np.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {n.split(".")[1] for n in names if n.startswith("kanji_np.")}
+    return found
+
+
+def sources() -> dict[str, list[Path]]:
+    parts: dict[str, list[Path]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts.setdefault(part_of(path), []).append(path)
+    return parts
+
+
+def test_every_part_has_its_place():
+    assert set(sources()) == {*ALLOWED, *AFTER} & set(sources())
+    assert set(ALLOWED) <= set(sources())
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_imports_point_one_way(part):
+    for path in sources()[part]:
+        beyond = imports(path) - {part} - ALLOWED[part]
+        beyond -= {name for user, name in TYPES_ONLY if user == part}
+        assert not beyond, f"{path.relative_to(PACKAGE)} imports {sorted(beyond)}"
+
+
+@pytest.mark.parametrize("part", AFTER)
+def test_what_comes_after_training_is_in_order(part):
+    later = set(AFTER[AFTER.index(part) + 1 :])
+    for path in sources().get(part, []):
+        beyond = imports(path) & later
+        assert not beyond, f"{path.relative_to(PACKAGE)} imports {sorted(beyond)}"
+
+
+def test_the_table_has_no_cycle_and_ops_and_autograd_never_meet():
+    done: set[str] = set()
+    while len(done) < len(ALLOWED):
+        ready = {part for part, uses in ALLOWED.items() if uses <= done} - done
+        assert ready, "a cycle"
+        done |= ready
+    assert "autograd" not in ALLOWED["ops"] | ALLOWED["graph"]
+    assert "ops" not in ALLOWED["autograd"]
+
+
+@pytest.mark.parametrize("statement", ["import kanji_np", "import kanji_np.errors"])
+def test_importing_the_package_is_light(statement):
+    heavy = {"numba", "scipy", "click", "matplotlib", "PIL", "numpy"}
+    code = f"import sys; {statement}; print(sorted({heavy!r} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_are_there():
+    names = [name for name in kanji_np.__all__ if name != "__version__"]
+    for name in names:
+        assert getattr(kanji_np, name) is not None
+    assert set(names) <= set(dir(kanji_np))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        kanji_np.nothing  # noqa: B018

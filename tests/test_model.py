@@ -1,0 +1,298 @@
+"""Networks: building, naming, freezing, files, scores."""
+
+import json
+
+import numpy as np
+import pytest
+from small import images, small_net, stripes
+
+import kanji_np as kj
+from kanji_np import archive
+from kanji_np.errors import FileFormatError, OptionError, ShapeError
+from kanji_np.targets import TARGETS
+from kanji_np.types import QParams
+
+# ----------------------------------------------------------------------- building
+
+
+def test_shapes_and_parameters():
+    net = small_net()
+    assert net.shapes[-3:] == [(32,), (16,), (3,)]
+    assert net.output_shape == (3,)
+    assert [name for name, _ in net.named_parameters()] == [
+        f"{layer}/{kind}"
+        for layer in ("conv1", "conv2", "dense1", "dense2")
+        for kind in ("weight", "bias")
+    ]
+    shapes = [(8, 3, 3, 3), (8,), (8, 3, 3, 8), (8,), (16, 32), (16,), (3, 16), (3,)]
+    assert [p.shape for p in net.parameters()] == shapes
+    assert {p.dtype for p in net.parameters()} == {np.dtype(np.float32)}
+    assert net.target == TARGETS["cmsis-nn"]
+
+
+def test_weights_are_hes_and_come_from_the_seed():
+    net = kj.Sequential([kj.Dense(500)], (600,), seed=4)
+    weight, bias = (p.data for p in net.parameters())
+    assert np.abs(weight).max() <= (6 / 600) ** 0.5
+    assert weight.var() == pytest.approx(2 / 600, rel=0.02)
+    assert not bias.any()
+    again = kj.Sequential([kj.Dense(500)], (600,), seed=4)
+    other = kj.Sequential([kj.Dense(500)], (600,), seed=5)
+    assert again.parameters()[0].data.tobytes() == weight.tobytes()
+    assert other.parameters()[0].data.tobytes() != weight.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"layers": []}, OptionError, "at least one layer"),
+        ({"name": "9net"}, OptionError, "C identifier in lower case, got '9net'"),
+        ({"name": "Net"}, OptionError, "C identifier in lower case"),
+        ({"target": "nothing"}, OptionError, r"one of \['cmsis-nn'\], got 'nothing'"),
+        ({"input_scale": 0.3}, OptionError, "input_scale must be a power of two, got 0.3"),
+        ({"input_scale": 0.0}, OptionError, "input_scale must be"),
+        ({"input_scale": -1.0}, OptionError, "input_scale must be"),
+        ({"input_shape": (0,)}, ShapeError, r"input_shape must be .* got \(0,\)"),
+        ({"input_shape": (4, -1)}, ShapeError, "input_shape must be"),
+        ({"input_shape": ()}, ShapeError, "input_shape must be"),
+        ({"input_shape": 8}, ShapeError, "input_shape must be .* got 8"),
+    ],
+)
+def test_bad_arguments_are_named(options, error, message):
+    arguments = {"layers": [kj.Dense(2)], "input_shape": (4,)} | options
+    with pytest.raises(error, match=message):
+        kj.Sequential(**arguments)
+
+
+def test_names_are_given_in_order_and_must_be_unique():
+    layers = [kj.Dense(4), kj.ReLU(name="bend"), kj.Dense(4, name="middle"), kj.Dense(2)]
+    net = kj.Sequential(layers, (4,))
+    assert [x.name for x in net.layers] == ["dense1", "bend", "middle", "dense3"]
+    for twice in ([kj.ReLU(name="a"), kj.ReLU(name="a")], [layers[0], layers[0]]):
+        with pytest.raises(OptionError, match="unique; used twice: "):
+            kj.Sequential(twice, (4,))
+
+
+@pytest.mark.parametrize("precision", ["int16", "FP32"])
+def test_another_precision_is_refused(precision):
+    with pytest.raises(OptionError, match=r"precision must be one of .* got"):
+        small_net().predict(images(), precision=precision)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_other_inputs_are_refused(precision):
+    with pytest.raises(ShapeError, match=r"takes uint8 \(N, 8, 8, 3\), got int8"):
+        small_net().predict(images().view(np.int8), precision=precision)
+    with pytest.raises(ShapeError, match="got uint8"):
+        small_net().logits(images()[:, :4], precision=precision)
+
+
+# ----------------------------------------------------------------------- freezing
+
+
+def test_an_untrained_network_freezes_to_the_same_bytes_each_time():
+    net = small_net()
+    assert net.freeze().digest() == net.freeze().digest() == small_net().freeze().digest()
+
+
+def test_freezing_leaves_no_trace():
+    """Ranges of noise must not enter the averages that training goes on with."""
+    net, fresh = small_net(), small_net()
+    net.freeze()
+    net.predict(images())
+    assert net.state()[0] == fresh.state()[0]
+    for one in (net, fresh):
+        one.calibrate(images(seed=2))
+    assert net.freeze().digest() == fresh.freeze().digest()
+
+
+def test_calibration_decides_the_scales():
+    net = small_net()
+    noise = net.freeze()
+    net.calibrate(np.full((4, 8, 8, 3), 121, np.uint8))
+    assert net.freeze().digest() != noise.digest()
+    calibrated = net.freeze().digest()
+    net.calibrate(images())  # has ranges already
+    assert net.freeze().digest() == calibrated
+
+
+def test_a_softmax_at_the_end_is_deployed_but_not_trained():
+    layers = [kj.Dense(4), kj.Softmax()]
+    net = kj.Sequential(layers, (6,))
+    x = np.random.default_rng(0).integers(-128, 128, (9, 6)).astype(np.int8)
+    net.calibrate(x)
+    *_, before, after = net.freeze().layers(x)
+    logits = net.logits(x)
+    scale = net.freeze().nodes[0].output.qparams.scale
+    np.testing.assert_array_equal(logits.data, before * np.float32(scale))
+    np.testing.assert_array_equal(net.predict(x), after)
+    assert net.freeze().output.qparams == QParams(1 / 256, -128)
+    assert ((after + 128.0).sum(axis=1) / 256 == pytest.approx(1, abs=0.02))
+
+
+# -------------------------------------------------------------------- other inputs
+
+
+def test_int8_inputs_have_a_scale_of_their_own():
+    x = np.random.default_rng(0).integers(-128, 128, (20, 5)).astype(np.int8)
+    fine = kj.Sequential([kj.Dense(3)], (5,))
+    coarse = kj.Sequential([kj.Dense(3)], (5,), input_scale=2.0)
+    assert fine.input.qparams == QParams(2.0**-7)
+    np.testing.assert_allclose(
+        coarse.logits(x, precision="fp32").data,
+        256 * fine.logits(x, precision="fp32").data,
+        rtol=1e-5,
+    )
+    np.testing.assert_array_equal(fine.predict(x), coarse.predict(x))
+    assert coarse.freeze().output.qparams.scale == 256 * (
+        fine.freeze().output.qparams.scale
+    )
+
+
+def test_a_mean_image_is_taken_off_pixel_by_pixel(tmp_path):
+    mean = images(1, seed=9)[0]
+    net = kj.Sequential([kj.Normalize(mean, shift=0)], (8, 8, 3))
+    x = images()
+    expected = (x.astype(int) - mean).clip(-128, 127)
+    np.testing.assert_array_equal(net.predict(x), expected)
+    net.save(tmp_path / "net.npz")
+    np.testing.assert_array_equal(kj.load(tmp_path / "net.npz").predict(x), expected)
+
+
+# -------------------------------------------------------------------------- files
+
+
+def trained_net():
+    net = small_net(seed=2, name="small")
+    for i in range(3):
+        net.logits(images(seed=i), track=True)
+    return net
+
+
+def every_layer_net():
+    return kj.Sequential(
+        [
+            kj.Standardize(4),
+            kj.Conv2D(4, (3, 1), (2, 1), ((1, 0), (0, 0)), (1, 2), "relu", "first"),
+            kj.AvgPool2D((1, 2), (2, 1), "same", ceil_mode=False),
+            kj.Flatten(),
+            kj.Dense(3),
+            kj.Softmax(),
+        ],
+        (8, 8, 3),
+    )
+
+
+@pytest.mark.parametrize("make", [trained_net, small_net, every_layer_net])
+def test_a_file_gives_the_same_network_bit_for_bit(tmp_path, make):
+    net = make()
+    net.save(tmp_path / "net.npz")
+    again = kj.load(tmp_path / "net.npz")
+    assert again.freeze().digest() == net.freeze().digest()
+    assert again.name == net.name
+    for (name, p), (other, q) in zip(
+        net.named_parameters(), again.named_parameters(), strict=True
+    ):
+        assert (name, p.data.tobytes()) == (other, q.data.tobytes())
+    again.save(tmp_path / "again.npz")
+    bytes_written = (tmp_path / "again.npz").read_bytes()
+    assert bytes_written == (tmp_path / "net.npz").read_bytes()
+    np.testing.assert_array_equal(again.predict(images()), net.predict(images()))
+    # Training goes on from the same ranges.
+    for one in (net, again):
+        one.logits(images(seed=8), track=True)
+    assert again.freeze().digest() == net.freeze().digest()
+
+
+def test_int8_inputs_come_back_from_a_file(tmp_path):
+    net = kj.Sequential([kj.Dense(3)], (5,), input_scale=0.5)
+    net.save(tmp_path / "net.npz")
+    assert kj.load(tmp_path / "net.npz").input == net.input
+
+
+def crafted(path, change):
+    """A file whose digest is right and whose content is not."""
+    header, arrays = trained_net().state()
+    header = json.loads(json.dumps(header))
+    change(header, arrays)
+    archive.write(path, header, arrays)
+
+
+def set_in_layer(i, key, value):
+    return lambda header, arrays: header["layers"][i].update({key: value})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, arrays: header.pop("layers"),
+        lambda header, arrays: header.update(format=99),
+        lambda header, arrays: header.update(name="Not Allowed"),
+        lambda header, arrays: header.update(input_shape=[8, 8, 4]),
+        lambda header, arrays: header.update(input_shape=None),
+        lambda header, arrays: header.update(target=["a", "b"]),
+        lambda header, arrays: header.update(target=["a", "b", "c", "d"]),
+        lambda header, arrays: header.update(layers=[]),
+        set_in_layer(1, "op", "conv9d"),
+        set_in_layer(1, "attrs", {"filters": 8}),
+        set_in_layer(1, "name", "9"),
+        set_in_layer(1, "weight_range", None),
+        set_in_layer(1, "weight_range", {"low": 0}),
+        lambda header, arrays: arrays.pop("conv1/weight"),
+        lambda header, arrays: arrays.pop("normalize1/mean"),
+        lambda header, arrays: arrays.update({"conv1/bias": np.zeros(9, np.float32)}),
+    ],
+)
+def test_a_file_of_wrong_content_is_refused_in_one_line(tmp_path, change):
+    crafted(tmp_path / "net.npz", change)
+    with pytest.raises(FileFormatError, match="not a model this version reads") as caught:
+        kj.load(tmp_path / "net.npz")
+    assert "\n" not in str(caught.value)
+    crafted(tmp_path / "net.npz", lambda header, arrays: None)
+    kj.load(tmp_path / "net.npz")
+
+
+def test_damaged_files_and_files_of_another_kind_are_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    trained_net().save(path)
+    whole = path.read_bytes()
+    for damaged in (
+        b"", b"text", whole[:-1], whole[: len(whole) // 2], whole[100:],
+        whole.replace(b"normalize1", b"normalize2"),
+        whole[:2000] + bytes([whole[2000] ^ 64]) + whole[2001:],
+    ):  # fmt: skip
+        path.write_bytes(damaged)
+        with pytest.raises(FileFormatError) as caught:
+            kj.load(path)
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+    kj.fit(
+        small_net(), stripes(12), epochs=1, directory=tmp_path / "run", show=False
+    )
+    with pytest.raises(FileFormatError, match="a kanji_np checkpoint file, not a kanji"):
+        kj.load(tmp_path / "run" / "checkpoint.npz")
+
+
+# ------------------------------------------------------------------------- scores
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_accuracy_counts_the_first_largest_output(precision):
+    net = small_net()
+    data = stripes(300)  # more than one batch
+    net.calibrate(data.images)
+    scores = net.predict(data.images, precision=precision)
+    expected = np.mean([int(np.argmax(s)) == t for s, t in zip(scores, data.labels)])
+    assert net.evaluate(data, precision=precision) == expected
+
+
+def test_datasets_that_do_not_fit_are_refused():
+    net = small_net()
+    data = stripes(6)
+    with pytest.raises(ShapeError, match=r"takes images \(8, 8, 3\), wide has \(8, 9, 3\)"):
+        wide = np.zeros((6, 8, 9, 3), np.uint8)
+        net.evaluate(kj.Dataset(wide, data.labels, data.classes, "wide"))
+    with pytest.raises(ShapeError, match=r"outputs \(3,\), many has 4 classes"):
+        net.evaluate(kj.Dataset(data.images, data.labels, tuple("abcd"), "many"))
+    with pytest.raises(kj.KanjiError, match="stripes holds no images"):
+        net.evaluate(data.select(slice(0)))

@@ -1,0 +1,142 @@
+"""Optimizers against PyTorch's steps and the formulas; schedules in closed form."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kanji_np.autograd import Tensor
+from kanji_np.errors import OptionError
+from kanji_np.optim import (
+    OPTIMIZERS,
+    SCHEDULES,
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Step,
+)
+
+GRADIENTS = [[0.1, -0.2, 0.3], [0.5, 0.0, -0.25], [-0.125, 1.0, 2.0], [0.0, 0.0, 0.0]]
+
+
+def walk(optimizer, lrs=(0.1, 0.1, 0.05, 0.1)):
+    """[1, -2, 0.5] after four steps with GRADIENTS."""
+    p = Tensor(np.float32([1.0, -2.0, 0.5]), requires_grad=True)
+    slots = optimizer.slots([p])
+    for count, (gradient, lr) in enumerate(zip(GRADIENTS, lrs, strict=True), 1):
+        p.grad = np.float32(gradient)
+        optimizer.step([p], slots, lr, count)
+        assert p.grad.tolist() == np.float32(gradient).tolist()
+    return p.data
+
+
+# torch 2 gives these: the same numbers to `torch.optim`, lr set before each step.
+TORCH = {
+    "sgd": [0.94625, -2.03, 0.395],
+    "momentum": [0.866685, -2.0640476, 0.1818837],
+    "nesterov": [0.8231223, -2.0807371, 0.1073913],
+    "adam": [0.7547411, -1.9126641, 0.3161136],
+    "adam decay": [0.7288075, -1.8588636, 0.3028316],
+    "adamw": [0.7333212, -1.8690822, 0.3054723],
+}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key"),
+    [
+        (SGD(momentum=0.0, nesterov=False, weight_decay=0.0), "sgd"),
+        (SGD(momentum=0.9, nesterov=False, weight_decay=0.01), "momentum"),
+        (SGD(momentum=0.9, nesterov=True, weight_decay=0.01), "nesterov"),
+        (Adam(beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.0), "adam"),
+        (Adam(weight_decay=0.05), "adam decay"),
+        (AdamW(weight_decay=0.05), "adamw"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_steps_are_pytorchs(optimizer, key):
+    np.testing.assert_allclose(walk(optimizer), TORCH[key], rtol=3e-6)
+
+
+def test_sgd_step_by_hand():
+    p = Tensor(np.float32([1.0]), requires_grad=True)
+    optimizer = SGD(momentum=0.5, nesterov=True, weight_decay=0.0)
+    slots = optimizer.slots([p])
+    p.grad = np.float32([2.0])
+    optimizer.step([p], slots, 0.25, 1)
+    assert p.data.item() == 1 - 0.25 * (2 + 0.5 * 2)
+    optimizer.step([p], slots, 0.25, 2)
+    assert p.data.item() == 0.25 - 0.25 * (2 + 0.5 * (0.5 * 2 + 2))
+
+
+def test_first_step_of_adam_has_the_size_of_the_learning_rate():
+    p = Tensor(np.float32([1.0, 1.0]), requires_grad=True)
+    p.grad = np.float32([1e-3, -50.0])
+    Adam().step([p], Adam().slots([p]), 0.125, 1)
+    np.testing.assert_allclose(p.data, [0.875, 1.125], rtol=1e-5)
+
+
+def test_slots_are_zeros_of_the_parameters_kind():
+    p = Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    for optimizer, number in ((SGD(), 1), (Adam(), 2), (AdamW(), 2)):
+        ((*slots,),) = optimizer.slots([p])
+        assert [(s.shape, s.dtype, s.any()) for s in slots] == [
+            ((2, 3), np.float32, False)
+        ] * number
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        (SGD, "lr", -1.0),
+        (SGD, "lr", math.nan),
+        (SGD, "momentum", 1.0),
+        (SGD, "weight_decay", -1e-9),
+        (Adam, "beta1", 1.0),
+        (Adam, "beta2", -0.1),
+        (AdamW, "weight_decay", math.inf),
+        (OneCycle, "warmup", 1.0),
+        (Step, "every", 0),
+    ],
+)
+def test_options_out_of_range_are_named(kind, option, value):
+    with pytest.raises(OptionError, match=f"{option} must be in .* got {value}"):
+        kind(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (Constant(), [1, 1, 1, 1, 1]),
+        (Step(every=2, gamma=0.1), [1, 1, 0.1, 0.01, 0.0001]),
+        (Exponential(gamma=0.5), [1, 0.5**0.5, 0.25, 0.0625, 0.5**9.9]),
+        (
+            Cosine(final=0.2),
+            [
+                1,
+                0.2 + 0.4 * (1 + math.cos(math.pi * 0.05)),
+                0.2 + 0.4 * (1 + math.cos(math.pi * 0.2)),
+                0.2 + 0.4 * (1 + math.cos(math.pi * 0.4)),
+                0.2 + 0.4 * (1 + math.cos(math.pi * 0.99)),
+            ],
+        ),
+        (
+            OneCycle(warmup=0.2, initial=0.1, final=0.01),
+            [0.1, 0.1 + 0.9 / 4, 1, 1 - 0.99 * 0.2 / 0.8, 0.01 + 0.99 * 0.01 / 0.8],
+        ),
+        (OneCycle(warmup=0.0, final=0.0), [1, 0.95, 0.8, 0.6, 0.01]),
+    ],
+)
+def test_schedules_at_given_steps(schedule, values):
+    """Ten epochs of ten steps, at the steps 0, 5, 20, 40 and 99."""
+    factors = [schedule.factor(step, 100, 10) for step in (0, 5, 20, 40, 99)]
+    assert factors == pytest.approx(values)
+
+
+def test_tables_name_them_all():
+    assert OPTIMIZERS == {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+    assert all(kind() for kind in SCHEDULES.values())
+    assert len(SCHEDULES) == 5

@@ -1,0 +1,489 @@
+"""The training loop: same call same bytes, killed runs that end alike, refusals."""
+
+import csv
+import io
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from small import small_net, stripes
+
+import kanji_np as kj
+from kanji_np import archive
+from kanji_np.errors import DataError, FileFormatError, OptionError, RangeError
+from kanji_np.train import CHECKPOINT, HISTORY, MODEL, EpochRecord, Recipe
+
+HERE = Path(__file__).parent
+DATA = stripes(48)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Quicker on networks this small; that it changes no byte is tested below."""
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(threads)
+
+
+def settings(**options):
+    return {
+        "epochs": 3,
+        "batch_size": 20,
+        "optimizer": kj.Adam(lr=0.01),
+        "augment": kj.Augment(crop_padding=1),
+        "label_smoothing": 0.1,
+        "fp32_epochs": 1,
+        "validation": DATA,
+        "show": False,
+    } | options
+
+
+def weights(net):
+    return b"".join(p.data.tobytes() for p in net.parameters())
+
+
+def trained(**options):
+    net = small_net()
+    history = kj.fit(net, DATA, **settings(**options))
+    return net, history
+
+
+@pytest.fixture(scope="module")
+def model_bytes(tmp_path_factory):
+    """model.npz of a run that nobody disturbed."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    trained(directory=directory)
+    return (directory / MODEL).read_bytes()
+
+
+# ------------------------------------------------------------------ reproducibility
+
+
+def test_the_same_call_gives_the_same_bytes():
+    (one, history), (other, again) = trained(), trained()
+    assert weights(one) == weights(other)
+    assert one.state()[0] == other.state()[0]
+    without_time = [
+        [(r.train_loss, r.train_accuracy, r.validation_accuracy) for r in h.epochs]
+        for h in (history, again)
+    ]
+    assert without_time[0] == without_time[1]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"seed": 1},
+        {"batch_size": 19},
+        {"augment": None},
+        {"label_smoothing": 0.0},
+        {"fp32_epochs": 0},
+        {"precision": "fp32"},
+        {"optimizer": kj.Adam(lr=0.02)},
+        {"schedule": kj.Constant()},
+        {"loss": lambda logits, labels: kj.cross_entropy(logits, labels) * 2.0},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_every_setting_decides_the_weights(option):
+    assert weights(trained(**option)[0]) != weights(trained()[0])
+
+
+def test_freezing_on_the_way_changes_nothing():
+    net = small_net()
+    net.freeze()
+    kj.fit(net, DATA, **settings())
+    assert weights(net) == weights(trained()[0])
+
+
+#: Trains as this file does; dies at the `deadly`-th loss, fsync or replace.
+CHILD = """
+import os, signal, sys
+import kanji_np as kj
+from small import small_net
+from test_train import DATA, settings
+
+directory, deadly = sys.argv[1], int(sys.argv[2])
+events = 0
+
+def mortal(function):
+    def wrapper(*arguments, **options):
+        global events
+        events += 1
+        if events == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return wrapper
+
+def loss(logits, labels):
+    return kj.cross_entropy(logits, labels, label_smoothing=0.1)
+
+os.fsync, os.replace = mortal(os.fsync), mortal(os.replace)
+kj.fit(small_net(), DATA, loss=mortal(loss), directory=directory, resume=True, **settings())
+"""
+
+
+def child(directory, deadly=0, threads=2):
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHILD, str(directory), str(deadly)],
+        env={
+            **os.environ,
+            "NUMBA_NUM_THREADS": str(threads),
+            "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent))),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode in (0, -signal.SIGKILL), run.stderr
+    return run.returncode
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_another_process_and_number_of_threads_gives_the_same_bytes(
+    tmp_path, model_bytes, threads
+):
+    assert child(tmp_path, threads=threads) == 0
+    assert (tmp_path / MODEL).read_bytes() == model_bytes
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
+    tmp_path, model_bytes
+):
+    """An epoch is three losses, then fsync and replace of history and checkpoint."""
+    epochs = []
+    for deadly in (2, 6, 7, 9, 13, 5):  # before, in and after each file
+        assert child(tmp_path, deadly) == -signal.SIGKILL
+        if (tmp_path / CHECKPOINT).exists():
+            header, _ = archive.read(tmp_path / CHECKPOINT, "kanji_np checkpoint")
+            assert header["step"] == 3 * header["epoch"]
+            epochs.append(header["epoch"])
+        assert not (tmp_path / MODEL).exists()
+    assert epochs == [1, 2, 2]
+    assert child(tmp_path) == 0
+    assert (tmp_path / MODEL).read_bytes() == model_bytes
+    rows = list(csv.DictReader(io.StringIO((tmp_path / HISTORY).read_text())))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+# -------------------------------------------------------------------- directories
+
+
+@pytest.fixture
+def run_directory(tmp_path):
+    """A run of two epochs of three, as if it had been stopped there."""
+
+    class Stop(Exception):
+        pass
+
+    steps = iter(range(100))
+
+    def loss(logits, labels):
+        if next(steps) == 6:
+            raise Stop
+        return kj.cross_entropy(logits, labels, label_smoothing=0.1)
+
+    with pytest.raises(Stop):
+        trained(directory=tmp_path, loss=loss)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, HISTORY]
+    return tmp_path
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(run_directory, model_bytes):
+    _, history = trained(directory=run_directory, resume=True)
+    assert (run_directory / MODEL).read_bytes() == model_bytes
+    assert [record.epoch for record in history.epochs] == [1, 2, 3]
+    # A finished run has nothing left to do.
+    net, again = trained(directory=run_directory, resume=True)
+    assert again == history
+    assert (run_directory / MODEL).read_bytes() == model_bytes
+    assert weights(net) == weights(kj.load(run_directory / MODEL))
+
+
+def test_a_directory_with_a_run_is_not_overwritten(run_directory):
+    before = (run_directory / CHECKPOINT).read_bytes()
+    with pytest.raises(OptionError, match="holds a run already: resume it, or choose"):
+        trained(directory=run_directory)
+    assert (run_directory / CHECKPOINT).read_bytes() == before
+
+
+def test_resuming_where_there_is_no_run_starts_one(tmp_path, model_bytes):
+    trained(directory=tmp_path / "new" / "folder", resume=True)
+    assert (tmp_path / "new" / "folder" / MODEL).read_bytes() == model_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("epochs", {"epochs": 4}),
+        ("batch_size", {"batch_size": 21}),
+        ("optimizer", {"optimizer": kj.SGD()}),
+        ("schedule", {"schedule": kj.Cosine()}),
+        ("precision", {"precision": "fp32"}),
+        ("fp32_epochs", {"fp32_epochs": 2}),
+        ("label_smoothing", {"label_smoothing": 0.2}),
+        ("augment", {"augment": None}),
+        ("seed", {"seed": 5}),
+    ],
+)
+def test_resuming_with_another_setting_is_refused_by_its_name(
+    run_directory, name, option
+):
+    before = (run_directory / CHECKPOINT).read_bytes()
+    with pytest.raises(OptionError, match=f"is of a run with {name} .*, not "):
+        trained(directory=run_directory, resume=True, **option)
+    assert (run_directory / CHECKPOINT).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: kj.Normalize((120, 130, 111)), "normalize1/mean"),
+        (lambda x: kj.Normalize((120, 130, 110), shift=2), "is of a run with network"),
+    ],
+)
+def test_resuming_another_network_is_refused(run_directory, change, message):
+    layers = small_net().layers
+    for layer in layers:
+        layer.name = None
+    net = kj.Sequential([change(None), *layers[1:]], (8, 8, 3))
+    before = weights(net)
+    with pytest.raises(kj.KanjiError, match=message):
+        kj.fit(net, DATA, directory=run_directory, resume=True, **settings())
+    assert weights(net) == before
+
+
+def test_resuming_with_other_data_is_refused(run_directory):
+    with pytest.raises(OptionError, match="run with training images 48, not 47"):
+        kj.fit(
+            small_net(), DATA.select(slice(47)), directory=run_directory, resume=True,
+            **settings(),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "model"])
+def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(run_directory, damage):
+    path = run_directory / CHECKPOINT
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    if damage == "model":
+        small_net().save(path)
+    else:
+        path.write_bytes(
+            {
+                "cut": whole[:middle],
+                "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+                "empty": b"",
+                "text": b"text",
+            }[damage]
+        )
+    damaged = path.read_bytes()
+    with pytest.raises(FileFormatError, match=re.escape(str(path))) as caught:
+        trained(directory=run_directory, resume=True)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == damaged
+
+
+def test_a_checkpoint_of_another_version_is_refused(run_directory):
+    path = run_directory / CHECKPOINT
+    header, arrays = archive.read(path, "kanji_np checkpoint")
+    for name in [name for name in arrays if name.startswith("slot/")]:
+        archive.write(path, header, {k: v for k, v in arrays.items() if k != name})
+        with pytest.raises(FileFormatError, match="not a checkpoint of this version"):
+            trained(directory=run_directory, resume=True)
+    del header["history"]
+    archive.write(path, header, arrays)
+    with pytest.raises(FileFormatError, match="not a checkpoint of this version"):
+        trained(directory=run_directory, resume=True)
+
+
+def test_a_finished_run_has_its_history_and_its_model(tmp_path):
+    net, history = trained(directory=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, HISTORY, MODEL]
+    text = (tmp_path / HISTORY).read_text()
+    assert text == history.csv()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["precision"] for row in rows] == ["fp32", "int8", "int8"]
+    assert float(rows[-1]["train_loss"]) == history.epochs[-1].train_loss
+    assert float(rows[-1]["validation_accuracy"]) == net.evaluate(DATA)
+    assert kj.load(tmp_path / MODEL).freeze().digest() == net.freeze().digest()
+
+
+# ----------------------------------------------------------------------- learning
+
+
+def test_a_tiny_int8_network_learns_a_tiny_problem():
+    """Rows, columns and checks, light or dark: nothing for a linear classifier."""
+    net, data, test = small_net(), stripes(240), stripes(150, seed=1)
+    assert net.evaluate(test) < 0.6
+    history = kj.fit(
+        net, data, epochs=8, batch_size=16, optimizer=kj.Adam(lr=5e-3), validation=test,
+        show=False,
+    )  # fmt: skip
+    assert history.epochs[-1].validation_accuracy == net.evaluate(test) > 0.95
+    assert history.epochs[-1].train_loss < 0.3 * history.epochs[0].train_loss
+
+
+def test_fp32_first_then_int8():
+    net = small_net()
+    data = stripes(240)
+    history = kj.fit(
+        net, data, epochs=8, fp32_epochs=6, batch_size=16, optimizer=kj.Adam(lr=5e-3),
+        validation=data, show=False,
+    )  # fmt: skip
+    assert [r.precision for r in history.epochs] == ["fp32"] * 6 + ["int8"] * 2
+    assert history.epochs[5].validation_accuracy > 0.9
+    assert history.epochs[-1].validation_accuracy == net.evaluate(data) > 0.95
+    updates = [x.weight_range.updates for x in net.layers if x.has_parameters]
+    assert updates == [2 * 15] * 4
+
+
+def test_a_loss_of_ones_own():
+    def mean_squared_error(outputs, labels):
+        difference = outputs - np.eye(3, dtype=np.float32)[labels]
+        return (difference**2).mean()
+
+    net, data = small_net(), stripes(240)
+    history = kj.fit(
+        net, data, epochs=12, batch_size=16, optimizer=kj.Adam(lr=1e-2),
+        loss=mean_squared_error, show=False,
+    )  # fmt: skip
+    assert net.evaluate(data) > 0.85
+    outputs = net.logits(data.images).data
+    expected = ((outputs - np.eye(3)[data.labels]) ** 2).mean()
+    assert history.epochs[-1].train_loss == pytest.approx(expected, abs=0.03)
+
+
+def test_records_are_means_over_the_epoch():
+    """With a learning rate of nothing the fp32 network stays, and can be asked."""
+    net = small_net()
+    history = kj.fit(
+        net, DATA, epochs=2, batch_size=20, precision="fp32", show=False,
+        optimizer=kj.SGD(lr=0.0), schedule=kj.Constant(),
+    )  # fmt: skip
+    logits = net.logits(DATA.images, precision="fp32")
+    expected = kj.cross_entropy(logits, DATA.labels).item()
+    for i, record in enumerate(history.epochs, 1):
+        assert (record.epoch, record.precision, record.lr) == (i, "fp32", 0.0)
+        assert record.train_loss == pytest.approx(expected, rel=1e-5)
+        assert record.train_accuracy == net.evaluate(DATA, precision="fp32")
+        assert math.isnan(record.validation_accuracy)
+        assert record.seconds > 0
+
+
+def test_the_learning_rate_follows_its_schedule():
+    seen = []
+
+    class Watched(kj.SGD):
+        def step(self, parameters, slots, lr, count):
+            seen.append((count, lr))
+
+    kj.fit(
+        small_net(), DATA, epochs=2, batch_size=20, optimizer=Watched(lr=0.5),
+        schedule=kj.Cosine(), show=False,
+    )  # fmt: skip
+    expected = [0.25 * (1 + math.cos(math.pi * step / 6)) for step in range(6)]
+    assert [count for count, _ in seen] == [1, 2, 3, 4, 5, 6]
+    assert [lr for _, lr in seen] == pytest.approx(expected)
+
+
+# ----------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"epochs": 0}, "epochs must be an int of at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs must be an int of at least 1, got 1.5"),
+        ({"batch_size": 0}, "batch_size must be an int of at least 1, got 0"),
+        ({"fp32_epochs": -1}, "fp32_epochs must be an int of at least 0, got -1"),
+        ({"precision": "int4"}, "precision must be one of .* got 'int4'"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_bad_options_are_named_and_change_nothing(tmp_path, option, message):
+    net = small_net()
+    before = weights(net)
+    with pytest.raises(OptionError, match=message):
+        kj.fit(net, DATA, directory=tmp_path, **settings(**option))
+    assert weights(net) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_that_does_not_fit_is_refused():
+    four = kj.Dataset(DATA.images, DATA.labels + 1, tuple("abcd"), "four")
+    with pytest.raises(kj.KanjiError, match="four has 4 classes"):
+        kj.fit(small_net(), four, epochs=1, show=False)
+    with pytest.raises(kj.KanjiError, match="four has 4 classes"):
+        kj.fit(small_net(), DATA, epochs=1, validation=four, show=False)
+    with pytest.raises(DataError, match="stripes holds no images"):
+        kj.fit(small_net(), DATA.select(slice(0)), epochs=1, show=False)
+    with pytest.raises(DataError, match="label 3 .* outside"):
+        kj.Dataset(DATA.images, DATA.labels + 1, DATA.classes, "beyond")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_run_that_diverges_says_so(precision):
+    with pytest.raises(kj.KanjiError, match="training diverged"):
+        kj.fit(
+            small_net(), DATA, epochs=20, batch_size=20, precision=precision,
+            optimizer=kj.SGD(lr=1e6), schedule=kj.Constant(), show=False,
+        )  # fmt: skip
+
+
+def test_a_loss_that_is_not_finite_names_the_step():
+    def loss(logits, labels):
+        return kj.cross_entropy(logits, labels) * math.nan
+
+    with pytest.raises(RangeError, match="the loss is nan at step 0: training diverged"):
+        kj.fit(small_net(), DATA, epochs=1, loss=loss, show=False)
+
+
+# ----------------------------------------------------------------------- progress
+
+
+def test_a_line_an_epoch_where_there_is_no_terminal(capsys):
+    trained(show=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert re.fullmatch(
+        r"epoch 1/3  fp32  loss \d\.\d{4}  accuracy \d+\.\d\d %  validation \d+\.\d\d %"
+        r"  \d+ images/s  \d+:\d\d left",
+        lines[0],
+    )
+    trained(show=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    trained(show=True)
+    text = sys.stderr.getvalue()
+    assert "epoch 3/3" in text
+    assert "100%" in text
+    assert re.search(r"loss \d\.\d{3}  accuracy \d+\.\d %  \d+ images/s", text)
+
+
+def test_history_is_csv_with_a_header_line():
+    record = EpochRecord(1, "int8", 0.05, 1.25, 0.5, math.nan, 2.0)
+    text = kj.History((record,)).csv()
+    assert text == (
+        "epoch,precision,lr,train_loss,train_accuracy,validation_accuracy,seconds\n"
+        "1,int8,0.05,1.25,0.5,nan,2.00\n"
+    )
+    assert Recipe(5, fp32_epochs=2).precision_of(1) == "fp32"
+    assert Recipe(5, fp32_epochs=2).precision_of(2) == "int8"
