@@ -16,5 +16,5 @@ for precision in int8 fp32; do
         --name cifar10 --precision "$precision" \
         --directory "$results/cifar10-$precision" --resume
 done
-kanji-np export "$results/cifar10-int8/model.npz" "$results/cifar10-int8/firmware" --force
+kanji-np export "$results/cifar10-int8/model.npz" "$results/cifar10-int8/firmware"
 kanji-np verify "$results/cifar10-int8/firmware" --data "$data"

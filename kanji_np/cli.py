@@ -159,8 +159,13 @@ def main(ctx: click.Context) -> None:
 
 
 @main.command()
-@click.option("--directory", type=PATH, default=Path("kanji-quickstart"))
-@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option(
+    "--directory",
+    type=PATH,
+    default=Path("kanji-quickstart"),
+    help="Where results go.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights and order.")
 @click.option("--force", is_flag=True, help="Throw away a finished run and start over.")
 def quickstart(directory: Path, seed: int, force: bool) -> None:
     """Train, export, compile and verify a small network in a few minutes.
@@ -407,9 +412,11 @@ def evaluate(
     "--cmsis-nn",
     type=PATH,
     metavar="DIR",
-    help="A CMSIS-NN source tree, for --library cmsis-nn.",
+    help="A CMSIS-NN checkout to look through for the functions needed.",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option(
+    "--force", is_flag=True, help="Write into a directory that holds other files."
+)
 def export(
     model: Path, directory: Path, library: str, cmsis_nn: Path | None, force: bool
 ) -> None:
@@ -435,7 +442,10 @@ def export(
 @_data_options
 @click.option("--limit", type=click.IntRange(1), help="Only the first N test images.")
 @click.option(
-    "--cmsis-nn", type=PATH, metavar="DIR", help="Link the CMSIS-NN source tree there."
+    "--cmsis-nn",
+    type=PATH,
+    metavar="DIR",
+    help="Where CMSIS-NN is, if the export links it.",
 )
 def verify(
     directory: Path,
@@ -481,14 +491,17 @@ def report(model: Path | None, channels: tuple[int, ...] | None, as_json: bool) 
     Example:
       kanji-np report --channels 32,32,64
     """
-    if (model is None) == (channels is None):
-        raise OptionError("report takes either a MODEL file or --channels N,N,...")
-
     from kanji_np.model import load
     from kanji_np.report import report
     from kanji_np.zoo import paper_cnn
 
-    result = report(paper_cnn(channels) if model is None else load(model))
+    if model is not None and channels is None:
+        net = load(model)
+    elif channels is not None and model is None:
+        net = paper_cnn(channels)
+    else:
+        raise OptionError("report takes either a MODEL file or --channels N,N,...")
+    result = report(net)
     click.echo(result.json() if as_json else str(result))
 
 

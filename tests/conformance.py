@@ -204,9 +204,7 @@ class Conformance:
         y = self.op.forward_int(case.attrs, ints, x).astype(np.float64)
         real_x = x * (1.0 if self.op.reads_image else X_QPARAMS.scale)
         real_y = self.op.forward_float(case.attrs, params, real_x.astype(np.float64))
-        low, high = (
-            y_qparams.scale * (q - y_qparams.zero_point) for q in (-128, 127)
-        )
+        low, high = (y_qparams.scale * (q - y_qparams.zero_point) for q in (-128, 127))
         error = np.abs(
             y_qparams.scale * (y - y_qparams.zero_point) - real_y.clip(low, high)
         )
@@ -295,7 +293,9 @@ class Conformance:
         cost = self.op.cost(case.attrs, case.shape)
         assert cost.macs == self.counted_macs(case)
         if case.unsupported is None:
-            constants = [c.values for call in self.lowered(case) for c in call.constants]
+            constants = [
+                c.values for call in self.lowered(case) for c in call.constants
+            ]
             assert cost.flash_bytes == sum(values.nbytes for values in constants)
 
     def counted_macs(self, case: Case) -> int:
@@ -346,7 +346,9 @@ class LinearConformance(Conformance):
         y = self.op.forward_float(case.attrs, params, x)
         # Half of the range: some values are clamped, as in a trained layer.
         bits = frac_bits(float(np.abs(y).max()) / 2 + 1e-3)
-        return LinearScales(X_QPARAMS, w, legal_output(X_QPARAMS, w, pow2_qparams(bits)))
+        return LinearScales(
+            X_QPARAMS, w, legal_output(X_QPARAMS, w, pow2_qparams(bits))
+        )
 
     def ints(self, case: Case) -> LinearInts:
         if case.scaling == "layer":
@@ -434,9 +436,7 @@ class LinearConformance(Conformance):
 
     def test_parameter_slopes_in_every_direction(self, case):
         rng, x, params = case.rng(), self.real_input(case), self.params(case)
-        gy = rng.standard_normal(
-            self.op.forward_float(case.attrs, params, x).shape
-        )
+        gy = rng.standard_normal(self.op.forward_float(case.attrs, params, x).shape)
         _, gparams = self.float_vjp(case, x, params, gy)
         step = 1e-6
         for _ in range(3):
@@ -488,7 +488,11 @@ class LinearConformance(Conformance):
         clamped = (y <= ints.act_min) | (y >= ints.act_max)
         free = Saved(x * X_QPARAMS.scale, y * 0.0, 1.0, -math.inf, math.inf)
         expected_gx, expected = self.op.vjp(
-            case.attrs, _cast(params, np.float64), free, np.where(clamped, 0.0, gy), True
+            case.attrs,
+            _cast(params, np.float64),
+            free,
+            np.where(clamped, 0.0, gy),
+            True,
         )
         assert {g.dtype for g in (gx, gparams.weight, gparams.bias)} == {
             np.dtype(np.float32)

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 import kanji_np
 from kanji_np import Sequential, cli, optim, paper_cnn
 from kanji_np.data import synthetic
+from kanji_np.deploy import Difference, Verification
 from kanji_np.deploy.project import LIBRARIES
 
 ROOT = Path(kanji_np.__file__).parents[1]
@@ -407,6 +408,17 @@ def test_an_interrupted_quickstart_goes_on(monkeypatch):
     output = ok("quickstart", "--directory", "q")
     assert "going on with the run in q" in output
     assert "epoch 1/2" not in output
+
+
+@pytest.mark.usefixtures("small_quickstart")
+def test_a_quickstart_that_differs_has_not_finished(monkeypatch):
+    difference = Difference(3, 2, "conv1", (0, 5, 1), 7, 8)
+    proof = Verification(40, 400, 1, difference, 1.0)
+    monkeypatch.setattr(kanji_np, "verify", lambda *args, **options: proof)
+    code, output = run("quickstart")
+    assert code == 1
+    assert "\n1 differing bytes in 40 images" in output and "(conv1)" in output
+    assert not Path("kanji-quickstart/summary.txt").exists()
 
 
 # Reports

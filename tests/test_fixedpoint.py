@@ -81,7 +81,9 @@ def test_requantize(value, multiplier, shift):
     assert both(requantize)(value, multiplier, shift) == expected
     # Two roundings, each of at most half a step of its own size.
     exact = Fraction(value * multiplier * 2**31, 2 ** (62 - shift))
-    assert abs(expected - exact) <= Fraction(1, 2) + Fraction(1, 2 ** (1 - min(shift, 0)))
+    assert abs(expected - exact) <= Fraction(1, 2) + Fraction(
+        1, 2 ** (1 - min(shift, 0))
+    )
 
 
 def test_requantize_rounds_twice():

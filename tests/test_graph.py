@@ -44,7 +44,9 @@ def test_a_layer_may_read_any_tensor_before_it(graph):
     net = kj.Sequential([kj.ReLU(), kj.Dense(2)], (4,))
     chain = net.freeze()
     relu, dense = chain.nodes
-    skips = Graph("skips", chain.target, chain.input, (relu, replace(dense, inputs=(0,))))
+    skips = Graph(
+        "skips", chain.target, chain.input, (relu, replace(dense, inputs=(0,)))
+    )
     x = np.int8([[-100, -50, 50, 100]])
     expected = dense.operator.forward_int(dense.attrs, dense.ints, x)
     np.testing.assert_array_equal(skips.run(x), expected)

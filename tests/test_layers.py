@@ -25,7 +25,10 @@ from kanji_np.types import QParams
     [
         (lambda: kj.Conv2D(0, 3), "filters must be a positive int, got 0"),
         (lambda: kj.Conv2D(1.5, 3), "filters must be a positive int, got 1.5"),
-        (lambda: kj.Conv2D(1, 0), "kernel_size must be a positive int or a pair, got 0"),
+        (
+            lambda: kj.Conv2D(1, 0),
+            "kernel_size must be a positive int or a pair, got 0",
+        ),
         (lambda: kj.Conv2D(1, 2.5), "kernel_size must be a positive int or a pair"),
         (lambda: kj.Conv2D(1, None), "kernel_size must be .* got None"),
         (lambda: kj.Conv2D(1, (3, 3, 3)), r"kernel_size must be .* got \(3, 3, 3\)"),
@@ -34,7 +37,10 @@ from kanji_np.types import QParams
         (lambda: kj.Conv2D(1, 3, padding="SAME"), 'padding must be "same", "valid"'),
         (lambda: kj.Conv2D(1, 3, padding=1), "padding must be .* got 1"),
         (lambda: kj.Conv2D(1, 3, padding=((1, 1), (1, -1))), "padding must be"),
-        (lambda: kj.Conv2D(1, 3, activation="gelu"), "activation must be None or one of"),
+        (
+            lambda: kj.Conv2D(1, 3, activation="gelu"),
+            "activation must be None or one of",
+        ),
         (lambda: kj.Dense(-2), "units must be a positive int, got -2"),
         (lambda: kj.Dense(2, activation=7), "activation must be"),
         (lambda: kj.MaxPool2D(0), "pool_size must be a positive int or a pair, got 0"),
@@ -43,7 +49,10 @@ from kanji_np.types import QParams
         (lambda: kj.Normalize((-1, 0)), "mean must be integers"),
         (lambda: kj.Normalize(0.5), "mean must be integers"),
         (lambda: kj.Normalize(()), "mean must be"),
-        (lambda: kj.Normalize(np.zeros((2, 2), int)), r"mean must be \(C,\) or \(H,W,C\)"),
+        (
+            lambda: kj.Normalize(np.zeros((2, 2), int)),
+            r"mean must be \(C,\) or \(H,W,C\)",
+        ),
         (lambda: kj.Normalize(1, shift=8), r"shift must be in 0\.\.7, got 8"),
         (lambda: kj.Standardize(-1), r"frac_bits must be in 0\.\.7, got -1"),
         (lambda: kj.ReLU(name="a b"), "name must be a C identifier, got 'a b'"),
@@ -84,7 +93,12 @@ def test_bad_arguments_are_named(make, message):
         ([kj.Dense(2, name="last")], (4, 4, 1), ShapeError, "'last': .* put Flatten"),
         ([kj.Conv2D(2, 5)], (4, 4, 1), ShapeError, "'conv1': a window of 5"),
         ([kj.MaxPool2D(3)], (7,), ShapeError, r"'pool1': .* \(H, W, C\)"),
-        ([kj.Normalize(5)], (4, 4, 3), ShapeError, r"'normalize1': .* the mean .* \(3,\)"),
+        (
+            [kj.Normalize(5)],
+            (4, 4, 3),
+            ShapeError,
+            r"'normalize1': .* the mean .* \(3,\)",
+        ),
         ([kj.Standardize()], (48,), ShapeError, r"'standardize1': .* got \(48,\)"),
     ],
 )
@@ -110,7 +124,9 @@ def test_training_runs_forward_in_the_integers_of_the_frozen_program():
     logits = net.logits(x, precision="int8")
     y = graph.run(x)
     assert len(np.unique(y)) > 10
-    np.testing.assert_array_equal(logits.data, y * np.float32(graph.output.qparams.scale))
+    np.testing.assert_array_equal(
+        logits.data, y * np.float32(graph.output.qparams.scale)
+    )
     value = Activation(Tensor(x), None)
     for layer, out, node in zip(net.layers, graph.layers(x), graph.nodes, strict=True):
         value = layer.forward_int(value, track=False)
@@ -202,7 +218,7 @@ def test_gradients_stop_where_the_output_was_clamped(bias, activation, y):
 
 def test_gradients_stop_at_weights_that_were_clamped_and_use_the_rounded_ones():
     layer = dense_layer([[0.3, 1.5], [-1.5, 127.4 / 128]], [0.0, 0.0])
-    y, gx, gw, _ = backward(layer, [[10, 20]], [[1.0, 1.0]])
+    _, gx, gw, _ = backward(layer, [[10, 20]], [[1.0, 1.0]])
     np.testing.assert_array_equal(gw, np.float32([[10, 0], [0, 20]]) / 128)
     rounded = np.float32([[38, 127], [-127, 127]]) / 128
     np.testing.assert_array_equal(gx, rounded.sum(axis=0, keepdims=True))

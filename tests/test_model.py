@@ -49,7 +49,11 @@ def test_weights_are_hes_and_come_from_the_seed():
         ({"name": "9net"}, OptionError, "C identifier in lower case, got '9net'"),
         ({"name": "Net"}, OptionError, "C identifier in lower case"),
         ({"target": "nothing"}, OptionError, r"one of \['cmsis-nn'\], got 'nothing'"),
-        ({"input_scale": 0.3}, OptionError, "input_scale must be a power of two, got 0.3"),
+        (
+            {"input_scale": 0.3},
+            OptionError,
+            "input_scale must be a power of two, got 0.3",
+        ),
         ({"input_scale": 0.0}, OptionError, "input_scale must be"),
         ({"input_scale": -1.0}, OptionError, "input_scale must be"),
         ({"input_shape": (0,)}, ShapeError, r"input_shape must be .* got \(0,\)"),
@@ -65,7 +69,12 @@ def test_bad_arguments_are_named(options, error, message):
 
 
 def test_names_are_given_in_order_and_must_be_unique():
-    layers = [kj.Dense(4), kj.ReLU(name="bend"), kj.Dense(4, name="middle"), kj.Dense(2)]
+    layers = [
+        kj.Dense(4),
+        kj.ReLU(name="bend"),
+        kj.Dense(4, name="middle"),
+        kj.Dense(2),
+    ]
     net = kj.Sequential(layers, (4,))
     assert [x.name for x in net.layers] == ["dense1", "bend", "middle", "dense3"]
     for twice in ([kj.ReLU(name="a"), kj.ReLU(name="a")], [layers[0], layers[0]]):
@@ -92,7 +101,9 @@ def test_other_inputs_are_refused(precision):
 
 def test_an_untrained_network_freezes_to_the_same_bytes_each_time():
     net = small_net()
-    assert net.freeze().digest() == net.freeze().digest() == small_net().freeze().digest()
+    assert (
+        net.freeze().digest() == net.freeze().digest() == small_net().freeze().digest()
+    )
 
 
 def test_freezing_leaves_no_trace():
@@ -127,7 +138,7 @@ def test_a_softmax_at_the_end_is_deployed_but_not_trained():
     np.testing.assert_array_equal(logits.data, before * np.float32(scale))
     np.testing.assert_array_equal(net.predict(x), after)
     assert net.freeze().output.qparams == QParams(1 / 256, -128)
-    assert ((after + 128.0).sum(axis=1) / 256 == pytest.approx(1, abs=0.02))
+    assert (after + 128.0).sum(axis=1) / 256 == pytest.approx(1, abs=0.02)
 
 
 # -------------------------------------------------------------------- other inputs
@@ -245,7 +256,9 @@ def set_in_layer(i, key, value):
 )
 def test_a_file_of_wrong_content_is_refused_in_one_line(tmp_path, change):
     crafted(tmp_path / "net.npz", change)
-    with pytest.raises(FileFormatError, match="not a model this version reads") as caught:
+    with pytest.raises(
+        FileFormatError, match="not a model this version reads"
+    ) as caught:
         kj.load(tmp_path / "net.npz")
     assert "\n" not in str(caught.value)
     crafted(tmp_path / "net.npz", lambda header, arrays: None)
@@ -266,10 +279,10 @@ def test_damaged_files_and_files_of_another_kind_are_refused(tmp_path):
             kj.load(path)
         assert "\n" not in str(caught.value)
         assert str(path) in str(caught.value)
-    kj.fit(
-        small_net(), stripes(12), epochs=1, directory=tmp_path / "run", show=False
-    )
-    with pytest.raises(FileFormatError, match="a kanji_np checkpoint file, not a kanji"):
+    kj.fit(small_net(), stripes(12), epochs=1, directory=tmp_path / "run", show=False)
+    with pytest.raises(
+        FileFormatError, match="a kanji_np checkpoint file, not a kanji"
+    ):
         kj.load(tmp_path / "run" / "checkpoint.npz")
 
 
@@ -289,7 +302,9 @@ def test_accuracy_counts_the_first_largest_output(precision):
 def test_datasets_that_do_not_fit_are_refused():
     net = small_net()
     data = stripes(6)
-    with pytest.raises(ShapeError, match=r"takes images \(8, 8, 3\), wide has \(8, 9, 3\)"):
+    with pytest.raises(
+        ShapeError, match=r"takes images \(8, 8, 3\), wide has \(8, 9, 3\)"
+    ):
         wide = np.zeros((6, 8, 9, 3), np.uint8)
         net.evaluate(kj.Dataset(wide, data.labels, data.classes, "wide"))
     with pytest.raises(ShapeError, match=r"outputs \(3,\), many has 4 classes"):

@@ -170,9 +170,7 @@ def test_weights_round_half_to_even_and_saturate_symmetrically():
 
 def ints_of(weight, bias, activation="linear", x=5, w=6, y=4, zero=0):
     params = LinearParams(np.array(weight, np.float32), np.array(bias, np.float32))
-    scales = LinearScales(
-        QParams(2.0**-x, zero), QParams(2.0**-w), QParams(2.0**-y)
-    )
+    scales = LinearScales(QParams(2.0**-x, zero), QParams(2.0**-w), QParams(2.0**-y))
     return linear_ints(params, scales, activation)
 
 
@@ -196,7 +194,9 @@ def test_a_sum_that_can_leave_int32_is_refused_with_its_bound():
     one = LinearScales(QParams(1.0), QParams(1.0), QParams(1024.0))
     assert linear_ints(fits, one, "linear").bias.tolist() == [0, limit]
     over = LinearParams(fits.weight, np.array([0.0, -limit - 1.0]))
-    with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09, beyond int32"):
+    with pytest.raises(
+        AccumulatorOverflow, match=r"sums can reach 2.147e\+09, beyond int32"
+    ):
         linear_ints(over, one, "linear")
 
 
@@ -227,7 +227,9 @@ def test_parameters_that_are_not_finite_are_refused(bad):
 def test_a_sum_of_too_many_products_is_refused():
     check_products(65_535)
     assert 65_535 * 255 * 128 < 2**31
-    with pytest.raises(AccumulatorOverflow, match="sum of 65536 products; more than 65535"):
+    with pytest.raises(
+        AccumulatorOverflow, match="sum of 65536 products; more than 65535"
+    ):
         check_products(65_536)
 
 

@@ -120,6 +120,8 @@ def verify(
     ------
     FileFormatError
         The directory is not an export.
+    OptionError
+        The export links CMSIS-NN, and `cmsis_nn` does not say where it is.
     ToolError
         There is no C compiler, or it failed.
     VerificationError

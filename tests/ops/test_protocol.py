@@ -14,7 +14,9 @@ from kanji_np.ops.window import padding_option, pair
 
 
 def test_every_operator_is_in_the_suite():
-    files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("*.py")}
+    files = {
+        path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("*.py")
+    }
     assert set(OPS) <= files
     assert all(name == op.name for name, op in OPS.items())
     assert Conformance.__subclasses__()
@@ -38,12 +40,16 @@ def test_attributes_without_a_field():
     assert attrs_from_json(ReluAttrs, {}) == ReluAttrs()
 
 
-@pytest.mark.parametrize(("value", "both"), [(3, (3, 3)), ((1, 7), (1, 7)), ([2, 3], (2, 3))])
+@pytest.mark.parametrize(
+    ("value", "both"), [(3, (3, 3)), ((1, 7), (1, 7)), ([2, 3], (2, 3))]
+)
 def test_pairs(value, both):
     assert pair(value, "strides") == both
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.0, (1,), (1, 2, 3), (0, 1), (1, 2.0), "12", None])
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.0, (1,), (1, 2, 3), (0, 1), (1, 2.0), "12", None]
+)
 def test_no_pairs(value):
     with pytest.raises(OptionError, match="strides must be a positive int or a pair"):
         pair(value, "strides")

@@ -19,7 +19,14 @@ class TestSoftmax(Conformance):
     )
     cases = tuple(
         Case(ATTRS, (classes,), batch)
-        for classes, batch in ((1, 1), (2, 5), (3, 17), (10, 5), (33, 2), (MOST_CLASSES, 2))
+        for classes, batch in (
+            (1, 1),
+            (2, 5),
+            (3, 17),
+            (10, 5),
+            (33, 2),
+            (MOST_CLASSES, 2),
+        )
     )
     refusals = (
         Refusal(ATTRS, (2, 2, 2), "flat input"),
