@@ -116,8 +116,9 @@ def report(network: Sequential | Graph) -> Report:
         Prints as a table.
     """
     from kanji_np.deploy.planner import lower, plan
+    from kanji_np.graph import Graph
 
-    graph = _frozen(network)
+    graph = network if isinstance(network, Graph) else network.freeze()
     calls = lower(graph)
     planned = plan(graph, calls)
     layers = []
@@ -144,16 +145,6 @@ def report(network: Sequential | Graph) -> Report:
         layers=tuple(layers),
         arena_bytes=planned.arena_bytes,
     )
-
-
-def _frozen(network: Sequential | Graph) -> Graph:
-    from kanji_np.graph import Graph
-    from kanji_np.model import from_state
-
-    if isinstance(network, Graph):
-        return network
-    # Freezing gives an unseen network provisional ranges; they stay in the copy.
-    return from_state(*network.state()).freeze()
 
 
 def shape_text(shape: Shape) -> str:

@@ -120,6 +120,10 @@ def test_a_negative_half_of_a_high_multiply_goes_up():
 @example(INT32_MIN, 1)
 @example(-5, 3)
 @example(0, 7)
+@example(1, 2)
+@example(-1, 2)
+@example(6, 4)
+@example(-10, 4)
 def test_divide_half_away(numerator, denominator):
     """The library's average pooling: C's division, which truncates."""
     half = denominator // 2

@@ -1,0 +1,56 @@
+"""Where windows fall, against TensorFlow's formula and against counting them."""
+
+import itertools
+import math
+
+import pytest
+
+from kanji_np.errors import ShapeError
+from kanji_np.ops.window import Window
+
+SIZES = list(itertools.product(range(1, 12), range(1, 6), range(1, 5), range(1, 4)))
+
+
+def axis(size, kernel, stride, dilation, padding, ceil_mode=False):
+    """(number of windows, padding before) along the height."""
+    window = Window((kernel, 1), (stride, 1), (dilation, 1), padding, ceil_mode)
+    g = window.over((size, 1, 1))
+    assert (g.out_w, g.pad_left) == (1, 0)
+    return g.out_h, g.pad_top
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_same_is_tensorflows(ceil_mode):
+    """ceil(n / s) windows; what they overhang is split, the odd cell after."""
+    for size, kernel, stride, dilation in SIZES:
+        count = math.ceil(size / stride)
+        over = (count - 1) * stride + dilation * (kernel - 1) + 1 - size
+        expected = count, math.floor(max(over, 0) / 2)
+        assert axis(size, kernel, stride, dilation, "same", ceil_mode) == expected
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 0), (0, 2), (2, 3)])
+def test_explicit_windows_are_as_many_as_can_be_counted(before, after):
+    padding = ((before, after), (0, 0))
+    for size, kernel, stride, dilation in SIZES:
+        end, extent = size + before + after, dilation * (kernel - 1) + 1
+        starts = range(0, end, stride)
+        inside = sum(start + extent <= end for start in starts)
+        if not inside:
+            with pytest.raises(ShapeError, match=f"{size} with padding {before}"):
+                axis(size, kernel, stride, dilation, padding)
+            continue
+        assert axis(size, kernel, stride, dilation, padding) == (inside, before)
+        # Rounded up: one more if cells are left over; the last starts before they end.
+        most = inside + ((inside - 1) * stride + extent < end)
+        most -= (most - 1) * stride >= size + before
+        count = axis(size, kernel, stride, dilation, padding, ceil_mode=True)
+        assert count == (most, before)
+
+
+def test_valid_is_no_padding():
+    for size, kernel, stride, dilation in SIZES:
+        if dilation * (kernel - 1) < size:
+            assert axis(size, kernel, stride, dilation, "valid") == axis(
+                size, kernel, stride, dilation, ((0, 0), (0, 0))
+            )
