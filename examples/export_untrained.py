@@ -15,7 +15,7 @@ def main() -> None:
     chosen = None
     for channels in ((8, 8, 16), (16, 16, 32), (16, 32, 64), (32, 32, 64)):
         net = kj.paper_cnn(channels, name="candidate")
-        cost = kj.report(net)
+        cost = kj.cost_report(net)
         fits = cost.flash_bytes <= FLASH_BYTES and cost.arena_bytes <= ARENA_BYTES
         print(
             f"{','.join(map(str, channels)):<12}  {cost.macs:>10,}  "

@@ -18,7 +18,7 @@ def main() -> None:
         input_shape=train.input_shape,
         name="figures",
     )
-    print(kj.report(net))
+    print(kj.cost_report(net))
     kj.fit(
         net,
         train,

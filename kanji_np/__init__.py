@@ -44,6 +44,7 @@ _HOME = {
     "Standardize": "layers",
     "Step": "optim",
     "Tensor": "autograd",
+    "cost_report": "report",
     "cross_entropy": "losses",
     "export": "deploy",
     "fit": "train",
@@ -51,7 +52,6 @@ _HOME = {
     "load_dataset": "data",
     "paper_cnn": "zoo",
     "plot_history": "report",
-    "report": "report",
     "verify": "deploy",
 }
 

@@ -492,7 +492,7 @@ def report(model: Path | None, channels: tuple[int, ...] | None, as_json: bool) 
       kanji-np report --channels 32,32,64
     """
     from kanji_np.model import load
-    from kanji_np.report import report
+    from kanji_np.report import cost_report
     from kanji_np.zoo import paper_cnn
 
     if model is not None and channels is None:
@@ -501,7 +501,7 @@ def report(model: Path | None, channels: tuple[int, ...] | None, as_json: bool) 
         net = paper_cnn(channels)
     else:
         raise OptionError("report takes either a MODEL file or --channels N,N,...")
-    result = report(net)
+    result = cost_report(net)
     click.echo(result.json() if as_json else str(result))
 
 
@@ -514,7 +514,8 @@ def datasets() -> None:
       kanji-np datasets
     """
     from kanji_np.data import DATASETS
-    from kanji_np.report import shape_text, text_table
+    from kanji_np.report import text_table
+    from kanji_np.types import shape_text
 
     rows = []
     for source, info in DATASETS.items():

@@ -23,7 +23,9 @@ Slots = list[tuple[np.ndarray, ...]]
 class Optimizer(Protocol):
     """What the training loop needs of an optimizer."""
 
-    lr: float
+    @property
+    def lr(self) -> float:
+        """Learning rate before the schedule."""
 
     def slots(self, parameters: Sequence[Tensor]) -> Slots:
         """Zeroed memory, one tuple of arrays a parameter."""
@@ -31,7 +33,7 @@ class Optimizer(Protocol):
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
-        """Change every parameter by its gradient, in place; `count` starts at 1."""
+        """Change every parameter that has a gradient, in place; `count` from 1."""
 
 
 def _zeros(parameters: Sequence[Tensor], number: int) -> Slots:
@@ -53,7 +55,7 @@ class SGD:
     nesterov : bool
     """
 
-    lr: float = 0.05
+    lr: float = 0.01
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
@@ -70,6 +72,8 @@ class SGD:
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
         for p, (velocity,) in zip(parameters, slots, strict=True):
+            if p.grad is None:
+                continue
             gradient = p.grad + np.float32(self.weight_decay) * p.data
             velocity *= np.float32(self.momentum)
             velocity += gradient
@@ -107,6 +111,8 @@ class Adam:
         size = np.float32(lr / (1 - self.beta1**count))
         root = np.float32(math.sqrt(1 - self.beta2**count))
         for p, (mean, square) in zip(parameters, slots, strict=True):
+            if p.grad is None:
+                continue
             gradient = p.grad
             if self.decoupled:
                 p.data *= np.float32(1 - lr * self.weight_decay)

@@ -1,6 +1,6 @@
 """What a network costs, layer by layer, and how its training went.
 
-`report` needs no training: shapes, operations and memory follow from the operators
+`cost_report` needs no training: shapes, operations and memory follow from the operators
 alone. Only the scales are provisional until the network has seen data.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kanji_np.errors import ToolError
-from kanji_np.types import Shape
+from kanji_np.types import Shape, shape_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ class Report:
         )
 
 
-def report(network: Sequential | Graph) -> Report:
+def cost_report(network: Sequential | Graph) -> Report:
     """What a network costs on the device; it need not be trained.
 
     Parameters
@@ -145,11 +145,6 @@ def report(network: Sequential | Graph) -> Report:
         layers=tuple(layers),
         arena_bytes=planned.arena_bytes,
     )
-
-
-def shape_text(shape: Shape) -> str:
-    """(32, 32, 3) as "32x32x3"."""
-    return "x".join(map(str, shape))
 
 
 def text_table(

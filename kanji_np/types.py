@@ -14,6 +14,11 @@ import numpy as np
 Shape = tuple[int, ...]
 
 
+def shape_text(shape: Shape) -> str:
+    """(32, 32, 3) as "32x32x3"."""
+    return "x".join(map(str, shape))
+
+
 @dataclass(frozen=True)
 class QParams:
     """How integers stand for real values: ``real = scale * (q - zero_point)``."""

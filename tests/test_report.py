@@ -10,7 +10,7 @@ import pytest
 from kanji_np import Conv2D, Flatten, ReLU, Sequential, Softmax, paper_cnn
 from kanji_np.deploy.planner import lower, plan
 from kanji_np.errors import ToolError
-from kanji_np.report import plot_history, report, text_table
+from kanji_np.report import cost_report, plot_history, text_table
 from kanji_np.train import EpochRecord, History
 
 
@@ -23,7 +23,7 @@ def history(epochs, precision="int8", validation=0.5):
 
 def test_layers_are_the_graphs():
     graph = paper_cnn((4, 6)).freeze()
-    result = report(graph)
+    result = cost_report(graph)
     assert [layer.name for layer in result.layers] == [
         node.name for node in graph.nodes
     ]
@@ -35,7 +35,7 @@ def test_layers_are_the_graphs():
 
 
 def test_totals_are_sums():
-    result = report(paper_cnn((4, 6)))
+    result = cost_report(paper_cnn((4, 6)))
     assert result.macs == 32 * 32 * 25 * 3 * 4 + 16 * 16 * 25 * 4 * 6 + 8 * 8 * 6 * 10
     assert result.flash_bytes == sum(layer.flash_bytes for layer in result.layers)
     assert f"{result.macs:,}" in str(result).splitlines()[-4]
@@ -43,7 +43,7 @@ def test_totals_are_sums():
 
 def test_ram_is_input_output_and_scratch():
     layers = [Conv2D(4, 3, padding="same"), ReLU(), Flatten(), Softmax()]
-    conv, relu, flatten, softmax = report(Sequential(layers, (8, 8, 2))).layers
+    conv, relu, flatten, softmax = cost_report(Sequential(layers, (8, 8, 2))).layers
     assert conv.ram_bytes == 8 * 8 * (2 + 4) + 2 * 2 * 20  # 3*3*2 padded to 20, twice
     assert relu.ram_bytes == flatten.ram_bytes == 8 * 8 * 4
     assert softmax.ram_bytes == 2 * 8 * 8 * 4
@@ -52,12 +52,12 @@ def test_ram_is_input_output_and_scratch():
 def test_a_report_changes_nothing():
     net = paper_cnn((2,))
     before, _ = net.state()
-    report(net)
+    cost_report(net)
     assert net.state()[0] == before
 
 
 def test_json_holds_everything_on_one_line():
-    result = report(paper_cnn((2,)))
+    result = cost_report(paper_cnn((2,)))
     assert "\n" not in result.json()
     data = json.loads(result.json())
     assert (data["macs"], data["flash_bytes"]) == (result.macs, result.flash_bytes)

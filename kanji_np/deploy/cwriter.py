@@ -25,9 +25,9 @@ from kanji_np.types import (
     OutputPtr,
     QParams,
     ScratchPtr,
-    Shape,
     Struct,
     TensorSpec,
+    shape_text,
 )
 
 WIDTH = 88
@@ -99,10 +99,6 @@ def table(declaration: str, values: np.ndarray) -> str:
 
 def _made(calls: Calls) -> list[KernelCall]:
     return [call for call in calls if call]
-
-
-def shape_text(shape: Shape) -> str:
-    return "x".join(map(str, shape))
 
 
 def real_text(tensor: TensorSpec) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
-from kanji_np.deploy.cwriter import Program, program, shape_text, table
+from kanji_np.deploy.cwriter import Program, program, table
 from kanji_np.deploy.planner import ALIGNMENT
 from kanji_np.errors import (
     DataError,
@@ -26,6 +26,7 @@ from kanji_np.errors import (
 )
 from kanji_np.graph import Graph
 from kanji_np.model import Sequential
+from kanji_np.types import shape_text
 
 LIBRARIES = ("ccore", "cmsis-nn")
 MANIFEST = "firmware.json"
