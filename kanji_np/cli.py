@@ -38,7 +38,6 @@ QUICKSTART_CHANNELS = (16, 16, 32)
 QUICKSTART_EPOCHS, QUICKSTART_BATCH, QUICKSTART_LR = 6, 64, 0.01
 MODEL, CHECKPOINT, HISTORY = "model.npz", "checkpoint.npz", "history.csv"
 CURVES, FIRMWARE, SUMMARY = "curves.png", "firmware", "summary.txt"
-N_CALIBRATION_IMAGES = 500
 
 
 class Interrupted(KanjiError):
@@ -355,9 +354,6 @@ def train(
             directory=directory,
             resume=resume,
         )
-        if precision == "fp32":
-            net.calibrate(_spread(images, N_CALIBRATION_IMAGES).images)
-            net.save(directory / MODEL)
         curves = _draw_curves(history, directory)
         if precision == "fp32":
             accuracy = net.evaluate(test, precision="fp32")
@@ -661,11 +657,6 @@ def _augment(augment: bool, cutout: int, mean: tuple[int, ...]) -> Augment | Non
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:
     """Mean of each channel over all images, rounded."""
     return tuple(round(float(mean)) for mean in dataset.images.mean(axis=(0, 1, 2)))
-
-
-def _spread(dataset: Dataset, n: int) -> Dataset:
-    """At most `n` images from all over the dataset, which may be sorted by class."""
-    return dataset.select(slice(None, None, -(-len(dataset) // n)))
 
 
 def _identifier(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import ShapeError
 from kanji_np.ops import OPS, Op
 from kanji_np.types import Cost, TargetSpec, TensorSpec
 
@@ -88,11 +87,7 @@ class Graph:
 
     def layers(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """Every node's output for a batch, in order; see `run`."""
-        if x.shape[1:] != self.input.shape or x.dtype != self.input.dtype:
-            raise ShapeError(
-                f"{self.name} takes {self.input.dtype} (N, "
-                f"{', '.join(map(str, self.input.shape))}), got {x.dtype} {x.shape}"
-            )
+        self.input.check_batch(x, self.name)
         values = [x]
         for node in self.nodes:
             arguments = (values[i] for i in node.inputs)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from kanji_np.quantize import (
     linear_ints,
 )
 from kanji_np.types import (
+    LinearInts,
     LinearParams,
     QParams,
     Saved,
@@ -71,7 +72,7 @@ class Activation:
 
 
 class Layer:
-    """One operator with its attributes, and the state training gives it.
+    """One operator with its attributes.
 
     Parameters
     ----------
@@ -84,6 +85,8 @@ class Layer:
         Integers fixed when the layer is made (the mean of `Normalize`).
     """
 
+    has_parameters = False
+
     def __init__(
         self, op: Op, attrs: Any, name: str | None = None, constants: Any = None
     ) -> None:
@@ -92,65 +95,50 @@ class Layer:
             raise OptionError(f"a layer's name must be a C identifier, got {name!r}")
         self.op = op
         self.attrs = attrs
-        self.name = name
+        self.name = name or ""
         self.constants = constants
-        self.weight: Tensor | None = None
-        self.bias: Tensor | None = None
-        self.weight_range = RangeTracker()
-        self.output_range = RangeTracker()
-
-    @property
-    def has_parameters(self) -> bool:
-        return self.op.param_shapes is not None
+        self.is_built = False
 
     def build(
         self, shape: Shape, target: TargetSpec, rng: np.random.Generator
     ) -> Shape:
-        """Make the parameters for an input shape; the output shape.
-
-        Weights are drawn from He's uniform distribution, biases are zero.
+        """Take an input shape, make the parameters; the output shape.
 
         Raises
         ------
         ShapeError, AccumulatorOverflow, UnsupportedOp
             If the layer does not fit its input, int32 or the target.
+        OptionError
+            If the layer is part of a network already.
         """
+        if self.is_built:
+            raise OptionError("is part of a network already: make another layer")
         output = self.op.infer(self.attrs, shape)
-        ints = self.constants
-        if self.op.param_shapes is not None:
-            weight_shape, bias_shape = self.op.param_shapes(self.attrs, shape)
-            fan_in = math.prod(weight_shape[1:])
-            check_products(fan_in)
-            limit = math.sqrt(6 / fan_in)
-            weight = rng.uniform(-limit, limit, weight_shape).astype(np.float32)
-            self.weight = Tensor(weight, requires_grad=True)
-            self.bias = Tensor(np.zeros(bias_shape, np.float32), requires_grad=True)
-            unit = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
-            zeros = LinearParams(np.zeros_like(weight), self.bias.data)
-            ints = linear_ints(zeros, unit, self.attrs.activation)
-        elif self.op.ints is not None:
-            ints = self.op.ints(self.attrs, QParams(1.0))
-        x_type = "uint8" if self.op.reads_image else "int8"
-        x, y = TensorSpec(shape, x_type), TensorSpec(output)
-        self.op.lower(self.attrs, ints, x, y, target)
+        ints = self._make(shape, rng)
+        x = TensorSpec(shape, "uint8" if self.op.reads_image else "int8")
+        self.op.lower(self.attrs, ints, x, TensorSpec(output), target)
+        self.is_built = True
         return output
+
+    def _make(self, shape: Shape, rng: np.random.Generator) -> Any:
+        """Make the parameters; integers of the right shapes to try the target with."""
+        return self._ints(QParams(1.0))
 
     def parameters(self) -> list[Tensor]:
         """Weight and bias, or nothing."""
-        return [self.weight, self.bias] if self.weight is not None else []
+        return []
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether the layer has seen a range for everything it must quantize."""
-        return not self.has_parameters or self.output_range.updates > 0
+        """Whether everything the layer quantizes has a range."""
+        return True
 
     def frozen(self, x: QParams | None) -> tuple[Any, QParams]:
         """The integers of the layer as it stands, and the QParams of its output."""
-        if self.op.param_shapes is None:
-            ints = self.op.ints(self.attrs, x) if self.op.ints else self.constants
-            return ints, self.op.output_qparams(self.attrs, x)
-        scales = self._scales(x)
-        return linear_ints(self._params(), scales, self.attrs.activation), scales.y
+        return self._ints(x), self.op.output_qparams(self.attrs, x)
+
+    def _ints(self, x: QParams | None) -> Any:
+        return self.op.ints(self.attrs, x) if self.op.ints else self.constants
 
     def forward_int(self, x: Activation, *, track: bool) -> Activation:
         """The device's integers forward, the straight-through gradient backward.
@@ -162,70 +150,129 @@ class Layer:
         track : bool
             Whether the ranges take in this batch, as they do in training.
         """
-        if not self.has_parameters:
-            ints, y_qparams = self.frozen(x.qparams)
-            y = self.op.forward_int(self.attrs, ints, x.tensor.data)
-            params = self.constants
-            return self._record(x, y, y_qparams, params, None, (-math.inf, math.inf))
-        if track or not self.weight_range.updates:
-            weight = self.weight.data
-            self.weight_range.update(weight.min(), weight.max())
-        if not self.is_calibrated:
-            self._observe(x)
         ints, y_qparams = self.frozen(x.qparams)
-        acc_range = empty_range()
-        y = self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
-        scales = self._scales(x.qparams)
-        if track:
-            self._track(acc_range, scales)
-        w = scales.w.scale
-        params = LinearParams(ints.weight.astype(np.float32) * np.float32(w), None)
-        inside = np.abs(self.weight.data) <= np.float32((WEIGHT_MAX + 0.5) * w)
-        bounds = (ints.act_min, ints.act_max)
-        return self._record(x, y, y_qparams, params, inside, bounds)
+        y = self.op.forward_int(self.attrs, ints, x.tensor.data)
+        return self._recorded(x, y, y_qparams)
 
     def forward_float(self, x: Activation) -> Activation:
         """The smooth function, in float32: fp32 training and its baseline."""
-        params = self._params() if self.has_parameters else self.constants
-        y = self.op.forward_float(self.attrs, params, x.tensor.data)
-        relu = self.has_parameters and self.attrs.activation == "relu"
-        bounds = (0.0 if relu else -math.inf, math.inf)
-        return self._record(x, y, None, params, None, bounds)
+        y = self.op.forward_float(self.attrs, self.constants, x.tensor.data)
+        return self._recorded(x, y, None)
 
-    def _record(
+    def _recorded(
+        self, x: Activation, y: np.ndarray, y_qparams: QParams | None
+    ) -> Activation:
+        """`y` on the tape; what the vjp needs is kept, and no tensor."""
+        op, attrs, constants = self.op, self.attrs, self.constants
+        saved, needs_gx = _saved(x, y, (-math.inf, math.inf)), x.tensor.requires_grad
+
+        def vjp(gy: np.ndarray) -> tuple[np.ndarray | None]:
+            return (op.vjp(attrs, constants, saved, gy, needs_gx)[0],)
+
+        return Activation(record(y, (x.tensor,), vjp, self.name), y_qparams)
+
+    def __repr__(self) -> str:
+        return f"{self.name or self.op.name}: {self.attrs}"
+
+
+class LinearLayer(Layer):
+    """A layer that multiplies by weights, with the ranges training tracks.
+
+    Attributes
+    ----------
+    weight, bias : Tensor, float32
+        In the shapes of `LinearParams`; there once the layer is built. Weights are
+        drawn from He's uniform distribution, biases are zero.
+    weight_range, output_range : RangeTracker
+    """
+
+    has_parameters = True
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, op: Op, attrs: Any, name: str | None = None, constants: Any = None
+    ) -> None:
+        super().__init__(op, attrs, name, constants)
+        self.weight_range = RangeTracker()
+        self.output_range = RangeTracker()
+
+    def _make(self, shape: Shape, rng: np.random.Generator) -> LinearInts:
+        weight_shape, bias_shape = self.op.param_shapes(self.attrs, shape)
+        fan_in = math.prod(weight_shape[1:])
+        check_products(fan_in)
+        limit = math.sqrt(6 / fan_in)
+        weight = rng.uniform(-limit, limit, weight_shape).astype(np.float32)
+        self.weight = Tensor(weight, requires_grad=True)
+        self.bias = Tensor(np.zeros(bias_shape, np.float32), requires_grad=True)
+        unit = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
+        return linear_ints(
+            LinearParams(np.zeros_like(weight), self.bias.data),
+            unit,
+            self.attrs.activation,
+        )
+
+    def parameters(self) -> list[Tensor]:
+        return [self.weight, self.bias]
+
+    @property
+    def is_calibrated(self) -> bool:
+        return self.output_range.updates > 0
+
+    def frozen(self, x: QParams | None) -> tuple[LinearInts, QParams]:
+        scales = self._scales(x)
+        return linear_ints(self._params(), scales, self.attrs.activation), scales.y
+
+    def forward_int(self, x: Activation, *, track: bool) -> Activation:
+        if track or not self.weight_range.updates:
+            self.weight_range.update(self.weight.data.min(), self.weight.data.max())
+        if not self.is_calibrated:
+            self._observe(x)
+            track = False
+        scales = self._scales(x.qparams)
+        ints = linear_ints(self._params(), scales, self.attrs.activation)
+        acc_range = empty_range()
+        y = self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
+        if track:
+            self._track(acc_range, scales)
+        w = np.float32(scales.w.scale)
+        params = LinearParams(ints.weight.astype(np.float32) * w, self.bias.data)
+        inside = np.abs(self.weight.data) <= np.float32(WEIGHT_MAX + 0.5) * w
+        saved = _saved(x, y, (ints.act_min, ints.act_max))
+        return self._recorded_with(x, saved, params, inside, scales.y)
+
+    def forward_float(self, x: Activation) -> Activation:
+        params = self._params()
+        y = self.op.forward_float(self.attrs, params, x.tensor.data)
+        low = 0.0 if self.attrs.activation == "relu" else -math.inf
+        saved = _saved(x, y, (low, math.inf))
+        return self._recorded_with(x, saved, params, None, None)
+
+    def _recorded_with(
         self,
         x: Activation,
-        y: np.ndarray,
-        y_qparams: QParams | None,
-        params: Any,
+        saved: Saved,
+        params: LinearParams,
         inside: np.ndarray | None,
-        bounds: tuple[float, float],
+        y_qparams: QParams | None,
     ) -> Activation:
-        x_scale = x.qparams.scale if x.qparams else 1.0
-        saved = Saved(x.tensor.data, y, x_scale, *bounds)
-        needs_gx = x.tensor.requires_grad
-        op, attrs, name = self.op, self.attrs, self.name or self.op.name
+        """`saved.y` on the tape; weights outside their range get no gradient."""
+        op, attrs, needs_gx = self.op, self.attrs, x.tensor.requires_grad
 
-        if not self.has_parameters:
-
-            def vjp(gy: np.ndarray) -> tuple[np.ndarray | None]:
-                return (op.vjp(attrs, params, saved, gy, needs_gx)[0],)
-
-            return Activation(record(y, (x.tensor,), vjp, name), y_qparams)
-
-        def linear_vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-            gx, gparams = op.vjp(attrs, params, saved, gy, needs_gx)
+        def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
+            gx, gradients = op.vjp(attrs, params, saved, gy, needs_gx)
+            gweight = gradients.weight
             if inside is not None:
-                gparams = replace(gparams, weight=np.where(inside, gparams.weight, 0))
-            return gx, gparams.weight, gparams.bias
+                gweight = np.where(inside, gweight, 0)
+            return gx, gweight, gradients.bias
 
         parents = (x.tensor, self.weight, self.bias)
-        return Activation(record(y, parents, linear_vjp, name), y_qparams)
+        return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
 
     def _params(self) -> LinearParams:
         return LinearParams(self.weight.data, self.bias.data)
 
-    def _scales(self, x: QParams) -> LinearScales:
+    def _scales(self, x: QParams | None) -> LinearScales:
         w = self.weight_range.qparams()
         return LinearScales(x, w, legal_output(x, w, self.output_range.qparams()))
 
@@ -244,8 +291,15 @@ class Layer:
             low, high = max(low, 0.0), max(high, 0.0)
         self.output_range.update(low, high)
 
-    def __repr__(self) -> str:
-        return f"{self.name or self.op.name}: {self.attrs}"
+
+def make_layer(op: Op, attrs: Any, name: str, constants: Any = None) -> Layer:
+    """A layer of any operator, as model files name them."""
+    kind = LinearLayer if op.param_shapes else Layer
+    return kind(op, attrs, name, constants)
+
+
+def _saved(x: Activation, y: np.ndarray, bounds: tuple[float, float]) -> Saved:
+    return Saved(x.tensor.data, y, x.qparams.scale if x.qparams else 1.0, *bounds)
 
 
 @contextmanager
@@ -306,7 +360,7 @@ class Standardize(Layer):
         super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
 
 
-class Conv2D(Layer):
+class Conv2D(LinearLayer):
     """2-D convolution with bias; see `ops.conv2d`.
 
     Parameters
@@ -340,7 +394,7 @@ class Conv2D(Layer):
         super().__init__(OPS["conv2d"], attrs, name)
 
 
-class Dense(Layer):
+class Dense(LinearLayer):
     """Fully connected layer with bias; see `ops.dense`.
 
     Parameters

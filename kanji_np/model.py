@@ -22,7 +22,7 @@ from kanji_np.errors import (
     ShapeError,
 )
 from kanji_np.graph import Graph, Node
-from kanji_np.layers import Activation, Layer, naming
+from kanji_np.layers import Activation, Layer, LinearLayer, make_layer, naming
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import RangeTracker
@@ -88,7 +88,8 @@ class Sequential:
         is_shape = isinstance(input_shape, tuple | list) and len(input_shape) > 0
         if not is_shape or min(input_shape) < 1:
             raise ShapeError(
-                f"input_shape must be (H, W, C) or (K,), all positive, got {input_shape}"
+                "input_shape must be (H, W, C) or (K,), all positive, "
+                f"got {input_shape}"
             )
         shape = tuple(int(n) for n in input_shape)
         self.input = TensorSpec(shape, "uint8" if image else "int8", qparams)
@@ -136,7 +137,7 @@ class Sequential:
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
         """Outputs of a batch: int8 (N, ...) as on the device, or float32 logits."""
-        self._check_input(x)
+        self.input.check_batch(x, self.name)
         if precision == "int8":
             return self.freeze().run(x)
         with no_grad():
@@ -174,6 +175,11 @@ class Sequential:
                 f"{dataset.name} has {len(dataset.classes)} classes"
             )
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether every layer has the ranges it is frozen with."""
+        return all(layer.is_calibrated for layer in self.layers)
+
     def calibrate(self, x: np.ndarray) -> None:
         """Give ranges to layers that have none yet, from a batch of inputs."""
         with no_grad():
@@ -185,11 +191,11 @@ class Sequential:
         A network that has seen no data has no ranges yet; the program then takes them
         from uniform noise, the same on every call. The network itself stays as it is.
         """
-        if all(layer.is_calibrated for layer in self.layers):
+        if self.is_calibrated:
             return self._frozen()
-        kept = [(layer.weight_range, layer.output_range) for layer in self.layers]
+        kept = [(layer.weight_range, layer.output_range) for layer in self._linear()]
         try:
-            for layer in self.layers:
+            for layer in self._linear():
                 layer.weight_range = copy(layer.weight_range)
                 layer.output_range = copy(layer.output_range)
             rng = np.random.default_rng(0)
@@ -198,8 +204,12 @@ class Sequential:
             self.calibrate(rng.integers(low, high, shape).astype(self.input.dtype))
             return self._frozen()
         finally:
-            for layer, ranges in zip(self.layers, kept, strict=True):
+            for layer, ranges in zip(self._linear(), kept, strict=True):
                 layer.weight_range, layer.output_range = ranges
+
+    def _linear(self) -> list[LinearLayer]:
+        """The layers with parameters."""
+        return [layer for layer in self.layers if isinstance(layer, LinearLayer)]
 
     def _frozen(self) -> Graph:
         nodes = []
@@ -223,11 +233,11 @@ class Sequential:
         arrays = {name: p.data for name, p in self.named_parameters()}
         layers = []
         for layer in self.layers:
-            entry = {"op": layer.op.name, "name": layer.name}
+            entry: dict[str, Any] = {"op": layer.op.name, "name": layer.name}
             entry["attrs"] = attrs_to_json(layer.attrs)
             if layer.constants is not None:
                 arrays[f"{layer.name}/mean"] = layer.constants.mean
-            if layer.has_parameters:
+            if isinstance(layer, LinearLayer):
                 entry["weight_range"] = layer.weight_range.state()
                 entry["output_range"] = layer.output_range.state()
             layers.append(entry)
@@ -260,7 +270,7 @@ class Sequential:
                 )
             parameter.data = stored.astype(np.float32)
         for layer, entry in zip(self.layers, header["layers"], strict=True):
-            if layer.has_parameters:
+            if isinstance(layer, LinearLayer):
                 layer.weight_range = RangeTracker.from_state(entry["weight_range"])
                 layer.output_range = RangeTracker.from_state(entry["output_range"])
 
@@ -271,7 +281,7 @@ class Sequential:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {precision!r}"
             )
-        self._check_input(x)
+        self.input.check_batch(x, self.name)
         if precision == "int8":
             value = Activation(Tensor(x), self.input.qparams)
         elif self.input.qparams is None:
@@ -289,13 +299,6 @@ class Sequential:
 
     def _without_softmax(self) -> list[Layer]:
         return self.layers[:-1] if self.layers[-1].op.name == "softmax" else self.layers
-
-    def _check_input(self, x: np.ndarray) -> None:
-        if x.shape[1:] != self.input.shape or x.dtype != self.input.dtype:
-            raise ShapeError(
-                f"{self.name} takes {self.input.dtype} (N, "
-                f"{', '.join(map(str, self.input.shape))}), got {x.dtype} {x.shape}"
-            )
 
 
 def load(path: str | Path) -> Sequential:
@@ -329,7 +332,7 @@ def from_state(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Sequent
             from kanji_np.ops.normalize import NormalizeInts
 
             constants = NormalizeInts(mean)
-        layers.append(Layer(op, attrs, entry["name"], constants))
+        layers.append(make_layer(op, attrs, entry["name"], constants))
     network = Sequential(
         layers,
         tuple(header["input_shape"]),
@@ -350,7 +353,7 @@ def _name_layers(layers: list[Layer]) -> None:
     for layer in layers:
         short = SHORT_NAMES.get(layer.op.name, layer.op.name)
         seen[short] += 1
-        if layer.name is None:
+        if not layer.name:
             layer.name = f"{short}{seen[short]}"
     twice = [
         n for n, count in Counter(layer.name for layer in layers).items() if count > 1

@@ -8,6 +8,7 @@ last checkpoint to the very bytes it would have ended with.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import sys
@@ -30,6 +31,7 @@ from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
+CALIBRATION_IMAGES = 500
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
 
@@ -81,6 +83,7 @@ class Recipe:
     schedule : Schedule
         Factor of the optimizer's learning rate over the whole run.
     precision : "int8" or "fp32"
+        A network trained in fp32 alone gets its ranges from training images at the end.
     fp32_epochs : int
         With "int8": so many epochs in fp32 first.
     label_smoothing : float
@@ -180,6 +183,8 @@ fp32_epochs, seed
         def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
             return cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
+    if resume and directory is None:
+        raise OptionError("resume needs the directory of the run")
     run = _Run(net, recipe, loss, train)
     directory = None if directory is None else Path(directory)
     if directory is not None:
@@ -204,6 +209,9 @@ fp32_epochs, seed
             with archive.replacing(directory / HISTORY) as file:
                 file.write(run.history.csv().encode())
             run.save(directory / CHECKPOINT)
+    if not net.is_calibrated:  # trained in fp32 alone
+        # From all over the data, which may be sorted by class.
+        net.calibrate(train.images[:: -(-len(train) // CALIBRATION_IMAGES)])
     if directory is not None:
         net.save(directory / MODEL)
     return run.history
@@ -224,6 +232,9 @@ class _Run:
         self.history = History()
         self.slots = recipe.optimizer.slots(net.parameters())
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+        digest = hashlib.blake2b(np.ascontiguousarray(train.images), digest_size=8)
+        digest.update(np.ascontiguousarray(train.labels))
+        self.data_digest = f"{len(train)} images {digest.hexdigest()}"
 
     def lr(self, step: int) -> float:
         """Learning rate at a step."""
@@ -272,7 +283,8 @@ class _Run:
                 [(layer.name, layer.op.name, layer.attrs) for layer in self.net.layers]
             ),
             "target": str(self.net.target),
-            "training images": str(len(self.train)),
+            "loss": getattr(self.loss, "__qualname__", type(self.loss).__qualname__),
+            "training data": self.data_digest,
         }
 
     def save(self, path: Path) -> None:

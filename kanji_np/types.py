@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kanji_np.errors import ShapeError
+
 Shape = tuple[int, ...]
 
 
@@ -52,6 +54,14 @@ class TensorSpec:
     def size(self) -> int:
         """Number of elements; also the number of bytes, as every element is one."""
         return math.prod(self.shape)
+
+    def check_batch(self, x: np.ndarray, owner: str) -> None:
+        """ShapeError unless `x` is one or more samples of this shape and dtype."""
+        if x.shape[1:] != self.shape or x.dtype != self.dtype or len(x) == 0:
+            raise ShapeError(
+                f"{owner} takes {self.dtype} (N, {', '.join(map(str, self.shape))}), "
+                f"N at least 1; got {x.dtype} {x.shape}"
+            )
 
 
 @dataclass(frozen=True)

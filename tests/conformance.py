@@ -109,7 +109,7 @@ class Conformance:
     op: ClassVar[Op]
     cases: ClassVar[tuple[Case, ...]]
     refusals: ClassVar[tuple[Refusal, ...]] = ()
-    #: Layers and input shape of networks that are compiled: few, as each takes a second.
+    #: Layers and input shape of networks that are compiled: few, each takes a second.
     networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

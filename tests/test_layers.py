@@ -178,7 +178,7 @@ def test_int8_is_near_fp32():
 
 
 def dense_layer(weight, bias, activation=None):
-    """A calibrated layer of input scale 1/128, weight scale 1/128, output scale 1/64."""
+    """A calibrated layer; input and weight scale 1/128, output scale 1/64."""
     net = kj.Sequential([kj.Dense(len(bias), activation)], (len(weight[0]),))
     (layer,) = net.layers
     layer.weight.data = np.float32(weight)

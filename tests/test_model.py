@@ -295,7 +295,8 @@ def test_accuracy_counts_the_first_largest_output(precision):
     data = stripes(300)  # more than one batch
     net.calibrate(data.images)
     scores = net.predict(data.images, precision=precision)
-    expected = np.mean([int(np.argmax(s)) == t for s, t in zip(scores, data.labels)])
+    pairs = zip(scores, data.labels, strict=True)
+    expected = np.mean([int(np.argmax(s)) == t for s, t in pairs])
     assert net.evaluate(data, precision=precision) == expected
 
 

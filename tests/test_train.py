@@ -127,7 +127,9 @@ def loss(logits, labels):
     return kj.cross_entropy(logits, labels, label_smoothing=0.1)
 
 os.fsync, os.replace = mortal(os.fsync), mortal(os.replace)
-kj.fit(small_net(), DATA, loss=mortal(loss), directory=directory, resume=True, **settings())
+kj.fit(
+    small_net(), DATA, loss=mortal(loss), directory=directory, resume=True, **settings()
+)
 """
 
 
