@@ -90,7 +90,8 @@ def test_another_precision_is_refused(precision):
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
 def test_other_inputs_are_refused(precision):
-    with pytest.raises(ShapeError, match=r"takes uint8 \(N, 8, 8, 3\), got int8"):
+    message = r"takes uint8 \(N, 8, 8, 3\), N at least 1; got int8"
+    with pytest.raises(ShapeError, match=message):
         small_net().predict(images().view(np.int8), precision=precision)
     with pytest.raises(ShapeError, match="got uint8"):
         small_net().logits(images()[:, :4], precision=precision)
