@@ -278,7 +278,13 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 @click.option(
     "--augment/--no-augment",
     default=True,
-    help="Random crops of 4 pixels and mirroring.",
+    help="Random crops and mirroring.",
+)
+@click.option(
+    "--crop",
+    type=click.IntRange(0),
+    default=4,
+    help="Random crops move an image so far at most [pixels].",
 )
 @click.option(
     "--cutout",
@@ -302,7 +308,7 @@ def train(
     channels: tuple[int, ...], epochs: int, batch: int, optimizer: str,
     lr: float | None, momentum: float | None, weight_decay: float | None,
     schedule: str, precision: str, fp32_epochs: int, label_smoothing: float,
-    augment: bool, cutout: int, seed: int, name: str | None, directory: Path | None,
+    augment: bool, crop: int, cutout: int, seed: int, name: str | None, directory: Path | None,
     resume: bool,
 ) -> None:  # fmt: skip
     """Train the paper's network: 5x5 convolutions, each with ReLU and a max pool.
@@ -347,7 +353,7 @@ def train(
             optimizer=chosen,
             schedule=SCHEDULES[schedule](),
             label_smoothing=label_smoothing,
-            augment=_augment(augment, cutout, mean),
+            augment=_augment(augment, crop, cutout, mean),
             precision=precision,
             fp32_epochs=fp32_epochs,
             seed=seed,
@@ -644,14 +650,16 @@ def _optimizer(
     return OPTIMIZERS[name](**given)
 
 
-def _augment(augment: bool, cutout: int, mean: tuple[int, ...]) -> Augment | None:
+def _augment(
+    augment: bool, crop: int, cutout: int, mean: tuple[int, ...]
+) -> Augment | None:
     from kanji_np.data import Augment
 
-    if augment:
-        return Augment(cutout=cutout, fill=mean)
-    if cutout:
-        return Augment(crop_padding=0, flip=False, cutout=cutout, fill=mean)
-    return None
+    if not (augment or cutout):
+        return None
+    return Augment(
+        crop_padding=crop if augment else 0, flip=augment, cutout=cutout, fill=mean
+    )
 
 
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:

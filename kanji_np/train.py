@@ -283,7 +283,6 @@ class _Run:
                 [(layer.name, layer.op.name, layer.attrs) for layer in self.net.layers]
             ),
             "target": str(self.net.target),
-            "loss": getattr(self.loss, "__qualname__", type(self.loss).__qualname__),
             "training data": self.data_digest,
         }
 

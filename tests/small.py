@@ -5,26 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 import kanji_np as kj
+from kanji_np.layers import Layer
+
+
+def small_layers() -> list[Layer]:
+    """Every kind of layer that an image classifier has, for 8x8x3 images, 3 classes."""
+    return [
+        kj.Normalize((120, 130, 110)),
+        kj.Conv2D(8, 3, padding="same", activation="relu"),
+        kj.MaxPool2D(2),
+        kj.Conv2D(8, 3, padding="same"),
+        kj.ReLU(),
+        kj.AvgPool2D(2),
+        kj.Flatten(),
+        kj.Dense(16, activation="relu"),
+        kj.Dense(3),
+    ]
 
 
 def small_net(seed: int = 0, **options) -> kj.Sequential:
-    """Every kind of layer that an image classifier has, on 8x8x3 images, 3 classes."""
-    return kj.Sequential(
-        [
-            kj.Normalize((120, 130, 110)),
-            kj.Conv2D(8, 3, padding="same", activation="relu"),
-            kj.MaxPool2D(2),
-            kj.Conv2D(8, 3, padding="same"),
-            kj.ReLU(),
-            kj.AvgPool2D(2),
-            kj.Flatten(),
-            kj.Dense(16, activation="relu"),
-            kj.Dense(3),
-        ],
-        (8, 8, 3),
-        seed=seed,
-        **options,
-    )
+    return kj.Sequential(small_layers(), (8, 8, 3), seed=seed, **options)
 
 
 def images(count: int = 16, seed: int = 0) -> np.ndarray:

@@ -166,6 +166,7 @@ WRONG = [
     ((*TRAIN, "--fp32-epochs", "3", "--epochs", "2"), r"--fp32-epochs.*2.*got 3"),
     ((*TRAIN, "--label-smoothing", "1"), "--label-smoothing.*0<=x<1"),
     ((*TRAIN, "--cutout", "-1"), "--cutout.*-1.*x>=0"),
+    ((*TRAIN, "--crop", "-1"), "--crop.*-1.*x>=0"),
     ((*TRAIN, "--seed", "-1"), "--seed.*-1.*x>=0"),
     ((*TRAIN, "--channels", "32,,64"), "--channels.*32,,64.*such as 32,32,64"),
     ((*TRAIN, "--channels", "0"), "--channels.*such as 32,32,64"),

@@ -30,6 +30,13 @@ def test_shapes_and_parameters():
     assert net.target == TARGETS["cmsis-nn"]
 
 
+def test_a_layer_is_part_of_one_network():
+    layer = kj.Dense(3)
+    kj.Sequential([layer], (4,))
+    with pytest.raises(OptionError, match="layer 'dense1': is part of a network already"):
+        kj.Sequential([layer], (4,))
+
+
 def test_weights_are_hes_and_come_from_the_seed():
     net = kj.Sequential([kj.Dense(500)], (600,), seed=4)
     weight, bias = (p.data for p in net.parameters())

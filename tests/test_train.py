@@ -13,7 +13,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from small import small_net, stripes
+from small import small_layers, small_net, stripes
 
 import kanji_np as kj
 from kanji_np import archive
@@ -253,10 +253,7 @@ def test_resuming_with_another_setting_is_refused_by_its_name(
     ],
 )
 def test_resuming_another_network_is_refused(run_directory, change, message):
-    layers = small_net().layers
-    for layer in layers:
-        layer.name = None
-    net = kj.Sequential([change(None), *layers[1:]], (8, 8, 3))
+    net = kj.Sequential([change(None), *small_layers()[1:]], (8, 8, 3))
     before = weights(net)
     with pytest.raises(kj.KanjiError, match=message):
         kj.fit(net, DATA, directory=run_directory, resume=True, **settings())
@@ -264,11 +261,25 @@ def test_resuming_another_network_is_refused(run_directory, change, message):
 
 
 def test_resuming_with_other_data_is_refused(run_directory):
-    with pytest.raises(OptionError, match="run with training images 48, not 47"):
-        kj.fit(
-            small_net(), DATA.select(slice(47)), directory=run_directory, resume=True,
-            **settings(),
-        )  # fmt: skip
+    message = r"run with training data 48 images \w{16}, not 4[78] images \w{16}"
+    for other in (DATA.select(slice(47)), stripes(48, seed=1)):
+        with pytest.raises(OptionError, match=message):
+            kj.fit(small_net(), other, directory=run_directory, resume=True, **settings())
+
+
+def test_resuming_needs_a_directory():
+    with pytest.raises(OptionError, match="resume needs the directory of the run"):
+        kj.fit(small_net(), DATA, resume=True, **settings())
+
+
+def test_fp32_alone_takes_its_ranges_from_the_training_images():
+    net, _ = trained(precision="fp32", epochs=1)
+    other = small_net()
+    for mine, theirs in zip(net.parameters(), other.parameters(), strict=True):
+        theirs.data = mine.data
+    other.calibrate(DATA.images)
+    assert net.is_calibrated
+    assert net.freeze().digest() == other.freeze().digest()
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "model"])
