@@ -308,8 +308,8 @@ def train(
     channels: tuple[int, ...], epochs: int, batch: int, optimizer: str,
     lr: float | None, momentum: float | None, weight_decay: float | None,
     schedule: str, precision: str, fp32_epochs: int, label_smoothing: float,
-    augment: bool, crop: int, cutout: int, seed: int, name: str | None, directory: Path | None,
-    resume: bool,
+    augment: bool, crop: int, cutout: int, seed: int, name: str | None,
+    directory: Path | None, resume: bool,
 ) -> None:  # fmt: skip
     """Train the paper's network: 5x5 convolutions, each with ReLU and a max pool.
 

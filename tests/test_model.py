@@ -33,7 +33,7 @@ def test_shapes_and_parameters():
 def test_a_layer_is_part_of_one_network():
     layer = kj.Dense(3)
     kj.Sequential([layer], (4,))
-    with pytest.raises(OptionError, match="layer 'dense1': is part of a network already"):
+    with pytest.raises(OptionError, match="'dense1': is part of a network already"):
         kj.Sequential([layer], (4,))
 
 

@@ -264,7 +264,9 @@ def test_resuming_with_other_data_is_refused(run_directory):
     message = r"run with training data 48 images \w{16}, not 4[78] images \w{16}"
     for other in (DATA.select(slice(47)), stripes(48, seed=1)):
         with pytest.raises(OptionError, match=message):
-            kj.fit(small_net(), other, directory=run_directory, resume=True, **settings())
+            kj.fit(
+                small_net(), other, directory=run_directory, resume=True, **settings()
+            )
 
 
 def test_resuming_needs_a_directory():
