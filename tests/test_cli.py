@@ -83,7 +83,8 @@ def train(images):
 
 def commands_in(text):
     """The arguments of every `kanji-np` command line in a text."""
-    lines = re.findall(r"^\s*kanji-np (.+)$", text, re.MULTILINE)
+    whole = text.replace("\\\n", "")  # lines that go on in the next
+    lines = re.findall(r"^\s*kanji-np (.+)$", whole, re.MULTILINE)
     return [shlex.split(line) for line in lines]
 
 
