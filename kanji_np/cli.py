@@ -66,6 +66,14 @@ class OneLineGroup(click.Group):
             _fail(f"{where}{error.strerror or error}", OptionError.exit_code)
         sys.exit(code or 0)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            names = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no command {args[0]!r}; choose from {names}")
+        return super().resolve_command(ctx, args)
+
 
 def _fail(message: str, code: int) -> NoReturn:
     click.echo(message, err=True)

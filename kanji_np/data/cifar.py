@@ -148,8 +148,8 @@ def cifar10(
     if found is None:
         raise DataError(
             f"{CIFAR10.name}: neither {CIFAR10.binary.folder} nor "
-            f"{CIFAR10.python.folder} is in {root}; pass download=True, or unpack "
-            f"{CIFAR10.url} there"
+            f"{CIFAR10.python.folder} is in {root}; pass download=True (--download), "
+            f"or unpack {CIFAR10.url} there"
         )
     return _read(CIFAR10, *found)
 

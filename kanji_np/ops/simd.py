@@ -17,6 +17,8 @@ rows given by their offsets. Gradients behind a ReLU and a max pool are mostly z
 this takes only the ones that are not.
 
 Integer-valued float32 factors give exact sums below 2^24.
+
+Numba's cache does not notice a change in this file: delete `__pycache__` after one.
 """
 
 from __future__ import annotations
