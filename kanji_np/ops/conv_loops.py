@@ -79,26 +79,37 @@ def _plan(g: Geometry, channels: int, longest: int) -> _Plan:
         for i in range(g.kernel_h)
         for j, start in enumerate(starts)
     ]
-    parts = []
-    together = longest // run  # runs whose sum is exact
-    distance = runs[1][0] - runs[0][0] if len(runs) > 1 else 0
-    if len(starts) > 1:
-        together = min(together, len(starts))
-    if together:
-        group = len(starts) if len(starts) > 1 else len(runs)
-        for first in range(0, len(runs), group):
-            for at in range(first, first + group, together):
-                count = min(together, first + group - at)
-                parts.append((runs[at][0], count, distance, run, runs[at][1]))
-    else:
-        for start, column in runs:
-            for cut in range(0, run, longest):
-                length = min(longest, run - cut)
-                parts.append((start + cut, 1, 0, length, column + cut))
+    # Cells of a dilated kernel are evenly spaced along a row, other runs down the rows.
+    evenly = len(starts) if len(starts) > 1 else g.kernel_h
+    parts = _parts(runs, run, evenly, longest)
     return _Plan(
         rows, pitch, g.stride_w * channels, g.stride_h * pitch,
         np.array(parts, np.int64), np.array(runs, np.int64), run,
     )  # fmt: skip
+
+
+def _parts(
+    runs: list[tuple[int, int]], run: int, evenly: int, longest: int
+) -> list[tuple[int, int, int, int, int]]:
+    """Runs, of which `evenly` at a time are evenly spaced, as parts of `_Plan`.
+
+    No part has more than `longest` columns.
+    """
+    together = min(longest // run, evenly)
+    if together == 0:  # one run is too long already
+        return [
+            (start + cut, 1, 0, min(longest, run - cut), column + cut)
+            for start, column in runs
+            for cut in range(0, run, longest)
+        ]
+    distance = runs[1][0] - runs[0][0] if evenly > 1 else 0
+    parts = []
+    for first in range(0, len(runs), evenly):
+        for at in range(first, first + evenly, together):
+            start, column = runs[at]
+            count = min(together, first + evenly - at)
+            parts.append((start, count, distance, run, column))
+    return parts
 
 
 def _pack(weight: np.ndarray, dtype: np.dtype) -> np.ndarray:
