@@ -46,6 +46,13 @@ class Node:
         return OPS[self.op]
 
 
+def noise(tensor: TensorSpec, count: int) -> np.ndarray:
+    """`count` samples of uniform noise for an input, the same on every call."""
+    low, high = (0, 256) if tensor.dtype == "uint8" else (-128, 128)
+    rng = np.random.default_rng(0)
+    return rng.integers(low, high, (count, *tensor.shape)).astype(tensor.dtype)
+
+
 @dataclass(frozen=True)
 class Graph:
     """A frozen network: nodes in the order they run; the last one's output is the

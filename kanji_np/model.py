@@ -21,9 +21,10 @@ from kanji_np.errors import (
     OptionError,
     ShapeError,
 )
-from kanji_np.graph import Graph, Node
+from kanji_np.graph import Graph, Node, noise
 from kanji_np.layers import Activation, Layer, LinearLayer, make_layer, naming
 from kanji_np.ops import OPS
+from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import RangeTracker
 from kanji_np.targets import target_spec
@@ -137,7 +138,6 @@ class Sequential:
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
         """Outputs of a batch: int8 (N, ...) as on the device, or float32 logits."""
-        self.input.check_batch(x, self.name)
         if precision == "int8":
             return self.freeze().run(x)
         with no_grad():
@@ -198,10 +198,7 @@ class Sequential:
             for layer in self._linear():
                 layer.weight_range = copy(layer.weight_range)
                 layer.output_range = copy(layer.output_range)
-            rng = np.random.default_rng(0)
-            low, high = (0, 256) if self.input.dtype == "uint8" else (-128, 128)
-            shape = (CALIBRATION_IMAGES, *self.input.shape)
-            self.calibrate(rng.integers(low, high, shape).astype(self.input.dtype))
+            self.calibrate(noise(self.input, CALIBRATION_IMAGES))
             return self._frozen()
         finally:
             for layer, ranges in zip(self._linear(), kept, strict=True):
@@ -327,11 +324,7 @@ def from_state(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Sequent
         op = OPS[entry["op"]]
         attrs = attrs_from_json(op.attrs, entry["attrs"])
         mean = arrays.get(f"{entry['name']}/mean")
-        constants = None
-        if mean is not None:
-            from kanji_np.ops.normalize import NormalizeInts
-
-            constants = NormalizeInts(mean)
+        constants = None if mean is None else NormalizeInts(mean)
         layers.append(make_layer(op, attrs, entry["name"], constants))
     network = Sequential(
         layers,

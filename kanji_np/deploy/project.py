@@ -20,11 +20,10 @@ from kanji_np.errors import (
     DataError,
     FileFormatError,
     OptionError,
-    ShapeError,
     ToolError,
     UnsupportedOp,
 )
-from kanji_np.graph import Graph
+from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
 from kanji_np.types import shape_text
 
@@ -117,7 +116,10 @@ def export(
     p = program(graph)
     if cmsis_nn is not None:
         _check_cmsis_nn(Path(cmsis_nn), p)
-    inputs = _noise(graph) if images is None else images_of(images, graph)
+    if images is None:
+        inputs = noise(graph.input, SELFTEST_IMAGES)
+    else:
+        inputs = images_of(images, graph)
     old = _old_files(directory, force)
 
     texts = {
@@ -152,14 +154,9 @@ def export(
 def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
     """The images of an array or dataset; DataError if none, ShapeError if unfit."""
     images = source.images if isinstance(source, Dataset) else source
-    if images.shape[1:] != graph.input.shape or images.dtype != graph.input.dtype:
-        raise ShapeError(
-            f"{graph.name} takes {graph.input.dtype} (N, "
-            f"{', '.join(map(str, graph.input.shape))}), "
-            f"got {images.dtype} {images.shape}"
-        )
     if not len(images):
         raise DataError(f"{graph.name}: there are no images to run")
+    graph.input.check_batch(images, graph.name)
     return images
 
 
@@ -206,13 +203,6 @@ def _old_files(directory: Path, force: bool) -> tuple[str, ...]:
             "directory, or force it"
         )
     return ()
-
-
-def _noise(graph: Graph) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    low, high = (0, 256) if graph.input.dtype == "uint8" else (-128, 128)
-    shape = (SELFTEST_IMAGES, *graph.input.shape)
-    return rng.integers(low, high, shape).astype(graph.input.dtype)
 
 
 def _vectors(graph: Graph, images: np.ndarray) -> str:

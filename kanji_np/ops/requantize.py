@@ -13,9 +13,9 @@ from numba import njit
 from numba import types as nb
 
 from kanji_np.fixedpoint import clamp, requantize
+from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
-POW2_MULTIPLIER = 1 << 30
 NOT_POW2 = -1
 
 int32, int64 = nb.int32, nb.int64
