@@ -146,6 +146,28 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _target_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name a target, or what is to be another than a model's own."""
+    for option in (
+        click.option(
+            "--library-version", metavar="X.Y.Z", help="Version of the kernel library."
+        ),
+        click.option(
+            "--rounding",
+            help="How the library is built: double or single for cmsis-nn, half_up or "
+            "truncate for cmsis-nn-q7.",
+        ),
+        click.option(
+            "--core", help="c, dsp or mve, or a core such as cortex-m4; dsp at first."
+        ),
+        click.option(
+            "--target", help="cmsis-nn, the current s8 API, or cmsis-nn-q7, CMSIS 5's."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(
     cls=OneLineGroup,
     invoke_without_command=True,
@@ -244,6 +266,8 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     default="32,32,64",
     help="Output channels of each 5x5 convolution.",
 )
+@click.option("--pool", type=click.Choice(("max", "average")), default="max")
+@_target_options
 @click.option("--epochs", type=click.IntRange(1), default=20)
 @click.option("--batch", type=click.IntRange(1), default=128, help="Images a step.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
@@ -313,13 +337,14 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 @click.option("--resume", is_flag=True, help="Go on with the run in the directory.")
 def train(
     data: str, download: bool, size: tuple[int, int] | None, grey: bool,
-    channels: tuple[int, ...], epochs: int, batch: int, optimizer: str,
-    lr: float | None, momentum: float | None, weight_decay: float | None,
-    schedule: str, precision: str, fp32_epochs: int, label_smoothing: float,
-    augment: bool, crop: int, cutout: int, seed: int, name: str | None,
-    directory: Path | None, resume: bool,
+    channels: tuple[int, ...], pool: str, target: str | None, core: str | None,
+    rounding: str | None, library_version: str | None, epochs: int, batch: int,
+    optimizer: str, lr: float | None, momentum: float | None,
+    weight_decay: float | None, schedule: str, precision: str, fp32_epochs: int,
+    label_smoothing: float, augment: bool, crop: int, cutout: int, seed: int,
+    name: str | None, directory: Path | None, resume: bool,
 ) -> None:  # fmt: skip
-    """Train the paper's network: 5x5 convolutions, each with ReLU and a max pool.
+    """Train the paper's network: 5x5 convolutions, each with ReLU and a pool.
 
     Writes model.npz, history.csv, checkpoint.npz and curves.png.
 
@@ -337,15 +362,21 @@ def train(
 
     import kanji_np as kj
     from kanji_np.optim import SCHEDULES
+    from kanji_np.targets import target_spec
 
+    spec = target_spec(
+        target or "cmsis-nn", core=core, rounding=rounding, version=library_version
+    )
     images, test = _load(data, download, size, grey)
     name = name or _identifier(images.name)
     mean = _channel_means(images)
     net = kj.paper_cnn(
         channels,
+        pool=pool,
         input_shape=images.input_shape,
         classes=len(images.classes),
         mean=mean,
+        target=spec,
         seed=seed,
         name=name,
     )
@@ -382,16 +413,16 @@ def train(
 @main.command()
 @click.argument("model", type=PATH)
 @_data_options
+@_target_options
 @click.option("--precision", type=click.Choice(("int8", "fp32")), default="int8")
 def evaluate(
-    model: Path,
-    data: str,
-    download: bool,
-    size: tuple[int, int] | None,
-    grey: bool,
-    precision: str,
-) -> None:
+    model: Path, data: str, download: bool, size: tuple[int, int] | None, grey: bool,
+    target: str | None, core: str | None, rounding: str | None,
+    library_version: str | None, precision: str,
+) -> None:  # fmt: skip
     """Score a model on the test images: in int8, what the chip will score.
+
+    With another target than it was trained for: what that one would score.
 
     \b
     Example:
@@ -399,7 +430,9 @@ def evaluate(
     """
     from kanji_np.model import load
 
-    net = load(model)
+    net = load(model).for_target(
+        target, core=core, rounding=rounding, version=library_version
+    )
     _, test = _load(data, download, size, grey)
     accuracy = net.evaluate(test, precision=precision)
     n_right = round(accuracy * len(test))
@@ -412,6 +445,7 @@ def evaluate(
 @main.command()
 @click.argument("model", type=PATH)
 @click.argument("directory", type=PATH)
+@_target_options
 @click.option(
     "--library",
     type=click.Choice(LIBRARIES),
@@ -428,9 +462,14 @@ def evaluate(
     "--force", is_flag=True, help="Write into a directory that holds other files."
 )
 def export(
-    model: Path, directory: Path, library: str, cmsis_nn: Path | None, force: bool
-) -> None:
+    model: Path, directory: Path, target: str | None, core: str | None,
+    rounding: str | None, library_version: str | None, library: str,
+    cmsis_nn: Path | None, force: bool,
+) -> None:  # fmt: skip
     """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
+
+    For another target than it was trained for its bytes may be others, and its
+    accuracy too: `kanji-np evaluate` with the same options says what it is.
 
     \b
     Example:
@@ -439,7 +478,9 @@ def export(
     from kanji_np.deploy import export
     from kanji_np.model import load
 
-    net = load(model)
+    net = load(model).for_target(
+        target, core=core, rounding=rounding, version=library_version
+    )
     firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")

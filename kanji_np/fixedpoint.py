@@ -6,8 +6,9 @@ ordinary Python function over int values that Numba compiles for the loops in `o
 does with an explicit cast; every result fits int32 where the stated bound holds.
 
 References: TFLite's `MultiplyByQuantizedMultiplier` and CMSIS-NN v7.0.0
-`arm_nn_requantize`, default build ("double rounding": a doubling high multiply that
-rounds, then a right shift that rounds again).
+`arm_nn_requantize`. Its default build rounds twice, in a doubling high multiply and in
+the right shift after it; built with `CMSIS_NN_USE_SINGLE_ROUNDING` it rounds once. For
+powers of two the latter is also the legacy q7 API's rounding (CMSIS 5 `NN_ROUND`).
 """
 
 from __future__ import annotations
@@ -55,6 +56,36 @@ def requantize(value, multiplier, shift):
     right = max(-shift, 0)
     high = ((int64(value) << left) * int64(multiplier) + (int64(1) << 30)) >> 31
     return rounding_divide_by_pot(high, right)
+
+
+#: How sums are rounded to outputs, as the loops know it.
+DOUBLE, SINGLE, TRUNCATE = 0, 1, 2
+ROUNDINGS = {"double": DOUBLE, "single": SINGLE, "truncate": TRUNCATE}
+
+
+@njit(cache=True)
+def rescale(value, multiplier, shift, rounding):
+    """``value * multiplier * 2**(shift - 31)`` in the rounding of a build.
+
+    Parameters are those of `requantize`, and
+
+    rounding : int
+        DOUBLE, as `requantize`; SINGLE, once, halves up; TRUNCATE, down.
+    """
+    if rounding == DOUBLE:
+        return requantize(value, multiplier, shift)
+    product = int64(value) * int64(multiplier)
+    if rounding == SINGLE:
+        return ((product >> (30 - shift)) + 1) >> 1
+    return product >> (31 - shift)
+
+
+@njit(cache=True)
+def divide_toward_zero(numerator, denominator):
+    """``numerator / denominator`` as C divides; `denominator` > 0."""
+    if numerator >= 0:
+        return numerator // denominator
+    return -(-numerator // denominator)
 
 
 @njit(cache=True)

@@ -103,7 +103,8 @@ class Graph:
 
     def cost(self, node: Node) -> Cost:
         """Cost of one node."""
-        return node.operator.cost(node.attrs, self.tensors[node.inputs[0]].shape)
+        shape = self.tensors[node.inputs[0]].shape
+        return node.operator.cost(node.attrs, shape, self.target)
 
     def digest(self) -> str:
         """SHA-256 over everything that decides an output byte, as hex digits."""

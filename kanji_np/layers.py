@@ -40,8 +40,10 @@ from kanji_np.quantize import (
     linear_ints,
 )
 from kanji_np.types import (
+    KernelCall,
     LinearInts,
     LinearParams,
+    Numerics,
     QParams,
     Saved,
     Shape,
@@ -86,6 +88,7 @@ class Layer:
     """
 
     has_parameters = False
+    numerics: Numerics  # the target's, once the layer is built
 
     def __init__(
         self, op: Op, attrs: Any, name: str | None = None, constants: Any = None
@@ -101,8 +104,13 @@ class Layer:
 
     def build(
         self, shape: Shape, target: TargetSpec, rng: np.random.Generator
-    ) -> Shape:
-        """Take an input shape, make the parameters; the output shape.
+    ) -> tuple[Shape, tuple[KernelCall, ...]]:
+        """Take an input shape, make the parameters.
+
+        Returns
+        -------
+        The output shape, and the calls the layer becomes (with integers that only
+        have the right shapes).
 
         Raises
         ------
@@ -114,11 +122,12 @@ class Layer:
         if self.is_built:
             raise OptionError("is part of a network already: make another layer")
         output = self.op.infer(self.attrs, shape)
+        self.numerics = target.numerics
         ints = self._make(shape, rng)
         x = TensorSpec(shape, "uint8" if self.op.reads_image else "int8")
-        self.op.lower(self.attrs, ints, x, TensorSpec(output), target)
+        calls = self.op.lower(self.attrs, ints, x, TensorSpec(output), target)
         self.is_built = True
-        return output
+        return output, calls
 
     def _make(self, shape: Shape, rng: np.random.Generator) -> Any:
         """Make the parameters; integers of the right shapes to try the target with."""
@@ -135,10 +144,12 @@ class Layer:
 
     def frozen(self, x: QParams | None) -> tuple[Any, QParams]:
         """The integers of the layer as it stands, and the QParams of its output."""
-        return self._ints(x), self.op.output_qparams(self.attrs, x)
+        return self._ints(x), self.op.output_qparams(self.attrs, x, self.numerics)
 
     def _ints(self, x: QParams | None) -> Any:
-        return self.op.ints(self.attrs, x) if self.op.ints else self.constants
+        if self.op.ints is None:
+            return self.constants
+        return self.op.ints(self.attrs, x, self.numerics)
 
     def forward_int(self, x: Activation, *, track: bool) -> Activation:
         """The device's integers forward, the straight-through gradient backward.
@@ -203,14 +214,11 @@ class LinearLayer(Layer):
         check_products(fan_in)
         limit = math.sqrt(6 / fan_in)
         weight = rng.uniform(-limit, limit, weight_shape).astype(np.float32)
+        bias = np.zeros(bias_shape, np.float32)
         self.weight = Tensor(weight, requires_grad=True)
-        self.bias = Tensor(np.zeros(bias_shape, np.float32), requires_grad=True)
+        self.bias = Tensor(bias, requires_grad=True)
         unit = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
-        return linear_ints(
-            LinearParams(np.zeros_like(weight), self.bias.data),
-            unit,
-            self.attrs.activation,
-        )
+        return self._quantized(LinearParams(np.zeros_like(weight), bias), unit)
 
     def parameters(self) -> list[Tensor]:
         return [self.weight, self.bias]
@@ -221,7 +229,7 @@ class LinearLayer(Layer):
 
     def frozen(self, x: QParams | None) -> tuple[LinearInts, QParams]:
         scales = self._scales(x)
-        return linear_ints(self._params(), scales, self.attrs.activation), scales.y
+        return self._quantized(self._params(), scales), scales.y
 
     def forward_int(self, x: Activation, *, track: bool) -> Activation:
         if track or not self.weight_range.updates:
@@ -230,7 +238,7 @@ class LinearLayer(Layer):
             self._observe(x)
             track = False
         scales = self._scales(x.qparams)
-        ints = linear_ints(self._params(), scales, self.attrs.activation)
+        ints = self._quantized(self._params(), scales)
         acc_range = empty_range()
         y = self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
         if track:
@@ -269,6 +277,9 @@ class LinearLayer(Layer):
         parents = (x.tensor, self.weight, self.bias)
         return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
 
+    def _quantized(self, params: LinearParams, scales: LinearScales) -> LinearInts:
+        return linear_ints(params, scales, self.attrs.activation, self.numerics)
+
     def _params(self) -> LinearParams:
         return LinearParams(self.weight.data, self.bias.data)
 
@@ -280,7 +291,7 @@ class LinearLayer(Layer):
         """Take the output's first range from the sums of this batch."""
         w = self.weight_range.qparams()
         scales = LinearScales(x.qparams, w, legal_output(x.qparams, w, QParams(1.0)))
-        ints = linear_ints(self._params(), scales, self.attrs.activation)
+        ints = self._quantized(self._params(), scales)
         acc_range = empty_range()
         self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
         self._track(acc_range, scales)
@@ -292,7 +303,9 @@ class LinearLayer(Layer):
         self.output_range.update(low, high)
 
 
-def make_layer(op: Op, attrs: Any, name: str, constants: Any = None) -> Layer:
+def make_layer(
+    op: Op, attrs: Any, name: str | None = None, constants: Any = None
+) -> Layer:
     """A layer of any operator, as model files name them."""
     kind = LinearLayer if op.param_shapes else Layer
     return kind(op, attrs, name, constants)
@@ -487,7 +500,7 @@ class Flatten(Layer):
 
 
 class Softmax(Layer):
-    """int8 softmax for deployment; see `ops.softmax`.
+    """Softmax for deployment; see `ops.softmax`.
 
     As the last layer it is left out of training: the loss takes the logits before it.
     """

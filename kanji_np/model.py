@@ -27,7 +27,7 @@ from kanji_np.ops import OPS
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import RangeTracker
-from kanji_np.targets import target_spec
+from kanji_np.targets import check_calls, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -48,7 +48,15 @@ class Sequential:
         The first is `Normalize` or `Standardize` where the input is images.
     input_shape : (H, W, C) or (K,)
     target : str or TargetSpec
-        "cmsis-nn".
+        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
+    core : str, optional
+        The class of cores it runs on, "c", "dsp" (unless told) or "mve", or the name
+        of one: "cortex-m4".
+    rounding : str, optional
+        How the library is built: "double" (unless told) or "single" for "cmsis-nn",
+        "half_up" or "truncate" for "cmsis-nn-q7".
+    version : str, optional
+        Of the library; the newest that is known unless told.
     seed : int
         Of the initial weights.
     name : str
@@ -68,6 +76,9 @@ class Sequential:
         input_shape: Shape,
         target: str | TargetSpec = "cmsis-nn",
         *,
+        core: str | None = None,
+        rounding: str | None = None,
+        version: str | None = None,
         seed: int = 0,
         name: str = "network",
         input_scale: float = 2.0**-7,
@@ -79,7 +90,7 @@ class Sequential:
                 f"a network's name must be a C identifier in lower case, got {name!r}"
             )
         self.name = name
-        self.target = target_spec(target)
+        self.target = target_spec(target, core=core, rounding=rounding, version=version)
         self.layers = list(layers)
         _name_layers(self.layers)
         image = self.layers[0].op.reads_image
@@ -102,7 +113,8 @@ class Sequential:
                     raise ShapeError("reads uint8 images and must be the first layer")
                 if layer.op.name == "softmax" and layer is not self.layers[-1]:
                     raise ShapeError("must be the last layer")
-                shape = layer.build(shape, self.target, rng)
+                shape, calls = layer.build(shape, self.target, rng)
+                check_calls(self.target, calls)
             self.shapes.append(shape)
 
     @property
@@ -220,6 +232,31 @@ class Sequential:
             )
         return Graph(self.name, self.target, self.input, tuple(nodes))
 
+    def for_target(
+        self,
+        target: str | TargetSpec | None = None,
+        *,
+        core: str | None = None,
+        rounding: str | None = None,
+        version: str | None = None,
+    ) -> Sequential:
+        """The same weights and ranges for another target, of which a part may be named.
+
+        Its bytes, and so its accuracy, are the other target's: what was trained for one
+        need not be as good on another.
+
+        Raises
+        ------
+        OptionError
+            The target is not known.
+        UnsupportedOp
+            It does not have a layer.
+        """
+        other = target_spec(
+            target or self.target, core=core, rounding=rounding, version=version
+        )
+        return from_state(*self.state(), other)
+
     def save(self, path: str | Path) -> None:
         """Write the network (weights, ranges, target) to a `.npz` file, atomically."""
         header, arrays = self.state()
@@ -315,8 +352,12 @@ def load(path: str | Path) -> Sequential:
         ) from None
 
 
-def from_state(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Sequential:
-    """A network from what `Sequential.state` gave."""
+def from_state(
+    header: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    target: TargetSpec | None = None,
+) -> Sequential:
+    """A network from what `Sequential.state` gave, for its own target unless told."""
     if header["format"] != FORMAT:
         raise FileFormatError(f"format {header['format']}, expected {FORMAT}")
     layers = []
@@ -326,10 +367,11 @@ def from_state(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Sequent
         mean = arrays.get(f"{entry['name']}/mean")
         constants = None if mean is None else NormalizeInts(mean)
         layers.append(make_layer(op, attrs, entry["name"], constants))
+    library, version, core, rounding = header["target"]
     network = Sequential(
         layers,
         tuple(header["input_shape"]),
-        TargetSpec(*header["target"]),
+        target or target_spec(library, version=version, core=core, rounding=rounding),
         name=header["name"],
         input_scale=header["input_scale"] or 1.0,
     )

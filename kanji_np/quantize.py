@@ -8,7 +8,10 @@ products has the scale 2^-(fx + fw), the bias is an int32 at that scale, and
 
 is the right shift from sum to output, written for CMSIS-NN as multiplier 2^30 and shift
 1 - n. Scales that would make n negative (an output finer than the sums it comes from)
-or larger than 31 (an output coarser than any sum) are moved to the nearest legal one.
+or larger than 30 (an output coarser than any sum) are moved to the nearest legal one.
+
+Where the library stores int8 biases, a bias has a scale 2^-fb of its own, and fx + fw -
+fb is its shift to the left. It too is kept from being negative.
 
 Reference: Lai and Suda, "Rethinking Machine Learning Development and Deployment for
 Edge Devices", 2018, section 3.
@@ -22,12 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import AccumulatorOverflow, RangeError
-from kanji_np.types import LinearInts, LinearParams, QParams
+from kanji_np.types import LinearInts, LinearParams, Numerics, QParams
 
 INT32_MAX = 2**31 - 1
 MAX_PRODUCTS = 65_535  # of (x - zero point) * w, 255 * 128 at most, in one int32
 WEIGHT_MAX = 127
 MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
+MAX_RIGHT_SHIFT = 30
+MAX_BIAS_SHIFT = 23  # keeps an int8 bias inside int32
 POW2_MULTIPLIER = 1 << 30
 
 
@@ -120,7 +125,7 @@ class RangeTracker:
 def legal_output(x: QParams, w: QParams, y: QParams) -> QParams:
     """`y` moved to the nearest scale that a sum at scale x·w can be shifted to."""
     sum_bits = pow2_bits(x) + pow2_bits(w)
-    return pow2_qparams(min(max(pow2_bits(y), sum_bits - 31), sum_bits))
+    return pow2_qparams(min(max(pow2_bits(y), sum_bits - MAX_RIGHT_SHIFT), sum_bits))
 
 
 def quantize_weight(weight: np.ndarray, qparams: QParams) -> np.ndarray:
@@ -138,8 +143,18 @@ class LinearScales:
     y: QParams
 
 
+def bias_shift(bias: np.ndarray, sum_bits: int) -> int:
+    """How far the device shifts int8 biases to the left, to the scale 2^-sum_bits.
+
+    The finest scale that holds them all; a finer one than the sums' own would need a
+    negative shift, and is widened to it.
+    """
+    bits = frac_bits(float(np.abs(bias).max(initial=0.0)))
+    return min(max(sum_bits - bits, 0), MAX_BIAS_SHIFT)
+
+
 def linear_ints(
-    params: LinearParams, scales: LinearScales, activation: str
+    params: LinearParams, scales: LinearScales, activation: str, numerics: Numerics
 ) -> LinearInts:
     """The integers of a convolution or dense layer.
 
@@ -151,6 +166,8 @@ def linear_ints(
         Powers of two; `y` must be legal (see `legal_output`).
     activation : str
         "linear" or "relu".
+    numerics : Numerics
+        Of the target.
 
     Raises
     ------
@@ -165,13 +182,19 @@ def linear_ints(
     weight = quantize_weight(params.weight, scales.w)
     sum_bits = pow2_bits(scales.x) + pow2_bits(scales.w)
     right = sum_bits - pow2_bits(scales.y)
-    bias = np.rint(params.bias.astype(np.float64) * 2.0**sum_bits)
-    if not np.isfinite(bias).all():
+    if not np.isfinite(params.bias).all():
         raise RangeError("a bias is not finite: training diverged")
+    left = bias_shift(params.bias, sum_bits) if numerics.bias_bits == 8 else 0
+    bias = np.rint(params.bias.astype(np.float64) * 2.0 ** (sum_bits - left))
+    if numerics.bias_bits == 8:
+        bias = np.clip(bias, -128, 127) * 2**left
     largest = max(127 - scales.x.zero_point, 128 + scales.x.zero_point)
     reach = largest * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
-    # A shift to the left (right = 0) comes before the multiplication, in int32.
-    bound = float((reach + np.abs(bias)).max()) * (2 if right == 0 else 1)
+    bound = float((reach + np.abs(bias)).max())
+    if numerics.requantize != "double":
+        bound += 2**right >> 1  # the half that rounds
+    elif right == 0:
+        bound *= 2  # the shift to the left comes before the multiplication
     if bound > INT32_MAX:
         raise AccumulatorOverflow(
             f"sums can reach {bound:.4g}, beyond int32 ({INT32_MAX}); of that the bias "
@@ -187,6 +210,8 @@ def linear_ints(
         output_offset=scales.y.zero_point,
         act_min=0 if activation == "relu" else -128,
         act_max=127,
+        rounding=numerics.requantize,
+        bias_shift=left,
     )
 
 

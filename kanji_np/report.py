@@ -115,16 +115,16 @@ def cost_report(network: Sequential | Graph) -> Report:
     Report
         Prints as a table.
     """
-    from kanji_np.deploy.planner import lower, plan
+    from kanji_np.deploy.planner import lower, plan, scratch_bytes, works_in_place
     from kanji_np.graph import Graph
 
     graph = network if isinstance(network, Graph) else network.freeze()
     calls = lower(graph)
     planned = plan(graph, calls)
     layers = []
-    for node, call, copies in zip(graph.nodes, calls, planned.copies, strict=True):
+    for node, made, copies in zip(graph.nodes, calls, planned.copies, strict=True):
         x, y, cost = graph.tensors[node.inputs[0]], node.output, graph.cost(node)
-        shares_input = (call is None or call.in_place) and not copies
+        shares_input = (not made or works_in_place(made)) and not copies
         layers.append(
             LayerReport(
                 name=node.name,
@@ -135,7 +135,7 @@ def cost_report(network: Sequential | Graph) -> Report:
                 flash_bytes=cost.flash_bytes,
                 ram_bytes=x.size
                 + (0 if shares_input else y.size)
-                + (call.scratch_bytes if call else 0),
+                + scratch_bytes(made),
             )
         )
     return Report(

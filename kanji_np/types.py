@@ -7,7 +7,7 @@ inference on the device is one image, and training adds the batch in front.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -65,13 +65,39 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Numerics:
+    """How a library computes where libraries differ; `targets` gives each its own.
+
+    Parameters
+    ----------
+    requantize : "double", "single" or "truncate"
+        From sum to output; see `fixedpoint.rescale`.
+    bias_bits : int
+        32: biases at the scale of the sums. 8: int8, shifted left on the device.
+    average : "half_away", "toward_zero" or "toward_zero_twice"
+        How average pooling divides; see `ops.avg_pool2d`.
+    softmax : "exp" or "pow2"
+        Its base, and what the integers of `ops.softmax` are.
+    """
+
+    requantize: str = "double"
+    bias_bits: int = 32
+    average: str = "half_away"
+    softmax: str = "exp"
+
+
+@dataclass(frozen=True)
 class TargetSpec:
-    """The four facts that decide every byte: library, version, core class, rounding."""
+    """The four facts that decide every byte: library, version, core class, rounding.
+
+    `numerics` follows from them. Made by `targets.target_spec`.
+    """
 
     library: str
     version: str
     core: str
     rounding: str
+    numerics: Numerics = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.library}/{self.version}/{self.core}/{self.rounding}"
@@ -109,9 +135,11 @@ class LinearParams:
 class LinearInts:
     """The integers a convolution or dense call is given on the device.
 
-    ``y = clamp(requantize(sum((x + input_offset) * weight) + bias, multiplier, shift)
-    + output_offset, act_min, act_max)``. `weight` is int8 in the layout of
-    `LinearParams`; `bias`, `multiplier` and `shift` are int32 (Cout,).
+    ``y = clamp(rescale(sum((x + input_offset) * weight) + bias, multiplier, shift)
+    + output_offset, act_min, act_max)``, with `rounding` as in `Numerics.requantize`.
+    `weight` is int8 in the layout of `LinearParams`; `bias`, `multiplier` and `shift`
+    are int32 (Cout,). On a target of int8 biases ``bias >> bias_shift`` is what the
+    device stores.
     """
 
     weight: np.ndarray
@@ -122,6 +150,8 @@ class LinearInts:
     output_offset: int = 0
     act_min: int = -128
     act_max: int = 127
+    rounding: str = "double"
+    bias_shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,8 +174,15 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class NullPtr:
+    """A pointer the function does not use."""
+
+
+@dataclass(frozen=True)
 class InputPtr:
-    """Pointer to the layer's input."""
+    """Pointer to the layer's input; `writable` where the function takes no const."""
+
+    writable: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,6 +193,11 @@ class OutputPtr:
 @dataclass(frozen=True)
 class ScratchPtr:
     """Pointer to the call's scratch memory, NULL where it needs none."""
+
+
+@dataclass(frozen=True)
+class ScratchBytes:
+    """Size of the call's scratch memory."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +221,8 @@ class Struct:
     fields: tuple[tuple[str, Argument], ...]
 
 
-Argument = int | InputPtr | OutputPtr | ScratchPtr | ConstPtr | Struct
+Pointer = NullPtr | InputPtr | OutputPtr | ScratchPtr | ConstPtr
+Argument = int | ScratchBytes | Pointer | Struct
 
 
 @dataclass(frozen=True)
@@ -217,11 +260,13 @@ class KernelCall:
     scratch_bytes : int
         Scratch memory the call needs on the target's core class [bytes].
     buffer_size : BufferSize or None
-        How the linked library is asked the same.
+        How the linked library is asked what its context must hold.
     in_place : bool
-        The call works on its input's memory; the output is the input's buffer.
-    returns_status : bool
-        Whether the function returns an ``arm_cmsis_nn_status``.
+        The call works on the output's memory, which holds its input.
+    destroys_input : bool
+        The call leaves its input in an undefined state.
+    status : str or None
+        C type of what the function returns, zero for success; None: it returns nothing.
     """
 
     function: str
@@ -231,4 +276,5 @@ class KernelCall:
     scratch_bytes: int = 0
     buffer_size: BufferSize | None = None
     in_place: bool = False
-    returns_status: bool = True
+    destroys_input: bool = False
+    status: str | None = "arm_cmsis_nn_status"

@@ -6,16 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from kanji_np.errors import OptionError
-from kanji_np.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, Normalize
+from kanji_np.layers import (
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2D,
+    Normalize,
+)
 from kanji_np.model import Sequential
 from kanji_np.types import Shape, TargetSpec
 
 CIFAR10_MEAN = (125, 123, 114)
+POOLS = {"max": MaxPool2D, "average": AvgPool2D}
 
 
 def paper_cnn(
     channels: Sequence[int] = (32, 32, 64),
     *,
+    pool: str = "max",
     input_shape: Shape = (32, 32, 3),
     classes: int = 10,
     mean: Any = CIFAR10_MEAN,
@@ -23,12 +33,13 @@ def paper_cnn(
     seed: int = 0,
     name: str = "cifar10",
 ) -> Sequential:
-    """The paper's network: 5x5 convolutions with ReLU, each with a 3x3 max pool.
+    """The paper's network: 5x5 convolutions with ReLU, each with a 3x3 pool.
 
     Parameters
     ----------
     channels : sequence of int
         Output channels of each convolution.
+    pool : "max" or "average"
     mean : int or sequence of ints
         What `Normalize` takes off.
 
@@ -38,11 +49,13 @@ def paper_cnn(
     """
     if not channels:
         raise OptionError("channels must name at least one convolution")
+    if pool not in POOLS:
+        raise OptionError(f"pool must be one of {', '.join(POOLS)}; got {pool!r}")
     layers: list[Layer] = [Normalize(mean)]
     for filters in channels:
         layers += [
             Conv2D(filters, 5, padding="same", activation="relu"),
-            MaxPool2D(3, 2),
+            POOLS[pool](3, 2),
         ]
     layers += [Flatten(), Dense(classes)]
     return Sequential(layers, input_shape, target, seed=seed, name=name)

@@ -12,8 +12,10 @@ A file in `ops/` makes a class for its operator, derived from `Conformance` (or
   values in float64, stopped where the output is clamped;
 - multiply-accumulates and flash bytes are what can be counted;
 - attributes survive JSON;
-- the operator lowers for CMSIS-NN, or says why not, and only the cases that say so;
+- the operator lowers for every target, or says why not, and only where it should;
 - the emitted C compiles and gives the bytes of `forward_int` (`networks`).
+
+What depends on the target is checked for each of `TARGETS`, the rest for the first.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import pytest
 from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.layers import Layer
+from kanji_np.layers import Layer, make_layer
 from kanji_np.model import Sequential
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
 from kanji_np.ops.requantize import empty_range
@@ -51,9 +53,18 @@ from kanji_np.types import (
     Saved,
     Shape,
     Struct,
+    TargetSpec,
     TensorSpec,
 )
 
+#: Between them every library, rounding and core class.
+TARGETS = (
+    target_spec("cmsis-nn"),
+    target_spec("cmsis-nn", core="mve", rounding="single"),
+    target_spec("cmsis-nn", core="mve", version="4.0.0"),
+    target_spec("cmsis-nn-q7"),
+    target_spec("cmsis-nn-q7", core="c", rounding="truncate"),
+)
 #: Scale of every int8 input here.
 X_QPARAMS = QParams(2.0**-5)
 #: Cases with at most so many numbers in them are differenced one by one.
@@ -76,7 +87,8 @@ class Case:
         activation range; "extreme", all factors at the ends of int8 with alternating
         signs from channel to channel, and shifts to the left.
     unsupported : str or None
-        A pattern of the reason why CMSIS-NN does not take it.
+        A pattern of the reason why no target takes it.
+    target : TargetSpec
     """
 
     attrs: Any
@@ -84,14 +96,23 @@ class Case:
     batch: int = 2
     scaling: str = "layer"
     unsupported: str | None = None
+    target: TargetSpec = TARGETS[0]
 
-    def __str__(self) -> str:
+    @property
+    def name(self) -> str:
         values = ",".join(map(str, attrs_to_json(self.attrs).values()))
         parts = (values, "x".join(map(str, self.shape)), str(self.batch), self.scaling)
         return "-".join(parts).replace(" ", "")
 
+    def __str__(self) -> str:
+        return self.name if self.target == TARGETS[0] else f"{self.name}-{self.target}"
+
     def rng(self) -> np.random.Generator:
-        return np.random.default_rng([len(str(self)), self.batch, *self.shape])
+        return np.random.default_rng([len(self.name), self.batch, *self.shape])
+
+    @property
+    def is_legacy(self) -> bool:
+        return self.target.library == "cmsis-nn-q7"
 
 
 @dataclass(frozen=True)
@@ -111,19 +132,32 @@ class Conformance:
     refusals: ClassVar[tuple[Refusal, ...]] = ()
     #: Layers and input shape of networks that are compiled: few, each takes a second.
     networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
+    #: The same for the legacy API, where it cannot take those.
+    legacy_networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...] | None] = None
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "case" in metafunc.fixturenames:
             metafunc.parametrize("case", self.cases, ids=str)
+        if "target_case" in metafunc.fixturenames:
+            metafunc.parametrize("target_case", self.target_cases(), ids=str)
         if "small_case" in metafunc.fixturenames:
             small = [case for case in self.cases if self.size(case) <= SMALL]
             assert small, "no case is small enough to be differenced one by one"
             metafunc.parametrize("small_case", small, ids=str)
         if "layer_case" in metafunc.fixturenames:
-            layers = [case for case in self.cases if case.scaling == "layer"]
+            layers = [c for c in self.target_cases() if c.scaling == "layer"]
             metafunc.parametrize("layer_case", layers, ids=str)
 
+    def target_cases(self) -> list[Case]:
+        """Cases for every target; the legacy API has one scale a tensor."""
+        cases = [replace(case, target=t) for t in TARGETS for case in self.cases]
+        return [case for case in cases if case.scaling == "layer" or not case.is_legacy]
+
     # What a case stands for; `LinearConformance` has its own.
+
+    def unsupported(self, case: Case) -> str | None:
+        """A pattern of the reason why its target does not take a case."""
+        return case.unsupported
 
     def images(self, case: Case) -> np.ndarray:
         """Integers over their whole range, with both ends among them."""
@@ -133,7 +167,9 @@ class Conformance:
         return x.astype(np.uint8 if self.op.reads_image else np.int8)
 
     def ints(self, case: Case) -> Any:
-        return self.op.ints(case.attrs, X_QPARAMS) if self.op.ints else None
+        if self.op.ints is None:
+            return None
+        return self.op.ints(case.attrs, X_QPARAMS, case.target.numerics)
 
     def params(self, case: Case) -> Any:
         """What `forward_float` and `vjp` take beside x."""
@@ -142,7 +178,7 @@ class Conformance:
     def surrogate(self, case: Case) -> tuple[Any, Any, QParams]:
         """Integers, parameters and output scale of one and the same layer."""
         x = None if self.op.reads_image else X_QPARAMS
-        y = self.op.output_qparams(case.attrs, x)
+        y = self.op.output_qparams(case.attrs, x, case.target.numerics)
         return self.ints(case), self.params(case), y
 
     def bound(self, case: Case, x: np.ndarray, y: np.ndarray) -> Any:
@@ -183,7 +219,8 @@ class Conformance:
         y = self.op.forward_float(case.attrs, self.params(case), self.real_input(case))
         assert (y.shape, y.dtype) == (shape, np.float64)
 
-    def test_integers_equal_the_definition(self, case):
+    def test_integers_equal_the_definition(self, target_case):
+        case = target_case
         x = self.images(case)
         kept = x.copy()
         y = self.forward_int(case, x)
@@ -271,9 +308,10 @@ class Conformance:
         text = json.dumps(attrs_to_json(case.attrs))
         assert attrs_from_json(self.op.attrs, json.loads(text)) == case.attrs
 
-    def test_lowers_or_says_why_not(self, case):
-        if case.unsupported is not None:
-            with pytest.raises(UnsupportedOp, match=case.unsupported):
+    def test_lowers_or_says_why_not(self, target_case):
+        case, reason = target_case, self.unsupported(target_case)
+        if reason is not None:
+            with pytest.raises(UnsupportedOp, match=reason):
                 self.lowered(case)
             return
         for call in self.lowered(case):
@@ -287,12 +325,13 @@ class Conformance:
         x = TensorSpec(case.shape, "uint8" if self.op.reads_image else "int8")
         y = TensorSpec(self.op.infer(case.attrs, case.shape))
         ints = self.ints(case)
-        return self.op.lower(case.attrs, ints, x, y, target_spec("cmsis-nn"))
+        return self.op.lower(case.attrs, ints, x, y, case.target)
 
-    def test_cost_is_what_can_be_counted(self, case):
-        cost = self.op.cost(case.attrs, case.shape)
+    def test_cost_is_what_can_be_counted(self, target_case):
+        case = target_case
+        cost = self.op.cost(case.attrs, case.shape, case.target)
         assert cost.macs == self.counted_macs(case)
-        if case.unsupported is None:
+        if self.unsupported(case) is None:
             constants = [
                 c.values for call in self.lowered(case) for c in call.constants
             ]
@@ -307,10 +346,14 @@ class Conformance:
         with pytest.raises(UnsupportedOp, match=f"nothing has no {self.op.name}"):
             self.op.lower(case.attrs, None, TensorSpec(()), TensorSpec(()), target)
 
-    def test_emitted_c_gives_the_bytes_of_forward_int(self, tmp_path):
-        for i, (layers, shape) in enumerate(self.networks):
+    @pytest.mark.parametrize("target", TARGETS, ids=str)
+    def test_emitted_c_gives_the_bytes_of_forward_int(self, tmp_path, target):
+        legacy = target.library == "cmsis-nn-q7"
+        networks = legacy and self.legacy_networks or self.networks
+        for i, (layers, shape) in enumerate(networks):
             assert self.op.name in [layer.op.name for layer in layers]
-            check_emitted_c(Sequential(layers, shape), tmp_path / str(i))
+            fresh = [make_layer(x.op, x.attrs, constants=x.constants) for x in layers]
+            check_emitted_c(Sequential(fresh, shape, target), tmp_path / str(i))
 
     def test_shapes_that_do_not_fit_are_refused(self):
         for refusal in self.refusals:
@@ -354,8 +397,9 @@ class LinearConformance(Conformance):
 
     def ints(self, case: Case) -> LinearInts:
         if case.scaling == "layer":
+            numerics, activation = case.target.numerics, case.attrs.activation
             return linear_ints(
-                self.params(case), self.scales(case), case.attrs.activation
+                self.params(case), self.scales(case), activation, numerics
             )
         rng, shape = case.rng(), self.weight_shape(case)
         channels, depth = shape[0], math.prod(shape[1:])
@@ -371,6 +415,7 @@ class LinearConformance(Conformance):
                 output_offset=int(rng.integers(-60, 61)),
                 act_min=-101,
                 act_max=99,
+                rounding=case.target.numerics.requantize,
             )
         weight = np.empty(shape, np.int8)
         weight[:] = rng.choice((-128, 127), shape)
@@ -385,6 +430,7 @@ class LinearConformance(Conformance):
             shift=shift,
             input_offset=(-127, 0, 128)[depth % 3],
             output_offset=0,
+            rounding=case.target.numerics.requantize,
         )
 
     def surrogate(self, case: Case) -> tuple[LinearInts, LinearParams, QParams]:
@@ -392,8 +438,8 @@ class LinearConformance(Conformance):
 
     def bound(self, case: Case, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """What rounding the weights does to each sum, what rounding the bias does, and
-        two roundings to the output scale: half a step, and before it half a step of
-        2^(1-n) of its size."""
+        the rounding to the output scale: half a step, before it half a step of 2^(1-n)
+        of its size where there are two, a whole step where it truncates."""
         ints, params, scales = self.ints(case), self.params(case), self.scales(case)
         off_weight = np.abs(params.weight - ints.weight * scales.w.scale)
         off_bias = np.abs(params.bias - ints.bias * (scales.x.scale * scales.w.scale))
@@ -402,7 +448,8 @@ class LinearConformance(Conformance):
             linear, LinearParams(off_weight, off_bias), np.abs(x)
         )
         right = 1 - int(ints.shift[0])
-        rounding = 0.5 + 2.0**-right if right else 0.0
+        steps = {"double": 0.5 + 2.0**-right, "single": 0.5, "truncate": 1.0}
+        rounding = steps[ints.rounding] if right else 0.0
         return off_sum + rounding * scales.y.scale
 
     def size(self, case: Case) -> int:
@@ -422,7 +469,8 @@ class LinearConformance(Conformance):
         """Attributes and input shape of as many windows that need no padding."""
         return case.attrs, case.shape
 
-    def test_the_range_of_the_sums_is_exact(self, case):
+    def test_the_range_of_the_sums_is_exact(self, target_case):
+        case = target_case
         x, ints = self.images(case), self.ints(case)
         fast, slow = empty_range(), empty_range()
         self.op.forward_int(case.attrs, ints, x, fast)

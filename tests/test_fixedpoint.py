@@ -8,11 +8,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kanji_np.fixedpoint import (
+    DOUBLE,
     INT32_MAX,
     INT32_MIN,
+    SINGLE,
+    TRUNCATE,
     clamp,
     divide_half_away,
+    divide_toward_zero,
     requantize,
+    rescale,
     rounding_divide_by_pot,
     saturating_doubling_high_multiply,
 )
@@ -90,6 +95,31 @@ def test_requantize_rounds_twice():
     # 3 * 2^-2 * (1/2): once rounded 0.375 is 0; 1.5 first becomes 2, and 2/4 becomes 1.
     assert both(requantize)(3, 2**30, -2) == 1
     assert nearest_away(Fraction(3, 8)) == 0
+
+
+@given(int32s, st.integers(2**30, 2**31 - 1), st.integers(-31, 0))
+@example(3, 2**30, 0)
+@example(-3, 2**30, 0)
+@example(INT32_MIN, 2**30, -30)
+def test_rescale_rounds_once_or_not_at_all(value, multiplier, shift):
+    exact = Fraction(value * multiplier) / 2 ** (31 - shift)
+    half_up = floor(exact + Fraction(1, 2))
+    assert both(rescale)(value, multiplier, shift, SINGLE) == half_up
+    assert both(rescale)(value, multiplier, shift, TRUNCATE) == floor(exact)
+    twice = both(requantize)(value, multiplier, shift)
+    assert both(rescale)(value, multiplier, shift, DOUBLE) == twice
+
+
+@given(int32s, st.integers(0, 30))
+def test_single_rounding_by_a_power_of_two_is_the_legacy_shift(value, n):
+    legacy = (value + ((1 << n) >> 1)) >> n
+    assert both(rescale)(value, 2**30, 1 - n, SINGLE) == legacy
+
+
+@given(int32s, st.integers(1, 70_000))
+def test_divide_toward_zero(numerator, denominator):
+    expected = int(Fraction(numerator, denominator))
+    assert both(divide_toward_zero)(numerator, denominator) == expected
 
 
 def exact_high_multiply(a: int, b: int) -> int:

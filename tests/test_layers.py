@@ -68,7 +68,7 @@ def test_bad_arguments_are_named(make, message):
 @pytest.mark.parametrize(
     ("layers", "shape", "error", "message"),
     [
-        ([kj.ReLU()], (65536,), UnsupportedOp, "'relu1': .* 65535 elements at most"),
+        ([kj.ReLU()], (65536,), UnsupportedOp, "'relu1': .* takes 65535 at most"),
         (
             [kj.Normalize(1), kj.Standardize(name="second")],
             (4, 4, 1),

@@ -21,7 +21,7 @@ from kanji_np.quantize import (
     pow2_qparams,
     quantize_weight,
 )
-from kanji_np.types import LinearParams, QParams
+from kanji_np.types import LinearParams, Numerics, QParams
 
 
 @given(st.floats(0, 1e30))
@@ -153,12 +153,12 @@ def test_a_stored_range_must_be_finite():
 
 @pytest.mark.parametrize(
     ("wanted", "legal"),
-    [(15, 10), (11, 10), (10, 10), (3, 3), (-16, -16), (-21, -21), (-22, -21)],
+    [(15, 10), (11, 10), (10, 10), (3, 3), (-16, -16), (-20, -20), (-21, -20)],
 )
 def test_legal_output_moves_to_the_nearest_shift(wanted, legal):
     y = legal_output(QParams(2.0**-6), QParams(2.0**-4), QParams(2.0**-wanted))
     assert pow2_bits(y) == legal
-    assert 0 <= 10 - pow2_bits(y) <= 31
+    assert 0 <= 10 - pow2_bits(y) <= 30
 
 
 def test_weights_round_half_to_even_and_saturate_symmetrically():
@@ -168,10 +168,14 @@ def test_weights_round_half_to_even_and_saturate_symmetrically():
     assert rounded.tolist() == [0, 2, 0, 127, 127, -127, 127, -127]
 
 
-def ints_of(weight, bias, activation="linear", x=5, w=6, y=4, zero=0):
+S8 = Numerics()
+Q7 = Numerics(requantize="single", bias_bits=8)
+
+
+def ints_of(weight, bias, activation="linear", x=5, w=6, y=4, zero=0, numerics=S8):
     params = LinearParams(np.array(weight, np.float32), np.array(bias, np.float32))
     scales = LinearScales(QParams(2.0**-x, zero), QParams(2.0**-w), QParams(2.0**-y))
-    return linear_ints(params, scales, activation)
+    return linear_ints(params, scales, activation, numerics)
 
 
 def test_linear_ints_of_a_layer():
@@ -192,12 +196,12 @@ def test_a_sum_that_can_leave_int32_is_refused_with_its_bound():
     limit = 2**31 - 1 - 128 * 100
     fits = LinearParams(np.full((2, 1), 100.0), np.array([0.0, limit]))
     one = LinearScales(QParams(1.0), QParams(1.0), QParams(1024.0))
-    assert linear_ints(fits, one, "linear").bias.tolist() == [0, limit]
+    assert linear_ints(fits, one, "linear", S8).bias.tolist() == [0, limit]
     over = LinearParams(fits.weight, np.array([0.0, -limit - 1.0]))
     with pytest.raises(
         AccumulatorOverflow, match=r"sums can reach 2.147e\+09, beyond int32"
     ):
-        linear_ints(over, one, "linear")
+        linear_ints(over, one, "linear", S8)
 
 
 def test_the_bound_counts_the_zero_point_of_the_input():
@@ -205,7 +209,7 @@ def test_the_bound_counts_the_zero_point_of_the_input():
     weight = np.full((1, 80_000), 127.0)
     one = LinearScales(QParams(1.0, -128), QParams(1.0), QParams(1024.0))
     with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.591e\+09"):
-        linear_ints(LinearParams(weight, np.zeros(1)), one, "linear")
+        linear_ints(LinearParams(weight, np.zeros(1)), one, "linear", S8)
 
 
 def test_the_bound_counts_a_shift_to_the_left():
@@ -213,7 +217,42 @@ def test_the_bound_counts_a_shift_to_the_left():
     one = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
     params = LinearParams(np.zeros((1, 1)), np.array([2.0**30]))
     with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09"):
-        linear_ints(params, one, "linear")
+        linear_ints(params, one, "linear", S8)
+
+
+@pytest.mark.parametrize(
+    ("bias", "stored", "shift"),
+    [
+        ([0.5, -0.25], [127, -64], 3),  # 2^-11 is the sums' scale, 2^-8 the biases'
+        ([0.49, 0.0], [125, 0], 3),
+        ([3.9, -4.0], [125, -128], 6),
+        ([0.0, 0.0], [0, 0], 4),
+        ([1e-9, 0.0], [0, 0], 0),  # finer than the sums: widened to their scale
+    ],
+)
+def test_a_bias_of_eight_bits_has_the_finest_scale_that_is_legal(bias, stored, shift):
+    ints = ints_of([[0.5], [0.25]], bias, numerics=Q7)
+    assert (ints.bias_shift, ints.rounding) == (shift, "single")
+    assert ints.bias.tolist() == [value << shift for value in stored]
+
+
+def test_a_bias_of_eight_bits_stays_in_its_range_where_sums_are_coarse():
+    ints = ints_of([[0.5]], [100.0], x=-10, w=6, y=-4, numerics=Q7)
+    assert (ints.bias_shift, ints.bias.tolist()) == (0, [6])  # 100 * 2^-4 is 6.25
+    wide = ints_of([[0.5]], [2.0**-17], x=12, w=12, y=6, numerics=Q7)
+    assert (wide.bias_shift, wide.bias.tolist()) == (0, [127])
+
+
+def test_the_bound_counts_the_half_that_rounds():
+    one = LinearScales(QParams(1.0), QParams(1.0), QParams(2.0**30))
+    limit = 2**31 - 1 - 2**29
+    fits = LinearParams(np.zeros((1, 1)), np.array([float(limit)]))
+    single = Numerics(requantize="single")
+    assert linear_ints(fits, one, "linear", single).bias.tolist() == [limit]
+    over = LinearParams(fits.weight, fits.bias + 1)
+    assert linear_ints(over, one, "linear", S8).bias.tolist() == [limit + 1]
+    with pytest.raises(AccumulatorOverflow, match="beyond int32"):
+        linear_ints(over, one, "linear", single)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -50,8 +50,8 @@ def weights(net):
     return b"".join(p.data.tobytes() for p in net.parameters())
 
 
-def trained(**options):
-    net = small_net()
+def trained(target="cmsis-nn", core="dsp", **options):
+    net = small_net(target=target, core=core)
     history = kj.fit(net, DATA, **settings(**options))
     return net, history
 
@@ -95,6 +95,17 @@ def test_the_same_call_gives_the_same_bytes():
 )
 def test_every_setting_decides_the_weights(option):
     assert weights(trained(**option)[0]) != weights(trained()[0])
+
+
+def test_training_is_in_the_targets_arithmetic():
+    s8, q7 = (weights(trained(target)[0]) for target in ("cmsis-nn", "cmsis-nn-q7"))
+    assert s8 != q7
+    assert weights(trained(core="mve")[0]) == s8
+    # their average pools differ
+    assert weights(trained("cmsis-nn-q7", core="c")[0]) != q7
+    assert weights(trained("cmsis-nn-q7", core="mve")[0]) == weights(
+        trained("cmsis-nn-q7", core="c")[0]
+    )
 
 
 def test_freezing_on_the_way_changes_nothing():

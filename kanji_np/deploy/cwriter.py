@@ -14,7 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.deploy.planner import ALIGNMENT, Calls, Memory, Plan, lower, plan
+from kanji_np.deploy.planner import (
+    ALIGNMENT,
+    Calls,
+    Memory,
+    Plan,
+    lower,
+    plan,
+    takes_writable,
+    works_in_place,
+)
 from kanji_np.graph import Graph, Node
 from kanji_np.types import (
     Argument,
@@ -22,8 +31,11 @@ from kanji_np.types import (
     ConstPtr,
     InputPtr,
     KernelCall,
+    NullPtr,
     OutputPtr,
+    Pointer,
     QParams,
+    ScratchBytes,
     ScratchPtr,
     Struct,
     TensorSpec,
@@ -69,8 +81,8 @@ class Program:
 
     def constants(self) -> Iterator[tuple[str, Constant]]:
         """C name and table, in the order of the layers."""
-        for name, call in zip(self.names, self.calls, strict=True):
-            for constant in call.constants if call else ():
+        for name, calls in zip(self.names, self.calls, strict=True):
+            for constant in (c for call in calls for c in call.constants):
                 yield f"{self.graph.name}_{name}_{constant.name}", constant
 
 
@@ -98,7 +110,7 @@ def table(declaration: str, values: np.ndarray) -> str:
 
 
 def _made(calls: Calls) -> list[KernelCall]:
-    return [call for call in calls if call]
+    return [call for made in calls for call in made]
 
 
 def real_text(tensor: TensorSpec) -> str:
@@ -147,6 +159,7 @@ def _header(p: Program) -> str:
 
 #include <stdint.h>
 
+{_rounding_guard(p)}
 #ifdef __cplusplus
 extern "C" {{
 #endif
@@ -182,6 +195,45 @@ extern void {name}_observe(int32_t layer, const int8_t *data, int32_t bytes);
 }}
 #endif
 
+#endif
+"""
+
+
+# What a build of a library defines for each rounding, and whether it does.
+ROUNDING_MACROS = {
+    ("cmsis-nn", "double"): ("CMSIS_NN_USE_SINGLE_ROUNDING", False),
+    ("cmsis-nn", "single"): ("CMSIS_NN_USE_SINGLE_ROUNDING", True),
+    ("cmsis-nn-q7", "half_up"): ("ARM_NN_TRUNCATE", False),
+    ("cmsis-nn-q7", "truncate"): ("ARM_NN_TRUNCATE", True),
+}
+
+
+def _rounding_guard(p: Program) -> str:
+    """Refuses a build whose kernels round otherwise than the network was trained."""
+    target = p.graph.target
+    macro, defined = ROUNDING_MACROS[target.library, target.rounding]
+    wrong, without = ("ifndef", "with") if defined else ("ifdef", "without")
+    return f"""\
+#{wrong} {macro}
+#error "{p.graph.name} rounds {target.rounding}: build {without} {macro}"
+#endif
+"""
+
+
+def _core_guard(p: Program) -> str:
+    """Refuses a build whose legacy kernels are another core class's.
+
+    They cannot be asked for their scratch memory, as those of the current API can, and
+    average pools answer with other bytes.
+    """
+    if p.graph.target.library != "cmsis-nn-q7":
+        return ""
+    name, dsp = p.graph.name, p.graph.target.core == "dsp"
+    other = "" if dsp else "!"
+    return f"""\
+#if !defined({name.upper()}_ANY_CORE) && \\
+    {other}(!defined(ARM_MATH_DSP) || defined(ARM_MATH_MVEI))
+#error "{name} is for cores {"with" if dsp else "without"} the DSP path of the kernels"
 #endif
 """
 
@@ -230,16 +282,18 @@ def _data_source(p: Program) -> str:
 def _source(p: Program) -> str:
     name, calls = p.graph.name, _made(p.calls)
     includes = sorted({f"{name}_data.h", *(call.header for call in calls)})
+    copies = any(p.plan.copies) or p.plan.inputs
     sections = [
         _banner(p, f"{name}: a function a layer, and run, which calls them in order.")
         + f'#include "{name}.h"\n\n#include <stddef.h>\n'
-        + ("#include <string.h>\n" if any(p.plan.copies) else "")
+        + ("#include <string.h>\n" if copies else "")
         + "\n"
         + "".join(f'#include "{header}"\n' for header in includes),
+        _core_guard(p),
         _arena(p),
         OBSERVE.format(name=name, upper=name.upper()),
-        TRY if any(call.returns_status for call in calls) else "",
-        NO_CONST if any(map(_has_writable, calls)) else "",
+        TRY if any(call.status for call in calls) else "",
+        NO_CONST if any(map(_has_const_cast, calls)) else "",
         FITS if any(call.buffer_size for call in calls) else "",
         *(_layer(p, i) for i in range(len(p.names)) if p.calls[i] or p.plan.copies[i]),
         _run(p),
@@ -261,7 +315,7 @@ TRY = """\
 #define TRY(layer, call) \\
     do \\
     { \\
-        if ((call) != ARM_CMSIS_NN_SUCCESS) \\
+        if ((call) != 0) \\
         { \\
             return (layer); \\
         } \\
@@ -285,12 +339,12 @@ static int fits(int32_t wanted, int32_t reserved)
 """
 
 
-def _has_writable(value: KernelCall | Argument) -> bool:
+def _has_const_cast(value: KernelCall | Argument) -> bool:
     """Whether a constant goes to a field that the library declares without const."""
     if isinstance(value, KernelCall):
-        return any(map(_has_writable, value.arguments))
+        return any(map(_has_const_cast, value.arguments))
     if isinstance(value, Struct):
-        return any(_has_writable(field) for _, field in value.fields)
+        return any(_has_const_cast(field) for _, field in value.fields)
     return isinstance(value, ConstPtr) and value.writable
 
 
@@ -302,10 +356,15 @@ def _arena(p: Program) -> str:
             offset, need = p.plan.tensors[i + 1]
             text = f"/* {need.size:,} bytes, until layer {need.last} */"
             rows.append((f"{name.upper()}_Y = {offset},", text))
+        if i in p.plan.inputs:
+            offset, need = p.plan.inputs[i]
+            text = f"/* {need.size:,} bytes, its input, which it writes to */"
+            rows.append((f"{name.upper()}_X = {offset},", text))
         if i in p.plan.scratch:
             offset, need = p.plan.scratch[i]
             rows.append((f"{name.upper()}_SCRATCH = {offset},", ""))
-            rows.append((f"{name.upper()}_SCRATCH_BYTES = {need.size},", ""))
+            if any(call.buffer_size for call in p.calls[i]):
+                rows.append((f"{name.upper()}_SCRATCH_BYTES = {need.size},", ""))
     width = max((len(row) for row, text in rows if text), default=0)
     lines = [f"{INDENT}{row:<{width}} {text}".rstrip() + "\n" for row, text in rows]
     return (
@@ -313,19 +372,14 @@ def _arena(p: Program) -> str:
     )
 
 
-def _scratch_bytes(call: KernelCall, name: str) -> str:
-    return f"{name.upper()}_SCRATCH_BYTES" if call.scratch_bytes else "0"
-
-
 def _takes_input(p: Program, i: int) -> bool:
     """Whether the function of a layer is given its input; in place it is not."""
-    call = p.calls[i]
-    return p.plan.copies[i] or not (call and call.in_place)
+    return p.plan.copies[i] or not works_in_place(p.calls[i])
 
 
 def _layer(p: Program, i: int) -> str:
     """All of one layer: its comment, structs, `run_...` and `wanted_...`."""
-    node, call, name = p.graph.nodes[i], p.calls[i], p.names[i]
+    node, calls, name = p.graph.nodes[i], p.calls[i], p.names[i]
     x, y = p.graph.tensors[node.inputs[0]], node.output
     macs = p.graph.cost(node).macs
     work = f", {macs:,} MAC" if macs else ""
@@ -333,52 +387,46 @@ def _layer(p: Program, i: int) -> str:
 /* Layer {i + 1}, {node.name}: {node.op}{work}.
  * {_tensor_text(x)} -> {_tensor_text(y)} */
 """
-    parameters = [f"const {x.dtype}_t *x"] if _takes_input(p, i) else []
+    const = "" if takes_writable(calls) else "const "
+    parameters = [f"{const}{x.dtype}_t *x"] if _takes_input(p, i) else []
     parameters.append("int8_t *y")
     if i in p.plan.scratch:
         parameters.append("void *scratch")
     copy = f"{INDENT}memcpy(y, x, {x.size});\n" if p.plan.copies[i] else ""
-    if call is None:
-        return text + _function("void", f"run_{name}", parameters, copy)
-
-    shared = [
-        argument
-        for argument in (call.buffer_size.arguments if call.buffer_size else ())
-        if isinstance(argument, Struct)
-    ]
-    scope = _Scope(f"{p.graph.name}_{name}", name, call, tuple(shared))
-    text += "".join(scope.definition(struct, "", "static const ") for struct in shared)
-    text += "\n" if shared else ""
-    local = [
-        argument
-        for argument in call.arguments
-        if isinstance(argument, Struct) and argument not in shared
-    ]
-    structs = "".join(
-        scope.definition(s, INDENT, "const " if _has_pointer(s) else "static const ")
-        for s in local
-    )
-    kind = "arm_cmsis_nn_status" if call.returns_status else "void"
-    head = "return " if call.returns_status else ""
+    scopes = [_Scope(f"{p.graph.name}_{name}", name, call) for call in calls]
+    text += "".join(map(_Scope.shared_definitions, scopes))
     text += _function(
-        kind,
+        _status(calls) or "void",
         f"run_{name}",
         parameters,
-        structs
-        + ("\n" if structs else "")
-        + copy
-        + _statement(f"{head}{call.function}", map(scope.value, call.arguments)),
+        "".join(map(_Scope.local_definitions, scopes)) + copy + _statements(scopes),
     )
-    if call.buffer_size:
-        size = call.buffer_size
-        body = _statement(f"return {size.function}", map(scope.value, size.arguments))
-        text += "\n" + _function("int32_t", f"wanted_{name}", ["void"], body)
-    return text
+    return text + "".join(map(_Scope.wanted, scopes))
+
+
+def _status(calls: Sequence[KernelCall]) -> str | None:
+    """C type of what the function of a layer returns: its one checked call's."""
+    (status,) = {call.status for call in calls if call.status} or {None}
+    return status
+
+
+def _statements(scopes: Sequence[_Scope]) -> str:
+    """The calls of a layer in order; the status of the one that has one comes last."""
+    lines = []
+    for i, scope in enumerate(scopes):
+        status, last = scope.call.status, i + 1 == len(scopes)
+        keep = "return " if last else f"const {status} status = "
+        lines.append(scope.statement(keep if status else ""))
+        if status and not last:
+            lines.append("\n")
+    if scopes and not scopes[-1].call.status and _status([s.call for s in scopes]):
+        lines.append(f"{INDENT}return status;\n")
+    return "".join(lines)
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """How one call's arguments are written.
+    """How one call is written.
 
     Parameters
     ----------
@@ -386,14 +434,51 @@ class _Scope:
         What the names of the layer's tables begin with.
     layer : str
         What the names of structs outside the function begin with.
-    shared : tuple of Struct
-        The structs outside the function.
     """
 
     tables: str
     layer: str
     call: KernelCall
-    shared: tuple[Struct, ...]
+
+    @property
+    def shared(self) -> list[Struct]:
+        """The structs outside the function: those that the size is asked with."""
+        size = self.call.buffer_size
+        arguments = size.arguments if size else ()
+        return [a for a in arguments if isinstance(a, Struct)]
+
+    def shared_definitions(self) -> str:
+        text = "".join(self.definition(s, "", "static const ") for s in self.shared)
+        return text + "\n" if text else ""
+
+    def local_definitions(self) -> str:
+        text = "".join(
+            self.definition(a, INDENT, "const " if _has_pointer(a) else "static const ")
+            for a in self.call.arguments
+            if isinstance(a, Struct) and a not in self.shared
+        )
+        return text + "\n" if text else ""
+
+    def statement(self, head: str) -> str:
+        arguments = map(self.value, self.call.arguments)
+        return _statement(f"{head}{self.call.function}", arguments)
+
+    def wanted(self) -> str:
+        """`wanted_...`, which asks the library what the call's context must hold."""
+        size = self.call.buffer_size
+        if size is None:
+            return ""
+        body = _statement(f"return {size.function}", map(self.value, size.arguments))
+        return "\n" + _function("int32_t", f"wanted_{self.layer}", ["void"], body)
+
+    def reserved(self) -> str:
+        """What the call's context holds [bytes]."""
+        (context,) = (
+            argument
+            for argument in self.call.arguments
+            if isinstance(argument, Struct) and argument.ctype == "cmsis_nn_context"
+        )
+        return self.value(dict(context.fields)["size"])
 
     def name(self, struct: Struct) -> str:
         return f"{self.layer}_{struct.name}" if struct in self.shared else struct.name
@@ -405,8 +490,13 @@ class _Scope:
                 return "y" if self.call.in_place else "x"
             case OutputPtr():
                 return "y"
+            case NullPtr():
+                return "NULL"
             case ScratchPtr():
                 return "scratch" if self.call.scratch_bytes else "NULL"
+            case ScratchBytes():
+                size = f"{self.layer.upper()}_SCRATCH_BYTES"
+                return size if self.call.scratch_bytes else "0"
             case ConstPtr(name, writable):
                 table_name = f"{self.tables}_{name}"
                 return f"no_const({table_name})" if writable else table_name
@@ -417,9 +507,6 @@ class _Scope:
 
     def fields(self, struct: Struct) -> list[str]:
         """`.field = value` of a struct, nested structs in braces."""
-        if struct.ctype == "cmsis_nn_context":
-            size = _scratch_bytes(self.call, self.layer)
-            return [f".buf = {self.value(ScratchPtr())}", f".size = {size}"]
         return [
             f".{name} = {{{', '.join(self.fields(value))}}}"
             if isinstance(value, Struct)
@@ -442,7 +529,7 @@ class _Scope:
 def _has_pointer(struct: Struct) -> bool:
     """A pointer among the fields is not a constant expression in C99."""
     return any(
-        _has_pointer(value) if isinstance(value, Struct) else not isinstance(value, int)
+        _has_pointer(value) if isinstance(value, Struct) else isinstance(value, Pointer)
         for _, value in struct.fields
     )
 
@@ -455,16 +542,21 @@ def _tensor_text(tensor: TensorSpec) -> str:
 def _run(p: Program) -> str:
     graph, name = p.graph, p.graph.name
     lines = []
-    for i, (node, call) in enumerate(zip(graph.nodes, p.calls, strict=True)):
+    for i, node in enumerate(graph.nodes):
         x, y = _place(p, node.inputs[0]), _place(p, i + 1)
-        if not (call or p.plan.copies[i]):
+        if not (p.calls[i] or p.plan.copies[i]):
             lines.append(f"{INDENT}/* Layer {i + 1}, {node.name}: the same bytes. */\n")
             continue
+        if i in p.plan.inputs:
+            copy = f"base + {p.names[i].upper()}_X"
+            size = graph.tensors[node.inputs[0]].size
+            lines.append(f"{INDENT}memcpy({copy}, {x}, {size});\n")
+            x = copy
         arguments = [x, y] if _takes_input(p, i) else [y]
         if i in p.plan.scratch:
             arguments.append(f"base + {p.names[i].upper()}_SCRATCH")
         text = f"run_{p.names[i]}({', '.join(arguments)})"
-        if call and call.returns_status:
+        if _status(p.calls[i]):
             text = f"TRY({i + 1}, {text})"
         lines.append(f"{INDENT}{text};\n")
         lines.append(f"{INDENT}OBSERVE({i + 1}, {y}, {node.output.size});\n")
@@ -502,13 +594,14 @@ def _place(p: Program, tensor: int) -> str:
 def _check(p: Program) -> str:
     tests = "".join(
         f"""\
-    if (!fits(wanted_{p.names[i]}(), {_scratch_bytes(call, p.names[i])}))
+    if (!fits(wanted_{name}(), {_Scope("", name, call).reserved()}))
     {{
         return {i + 1};
     }}
 """
-        for i, call in enumerate(p.calls)
-        if call and call.buffer_size
+        for i, (name, calls) in enumerate(zip(p.names, p.calls, strict=True))
+        for call in calls
+        if call.buffer_size
     )
     return f"""\
 int32_t {p.graph.name}_check(void)

@@ -8,7 +8,8 @@ offset that is free while it lives (greedy by size, as in TensorFlow Lite Micro)
 
 A node without a call gives its input another shape and lives in the same bytes. A node
 that works in place does so where nobody needs its input afterwards, and on a copy where
-somebody does or where the input is the caller's.
+somebody does or where the input is the caller's. So does a node that leaves its input
+destroyed; its copy lives beside its output, for one step.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
-from kanji_np.errors import UnsupportedOp
 from kanji_np.graph import Graph, Node
-from kanji_np.types import KernelCall
+from kanji_np.targets import check_calls
+from kanji_np.types import InputPtr, KernelCall
 
 ALIGNMENT = 16  # bytes: the widest load of any core the library supports
 
-# A node's call; None: the same bytes under another shape.
-Calls = tuple[KernelCall | None, ...]
+# A node's calls, in order; none: the same bytes under another shape.
+Calls = tuple[tuple[KernelCall, ...], ...]
 
 
 class Memory(Enum):
@@ -61,11 +62,13 @@ class Plan:
     memory : tuple of Memory
         A tensor: whose memory.
     copies : tuple of bool
-        A node: whether it copies its input to its output first.
+        A node: whether it copies its input to its output first, to work in place.
     tensors : dict of int to (offset, Need)
         Owners that live in the arena.
+    inputs : dict of int to (offset, Need)
+        Nodes whose input is copied first, because they write to it.
     scratch : dict of int to (offset, Need)
-        Nodes whose call needs scratch memory.
+        Nodes whose calls need scratch memory.
     arena_bytes : int
     lower_bound_bytes : int
         Most bytes alive in one step: no plan can do with less.
@@ -75,22 +78,37 @@ class Plan:
     memory: tuple[Memory, ...]
     copies: tuple[bool, ...]
     tensors: dict[int, tuple[int, Need]]
+    inputs: dict[int, tuple[int, Need]]
     scratch: dict[int, tuple[int, Need]]
     arena_bytes: int
     lower_bound_bytes: int
 
 
 def lower(graph: Graph) -> Calls:
-    """Every node's call; UnsupportedOp where the target has none."""
+    """Every node's calls; UnsupportedOp where the target has none."""
     return tuple(_lower(graph, node) for node in graph.nodes)
 
 
-def _lower(graph: Graph, node: Node) -> KernelCall | None:
+def _lower(graph: Graph, node: Node) -> tuple[KernelCall, ...]:
     x = graph.tensors[node.inputs[0]]
     calls = node.operator.lower(node.attrs, node.ints, x, node.output, graph.target)
-    if len(calls) > 1:
-        raise UnsupportedOp(f"layer {node.name!r}: a layer can make one call, not more")
-    return calls[0] if calls else None
+    check_calls(graph.target, calls)
+    return calls
+
+
+def works_in_place(calls: tuple[KernelCall, ...]) -> bool:
+    """Whether a node's output is made from what its memory holds already."""
+    return bool(calls) and all(call.in_place for call in calls)
+
+
+def takes_writable(calls: tuple[KernelCall, ...]) -> bool:
+    """Whether a call takes its input as memory it may write to."""
+    return InputPtr(writable=True) in (a for call in calls for a in call.arguments)
+
+
+def scratch_bytes(calls: tuple[KernelCall, ...]) -> int:
+    """Scratch memory that serves all calls of a node, one after the other [bytes]."""
+    return max((call.scratch_bytes for call in calls), default=0)
 
 
 def plan(graph: Graph, calls: Calls) -> Plan:
@@ -108,22 +126,40 @@ def plan(graph: Graph, calls: Calls) -> Plan:
         members = [t for t, o in enumerate(owner) if o == own]
         last = max(max(t, last_read[t]) for t in members)
         tensor_needs[own] = Need(graph.tensors[own].size, own, last)
-    scratch_needs = {}
-    for i, call in enumerate(calls):
-        if call and call.scratch_bytes:
-            scratch_needs[i] = Need(call.scratch_bytes, i + 1, i + 1)
+    input_needs, scratch_needs = {}, {}
+    for i, (node, made) in enumerate(zip(graph.nodes, calls, strict=True)):
+        shared = owner[node.inputs[0]]
+        destroyed = any(call.destroys_input for call in made)
+        if (shared == 0 and takes_writable(made)) or (
+            destroyed and _read_later(owner, last_read, shared, i + 1)
+        ):
+            size = graph.tensors[node.inputs[0]].size
+            input_needs[i] = Need(size, i + 1, i + 1)
+        if scratch_bytes(made):
+            scratch_needs[i] = Need(scratch_bytes(made), i + 1, i + 1)
 
-    needs = [*tensor_needs.values(), *scratch_needs.values()]
+    needs = [*tensor_needs.values(), *input_needs.values(), *scratch_needs.values()]
     offsets = pack(needs)
     placed = list(zip(offsets, needs, strict=True))
+    rest = iter(placed)
     return Plan(
         owner=owner,
         memory=tuple(homes.get(own, Memory.ARENA) for own in owner),
         copies=copies,
-        tensors=dict(zip(tensor_needs, placed, strict=False)),
-        scratch=dict(zip(scratch_needs, placed[len(tensor_needs) :], strict=True)),
+        tensors={key: next(rest) for key in tensor_needs},
+        inputs={key: next(rest) for key in input_needs},
+        scratch={key: next(rest) for key in scratch_needs},
         arena_bytes=max((offset + need.size for offset, need in placed), default=0),
         lower_bound_bytes=lower_bound(needs),
+    )
+
+
+def _read_later(
+    owner: Sequence[int], last_read: Sequence[int], own: int, step: int
+) -> bool:
+    """Whether a tensor in the bytes of `own` is read after a step."""
+    return any(
+        last > step for last, o in zip(last_read, owner, strict=False) if o == own
     )
 
 
@@ -132,16 +168,15 @@ def _owners(
 ) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """Whose bytes each tensor lives in, and whether each node copies first."""
     owner, copies = [0], []
-    for step, (node, call) in enumerate(zip(graph.nodes, calls, strict=True), 1):
+    for step, (node, made) in enumerate(zip(graph.nodes, calls, strict=True), 1):
         shared = owner[node.inputs[0]]
-        if call is None:
+        if not made:
             copy = shared == 0 and step == len(graph.nodes)
-        elif call.in_place:
-            readers = (last_read[t] for t, own in enumerate(owner) if own == shared)
-            copy = shared == 0 or max(readers) > step
+        elif works_in_place(made):
+            copy = shared == 0 or _read_later(owner, last_read, shared, step)
         else:
             copy = False
-        new = copy or (call is not None and not call.in_place)
+        new = copy or (bool(made) and not works_in_place(made))
         owner.append(step if new else shared)
         copies.append(copy)
     return tuple(owner), tuple(copies)

@@ -1,51 +1,92 @@
 """2-D average pooling.
 
-    Y[n,y,x,c] = clamp(divide_half_away(sum, count), low, high)
+    Y[n,y,x,c] = clamp(divide(sum, count), low, high)
 
 of sum and count of the window's cells that lie in the image: padding counts neither
 above nor below the line. X (N,H,W,C), Y (N,OH,OW,C); input and output share one scale.
 
+The target decides how it is divided: to the nearest integer, halves away from zero;
+toward zero; or toward zero twice, the sum of each row by the number of columns and then
+the sum of those by the number of rows.
+
 Accumulator: |sum| <= 128 * KH * KW, far inside int32 for any window that fits a device.
 
-Source: CMSIS-NN v7.0.0 `arm_avgpool_s8`; TFLite `AVERAGE_POOL_2D` int8.
+Source: CMSIS-NN v7.0.0 `arm_avgpool_s8`; TFLite `AVERAGE_POOL_2D` int8. Legacy: CMSIS
+5.9.0 `arm_avepool_q7_HWC`, toward zero, on DSP cores twice.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit, prange
 
-from kanji_np.fixedpoint import clamp, divide_half_away
+from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
     ClampInts,
     Pool2DAttrs,
     cost,
-    full_range,
     infer,
     lower_pool,
+    lower_pool_q7,
     new_output,
     window_numbers,
     windows,
 )
-from kanji_np.types import BufferSize, KernelCall, Saved, TargetSpec, TensorSpec
+from kanji_np.types import (
+    BufferSize,
+    KernelCall,
+    Numerics,
+    QParams,
+    Saved,
+    TargetSpec,
+    TensorSpec,
+)
+
+HALF_AWAY, TOWARD_ZERO, TOWARD_ZERO_TWICE = 0, 1, 2
+DIVISIONS = {
+    "half_away": HALF_AWAY,
+    "toward_zero": TOWARD_ZERO,
+    "toward_zero_twice": TOWARD_ZERO_TWICE,
+}
 
 
-def forward_int(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class AvgPoolInts(ClampInts):
+    """Range the output is clamped to; `divide` as in `Numerics.average`."""
+
+    divide: str = "half_away"
+
+
+def ints_of(attrs: Pool2DAttrs, x: QParams, numerics: Numerics) -> AvgPoolInts:
+    return AvgPoolInts(divide=numerics.average)
+
+
+def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndarray:
     """int8 (N,H,W,C) -> int8 (N,OH,OW,C)."""
     y = new_output(attrs, x)
-    _avg_pool_int(x, *window_numbers(attrs, x), ints.act_min, ints.act_max, y)
+    divide, numbers = DIVISIONS[ints.divide], window_numbers(attrs, x)
+    _avg_pool_int(x, *numbers, divide, ints.act_min, ints.act_max, y)
     return y
 
 
-def definition(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray:
+def definition(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndarray:
     """`forward_int` as the formula says it, one window at a time."""
     y = new_output(attrs, x)
     for (oy, ox), window in windows(attrs, x, y):
-        count = window.shape[1] * window.shape[2]
+        rows, columns = window.shape[1:3]
         total = window.sum(axis=(1, 2), dtype=np.int64)
-        away = np.sign(total) * ((np.abs(total) + count // 2) // count)
-        y[:, oy, ox] = np.clip(away, ints.act_min, ints.act_max)
+        if ints.divide == "half_away":
+            half = rows * columns // 2
+            mean = np.sign(total) * ((np.abs(total) + half) // (rows * columns))
+        elif ints.divide == "toward_zero":
+            mean = np.trunc(total / (rows * columns))
+        else:
+            means = np.trunc(window.sum(axis=2, dtype=np.int64) / columns)
+            mean = np.trunc(means.sum(axis=1) / rows)
+        y[:, oy, ox] = np.clip(mean, ints.act_min, ints.act_max)
     return y
 
 
@@ -69,7 +110,7 @@ def vjp(
 
 def lower_cmsis_nn(
     attrs: Pool2DAttrs,
-    ints: ClampInts,
+    ints: AvgPoolInts,
     x: TensorSpec,
     y: TensorSpec,
     target: TargetSpec,
@@ -81,8 +122,21 @@ def lower_cmsis_nn(
     return (lower_pool("arm_avgpool_s8", attrs, ints, x, y, scratch_bytes, size),)
 
 
+def lower_cmsis_nn_q7(
+    attrs: Pool2DAttrs,
+    ints: AvgPoolInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    # one row of outputs as int16
+    scratch_bytes = 2 * y.shape[1] * y.shape[2] if target.core == "dsp" else 0
+    call = lower_pool_q7("arm_avepool_q7_HWC", attrs, x, y, target, scratch_bytes)
+    return (call,)
+
+
 @njit(cache=True, parallel=True)
-def _avg_pool_int(x, kernel, stride, pad, low, high, y):
+def _avg_pool_int(x, kernel, stride, pad, divide, low, high, y):
     count, height, width, channels = x.shape
     for n in prange(count):
         for oy in range(y.shape[1]):
@@ -95,9 +149,19 @@ def _avg_pool_int(x, kernel, stride, pad, low, high, y):
                 for c in range(channels):
                     total = 0
                     for iy in rows:
+                        row = 0
                         for ix in columns:
-                            total += x[n, iy, ix, c]
-                    y[n, oy, ox, c] = clamp(divide_half_away(total, cells), low, high)
+                            row += x[n, iy, ix, c]
+                        if divide == TOWARD_ZERO_TWICE:
+                            row = divide_toward_zero(row, len(columns))
+                        total += row
+                    if divide == HALF_AWAY:
+                        mean = divide_half_away(total, cells)
+                    elif divide == TOWARD_ZERO:
+                        mean = divide_toward_zero(total, cells)
+                    else:
+                        mean = divide_toward_zero(total, len(rows))
+                    y[n, oy, ox, c] = clamp(mean, low, high)
 
 
 AVG_POOL2D = Op(
@@ -109,7 +173,7 @@ AVG_POOL2D = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
-    output_qparams=lambda attrs, x: x,
-    ints=full_range,
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
+    output_qparams=lambda attrs, x, numerics: x,
+    ints=ints_of,
 )

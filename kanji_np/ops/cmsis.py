@@ -7,6 +7,7 @@ from kanji_np.types import (
     Constant,
     ConstPtr,
     LinearInts,
+    ScratchBytes,
     ScratchPtr,
     Struct,
 )
@@ -29,8 +30,16 @@ def activation_range(low: int, high: int) -> Struct:
 
 
 def scratch() -> Struct:
-    """The context that hands scratch memory to a kernel; its size is the call's."""
-    return Struct("cmsis_nn_context", "ctx", (("buf", ScratchPtr()),))
+    """The context that hands scratch memory to a kernel."""
+    return Struct(
+        "cmsis_nn_context", "ctx", (("buf", ScratchPtr()), ("size", ScratchBytes()))
+    )
+
+
+def table(constant: str, size: int) -> Struct:
+    """A context that hands a kernel one of the call's constants, of `size` bytes."""
+    pointer = ConstPtr(constant, writable=True)
+    return Struct("cmsis_nn_context", "ctx", (("buf", pointer), ("size", size)))
 
 
 def per_channel_quant() -> Struct:

@@ -3,7 +3,7 @@
     acc[n,y,x,o] = bias[o] + sum over i,j,c of
                    (X[n, y*sh + i*dh - top, x*sw + j*dw - left, c] + input_offset)
                    * W[o,i,j,c]
-    Y = clamp(requantize(acc, multiplier[o], shift[o]) + output_offset, low, high)
+    Y = clamp(rescale(acc, multiplier[o], shift[o]) + output_offset, low, high)
 
 Layouts: X (N,H,W,Cin), W (Cout,KH,KW,Cin), Y (N,OH,OW,Cout). Padding reads as the zero
 point and adds nothing. ReLU is the range low = zero point of Y.
@@ -11,7 +11,8 @@ point and adds nothing. ReLU is the range low = zero point of Y.
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
 
-Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`; TFLite `CONV_2D` int8.
+Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`; TFLite `CONV_2D` int8. Legacy: CMSIS
+5.9.0 `arm_convolve_HWC_q7_*`, the same formula for powers of two.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import numpy as np
 from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.fixedpoint import clamp, requantize
-from kanji_np.ops import conv_loops
+from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.ops import cmsis_q7, conv_loops
 from kanji_np.ops.cmsis import (
     HEADER,
     activation_range,
@@ -45,8 +46,10 @@ from kanji_np.types import (
     KernelCall,
     LinearInts,
     LinearParams,
+    NullPtr,
     OutputPtr,
     Saved,
+    ScratchPtr,
     Shape,
     Struct,
     TargetSpec,
@@ -109,7 +112,8 @@ def definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         (g.stride_h, g.stride_w), (g.dilation_h, g.dilation_w),
         (g.pad_top, g.pad_left),
-        (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max), y, seen,
+        (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
+        ROUNDINGS[ints.rounding], y, seen,
     )  # fmt: skip
     return y
 
@@ -139,11 +143,12 @@ def vjp(
     return conv_loops.backward(params, saved, g, gy, needs_gx)
 
 
-def cost(attrs: Conv2DAttrs, shape: Shape) -> Cost:
+def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
     out_h, out_w, filters = infer(attrs, shape)
     weights = filters * math.prod(attrs.kernel) * shape[2]
-    # int8 weights; int32 bias, multiplier and shift a channel
-    return Cost(out_h * out_w * weights, weights + 12 * filters)
+    # a channel: an int8 bias, or an int32 bias, multiplier and shift
+    per_channel = 1 if target.numerics.bias_bits == 8 else 12
+    return Cost(out_h * out_w * weights, weights + per_channel * filters)
 
 
 def lower_cmsis_nn(
@@ -201,19 +206,120 @@ def _scratch_bytes(
 ) -> int:
     """What `arm_convolve_wrapper_s8_get_buffer_size` answers on the core class [bytes].
 
-    Two columns of int16 patches. A plain 1x1 kernel needs none with GCC and two int16
-    pixels with Arm's compiler; the larger is reserved.
+    Two columns of int16 patches, four of int8 on MVE cores. A plain 1x1 kernel needs
+    none, except on DSP cores two int16 pixels with Arm's compiler.
     """
-    if target.core != "dsp":
-        raise UnsupportedOp(
-            f"scratch memory on core class {target.core!r} is not known"
-        )
     channels = shape[2]
+    depth = math.prod(attrs.kernel) * channels
     pointwise = attrs.kernel == (1, 1) and attrs.dilation == (1, 1)
     if pointwise and (g.pad_top, g.pad_left) == (0, 0):
-        return 4 * channels if attrs.stride == (1, 1) else 0
-    columns = math.prod(attrs.kernel) * channels
-    return 2 * 2 * (-(-columns // 4) * 4)
+        return 4 * channels if target.core == "dsp" and attrs.stride == (1, 1) else 0
+    if target.core != "mve":
+        return 4 * (-(-depth // 4) * 4)
+    four_columns = 4 * (-(-depth // 16) * 16)
+    row = shape[0] == attrs.kernel[0] == attrs.dilation[1] == 1
+    if row and attrs.stride[1] * channels % 4 == 0:
+        return _row_scratch_bytes(shape, g) or four_columns
+    return four_columns
+
+
+def _row_scratch_bytes(shape: Shape, g: Geometry) -> int:
+    """The same for the kernel that MVE cores have for one row of pixels [bytes].
+
+    It copies the windows that reach into the padding, and hands over to the general
+    kernel where that is all of them: 0.
+    """
+    before = g.pad_left
+    after = (g.out_w - 1) * g.stride_w + g.kernel_w - shape[1] - before
+    if after - before not in (0, 1):
+        raise UnsupportedOp(
+            "arm_convolve_wrapper_s8 on MVE cores takes one row of pixels only with as "
+            "much padding after the used cells as before them, or one cell more; got "
+            f"{before} before, {after} after"
+        )
+    first, last = (-(-pad // g.stride_w) for pad in (before, after))
+    if first + last > g.out_w:
+        return 0
+    right = before if after == before else last
+    return max(g.kernel_w + before, g.kernel_w - 1 + right) * shape[2]
+
+
+def lower_cmsis_nn_q7(
+    attrs: Conv2DAttrs,
+    ints: LinearInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    if attrs.dilation != (1, 1):
+        raise UnsupportedOp(f"{target.library} has no dilated convolution")
+    height, width, channels = x.shape
+    g = attrs.window.over(x.shape)
+    function = _q7_function(x.shape, attrs.filters, g)
+    cmsis_q7.check_extents(function, *x.shape, *y.shape)
+    square = "nonsquare" not in function
+
+    def axes(along_w: int, along_h: int) -> tuple[int, ...]:
+        return (along_w,) if square else (along_w, along_h)
+
+    call = KernelCall(
+        function=function,
+        header=HEADER,
+        arguments=(
+            InputPtr(),
+            *axes(width, height),
+            channels,
+            ConstPtr("weight"),
+            attrs.filters,
+            *axes(g.kernel_w, g.kernel_h),
+            *axes(g.pad_left, g.pad_top),
+            *axes(g.stride_w, g.stride_h),
+            ConstPtr("bias"),
+            ints.bias_shift,
+            cmsis_q7.right_shift(ints),
+            OutputPtr(),
+            *axes(g.out_w, g.out_h),
+            ScratchPtr(),
+            NullPtr(),
+        ),
+        constants=cmsis_q7.linear_constants(ints, ints.weight, "(Cout,KH,KW,Cin)"),
+        # two columns of int16 patches
+        scratch_bytes=4 * ints.weight[0].size if target.core == "dsp" else 0,
+        status=cmsis_q7.STATUS,
+    )
+    return (call, *cmsis_q7.activation_calls(ints, y.size))
+
+
+def _q7_function(shape: Shape, filters: int, g: Geometry) -> str:
+    """The fastest function that takes the shapes."""
+    height, width, channels = shape
+    vectors = channels % 4 == 0 and filters % 2 == 0
+    kernel, stride = (g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w)
+    pad = (g.pad_top, g.pad_left)
+    if vectors and kernel == stride == (1, 1) and pad == (0, 0):
+        # It takes the output to be as large as the input.
+        if (g.out_h, g.out_w) == (height, width):
+            return "arm_convolve_1x1_HWC_q7_fast_nonsquare"
+    square = all(
+        a == b for a, b in (shape[:2], kernel, stride, pad, (g.out_h, g.out_w))
+    )
+    if square and channels == 3:
+        return "arm_convolve_HWC_q7_RGB"
+    fits = _reads_inside(height, g.out_h, g.kernel_h, g.stride_h, g.pad_top) and (
+        _reads_inside(width, g.out_w, g.kernel_w, g.stride_w, g.pad_left)
+    )
+    kind = "fast" if vectors and fits else "basic"
+    return f"arm_convolve_HWC_q7_{kind}" + ("" if square else "_nonsquare")
+
+
+def _reads_inside(size: int, count: int, kernel: int, stride: int, pad: int) -> bool:
+    """Whether the fast functions stay inside the input along an axis.
+
+    They test for padding only the first `pad` windows and the last, so padding after
+    must not be more than that.
+    """
+    last = count - pad - 1
+    return pad <= count and (last < pad or last * stride - pad + kernel <= size)
 
 
 def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry:
@@ -227,8 +333,9 @@ def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry
 
 @njit(cache=True)
 def _definition(
-    x, weight, bias, multiplier, shift, stride, dilation, pad, limits, y, acc_range
-):
+    x, weight, bias, multiplier, shift, stride, dilation, pad, limits, rounding, y,
+    acc_range,
+):  # fmt: skip
     count, height, width, channels = x.shape
     outputs, kernel_h, kernel_w, _ = weight.shape
     input_offset, output_offset, low, high = limits
@@ -248,8 +355,8 @@ def _definition(
                                     ]
                     acc_range[0] = min(acc_range[0], total)
                     acc_range[1] = max(acc_range[1], total)
-                    q = requantize(total, multiplier[o], shift[o]) + output_offset
-                    y[n, oy, ox, o] = clamp(q, low, high)
+                    q = rescale(total, multiplier[o], shift[o], rounding)
+                    y[n, oy, ox, o] = clamp(q + output_offset, low, high)
 
 
 CONV2D = Op(
@@ -261,6 +368,6 @@ CONV2D = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
 )

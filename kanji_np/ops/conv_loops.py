@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
+from kanji_np.fixedpoint import ROUNDINGS
 from kanji_np.ops.requantize import common_right_shift, exact_sum, requantize_block
 from kanji_np.ops.simd import (
     LANES,
@@ -130,13 +131,14 @@ def forward_int(
 ) -> np.ndarray:
     """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
     offset, right = ints.input_offset, common_right_shift(ints)
+    rounding = ROUNDINGS[ints.rounding]
     plan = _plan(g, x.shape[3], exact_sum(offset))
     blocks = min(BLOCKS, len(x))
     ranges = np.empty((blocks, 2), np.int64)
     _forward_int(
         np.ascontiguousarray(x), _pack(ints.weight, np.dtype(np.float32)), ints.bias,
-        ints.multiplier, ints.shift, right, np.float32(offset), ints.output_offset,
-        ints.act_min, ints.act_max, (g.pad_top, g.pad_left),
+        ints.multiplier, ints.shift, rounding, right, np.float32(offset),
+        ints.output_offset, ints.act_min, ints.act_max, (g.pad_top, g.pad_left),
         (plan.rows, plan.pitch, plan.pixel, plan.line), plan.parts, y, ranges,
     )  # fmt: skip
     return ranges
@@ -208,8 +210,8 @@ def _add_part(store, corner, pixel, weight, weight_at, part, lanes, sums):
 
 @njit(cache=True, parallel=True)
 def _forward_int(
-    x, weight, bias, multiplier, shift, right, in_offset, out_offset, low, high, pad,
-    layout, parts, y, ranges,
+    x, weight, bias, multiplier, shift, rounding, right, in_offset, out_offset, low,
+    high, pad, layout, parts, y, ranges,
 ):  # fmt: skip
     count, out_h, out_w, outputs = y.shape
     rows, pitch, pixel, line = layout
@@ -246,7 +248,8 @@ def _forward_int(
                         requantize_block(
                             acc[:size].reshape(TILE_ROWS, lanes),
                             min(TILE_ROWS, out_w - ox), first, channels, bias,
-                            multiplier, shift, right, out_offset, low, high, flat,
+                            multiplier, shift, rounding, right, out_offset, low, high,
+                            flat,
                             ((n * out_h + oy) * out_w + ox) * outputs, acc_range,
                         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Fully connected layer with bias and an optional fused ReLU.
 
     acc[n,o] = bias[o] + sum over k of (X[n,k] + input_offset) * W[o,k]
-    Y = clamp(requantize(acc, multiplier[o], shift[o]) + output_offset, low, high)
+    Y = clamp(rescale(acc, multiplier[o], shift[o]) + output_offset, low, high)
 
 Layouts: X (N,Cin), W (Cout,Cin), Y (N,Cout). One multiplier and shift for the whole
 layer on CMSIS-NN, so all of `multiplier` and of `shift` must be equal there.
@@ -9,7 +9,8 @@ layer on CMSIS-NN, so all of `multiplier` and of `shift` must be equal there.
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
 
-Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`; TFLite `FULLY_CONNECTED` int8.
+Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`; TFLite `FULLY_CONNECTED` int8. Legacy:
+CMSIS 5.9.0 `arm_fully_connected_q7_opt`, the same formula for powers of two.
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ import numpy as np
 from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.fixedpoint import clamp, requantize
-from kanji_np.ops import conv_loops
+from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.ops import cmsis_q7, conv_loops
 from kanji_np.ops.cmsis import (
     HEADER,
     activation_range,
     dims,
     linear_constants,
     scratch,
+    table,
 )
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Window
 from kanji_np.types import (
     BufferSize,
+    Constant,
     ConstPtr,
     Cost,
     InputPtr,
@@ -43,11 +46,14 @@ from kanji_np.types import (
     LinearParams,
     OutputPtr,
     Saved,
+    ScratchPtr,
     Shape,
     Struct,
     TargetSpec,
     TensorSpec,
 )
+
+BEFORE_KERNEL_SUMS = "4.0.0"  # the version whose MVE kernel sums rows by itself
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ def definition(
     seen = empty_range() if acc_range is None else acc_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
-        (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max), y, seen,
+        (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
+        ROUNDINGS[ints.rounding], y, seen,
     )  # fmt: skip
     return y
 
@@ -163,10 +170,11 @@ def _window(image: np.ndarray) -> Geometry:
     return Window((1, 1)).over(image.shape[1:])
 
 
-def cost(attrs: DenseAttrs, shape: Shape) -> Cost:
+def cost(attrs: DenseAttrs, shape: Shape, target: TargetSpec) -> Cost:
     weights = attrs.units * shape[0]
-    # int8 weights; an int32 bias an output; one multiplier and shift are immediates
-    return Cost(weights, weights + 4 * attrs.units)
+    # an output: an int8 or int32 bias, and where the target wants it an int32 sum
+    per_output = target.numerics.bias_bits // 8 + 4 * _has_kernel_sums(target)
+    return Cost(weights, weights + per_output * attrs.units)
 
 
 def lower_cmsis_nn(
@@ -176,18 +184,21 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    if target.core == "mve":
-        raise UnsupportedOp("dense on MVE cores needs weight sums, which are not made")
     multiplier, shift = int(ints.multiplier[0]), int(ints.shift[0])
     if (ints.multiplier != multiplier).any() or (ints.shift != shift).any():
         raise UnsupportedOp("arm_fully_connected_s8 takes one scale for all outputs")
     (inputs,) = x.shape
+    constants = linear_constants(ints, "(Cout,Cin)")[:2]
+    context = scratch()
+    if _has_kernel_sums(target):
+        constants += (_kernel_sums(ints),)
+        context = table("kernel_sums", 4 * attrs.units)
     filter_dims = dims("filter_dims", inputs, 1, 1, attrs.units)
     call = KernelCall(
         function="arm_fully_connected_s8",
         header=HEADER,
         arguments=(
-            scratch(),
+            context,
             Struct(
                 "cmsis_nn_fc_params",
                 "fc_params",
@@ -212,7 +223,7 @@ def lower_cmsis_nn(
             dims("output_dims", 1, 1, 1, attrs.units),
             OutputPtr(),
         ),
-        constants=linear_constants(ints, "(Cout,Cin)")[:2],
+        constants=constants,
         buffer_size=BufferSize(
             "arm_fully_connected_s8_get_buffer_size", (filter_dims,)
         ),
@@ -220,8 +231,92 @@ def lower_cmsis_nn(
     return (call,)
 
 
+def _has_kernel_sums(target: TargetSpec) -> bool:
+    """Whether the context of `arm_fully_connected_s8` must hold row sums."""
+    version = target.version != BEFORE_KERNEL_SUMS
+    return target.library == "cmsis-nn" and target.core == "mve" and version
+
+
+def _kernel_sums(ints: LinearInts) -> Constant:
+    """What `arm_vector_sum_s8` would fill the context with, as a table in flash.
+
+    Contents are as version 7's header states them: row sums times the input offset,
+    plus the bias. Constant weights make a constant table, so no RAM is spent on it and
+    nothing has to run before the first inference.
+    """
+    sums = ints.weight.sum(axis=1, dtype=np.int64) * ints.input_offset + ints.bias
+    return Constant(
+        "kernel_sums", "int32_t", sums.astype(np.int32), "offset * row sums + bias"
+    )
+
+
+def lower_cmsis_nn_q7(
+    attrs: DenseAttrs,
+    ints: LinearInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    (inputs,) = x.shape
+    cmsis_q7.check_extents("arm_fully_connected_q7_opt", inputs, attrs.units)
+    call = KernelCall(
+        function="arm_fully_connected_q7_opt",
+        header=HEADER,
+        arguments=(
+            InputPtr(),
+            ConstPtr("weight"),
+            inputs,
+            attrs.units,
+            ints.bias_shift,
+            cmsis_q7.right_shift(ints),
+            ConstPtr("bias"),
+            OutputPtr(),
+            ScratchPtr(),
+        ),
+        constants=cmsis_q7.linear_constants(
+            ints, interleave(ints.weight), "(Cout,Cin), interleaved for the kernel"
+        ),
+        # the input as int16
+        scratch_bytes=2 * inputs if target.core == "dsp" else 0,
+        status=cmsis_q7.STATUS,
+    )
+    return (call, *cmsis_q7.activation_calls(ints, attrs.units))
+
+
+def interleave(weight: np.ndarray) -> np.ndarray:
+    """(Cout,Cin) int8 in the order `arm_fully_connected_q7_opt` reads it, same shape.
+
+    Four rows at a time are read together: from every four of their columns the even
+    pairs and then the odd ones, and column by column what is left of them. The rows
+    left over stay as they are.
+    """
+    order = _interleaved(*weight.shape)
+    return weight.ravel()[order].reshape(weight.shape)
+
+
+def deinterleave(weight: np.ndarray) -> np.ndarray:
+    """The inverse of `interleave`."""
+    plain = np.empty_like(weight)
+    plain.ravel()[_interleaved(*weight.shape)] = weight.ravel()
+    return plain
+
+
+def _interleaved(rows: int, columns: int) -> np.ndarray:
+    """Index into the plain matrix of each place of the interleaved one, int64."""
+    index = np.arange(rows * columns).reshape(rows, columns)
+    whole_rows, whole_columns = rows // 4 * 4, columns // 4 * 4
+    order = []
+    for four in index[:whole_rows].reshape(-1, 4, columns):
+        # (4, C) -> (row pair, row, column group, column pair, column of it)
+        blocks = four[:, :whole_columns].reshape(2, 2, -1, 2, 2)
+        # column by column of a pair: row pair, column pair, row of the pair
+        order.append(blocks.transpose(2, 4, 0, 3, 1).ravel())
+        order.append(four[:, whole_columns:].T.ravel())
+    return np.concatenate([*order, index[whole_rows:].ravel()])
+
+
 @njit(cache=True)
-def _definition(x, weight, bias, multiplier, shift, limits, y, acc_range):
+def _definition(x, weight, bias, multiplier, shift, limits, rounding, y, acc_range):
     input_offset, output_offset, low, high = limits
     for n in range(x.shape[0]):
         for o in range(weight.shape[0]):
@@ -230,7 +325,7 @@ def _definition(x, weight, bias, multiplier, shift, limits, y, acc_range):
                 total += (x[n, k] + input_offset) * weight[o, k]
             acc_range[0] = min(acc_range[0], total)
             acc_range[1] = max(acc_range[1], total)
-            q = requantize(total, multiplier[o], shift[o]) + output_offset
+            q = rescale(total, multiplier[o], shift[o], rounding) + output_offset
             y[n, o] = clamp(q, low, high)
 
 
@@ -243,6 +338,6 @@ DENSE = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
 )

@@ -34,11 +34,11 @@ def vjp(
     return gy.reshape(saved.x.shape), None  # (N,H*W*C) -> (N,H,W,C)
 
 
-def cost(attrs: FlattenAttrs, shape: Shape) -> Cost:
+def cost(attrs: FlattenAttrs, shape: Shape, target: TargetSpec) -> Cost:
     return Cost()
 
 
-def lower_cmsis_nn(
+def lower(
     attrs: FlattenAttrs, ints: None, x: TensorSpec, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
     return ()
@@ -53,6 +53,6 @@ FLATTEN = Op(
     forward_float=lambda attrs, params, x: forward_int(attrs, None, x),
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
-    output_qparams=lambda attrs, x: x,
+    lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
+    output_qparams=lambda attrs, x, numerics: x,
 )

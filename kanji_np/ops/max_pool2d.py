@@ -7,7 +7,8 @@ and output share one scale. No accumulator.
 
 The gradient goes to the first cell, in row order, that holds the maximum.
 
-Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`; TFLite `MAX_POOL_2D` int8.
+Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`; TFLite `MAX_POOL_2D` int8. Legacy: CMSIS
+5.9.0 `arm_maxpool_q7_HWC`, which has no range to clamp to.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kanji_np.ops.pooling import (
     full_range,
     infer,
     lower_pool,
+    lower_pool_q7,
     new_output,
     window_numbers,
     windows,
@@ -72,6 +74,16 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     return (lower_pool("arm_max_pool_s8", attrs, ints, x, y),)
+
+
+def lower_cmsis_nn_q7(
+    attrs: Pool2DAttrs,
+    ints: ClampInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    return (lower_pool_q7("arm_maxpool_q7_HWC", attrs, x, y, target),)
 
 
 @njit(cache=True, parallel=True)
@@ -129,7 +141,7 @@ MAX_POOL2D = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
-    output_qparams=lambda attrs, x: x,
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
+    output_qparams=lambda attrs, x, numerics: x,
     ints=full_range,
 )

@@ -25,6 +25,7 @@ from kanji_np.types import (
     Cost,
     InputPtr,
     KernelCall,
+    Numerics,
     OutputPtr,
     QParams,
     Saved,
@@ -60,7 +61,9 @@ def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:
     return shape
 
 
-def output_qparams(attrs: NormalizeAttrs, x: QParams | None) -> QParams:
+def output_qparams(
+    attrs: NormalizeAttrs, x: QParams | None, numerics: Numerics
+) -> QParams:
     return QParams(2.0 ** (attrs.shift - UNIT_BITS))
 
 
@@ -103,11 +106,11 @@ def vjp(
     return gy * gy.dtype.type(2.0**-UNIT_BITS), None
 
 
-def cost(attrs: NormalizeAttrs, shape: Shape) -> Cost:
+def cost(attrs: NormalizeAttrs, shape: Shape, target: TargetSpec) -> Cost:
     return Cost(0, int(np.prod(attrs.mean_shape)))
 
 
-def lower_cmsis_nn(
+def lower(
     attrs: NormalizeAttrs,
     ints: NormalizeInts,
     x: TensorSpec,
@@ -127,6 +130,7 @@ def lower_cmsis_nn(
             OutputPtr(),
         ),
         constants=(Constant("mean", "uint8_t", ints.mean, layout),),
+        status="int32_t",
     )
     return (call,)
 
@@ -140,7 +144,7 @@ NORMALIZE = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
+    lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
     reads_image=True,
 )

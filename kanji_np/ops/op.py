@@ -33,6 +33,7 @@ from kanji_np.types import (
     Cost,
     KernelCall,
     LinearParams,
+    Numerics,
     QParams,
     Saved,
     Shape,
@@ -64,13 +65,13 @@ class Op:
         Floating arrays, float32 or float64 (uint8 for operators that read images).
     vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)
         gx is None where it is not needed, gparams where there are no parameters.
-    cost : (attrs, in_shape) -> Cost
+    cost : (attrs, in_shape, target) -> Cost
     lowerings : mapping of library name to (attrs, ints, x, y, target) -> KernelCalls
         Empty where the output is the input's bytes under another shape.
     param_shapes : (attrs, in_shape) -> (weight shape, bias shape), or None
-    output_qparams : (attrs, QParams of x) -> QParams, or None
+    output_qparams : (attrs, QParams of x, numerics) -> QParams, or None
         None: the layer tracks the range of its output.
-    ints : (attrs, QParams of x) -> ints, or None
+    ints : (attrs, QParams of x, numerics) -> ints, or None
         The integers of an operator without parameters that needs some.
     reads_image : bool
         Takes uint8 images instead of int8 activations.
@@ -86,11 +87,11 @@ class Op:
         [Any, Any, Saved, np.ndarray, bool],
         tuple[np.ndarray | None, LinearParams | None],
     ]
-    cost: Callable[[Any, Shape], Cost]
+    cost: Callable[[Any, Shape, TargetSpec], Cost]
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     param_shapes: Callable[[Any, Shape], tuple[Shape, Shape]] | None = None
-    output_qparams: Callable[[Any, QParams], QParams] | None = None
-    ints: Callable[[Any, QParams], Any] | None = None
+    output_qparams: Callable[[Any, QParams, Numerics], QParams] | None = None
+    ints: Callable[[Any, QParams, Numerics], Any] | None = None
     reads_image: bool = False
 
     def lower(

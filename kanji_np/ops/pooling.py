@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.errors import ShapeError
+from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.ops import cmsis_q7
 from kanji_np.ops.cmsis import HEADER, activation_range, dims, scratch, tile
 from kanji_np.ops.window import Padding, Pair, Window
 from kanji_np.types import (
@@ -15,10 +16,13 @@ from kanji_np.types import (
     Cost,
     InputPtr,
     KernelCall,
+    Numerics,
     OutputPtr,
     QParams,
+    ScratchPtr,
     Shape,
     Struct,
+    TargetSpec,
     TensorSpec,
 )
 
@@ -48,7 +52,7 @@ class ClampInts:
     act_max: int = 127
 
 
-def full_range(attrs: Pool2DAttrs, x: QParams) -> ClampInts:
+def full_range(attrs: Pool2DAttrs, x: QParams, numerics: Numerics) -> ClampInts:
     return ClampInts()
 
 
@@ -69,7 +73,7 @@ def infer(attrs: Pool2DAttrs, shape: Shape) -> Shape:
     return g.out_h, g.out_w, shape[2]
 
 
-def cost(attrs: Pool2DAttrs, shape: Shape) -> Cost:
+def cost(attrs: Pool2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
     return Cost()
 
 
@@ -128,4 +132,46 @@ def lower_pool(
         ),
         scratch_bytes=scratch_bytes,
         buffer_size=buffer_size,
+    )
+
+
+def lower_pool_q7(
+    function: str,
+    attrs: Pool2DAttrs,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+    scratch_bytes: int = 0,
+) -> KernelCall:
+    """A legacy pool: square in every respect; DSP cores pool along x in place."""
+    g = attrs.window.over(x.shape)
+    sides = (x.shape[:2], attrs.pool_size, attrs.strides, (g.pad_top, g.pad_left))
+    if any(a != b for a, b in (*sides, y.shape[:2])):
+        raise UnsupportedOp(
+            f"{function} takes square images, windows, strides and padding only"
+        )
+    if target.core == "dsp" and g.pad_left >= g.stride_w:
+        raise UnsupportedOp(
+            f"{function} on DSP cores is wrong where padding ({g.pad_left}) is not "
+            f"less than the stride ({g.stride_w}): it overwrites columns that later "
+            "windows still need; pad less, stride more, or build for core class c"
+        )
+    cmsis_q7.check_extents(function, *x.shape, *y.shape)
+    return KernelCall(
+        function=function,
+        header=HEADER,
+        arguments=(
+            InputPtr(writable=True),
+            x.shape[0],
+            x.shape[2],
+            g.kernel_w,
+            g.pad_left,
+            g.stride_w,
+            g.out_w,
+            ScratchPtr(),
+            OutputPtr(),
+        ),
+        scratch_bytes=scratch_bytes,
+        destroys_input=target.core == "dsp",
+        status=None,
     )

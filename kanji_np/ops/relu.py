@@ -3,30 +3,25 @@
 Fused into the layer before it, where that is a convolution or dense layer, it costs
 nothing: give that layer ``activation="relu"``. No accumulator.
 
-Source: CMSIS-NN v7.0.0 `arm_relu_q7`, which takes at most 65,535 bytes a call.
+Source: `arm_relu_q7` of CMSIS-NN v7.0.0 and CMSIS 5.9.0, 65,535 bytes at most.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.errors import UnsupportedOp
-from kanji_np.ops.cmsis import HEADER
+from kanji_np.ops import cmsis_q7
 from kanji_np.ops.op import Op
 from kanji_np.types import (
     Cost,
-    InputPtr,
     KernelCall,
     Saved,
     Shape,
     TargetSpec,
     TensorSpec,
 )
-
-MOST_BYTES = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -60,27 +55,14 @@ def vjp(
     return np.where(saved.y > 0, gy, 0), None
 
 
-def cost(attrs: ReluAttrs, shape: Shape) -> Cost:
+def cost(attrs: ReluAttrs, shape: Shape, target: TargetSpec) -> Cost:
     return Cost()
 
 
-def lower_cmsis_nn(
+def lower(
     attrs: ReluAttrs, ints: None, x: TensorSpec, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
-    size = math.prod(x.shape)
-    if size > MOST_BYTES:
-        raise UnsupportedOp(
-            f"relu: arm_relu_q7 takes {MOST_BYTES} elements at most, got {size}; fuse "
-            'it with activation="relu" in the layer before'
-        )
-    call = KernelCall(
-        function="arm_relu_q7",
-        header=HEADER,
-        arguments=(InputPtr(), size),
-        in_place=True,
-        returns_status=False,
-    )
-    return (call,)
+    return (cmsis_q7.relu(x.size),)
 
 
 RELU = Op(
@@ -92,6 +74,6 @@ RELU = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
-    output_qparams=lambda attrs, x: x,
+    lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
+    output_qparams=lambda attrs, x, numerics: x,
 )

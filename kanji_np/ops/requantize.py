@@ -2,7 +2,7 @@
 
 Sums of int8 products are formed in float32, exactly while they stay below 2^24. Then
 bias, requantization and activation range follow in one pass over a block of (rows,
-channels): ``y = clamp(requantize(acc + bias, multiplier, shift) + output_offset, low,
+channels): ``y = clamp(rescale(acc + bias, multiplier, shift) + output_offset, low,
 high)``. Convolution calls it on a block still in the cache, dense on its whole output.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numba import types as nb
 
-from kanji_np.fixedpoint import clamp, requantize
+from kanji_np.fixedpoint import DOUBLE, SINGLE, clamp, rescale
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
@@ -53,8 +53,8 @@ def common_right_shift(ints: LinearInts) -> int:
 
 @njit(cache=True)
 def requantize_block(
-    acc, rows, first, channels, bias, multiplier, shift, right, offset, low, high, y,
-    y_at, acc_range,
+    acc, rows, first, channels, bias, multiplier, shift, rounding, right, offset, low,
+    high, y, y_at, acc_range,
 ):  # fmt: skip
     """Requantize ``acc[:rows, :channels]`` into the flat `y`.
 
@@ -65,6 +65,8 @@ def requantize_block(
     rows, first, channels : int
         The block holds `rows` pixels, channels ``first .. first + channels - 1``.
     bias, multiplier, shift : int32 (Cout,)
+    rounding : int
+        As in `fixedpoint.rescale`.
     right : int
         What `common_right_shift` says of multiplier and shift.
     offset, low, high : int
@@ -76,7 +78,19 @@ def requantize_block(
     """
     stride = bias.shape[0]
     smallest, largest = int32(2**31 - 1), int32(-(2**31))
-    if right >= 0:
+    if right >= 0 and rounding != DOUBLE:
+        half = int32((int64(1) << right) if rounding == SINGLE else 0)
+        right = int32(right + 1)
+        offset, low, high = int32(offset), int32(low), int32(high)
+        for r in range(rows):
+            out = y[y_at + r * stride + first : y_at + r * stride + first + channels]
+            for c in range(channels):
+                v = int32(acc[r, c] + bias[first + c])
+                smallest = min(smallest, v)
+                largest = max(largest, v)
+                q = int32(int32(int32(v + half) >> right) + offset)
+                out[c] = min(max(q, low), high)
+    elif right >= 0:
         right = int32(right)
         mask = int32((int64(1) << right) - 1)
         half = int32(mask >> 1)
@@ -97,7 +111,8 @@ def requantize_block(
                 v = int32(acc[r, c] + bias[first + c])
                 smallest = min(smallest, v)
                 largest = max(largest, v)
-                q = requantize(v, multiplier[first + c], shift[first + c]) + offset
-                y[y_at + r * stride + first + c] = clamp(q, low, high)
+                o = first + c
+                q = rescale(v, multiplier[o], shift[o], rounding) + offset
+                y[y_at + r * stride + o] = clamp(q, low, high)
     acc_range[0] = min(acc_range[0], int64(smallest))
     acc_range[1] = max(acc_range[1], int64(largest))

@@ -1,4 +1,6 @@
-"""Softmax over the last axis, in TFLite's int8 arithmetic.
+"""Softmax over the last axis, in the arithmetic of the target.
+
+TFLite's, of base e:
 
     d = X - max(X);  e = exp(d * scale) in Q0.31, for d >= diff_min, else left out
     s = sum of e in Q12.19
@@ -9,10 +11,19 @@ is computed with 5 integer bits. The output scale is 1/256 with zero point -128,
 whatever comes in. exp is a polynomial of degree 4 on a quarter, times constants
 exp(-2^k); the reciprocal is three Newton steps.
 
+The legacy q7 API's, of base 2 and of the integers themselves, whatever their scale:
+
+    b = max(X) - 8;  B = floor(2^20 / sum of 2^clamp(X - b, 0, 7))
+    Y = clamp(B >> clamp(13 + b - X, 0, 31), -128, 127)
+
+Its outputs are shares in units of 2^-7, rough ones: they keep the order of X, and are
+not the softmax of the real values.
+
 Accumulator: s <= K * 2^19. For K <= 511 the shift that turns e / s into Y stays below
 32; beyond, the library's cores disagree, so longer rows are refused.
 
 Source: CMSIS-NN v7.0.0 `arm_softmax_s8`; TFLite `SOFTMAX` int8, gemmlowp fixedpoint.
+Legacy: CMSIS 5.9.0 `arm_softmax_q7`.
 """
 
 from __future__ import annotations
@@ -39,6 +50,7 @@ from kanji_np.types import (
     Cost,
     InputPtr,
     KernelCall,
+    Numerics,
     OutputPtr,
     QParams,
     Saved,
@@ -67,6 +79,11 @@ class SoftmaxInts:
     diff_min: int
 
 
+@dataclass(frozen=True)
+class Pow2SoftmaxInts:
+    """The softmax of base 2, which knows no scale."""
+
+
 def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
     if len(shape) != 1 or shape[0] > MOST_CLASSES:
         raise ShapeError(
@@ -75,8 +92,12 @@ def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
     return shape
 
 
-def ints_of(attrs: SoftmaxAttrs, x: QParams) -> SoftmaxInts:
+def ints_of(
+    attrs: SoftmaxAttrs, x: QParams, numerics: Numerics
+) -> SoftmaxInts | Pow2SoftmaxInts:
     """As TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give them."""
+    if numerics.softmax == "pow2":
+        return Pow2SoftmaxInts()
     real = min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1)
     multiplier, shift = multiplier_and_shift(real)
     shift = max(shift, 0)
@@ -84,21 +105,31 @@ def ints_of(attrs: SoftmaxAttrs, x: QParams) -> SoftmaxInts:
     return SoftmaxInts(multiplier, shift, -int(radius))
 
 
-def output_qparams(attrs: SoftmaxAttrs, x: QParams) -> QParams:
-    return QParams(1 / 256, -128)
+def output_qparams(attrs: SoftmaxAttrs, x: QParams, numerics: Numerics) -> QParams:
+    return QParams(2.0**-7) if numerics.softmax == "pow2" else QParams(1 / 256, -128)
 
 
-def forward_int(attrs: SoftmaxAttrs, ints: SoftmaxInts, x: np.ndarray) -> np.ndarray:
+def forward_int(
+    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, x: np.ndarray
+) -> np.ndarray:
     """int8 (N,K) -> int8 (N,K)."""
     y = np.empty(x.shape, np.int8)
-    _softmax(x, ints.multiplier, ints.shift, ints.diff_min, y)
+    if isinstance(ints, Pow2SoftmaxInts):
+        _softmax_pow2(x, y)
+    else:
+        _softmax(x, ints.multiplier, ints.shift, ints.diff_min, y)
     return y
 
 
-def definition(attrs: SoftmaxAttrs, ints: SoftmaxInts, x: np.ndarray) -> np.ndarray:
+def definition(
+    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, x: np.ndarray
+) -> np.ndarray:
     """The same text, uncompiled."""
     y = np.empty(x.shape, np.int8)
-    _softmax.py_func(x, ints.multiplier, ints.shift, ints.diff_min, y)
+    if isinstance(ints, Pow2SoftmaxInts):
+        _softmax_pow2.py_func(x, y)
+    else:
+        _softmax.py_func(x, ints.multiplier, ints.shift, ints.diff_min, y)
     return y
 
 
@@ -114,7 +145,7 @@ def vjp(
     return p * (gy - (gy * p).sum(axis=1, keepdims=True)), None
 
 
-def cost(attrs: SoftmaxAttrs, shape: Shape) -> Cost:
+def cost(attrs: SoftmaxAttrs, shape: Shape, target: TargetSpec) -> Cost:
     return Cost()
 
 
@@ -137,7 +168,23 @@ def lower_cmsis_nn(
             ints.diff_min,
             OutputPtr(),
         ),
-        returns_status=False,
+        status=None,
+    )
+    return (call,)
+
+
+def lower_cmsis_nn_q7(
+    attrs: SoftmaxAttrs,
+    ints: Pow2SoftmaxInts,
+    x: TensorSpec,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    call = KernelCall(
+        function="arm_softmax_q7",
+        header=HEADER,
+        arguments=(InputPtr(), x.shape[0], OutputPtr()),
+        status=None,
     )
     return (call,)
 
@@ -209,6 +256,19 @@ def _softmax(x, multiplier, shift, diff_min, y):
             y[n, k] = clamp(value, -128, 127)
 
 
+@njit(cache=True, parallel=True)
+def _softmax_pow2(x, y):
+    rows, columns = x.shape
+    for n in prange(rows):
+        base = int(x[n].max()) - 8
+        total = 0
+        for k in range(columns):
+            total += 1 << clamp(int(x[n, k]) - base, 0, 7)
+        share = (1 << 20) // total
+        for k in range(columns):
+            y[n, k] = clamp(share >> clamp(13 + base - int(x[n, k]), 0, 31), -128, 127)
+
+
 SOFTMAX = Op(
     name="softmax",
     attrs=SoftmaxAttrs,
@@ -218,7 +278,7 @@ SOFTMAX = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     output_qparams=output_qparams,
     ints=ints_of,
 )

@@ -30,6 +30,7 @@ from kanji_np.types import (
     Cost,
     InputPtr,
     KernelCall,
+    Numerics,
     OutputPtr,
     QParams,
     Saved,
@@ -60,7 +61,9 @@ def infer(attrs: StandardizeAttrs, shape: Shape) -> Shape:
     return shape
 
 
-def output_qparams(attrs: StandardizeAttrs, x: QParams | None) -> QParams:
+def output_qparams(
+    attrs: StandardizeAttrs, x: QParams | None, numerics: Numerics
+) -> QParams:
     return QParams(2.0**-attrs.frac_bits)
 
 
@@ -116,11 +119,11 @@ def vjp(
     return (gy - mean_gy - y * mean_gyy) / deviation, None
 
 
-def cost(attrs: StandardizeAttrs, shape: Shape) -> Cost:
+def cost(attrs: StandardizeAttrs, shape: Shape, target: TargetSpec) -> Cost:
     return Cost()
 
 
-def lower_cmsis_nn(
+def lower(
     attrs: StandardizeAttrs,
     ints: None,
     x: TensorSpec,
@@ -131,6 +134,7 @@ def lower_cmsis_nn(
         function="kanji_standardize_u8_s8",
         header=KANJI_HEADER,
         arguments=(InputPtr(), x.size, attrs.frac_bits, OutputPtr()),
+        status="int32_t",
     )
     return (call,)
 
@@ -175,7 +179,7 @@ STANDARDIZE = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower_cmsis_nn},
+    lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
     reads_image=True,
 )

@@ -1,18 +1,77 @@
-"""The libraries a network can be built for: a file and a row in `TARGETS` each."""
+"""The libraries a network can be built for: a file and a row in `LIBRARIES` each."""
 
 from __future__ import annotations
 
-from kanji_np.errors import OptionError
+from collections.abc import Iterable
+
+from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.targets.cmsis_nn import CMSIS_NN
-from kanji_np.types import TargetSpec
+from kanji_np.targets.cmsis_nn_q7 import CMSIS_NN_Q7
+from kanji_np.targets.library import CORES, Library
+from kanji_np.types import KernelCall, TargetSpec
 
-TARGETS: dict[str, TargetSpec] = {spec.library: spec for spec in (CMSIS_NN,)}
+LIBRARIES: dict[str, Library] = {
+    library.name: library for library in (CMSIS_NN, CMSIS_NN_Q7)
+}
 
 
-def target_spec(target: str | TargetSpec) -> TargetSpec:
-    """The target of that name; OptionError lists the names there are."""
+def target_spec(
+    target: str | TargetSpec = "cmsis-nn",
+    *,
+    core: str | None = None,
+    rounding: str | None = None,
+    version: str | None = None,
+) -> TargetSpec:
+    """A library, one of its versions, a core class and a rounding.
+
+    Parameters
+    ----------
+    target : str or TargetSpec
+        "cmsis-nn" or "cmsis-nn-q7"; or a spec, of which the others replace a part.
+    core : str, optional
+        A class, "c", "dsp" (the default) or "mve", or a core, such as "cortex-m4".
+    rounding : str, optional
+        How the library was built; the first of `Library.roundings` is its default.
+    version : str, optional
+        The newest that is known unless told.
+
+    Raises
+    ------
+    OptionError
+        One of them is not known; the message lists what is.
+    """
     if isinstance(target, TargetSpec):
-        return target
-    if target not in TARGETS:
-        raise OptionError(f"target must be one of {sorted(TARGETS)}, got {target!r}")
-    return TARGETS[target]
+        core, rounding = core or target.core, rounding or target.rounding
+        version, target = version or target.version, target.library
+    library = LIBRARIES[_one_of("target", target, LIBRARIES)]
+    version = _one_of("version", version or library.versions[0], library.versions)
+    rounding = _one_of(
+        f"rounding of {target}", rounding or library.roundings[0], library.roundings
+    )
+    core = _one_of("core", core or "dsp", CORES)
+    core = CORES[core]
+    return TargetSpec(
+        library.name, version, core, rounding, library.numerics(core, rounding)
+    )
+
+
+def check_calls(target: TargetSpec, calls: Iterable[KernelCall]) -> None:
+    """UnsupportedOp if a function came only after the target's version."""
+    since = LIBRARIES[target.library].since
+    for call in calls:
+        first = since.get(call.function, target.version)
+        if _number(first) > _number(target.version):
+            raise UnsupportedOp(
+                f"{target.library} {target.version} has no {call.function}; "
+                f"it came with {first}"
+            )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def _one_of(what: str, value: str, allowed: Iterable[str]) -> str:
+    if value not in allowed:
+        raise OptionError(f"{what} must be one of {', '.join(allowed)}; got {value!r}")
+    return value

@@ -1,16 +1,31 @@
 """CMSIS-NN's current API: int8 activations and weights ("s8"), int32 sums.
 
-Wrapper functions keep one signature from v5 to v7, and one arithmetic on all core
-classes; the core class decides only how much scratch memory a call is given. "dsp" is
-Cortex-M4, M7 and M33, whose scratch also covers M0 and M3.
+Wrapper functions keep one signature from v4 to v7, and one arithmetic on all core
+classes. The core class decides how much scratch memory a call is given, and whether a
+fully connected layer is handed its weight sums: version 7 wants them on MVE cores.
 
-Rounding is the library's default build: `arm_nn_requantize` rounds twice.
+Rounding is the library's build: `arm_nn_requantize` rounds twice unless
+`CMSIS_NN_USE_SINGLE_ROUNDING` is defined.
 """
 
 from __future__ import annotations
 
-from kanji_np.types import TargetSpec
+from kanji_np.targets.library import Library
+from kanji_np.types import Numerics
 
-CMSIS_NN = TargetSpec(
-    library="cmsis-nn", version="7.0.0", core="dsp", rounding="double"
+
+def _numerics(core: str, rounding: str) -> Numerics:
+    return Numerics(requantize=rounding)
+
+
+CMSIS_NN = Library(
+    name="cmsis-nn",
+    versions=("7.0.0", "4.0.0"),
+    roundings=("double", "single"),
+    numerics=_numerics,
+    since={
+        "arm_convolve_wrapper_s4": "5.0.0",
+        "arm_fully_connected_s4": "5.0.0",
+        "arm_fully_connected_per_channel_s8": "7.0.0",
+    },
 )

@@ -2,7 +2,6 @@ import dataclasses
 
 import hypothesis.strategies as st
 import numpy as np
-import pytest
 from hypothesis import given, settings
 
 from kanji_np.deploy.planner import (
@@ -14,12 +13,12 @@ from kanji_np.deploy.planner import (
     overlaps,
     pack,
     plan,
+    takes_writable,
+    works_in_place,
 )
-from kanji_np.errors import UnsupportedOp
 from kanji_np.graph import Graph, Node
-from kanji_np.ops import OPS
 from kanji_np.targets import target_spec
-from kanji_np.types import KernelCall, TensorSpec
+from kanji_np.types import InputPtr, KernelCall, TensorSpec
 from kanji_np.zoo import paper_cnn
 
 from .networks import image
@@ -48,11 +47,18 @@ def test_overlaps_are_found():
     assert overlaps([a, (32, Need(5, 2, 3))]) == []
 
 
+COMPUTE = KernelCall("f", "f.h", ())
+IN_PLACE = dataclasses.replace(COMPUTE, in_place=True)
+SCRATCH = dataclasses.replace(COMPUTE, scratch_bytes=40)
+WRITABLE = dataclasses.replace(COMPUTE, arguments=(InputPtr(writable=True),))
 KINDS = {
-    "compute": KernelCall("f", "f.h", ()),
-    "scratch": KernelCall("f", "f.h", (), scratch_bytes=40),
-    "in place": KernelCall("f", "f.h", (), in_place=True),
-    "same bytes": None,
+    "compute": (COMPUTE,),
+    "scratch": (SCRATCH,),
+    "in place": (IN_PLACE,),
+    "scratch, then in place": (SCRATCH, IN_PLACE),
+    "writable": (WRITABLE,),
+    "destroys": (dataclasses.replace(WRITABLE, destroys_input=True, scratch_bytes=8),),
+    "same bytes": (),
 }
 
 
@@ -63,14 +69,15 @@ def graphs(draw):
     nodes, calls = [], []
     chain = draw(st.booleans())
     for i in range(draw(st.integers(1, 9))):
-        call = KINDS[draw(st.sampled_from(sorted(KINDS)))]
-        count = 1 if chain or call is None or call.in_place else draw(st.integers(1, 2))
+        made = KINDS[draw(st.sampled_from(sorted(KINDS)))]
+        keeps_size = not made or works_in_place(made)
+        one = chain or keeps_size or takes_writable(made)
+        count = 1 if one else draw(st.integers(1, 2))
         inputs = tuple(i if chain else draw(st.integers(0, i)) for _ in range(count))
-        keeps_size = call is None or call.in_place
         size = specs[inputs[0]].size if keeps_size else draw(st.integers(1, 100))
         specs.append(TensorSpec((size,)))
         nodes.append(Node(f"n{i}", "flatten", None, None, inputs, specs[-1]))
-        calls.append(call)
+        calls.append(made)
     return Graph("g", target_spec("cmsis-nn"), specs[0], tuple(nodes)), tuple(calls)
 
 
@@ -81,7 +88,8 @@ def test_every_node_finds_its_input_whole(case):
     graph, calls = case
     p = plan(graph, calls)
     assert p.arena_bytes >= p.lower_bound_bytes
-    assert overlaps([*p.tensors.values(), *p.scratch.values()]) == []
+    placed = [*p.tensors.values(), *p.inputs.values(), *p.scratch.values()]
+    assert overlaps(placed) == []
     memory = {
         Memory.INPUT: np.zeros(graph.input.size, int),
         Memory.OUTPUT: np.full(graph.output.size, -1),
@@ -95,18 +103,28 @@ def test_every_node_finds_its_input_whole(case):
         return where[start : start + graph.tensors[tensor].size]
 
     value = [0]
-    for i, (node, call) in enumerate(zip(graph.nodes, calls, strict=True)):
+    for i, (node, made) in enumerate(zip(graph.nodes, calls, strict=True)):
         for tensor in node.inputs:
             assert (view(tensor) == value[tensor]).all()
         if i in p.scratch:
             offset, need = p.scratch[i]
             memory[Memory.ARENA][offset : offset + need.size] = -2
             assert all((view(tensor) == value[tensor]).all() for tensor in node.inputs)
+        if takes_writable(made):
+            read = view(node.inputs[0])
+            if i in p.inputs:
+                offset, need = p.inputs[i]
+                copy = memory[Memory.ARENA][offset : offset + need.size]
+                copy[:] = read
+                read = copy
+            assert not np.shares_memory(read, memory[Memory.INPUT])
+            if any(call.destroys_input for call in made):
+                read[:] = -3
         if p.copies[i]:
             view(i + 1)[:] = view(node.inputs[0])
-        value.append(value[node.inputs[0]] if call is None else i + 1)
-        if call is not None:
-            if call.in_place and not p.copies[i]:
+        value.append(i + 1 if made else value[node.inputs[0]])
+        if made:
+            if works_in_place(made) and not p.copies[i]:
                 assert view(i + 1).ctypes.data == view(node.inputs[0]).ctypes.data
             view(i + 1)[:] = i + 1
     assert (memory[Memory.INPUT] == 0).all()
@@ -130,12 +148,17 @@ def test_relu_works_in_place_and_flatten_costs_nothing():
     assert not any(p.copies)
 
 
-def test_a_layer_of_several_calls_is_refused(monkeypatch):
-    call = KINDS["compute"]
-    two = dataclasses.replace(
-        OPS["flatten"], lowerings={"cmsis-nn": lambda *_: (call, call)}
-    )
-    graph = image().freeze()
-    monkeypatch.setitem(OPS, "flatten", two)
-    with pytest.raises(UnsupportedOp, match="'flatten1': a layer can make one call"):
-        lower(graph)
+def test_a_destroyed_input_is_copied_only_where_it_is_needed_again():
+    spec = TensorSpec((6, 6, 2))
+
+    def graph_of(inputs):
+        nodes = [
+            Node(f"n{i}", "flatten", None, None, (read,), spec)
+            for i, read in enumerate(inputs)
+        ]
+        return Graph("g", target_spec("cmsis-nn-q7"), spec, tuple(nodes))
+
+    calls = (KINDS["compute"], KINDS["destroys"], KINDS["compute"])
+    assert not plan(graph_of((0, 1, 2)), calls).inputs
+    assert [*plan(graph_of((0, 1, 1)), calls).inputs] == [1]
+    assert [*plan(graph_of((0, 0, 2)), calls).inputs] == [1]

@@ -72,6 +72,16 @@ class TestConv2D(LinearConformance):
         Case(conv(4, (3, 3), dilation=(2, 2)), (5, 5, 400), scaling="extreme"),
         Case(conv(33, (5, 5)), (5, 5, 41), scaling="extreme"),
         Case(conv(3, (3, 3)), (4, 5, 200)),
+        # one row of pixels, which MVE cores treat on their own
+        Case(conv(5, (1, 3)), (1, 9, 4)),
+        Case(conv(5, (1, 4), (1, 2)), (1, 9, 2), scaling="channels"),
+        Case(conv(5, (1, 9)), (1, 4, 4)),
+        Case(conv(5, (1, 3), (1, 2), padding="valid"), (1, 8, 2)),
+        # what the legacy API has functions of their own for
+        Case(conv(6, (1, 1)), (5, 4, 8), batch=3),
+        Case(conv(6, (3, 3), (2, 2), padding=((1, 1), (1, 1))), (7, 7, 4)),
+        Case(conv(6, (3, 5)), (7, 8, 4)),
+        Case(conv(6, (3, 3)), (7, 7, 3)),
         # shifts far to the left
         Case(conv(6, (1, 1)), (2, 2, 1), batch=1, scaling="extreme"),
     )
@@ -86,6 +96,37 @@ class TestConv2D(LinearConformance):
             r"window of 7 .* height 4 with padding 1\+1",
         ),
     )
+
+    legacy_networks = (
+        (
+            (
+                kj.Conv2D(8, 3, padding="same", activation="relu"),
+                kj.Conv2D(6, 5, padding="same"),
+                kj.Conv2D(12, 1, activation="relu"),
+                kj.Conv2D(4, 1),
+                kj.Conv2D(6, 3, strides=2, padding="same"),
+                kj.Conv2D(4, 3, padding="same"),
+            ),
+            (10, 10, 3),
+        ),
+        (
+            (
+                kj.Conv2D(4, (3, 2), strides=(2, 1), padding=((3, 0), (0, 2))),
+                kj.Conv2D(8, (1, 3), padding="same", activation="relu"),
+                kj.Conv2D(6, 1, strides=2),
+                kj.Conv2D(3, 2, strides=2, padding="same"),
+            ),
+            (9, 11, 5),
+        ),
+    )
+
+    def unsupported(self, case):
+        if case.is_legacy and case.attrs.dilation != ONE:
+            return "cmsis-nn-q7 has no dilated convolution"
+        if case.target.core == "mve" and case.attrs.padding == "valid":
+            if case.shape[0] == 1:
+                return "as much padding after .* got 0 before, -1 after"
+        return None
 
     def unpadded(self, case):
         shape = unpadded_shape(case.attrs.window, case.shape)

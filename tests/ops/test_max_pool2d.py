@@ -18,7 +18,23 @@ POOLS = (
     Case(Pool2DAttrs((2, 2), (3, 3), ((1, 0), (0, 1))), (8, 7, 1)),
     Case(Pool2DAttrs((4, 5), (1, 1)), (4, 5, 65)),
     Case(Pool2DAttrs((1, 7), (1, 2), "same"), (3, 9, 33), batch=1),
+    Case(Pool2DAttrs((4, 4), (3, 3), ((2, 0), (2, 1))), (9, 9, 6), batch=3),
+    Case(Pool2DAttrs((3, 3), (1, 1), "same"), (6, 6, 4)),
 )
+SQUARE = [POOLS[i].attrs for i in (0, 1, 9, 10)]
+
+
+def legacy_reason(case: Case) -> str | None:
+    """Why the legacy API does not take a case of `POOLS`."""
+    if not case.is_legacy:
+        return None
+    if case.attrs not in SQUARE:
+        return "square images, windows, strides and padding only"
+    if case.target.core == "dsp" and case.attrs.padding == "same":
+        return r"padding \(1\) is not less than the stride \(1\)"
+    return None
+
+
 
 REFUSALS = (
     Refusal(Pool2DAttrs((2, 2), (2, 2)), (4,), r"\(H, W, C\)"),
@@ -49,8 +65,15 @@ class TestMaxPool2D(Conformance):
             (17, 23, 5),
         ),
     )
+    legacy_networks = (
+        ((kj.MaxPool2D(3, 2), kj.MaxPool2D(3, 2, "same")), (17, 17, 5)),
+        ((kj.Conv2D(4, 1), kj.MaxPool2D(4, 3, ((2, 0), (2, 1)))), (9, 9, 3)),
+    )
     cases = POOLS
     refusals = REFUSALS
+
+    def unsupported(self, case):
+        return legacy_reason(case)
 
     def bound(self, case, x, y):
         return 0.0

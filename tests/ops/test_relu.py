@@ -14,7 +14,7 @@ class TestRelu(Conformance):
         Case(ReluAttrs(), (5, 4, 3)),
         Case(ReluAttrs(), (33,), batch=17),
         Case(ReluAttrs(), (65535,), batch=1),
-        Case(ReluAttrs(), (65536,), 1, unsupported="65535 elements at most, got 65536"),
+        Case(ReluAttrs(), (65536,), 1, unsupported="takes 65535 at most, got 65536"),
     )
 
     def bound(self, case, x, y):

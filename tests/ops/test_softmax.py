@@ -5,8 +5,14 @@ import pytest
 from conformance import Case, Conformance, Refusal
 
 import kanji_np as kj
-from kanji_np.ops.softmax import MOST_CLASSES, SOFTMAX, SoftmaxAttrs, ints_of
-from kanji_np.types import QParams
+from kanji_np.ops.softmax import (
+    MOST_CLASSES,
+    SOFTMAX,
+    Pow2SoftmaxInts,
+    SoftmaxAttrs,
+    ints_of,
+)
+from kanji_np.types import Numerics, QParams
 
 ATTRS = SoftmaxAttrs()
 
@@ -34,15 +40,16 @@ class TestSoftmax(Conformance):
     )
 
     def bound(self, case, x, y):
-        """Half a step of 1/256, and a hundredth for exp and reciprocal in Q0.31."""
-        return 0.51 / 256
+        """Half a step of 1/256, and a hundredth for exp and reciprocal in Q0.31; of
+        base 2 it is another function."""
+        return 1.0 if case.target.numerics.softmax == "pow2" else 0.51 / 256
 
 
 @pytest.mark.parametrize("bits", range(-16, 25))
 def test_every_input_scale_is_near_the_smooth_function(bits):
     x = np.random.default_rng(0).integers(-128, 128, (20, 10)).astype(np.int8)
     scale = 2.0**-bits
-    ints = ints_of(ATTRS, QParams(scale))
+    ints = ints_of(ATTRS, QParams(scale), Numerics())
     y = SOFTMAX.forward_int(ATTRS, ints, x)
     np.testing.assert_array_equal(y, SOFTMAX.definition(ATTRS, ints, x))
     real = SOFTMAX.forward_float(ATTRS, None, x * scale)
@@ -52,5 +59,21 @@ def test_every_input_scale_is_near_the_smooth_function(bits):
 def test_equal_inputs_over_the_widest_row_get_equal_shares():
     for value in (-128, 0, 127):
         x = np.full((1, MOST_CLASSES), value, np.int8)
-        y = SOFTMAX.forward_int(ATTRS, ints_of(ATTRS, QParams(1.0)), x)
+        y = SOFTMAX.forward_int(ATTRS, ints_of(ATTRS, QParams(1.0), Numerics()), x)
         assert set(y.ravel().tolist()) == {1 - 128}  # 256 / 511 rounds to 1
+
+
+@pytest.mark.parametrize(
+    ("x", "shares"),
+    [
+        ([0], [127]),  # 2^8 / 1
+        ([5, 5], [127, 127]),  # 2^20 / 2^8 >> 5 is 128
+        ([10, 10, 10], [85, 85, 85]),
+        ([10, 3], [127, 1]),  # 2^20 / (2^7 + 2^1) >> 12
+        ([10, 2], [127, 0]),
+        ([127, -128], [127, 0]),
+    ],
+)
+def test_shares_of_base_two(x, shares):
+    y = SOFTMAX.forward_int(ATTRS, Pow2SoftmaxInts(), np.array([x], np.int8))
+    assert y.tolist() == [shares]

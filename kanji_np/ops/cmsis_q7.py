@@ -1,0 +1,49 @@
+"""Pieces of legacy CMSIS-NN (q7) calls that several operators share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kanji_np.errors import UnsupportedOp
+from kanji_np.ops.cmsis import HEADER
+from kanji_np.types import Constant, InputPtr, KernelCall, LinearInts
+
+MOST = 2**16 - 1  # every extent and size is a uint16_t
+STATUS = "arm_status"
+
+
+def right_shift(ints: LinearInts) -> int:
+    """`out_shift` of the call: multiplier 2^30 and shift 1 - n are the scale 2^-n."""
+    return 1 - int(ints.shift[0])
+
+
+def linear_constants(
+    ints: LinearInts, weight: np.ndarray, layout: str
+) -> tuple[Constant, ...]:
+    bias = (ints.bias >> ints.bias_shift).astype(np.int8)
+    return (
+        Constant("weight", "int8_t", weight, layout),
+        Constant("bias", "int8_t", bias, f"shifted left by {ints.bias_shift}"),
+    )
+
+
+def relu(size: int) -> KernelCall:
+    """ReLU on the output of the layer; UnsupportedOp if it is too large."""
+    check_extents("arm_relu_q7", size)
+    return KernelCall(
+        function="arm_relu_q7",
+        header=HEADER,
+        arguments=(InputPtr(), size),
+        in_place=True,
+        status=None,
+    )
+
+
+def activation_calls(ints: LinearInts, size: int) -> tuple[KernelCall, ...]:
+    """What follows a layer of `size` outputs for its fused activation."""
+    return (relu(size),) if ints.act_min == 0 else ()
+
+
+def check_extents(function: str, *extents: int) -> None:
+    if max(extents) > MOST:
+        raise UnsupportedOp(f"{function} takes {MOST} at most, got {max(extents)}")

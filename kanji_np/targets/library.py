@@ -1,0 +1,50 @@
+"""What a target file says of its library, and which core is of which class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from kanji_np.types import Numerics
+
+#: Core classes by their own name and by the names of their cores.
+CORES: dict[str, str] = {
+    "c": "c",
+    "dsp": "dsp",
+    "mve": "mve",
+    "cortex-m0": "c",
+    "cortex-m0plus": "c",
+    "cortex-m1": "c",
+    "cortex-m3": "c",
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m35p": "dsp",
+    "cortex-m52": "mve",
+    "cortex-m55": "mve",
+    "cortex-m85": "mve",
+}
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that networks are built for.
+
+    Parameters
+    ----------
+    name : str
+        As in `TargetSpec.library`.
+    versions : tuple of str
+        Those whose arithmetic and signatures are known, the newest first.
+    roundings : tuple of str
+        How it can be built, the default first.
+    numerics : (core class, rounding) -> Numerics
+    since : mapping of str to str
+        Functions that are not in every version: the first that has them.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    roundings: tuple[str, ...]
+    numerics: Callable[[str, str], Numerics]
+    since: Mapping[str, str]

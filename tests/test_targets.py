@@ -1,0 +1,67 @@
+"""Targets: names of cores, defaults, versions."""
+
+import pytest
+
+from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.targets import LIBRARIES, check_calls, target_spec
+from kanji_np.types import KernelCall
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "cmsis-nn/7.0.0/dsp/double"),
+        ({"core": "cortex-m0"}, "cmsis-nn/7.0.0/c/double"),
+        ({"core": "mve", "version": "4.0.0"}, "cmsis-nn/4.0.0/mve/double"),
+        ({"rounding": "single"}, "cmsis-nn/7.0.0/dsp/single"),
+        ({"target": "cmsis-nn-q7"}, "cmsis-nn-q7/5.9.0/dsp/half_up"),
+        (
+            {"target": "cmsis-nn-q7", "core": "cortex-m85", "rounding": "truncate"},
+            "cmsis-nn-q7/5.9.0/mve/truncate",
+        ),
+    ],
+)
+def test_a_target_is_named_in_parts(options, text):
+    assert str(target_spec(**options)) == text
+
+
+def test_a_part_of_a_target_is_replaced():
+    spec = target_spec("cmsis-nn", core="mve", rounding="single")
+    assert str(target_spec(spec, core="c")) == "cmsis-nn/7.0.0/c/single"
+    assert target_spec(spec) == spec
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "tflite"}, "target must be one of cmsis-nn, cmsis-nn-q7; got"),
+        ({"core": "cortex-a53"}, "core must be one of c, dsp, mve, cortex-m0, "),
+        ({"rounding": "half_up"}, "rounding of cmsis-nn must be one of double, single"),
+        ({"version": "9"}, "version must be one of 7.0.0, 4.0.0; got '9'"),
+    ],
+)
+def test_what_is_not_known_is_refused_with_what_is(options, message):
+    with pytest.raises(OptionError, match=message):
+        target_spec(**options)
+
+
+def test_numerics_follow_from_the_four_facts():
+    dsp, c, mve = (target_spec("cmsis-nn-q7", core=x) for x in ("dsp", "c", "mve"))
+    assert dsp.numerics.average == "toward_zero_twice"
+    assert c.numerics == mve.numerics
+    assert c.numerics.average == "toward_zero"
+    assert (c.numerics.requantize, c.numerics.bias_bits) == ("single", 8)
+    cut = target_spec("cmsis-nn-q7", rounding="truncate")
+    assert cut.numerics.requantize == "truncate"
+    s8 = {target_spec("cmsis-nn", core=x).numerics for x in ("dsp", "c", "mve")}
+    assert len(s8) == 1
+
+
+def test_functions_that_came_later_are_refused():
+    (name, first), *_ = [
+        item for item in LIBRARIES["cmsis-nn"].since.items() if item[1] == "7.0.0"
+    ]
+    calls = (KernelCall(name, "arm_nnfunctions.h", ()),)
+    check_calls(target_spec("cmsis-nn"), calls)
+    with pytest.raises(UnsupportedOp, match=f"4.0.0 has no {name}; it came with 7.0.0"):
+        check_calls(target_spec("cmsis-nn", version="4.0.0"), calls)
