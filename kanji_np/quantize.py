@@ -32,6 +32,9 @@ MAX_PRODUCTS = 65_535  # of (x - zero point) * w, 255 * 128 at most, in one int3
 WEIGHT_MAX = 127
 MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
 MAX_RIGHT_SHIFT = 30
+# What the s8 kernels shift sums to the left before they multiply, at n = 0. MVE cores
+# that round once shift by one more than the others.
+LEFT_SHIFTS = {"double": 1, "single": 2}
 MAX_BIAS_SHIFT = 23  # keeps an int8 bias inside int32
 POW2_MULTIPLIER = 1 << 30
 
@@ -191,10 +194,10 @@ def linear_ints(
     largest = max(127 - scales.x.zero_point, 128 + scales.x.zero_point)
     reach = largest * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
     bound = float((reach + np.abs(bias)).max())
-    if numerics.requantize != "double":
+    if numerics.bias_bits == 8:
         bound += 2**right >> 1  # the half that rounds
-    elif right == 0:
-        bound *= 2  # the shift to the left comes before the multiplication
+    else:
+        bound *= 2 ** max(LEFT_SHIFTS[numerics.requantize] - right, 0)
     if bound > INT32_MAX:
         raise AccumulatorOverflow(
             f"sums can reach {bound:.4g}, beyond int32 ({INT32_MAX}); of that the bias "

@@ -215,9 +215,10 @@ def test_the_bound_counts_the_zero_point_of_the_input():
 def test_the_bound_counts_a_shift_to_the_left():
     # n = 0 is shift 1: the device doubles the sum before it multiplies.
     one = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
-    params = LinearParams(np.zeros((1, 1)), np.array([2.0**30]))
-    with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09"):
-        linear_ints(params, one, "linear", S8)
+    for bias, numerics in ((2.0**30, S8), (2.0**29, Numerics(requantize="single"))):
+        params = LinearParams(np.zeros((1, 1)), np.array([bias]))
+        with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09"):
+            linear_ints(params, one, "linear", numerics)
 
 
 @pytest.mark.parametrize(
@@ -244,15 +245,17 @@ def test_a_bias_of_eight_bits_stays_in_its_range_where_sums_are_coarse():
 
 
 def test_the_bound_counts_the_half_that_rounds():
-    one = LinearScales(QParams(1.0), QParams(1.0), QParams(2.0**30))
-    limit = 2**31 - 1 - 2**29
-    fits = LinearParams(np.zeros((1, 1)), np.array([float(limit)]))
-    single = Numerics(requantize="single")
-    assert linear_ints(fits, one, "linear", single).bias.tolist() == [limit]
-    over = LinearParams(fits.weight, fits.bias + 1)
-    assert linear_ints(over, one, "linear", S8).bias.tolist() == [limit + 1]
+    # 65,535 * 127 * 128 + (127 << 23) leave little more than 2^24 of int32
+    params = LinearParams(np.full((1, 65_535), 127.0), np.array([127.0 * 2**16]))
+
+    def ints(right):
+        y = QParams(2.0 ** (right - 7))
+        scales = LinearScales(QParams(2.0**-7), QParams(1.0), y)
+        return linear_ints(params, scales, "linear", Q7)
+
+    assert ints(24).bias.tolist() == [127 << 23]
     with pytest.raises(AccumulatorOverflow, match="beyond int32"):
-        linear_ints(over, one, "linear", single)
+        ints(26)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
