@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, in integers alone. They
- * depend on nothing but arm_nn_types.h, this library's or CMSIS-NN's, so a firmware that
- * links CMSIS-NN compiles these sources beside it.
+ * depend on no other header, so a firmware that links CMSIS-NN, of either generation,
+ * compiles these sources beside it.
  *
- * Both return ARM_CMSIS_NN_ARG_ERROR, and write nothing, on NULL pointers and on arguments
- * outside the limits stated. Output and input may be the same memory.
+ * Both return 0, or -1 and write nothing on NULL pointers and on arguments outside the
+ * limits stated. Output and input may be the same memory.
  */
 #ifndef KANJI_NN_H
 #define KANJI_NN_H
 
-#include "arm_nn_types.h"
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,12 +22,12 @@ extern "C" {
  *
  * 1 <= mean_size, which divides size >= 1; 0 <= shift <= 7.
  */
-arm_cmsis_nn_status kanji_normalize_u8_s8(const uint8_t *input,
-                                          int32_t size,
-                                          const uint8_t *mean,
-                                          int32_t mean_size,
-                                          int32_t shift,
-                                          int8_t *output);
+int32_t kanji_normalize_u8_s8(const uint8_t *input,
+                              int32_t size,
+                              const uint8_t *mean,
+                              int32_t mean_size,
+                              int32_t shift,
+                              int8_t *output);
 
 /* Brings one sample to mean 0 and standard deviation 2^frac_bits.
  *
@@ -38,10 +38,10 @@ arm_cmsis_nn_status kanji_normalize_u8_s8(const uint8_t *input,
  * from zero, and truncating. d being at least isqrt(size) limits the gain on flat samples.
  * 1 <= size <= 2^20, so that every product fits 64 bits; 0 <= frac_bits <= 7.
  */
-arm_cmsis_nn_status kanji_standardize_u8_s8(const uint8_t *input,
-                                            int32_t size,
-                                            int32_t frac_bits,
-                                            int8_t *output);
+int32_t kanji_standardize_u8_s8(const uint8_t *input,
+                                int32_t size,
+                                int32_t frac_bits,
+                                int8_t *output);
 
 #ifdef __cplusplus
 }

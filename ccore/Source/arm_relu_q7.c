@@ -1,6 +1,10 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One meaning in both APIs: compiles with the headers of either.
+ */
+#include <stddef.h>
+
 #include "arm_nnfunctions.h"
-#include "arm_nnsupportfunctions.h"
 
 void arm_relu_q7(int8_t *data, uint16_t size)
 {

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the kernels of both APIs share. It needs no type of either, so that it stands beside
+ * the headers of both. Private to the kernels.
+ *
+ * >> of a negative number is taken to be arithmetic, as every compiler in use has it.
+ */
+#ifndef KANJI_SUPPORT_H
+#define KANJI_SUPPORT_H
+
+#include <stdint.h>
+
+/* Largest spatial extent, stride, padding and dilation: their products stay within int32. */
+#define KANJI_MAX_EXTENT 32767
+
+/* Most products in one sum: |x + offset| <= 255 and |w| <= 128 keep it within int32. */
+#define KANJI_MAX_DEPTH 65535
+
+/* --------------------------------------------------------------------------- arithmetic */
+
+static inline int32_t kanji_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int32_t kanji_max(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int32_t kanji_clamp(int32_t value, int32_t low, int32_t high)
+{
+    return kanji_min(kanji_max(value, low), high);
+}
+
+static inline int32_t kanji_saturate_s32(int64_t value)
+{
+    if (value > INT32_MAX)
+    {
+        return INT32_MAX;
+    }
+    return value < INT32_MIN ? INT32_MIN : (int32_t)value;
+}
+
+/* sum((x[i] + offset) * w[i]); length <= KANJI_MAX_DEPTH, -127 <= offset <= 128. */
+static inline int32_t
+kanji_dot_s8(const int8_t *x, const int8_t *w, int32_t length, int32_t offset)
+{
+    int32_t sum = 0;
+    int32_t i = 0;
+
+    /* Blocks of constant length and 16-bit factors are what GCC turns into vector
+     * multiply-adds at -O2. */
+    for (; i <= length - 16; i += 16)
+    {
+        int32_t block = 0;
+
+        for (int32_t j = 0; j < 16; j++)
+        {
+            const int16_t x_j = (int16_t)(x[i + j] + offset);
+            const int16_t w_j = w[i + j];
+
+            block += (int32_t)x_j * w_j;
+        }
+        sum += block;
+    }
+    for (; i < length; i++)
+    {
+        sum += (x[i] + offset) * w[i];
+    }
+    return sum;
+}
+
+/* ------------------------------------------------------------------------------ windows */
+
+/* The part of a kernel axis that lies on the input: `count` taps from tap `kernel` on, the
+ * first of them over input element `input`. An empty part is all zero. */
+typedef struct
+{
+    int32_t kernel;
+    int32_t input;
+    int32_t count;
+} kanji_window;
+
+/* start: where tap 0 lies, negative in the padding. Arguments passed kanji_axis_ok. */
+static inline kanji_window
+kanji_window_at(int32_t start, int32_t kernel_size, int32_t dilation, int32_t input_size)
+{
+    kanji_window window = {0, 0, 0};
+    const int32_t first = start < 0 ? (dilation - 1 - start) / dilation : 0;
+    const int32_t in_reach =
+        start < input_size ? (input_size - start + dilation - 1) / dilation : 0;
+    const int32_t end = kanji_min(kernel_size, in_reach);
+
+    if (first < end)
+    {
+        window.kernel = first;
+        window.input = start + first * dilation;
+        window.count = end - first;
+    }
+    return window;
+}
+
+/* ------------------------------------------------------------------------------- checks */
+
+/* n * h * w * c, or 0 where an extent is below 1 or the product above INT32_MAX. */
+static inline int32_t kanji_volume(int32_t n, int32_t h, int32_t w, int32_t c)
+{
+    const int32_t extents[4] = {n, h, w, c};
+    int64_t volume = 1;
+
+    for (int i = 0; i < 4; i++)
+    {
+        if (extents[i] < 1)
+        {
+            return 0;
+        }
+        volume *= extents[i];
+        if (volume > INT32_MAX)
+        {
+            return 0;
+        }
+    }
+    return (int32_t)volume;
+}
+
+static inline int kanji_extent_ok(int32_t extent)
+{
+    return extent >= 1 && extent <= KANJI_MAX_EXTENT;
+}
+
+/* One spatial axis of a convolution or a pool. */
+static inline int kanji_axis_ok(int32_t input_size,
+                                int32_t kernel_size,
+                                int32_t output_size,
+                                int32_t stride,
+                                int32_t padding,
+                                int32_t dilation)
+{
+    return kanji_extent_ok(input_size) && kanji_extent_ok(kernel_size) &&
+           kanji_extent_ok(output_size) && kanji_extent_ok(stride) &&
+           kanji_extent_ok(dilation) && padding >= 0 && padding <= KANJI_MAX_EXTENT;
+}
+
+/* No window of a pool is empty: none between the first and the last is if these are not.
+ * Arguments passed kanji_axis_ok. */
+static inline int kanji_windows_meet_input(
+    int32_t input_size, int32_t kernel_size, int32_t output_size, int32_t stride, int32_t padding)
+{
+    return padding < kernel_size && (output_size - 1) * stride - padding < input_size;
+}
+
+#endif
