@@ -46,6 +46,11 @@ class Case:
         return f"{self.file}:{self.number}"
 
     @property
+    def api(self) -> str:
+        """"q7" for the legacy API, else "s8": the two share names of functions."""
+        return "q7" if self.file.endswith("-q7.npz") else "s8"
+
+    @property
     def answers(self) -> dict[str, np.ndarray]:
         """What each core class wrote, by core class: "c", "dsp", "mve"."""
         prefix = "out_"

@@ -6,7 +6,11 @@ A kernel's name without its prefix is a function here that returns a `Call`;
     runner = build_runner(Build("gcc"))
     (result,) = runner.run([relu_q7(x)])
 
-Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin).
+A build has the functions of one API, "s8" (CMSIS-NN v7) or "q7" (the legacy one of
+CMSIS 5), and those that go with both.
+
+Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin). Tensors
+of the legacy API have no N.
 """
 
 from __future__ import annotations
@@ -17,14 +21,27 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 CCORE = Path(__file__).resolve().parents[2] / "ccore"
-SOURCES = tuple(sorted((CCORE / "Source").glob("*.c")))
-HEADERS = tuple(sorted((CCORE / "Include").glob("*.h")))
+#: Where an API's headers are, in the order of the compiler's search.
+INCLUDES = {
+    "s8": (CCORE / "Include",),
+    "q7": (CCORE / "legacy" / "Include", CCORE / "Include"),
+}
+_SOURCES = tuple(sorted((CCORE / "Source").glob("*.c")))
+#: What is compiled into a program, by API.
+SOURCES = {
+    "s8": _SOURCES,
+    "q7": (
+        *sorted((CCORE / "legacy" / "Source").glob("*.c")),
+        *(p for p in _SOURCES if p.stem.startswith("kanji_")),
+        CCORE / "Source" / "arm_relu_q7.c",
+    ),
+}
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 STRICT = ("-std=c99", *WARNINGS, "-Wconversion", "-Wcast-qual")
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -37,28 +54,60 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Build:
-    """How ccore is compiled."""
+    """How ccore is compiled.
+
+    Parameters
+    ----------
+    compiler : str
+        "gcc" or "clang".
+    sanitized : bool
+        With ASan and UBSan.
+    api : str
+        "s8" or "q7".
+    core : str
+        Core class whose arithmetic the legacy API has, "c" or "dsp"; the other API has
+        one arithmetic.
+    rounding : str
+        "default", "single" (s8) or "truncate" (q7).
+    """
 
     compiler: str
     sanitized: bool = False
-    single_rounding: bool = False
+    api: str = "s8"
+    core: str = "c"
+    rounding: str = "default"
 
     def __str__(self) -> str:
-        parts = [self.compiler, "sanitized" if self.sanitized else "plain"]
-        return "-".join(parts + ["single"] * self.single_rounding)
+        core = [self.core] if self.api == "q7" else []
+        rounding = [self.rounding] if self.rounding != "default" else []
+        sanitized = "sanitized" if self.sanitized else "plain"
+        return "-".join([self.api, *core, self.compiler, sanitized, *rounding])
 
     @property
     def flags(self) -> list[str]:
         return [
             *STRICT,
             *(["-O1", *SANITIZE] if self.sanitized else ["-O2"]),
-            *["-DCMSIS_NN_USE_SINGLE_ROUNDING"] * self.single_rounding,
-            f"-I{CCORE / 'Include'}",
+            *ROUNDINGS[self.api][self.rounding],
+            *CORES[self.api][self.core],
+            *(f"-I{folder}" for folder in INCLUDES[self.api]),
         ]
 
 
+#: Compiler flags, by API and rounding.
+ROUNDINGS: dict[str, dict[str, list[str]]] = {
+    "s8": {"default": [], "single": ["-DCMSIS_NN_USE_SINGLE_ROUNDING"]},
+    "q7": {"default": [], "truncate": ["-DARM_NN_TRUNCATE"]},
+}
+#: Compiler flags, by API and core class; explicit, as a host may be an Arm with DSP.
+CORES: dict[str, dict[str, list[str]]] = {
+    "s8": {"c": []},
+    "q7": {"c": ["-DKANJI_NN_PLAIN_C"], "dsp": ["-DARM_MATH_DSP"]},
+}
 BUILDS = tuple(Build(c, sanitized=s) for c in ("gcc", "clang") for s in (False, True))
-SINGLE_ROUNDING = Build("gcc", sanitized=True, single_rounding=True)
+SINGLE_ROUNDING = Build("gcc", sanitized=True, rounding="single")
+Q7_BUILDS = tuple(replace(b, api="q7", core=c) for c in ("c", "dsp") for b in BUILDS)
+Q7_TRUNCATE = Build("gcc", sanitized=True, api="q7", rounding="truncate")
 
 
 @dataclass(frozen=True)
@@ -105,10 +154,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Result:
-    """What the function returned, and the int8 output."""
+    """What the function returned, the int8 output, and the first array after the call."""
 
     status: int
     output: np.ndarray
+    x: np.ndarray
 
 
 class RunnerError(Exception):
@@ -136,8 +186,11 @@ class Runner:
         for call in calls:
             status = int(np.frombuffer(done.stdout, np.int32, 1, at)[0])
             y = np.frombuffer(done.stdout, np.int8, call.output_size, at + 4)
-            results.append(Result(status, y.reshape(call.output_shape)))
             at += 4 + call.output_size
+            x = call.arrays[0] if call.arrays else np.zeros(0, np.int8)
+            x_after = np.frombuffer(done.stdout, x.dtype, x.size, at).reshape(x.shape)
+            at += x.nbytes
+            results.append(Result(status, y.reshape(call.output_shape), x_after))
         if at != len(done.stdout):
             raise RunnerError(f"{len(done.stdout)} bytes answered, {at} expected")
         return results
@@ -158,8 +211,10 @@ def compile_c(compiler: str, arguments: Sequence[str | Path]) -> None:
 def build_runner(build: Build) -> Runner:
     """The runner compiled as `build` says; compiled once in a process."""
     executable = _build_folder() / str(build)
-    source = Path(__file__).with_name("runner.c")
-    compile_c(build.compiler, [*build.flags, source, *SOURCES, "-o", executable])
+    here = Path(__file__).parent
+    runner = (here / "runner.c", here / f"runner_{build.api}.c")
+    sources = SOURCES[build.api]
+    compile_c(build.compiler, [*build.flags, *runner, *sources, "-o", executable])
     return Runner(executable)
 
 
@@ -367,6 +422,67 @@ def standardize_u8_s8(x: np.ndarray, frac_bits: int, *, in_place: bool = False) 
     """x uint8, any shape, one sample."""
     ints = (x.size, frac_bits, int(in_place))
     return Call("kanji_standardize_u8_s8", ints, (x,), x.shape)
+
+
+# ------------------------------------------------------------------------ legacy API
+
+
+def convolve_q7(
+    function: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    *,
+    output_shape: tuple[int, int, int],
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    bias_shift: int = 0,
+    out_shift: int = 0,
+) -> Call:
+    """Any convolution: x (H,W,Cin), weight (Cout,KH,KW,Cin), bias (Cout,), all int8.
+
+    Weights of a depthwise one are (KH,KW,C). A square function wants equal pairs.
+    """
+    (h, w, cin), (out_h, out_w, cout) = x.shape, output_shape
+    kernel = weight.shape[-3], weight.shape[-2]
+    shifts = (bias_shift, out_shift)
+    if function.endswith("nonsquare"):
+        axes = (*_pair(kernel), *_pair(padding), *_pair(stride))
+        ints = (w, h, cin, cout, *axes, *shifts, out_w, out_h)
+        return Call(function, ints, (x, weight, bias), output_shape)
+    for pair in ((h, w), kernel, stride, padding, (out_h, out_w)):
+        assert pair[0] == pair[1], f"{function} is square"
+    square = (w, cin, cout, kernel[0], padding[0], stride[0], *shifts, out_w)
+    return Call(function, square, (x, weight, bias), output_shape)
+
+
+def fully_connected_q7(
+    function: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    *,
+    bias_shift: int = 0,
+    out_shift: int = 0,
+) -> Call:
+    """x int8 (columns,), weight int8 (rows, columns) as stored, bias int8 (rows,)."""
+    rows, columns = weight.shape
+    ints = (columns, rows, bias_shift, out_shift)
+    return Call(function, ints, (x, weight, bias), (rows,))
+
+
+def pool_q7(
+    function: str, x: np.ndarray, *, kernel: int, output: int, stride: int, padding: int
+) -> Call:
+    """`arm_maxpool_q7_HWC` or `arm_avepool_q7_HWC`: x int8 (H,H,C)."""
+    size, _, channels = x.shape
+    ints = (size, channels, kernel, padding, stride, output)
+    return Call(function, ints, (x,), (output, output, channels))
+
+
+def softmax_q7(x: np.ndarray) -> Call:
+    """x int8 (size,)."""
+    return Call("arm_softmax_q7", (x.size,), (x,), x.shape)
 
 
 def _sized(function: str, core: str) -> str:

@@ -1,11 +1,12 @@
 """What the kernels refuse, what they accept, and the scratch sizes they name."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from . import driver
+from . import driver, reference
 from .driver import UNTOUCHED, Build, Call, build_runner
 
 ARG_ERROR = -1
@@ -153,10 +154,7 @@ POINTERS = [
 ]
 
 
-def with_argument(call: Call, name: str, value: int) -> Call:
-    ints = list(call.ints)
-    ints[NAMES[call.function].index(name)] = value
-    return replace(call, ints=tuple(ints))
+with_argument = functools.partial(reference.with_argument, NAMES)
 
 
 def run(*calls: Call):

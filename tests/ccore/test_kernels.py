@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from . import driver
-from .driver import BUILDS, SINGLE_ROUNDING, Build, build_runner
+from .driver import BUILDS, SINGLE_ROUNDING, build_runner
+from .reference import clamp, expect, int8s, window
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 every_build = pytest.mark.parametrize("build", BUILDS, ids=str)
@@ -20,27 +21,17 @@ every_build_and_rounding = pytest.mark.parametrize(
 )
 
 
-def clamp(value, low, high):
-    return max(low, min(value, high))
-
-
 def saturate(value):
     return clamp(value, INT32_MIN, INT32_MAX)
 
 
-def requantize(value, multiplier, shift, *, single_rounding):
-    if single_rounding:
+def requantize(value, multiplier, shift, *, rounding):
+    if rounding == "single":
         return saturate(((value * multiplier >> (30 - shift)) + 1) >> 1)
     left, right = max(shift, 0), max(-shift, 0)
     high = (saturate(value << left) * multiplier + 2**30) >> 31
     magnitude = (abs(high) + (2**right >> 1)) >> right  # halves away from zero
     return magnitude if high >= 0 else -magnitude
-
-
-def window(out, stride, padding, dilation, kernel, extent):
-    """(kernel index, input index) of the taps that lie on the input."""
-    taps = ((k, out * stride - padding + k * dilation) for k in range(kernel))
-    return [(k, i) for k, i in taps if 0 <= i < extent]
 
 
 # -------------------------------------------------------------- convolution and dense
@@ -67,10 +58,6 @@ def random_bias(rng, count):
     limit = rng.choice((2**10, 2**20, 2**31))
     bias = rng.integers(-limit, limit, count).astype(np.int32)
     return None if rng.random() < 0.1 else bias
-
-
-def int8s(rng, *shape):
-    return rng.integers(-128, 128, shape).astype(np.int8)
 
 
 @functools.cache
@@ -115,7 +102,7 @@ def convolve(
     output_offset=0,
     act_min=-128,
     act_max=127,
-    single_rounding,
+    rounding,
 ):
     x = x.astype(np.int64) + input_offset
     y = np.zeros(output_shape, np.int8)
@@ -131,21 +118,21 @@ def convolve(
             saturate(acc),
             int(multiplier[o]),
             int(shift[o]),
-            single_rounding=single_rounding,
+            rounding=rounding,
         )
         y[n, i, j, o] = clamp(scaled + output_offset, act_min, act_max)
     return y
 
 
 @functools.cache
-def convolution_answers(single_rounding):
-    return [convolve(**c, single_rounding=single_rounding) for c in convolutions()]
+def convolution_answers(rounding):
+    return [convolve(**c, rounding=rounding) for c in convolutions()]
 
 
 @every_build_and_rounding
 def test_convolve(build):
     calls = [driver.convolve_wrapper_s8(**case) for case in convolutions()]
-    expect(build, calls, convolution_answers(build.single_rounding))
+    expect(build, calls, convolution_answers(build.rounding))
 
 
 @every_build_and_rounding
@@ -168,7 +155,7 @@ def test_fully_connected(build):
             np.full(rows, shift),
             output_shape=(n, 1, 1, rows),
             **stage,
-            single_rounding=build.single_rounding,
+            rounding=build.rounding,
         )
         answers.append(as_convolution[:, 0, 0])
     expect(build, calls, answers)
@@ -368,11 +355,3 @@ def standardize_answers():
     return [standardize(x, b) for x in small for b in range(8)] + [
         standardize(x, 7) for x in large
     ]
-
-
-def expect(build: Build, calls, answers):
-    """Each call succeeds and its output equals its answer."""
-    results = build_runner(build).run(calls)
-    for call, result, answer in zip(calls, results, answers, strict=True):
-        assert result.status == 0, call.function
-        np.testing.assert_array_equal(result.output, answer, err_msg=str(call.ints))

@@ -4,33 +4,44 @@ import re
 
 import pytest
 
-from .driver import HEADERS, SOURCES, STRICT, WARNINGS, compile_c
-
-INCLUDE = f"-I{HEADERS[0].parent}"
-ROUNDINGS = ([], ["-DCMSIS_NN_USE_SINGLE_ROUNDING"])
+from .driver import CORES, INCLUDES, ROUNDINGS, SOURCES, STRICT, WARNINGS, compile_c
 
 
-@pytest.mark.parametrize("rounding", ROUNDINGS, ids=("double", "single"))
+def name(parameter) -> str:
+    """Of a file, as part of a test's name; of other parameters the text."""
+    return getattr(parameter, "name", str(parameter))
+
+
+FOLDERS = {api: [f"-I{folder}" for folder in INCLUDES[api]] for api in INCLUDES}
+#: Every way that the sources may be compiled: API, core class, rounding.
+WAYS = [(a, c, r) for a in INCLUDES for c in CORES[a] for r in ROUNDINGS[a]]
+HEADERS = sorted(
+    (api, header)
+    for api, folders in INCLUDES.items()
+    for header in folders[0].glob("*.h")
+)
+ALL_SOURCES = sorted({source for sources in SOURCES.values() for source in sources})
+
+
+@pytest.mark.parametrize(("api", "core", "rounding"), WAYS, ids="-".join)
 @pytest.mark.parametrize("compiler", ("gcc", "clang"))
-def test_sources_compile_without_warnings(compiler, rounding, tmp_path):
-    for source in SOURCES:
+def test_sources_compile_without_warnings(compiler, api, core, rounding, tmp_path):
+    flags = [*STRICT, *CORES[api][core], *ROUNDINGS[api][rounding], *FOLDERS[api]]
+    for source in SOURCES[api]:
         output = tmp_path / source.with_suffix(".o").name
-        compile_c(
-            compiler,
-            [*STRICT, *rounding, "-O2", INCLUDE, "-c", source, "-o", output],
-        )
+        compile_c(compiler, [*flags, "-O2", "-c", source, "-o", output])
 
 
 @pytest.mark.parametrize("compiler", ("gcc", "clang"))
-@pytest.mark.parametrize("header", HEADERS, ids=lambda path: path.name)
-def test_header_stands_alone_in_c_and_cpp(header, compiler, tmp_path):
+@pytest.mark.parametrize(("api", "header"), HEADERS, ids=name)
+def test_header_stands_alone_in_c_and_cpp(api, header, compiler, tmp_path):
     source = tmp_path / "only.c"
     source.write_text(f'#include "{header.name}"\nint only;\n', encoding="utf-8")
     for language in (["-std=c99"], ["-x", "c++", "-std=c++11"]):
-        compile_c(compiler, [*language, *WARNINGS, INCLUDE, "-fsyntax-only", source])
+        compile_c(compiler, [*language, *WARNINGS, *FOLDERS[api], "-fsyntax-only", source])
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("source", ALL_SOURCES, ids=name)
 def test_source_is_named_after_its_function(source):
     defined = re.findall(
         r"^(?!static)\w+ ((?:arm|kanji)_\w+)\(", source.read_text(), re.MULTILINE
@@ -43,13 +54,40 @@ def test_source_is_named_after_its_function(source):
         assert defined == [source.stem]
 
 
-@pytest.mark.parametrize("path", (*HEADERS, *SOURCES), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*(h for _, h in HEADERS), *ALL_SOURCES], ids=name)
 def test_file_includes_little_and_names_its_licence(path):
     text = path.read_text(encoding="utf-8")
     allowed = {"stdint.h", "stddef.h", "string.h"}
     assert set(re.findall(r"#include <(.+)>", text)) <= allowed
     assert text.startswith("/* SPDX-License-Identifier: Apache-2.0")
     assert not re.search(r"\b(malloc|free|float|double|goto)\b", code_of(text))
+
+
+@pytest.mark.parametrize(
+    ("defines", "dsp"),
+    (
+        ([], False),
+        (["ARM_MATH_DSP"], True),
+        (["ARM_MATH_DSP", "KANJI_NN_PLAIN_C"], False),
+        (["ARM_MATH_DSP", "ARM_MATH_MVEI"], False),
+        (["__ARM_FEATURE_DSP=1"], True),
+        (["__ARM_FEATURE_DSP=1", "ARM_MATH_DSP=1"], True),
+        (["__ARM_FEATURE_DSP=1", "KANJI_NN_PLAIN_C"], False),
+        (["__ARM_FEATURE_DSP=1", "__ARM_FEATURE_MVE=0"], True),
+        (["__ARM_FEATURE_DSP=1", "__ARM_FEATURE_MVE=3"], False),
+    ),
+    ids=str,
+)
+def test_legacy_core_class_follows_the_macros_of_the_library(defines, dsp, tmp_path):
+    source = tmp_path / "core.c"
+    source.write_text(
+        f'#include "kanji_q7.h"\ntypedef int ok[KANJI_NN_DSP == {int(dsp)} ? 1 : -1];\n',
+        encoding="utf-8",
+    )
+    # A host may be an Arm itself.
+    undefined = ["-U__ARM_FEATURE_DSP", "-U__ARM_FEATURE_MVE"]
+    macros = [f"-D{define}" for define in defines]
+    compile_c("gcc", [*undefined, *macros, *FOLDERS["q7"], "-fsyntax-only", source])
 
 
 def code_of(text: str) -> str:

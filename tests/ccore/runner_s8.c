@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The functions of CMSIS-NN v7's API.
+ */
+#include "runner.h"
+
+#include "arm_nnfunctions.h"
+
+static cmsis_nn_dims dims_at(const int32_t *v)
+{
+    const cmsis_nn_dims dims = {v[0], v[1], v[2], v[3]};
+    return dims;
+}
+
+static cmsis_nn_tile tile_at(const int32_t *v)
+{
+    const cmsis_nn_tile tile = {v[0], v[1]};
+    return tile;
+}
+
+static cmsis_nn_activation activation_at(const int32_t *v)
+{
+    const cmsis_nn_activation activation = {v[0], v[1]};
+    return activation;
+}
+
+static cmsis_nn_conv_params conv_params_at(const int32_t *v)
+{
+    const cmsis_nn_conv_params params = {v[0],           v[1],           tile_at(v + 2),
+                                         tile_at(v + 4), tile_at(v + 6), activation_at(v + 8)};
+    return params;
+}
+
+static int32_t run_convolve(const call_t *call)
+{
+    const cmsis_nn_context ctx = {NULL, 0};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_conv_params params = conv_params_at(call->ints + 12);
+    const cmsis_nn_dims bias = {1, 1, 1, output.c};
+    const cmsis_nn_per_channel_quant_params quant = {NULLED(call->arrays[3], 3),
+                                                     NULLED(call->arrays[4], 4)};
+
+    return arm_convolve_wrapper_s8(NULLED(&ctx, 0),
+                                   NULLED(&params, 1),
+                                   NULLED(&quant, 2),
+                                   NULLED(&input, 5),
+                                   NULLED(call->arrays[0], 6),
+                                   NULLED(&filter, 7),
+                                   NULLED(call->arrays[1], 8),
+                                   NULLED(&bias, 9),
+                                   NULLED(call->arrays[2], 10),
+                                   NULLED(&output, 11),
+                                   NULLED(call->output, 12));
+}
+
+typedef int32_t (*conv_size_t)(const cmsis_nn_conv_params *,
+                               const cmsis_nn_dims *,
+                               const cmsis_nn_dims *,
+                               const cmsis_nn_dims *);
+
+static int32_t run_conv_size(const call_t *call, conv_size_t get_size)
+{
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_conv_params params = conv_params_at(call->ints + 12);
+
+    return get_size(
+        NULLED(&params, 0), NULLED(&input, 1), NULLED(&filter, 2), NULLED(&output, 3));
+}
+
+static int32_t run_conv_size_c(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size);
+}
+
+static int32_t run_conv_size_dsp(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size_dsp);
+}
+
+static int32_t run_conv_size_mve(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size_mve);
+}
+
+static int32_t run_fully_connected(const call_t *call)
+{
+    const cmsis_nn_context ctx = {NULL, 0};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_fc_params params = {
+        call->ints[12], call->ints[13], call->ints[14], activation_at(call->ints + 15)};
+    const cmsis_nn_per_tensor_quant_params quant = {call->ints[17], call->ints[18]};
+    const cmsis_nn_dims bias = {1, 1, 1, output.c};
+
+    return arm_fully_connected_s8(NULLED(&ctx, 0),
+                                  NULLED(&params, 1),
+                                  NULLED(&quant, 2),
+                                  NULLED(&input, 3),
+                                  NULLED(call->arrays[0], 4),
+                                  NULLED(&filter, 5),
+                                  NULLED(call->arrays[1], 6),
+                                  NULLED(&bias, 7),
+                                  NULLED(call->arrays[2], 8),
+                                  NULLED(&output, 9),
+                                  NULLED(call->output, 10));
+}
+
+static int32_t run_fc_size_c(const call_t *call)
+{
+    const cmsis_nn_dims filter = dims_at(call->ints);
+    return arm_fully_connected_s8_get_buffer_size(NULLED(&filter, 0));
+}
+
+static int32_t run_fc_size_dsp(const call_t *call)
+{
+    const cmsis_nn_dims filter = dims_at(call->ints);
+    return arm_fully_connected_s8_get_buffer_size_dsp(NULLED(&filter, 0));
+}
+
+static int32_t run_fc_size_mve(const call_t *call)
+{
+    const cmsis_nn_dims filter = dims_at(call->ints);
+    return arm_fully_connected_s8_get_buffer_size_mve(NULLED(&filter, 0));
+}
+
+typedef arm_cmsis_nn_status (*pool_t)(const cmsis_nn_context *,
+                                      const cmsis_nn_pool_params *,
+                                      const cmsis_nn_dims *,
+                                      const int8_t *,
+                                      const cmsis_nn_dims *,
+                                      const cmsis_nn_dims *,
+                                      int8_t *);
+
+static int32_t run_pool(const call_t *call, pool_t pool)
+{
+    const cmsis_nn_context ctx = {NULL, 0};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_pool_params params = {
+        tile_at(call->ints + 12), tile_at(call->ints + 14), activation_at(call->ints + 16)};
+
+    return pool(NULLED(&ctx, 0),
+                NULLED(&params, 1),
+                NULLED(&input, 2),
+                NULLED(call->arrays[0], 3),
+                NULLED(&filter, 4),
+                NULLED(&output, 5),
+                NULLED(call->output, 6));
+}
+
+static int32_t run_max_pool(const call_t *call)
+{
+    return run_pool(call, arm_max_pool_s8);
+}
+
+static int32_t run_avgpool(const call_t *call)
+{
+    return run_pool(call, arm_avgpool_s8);
+}
+
+static int32_t run_avgpool_size_c(const call_t *call)
+{
+    return arm_avgpool_s8_get_buffer_size(call->ints[0], call->ints[1]);
+}
+
+static int32_t run_avgpool_size_dsp(const call_t *call)
+{
+    return arm_avgpool_s8_get_buffer_size_dsp(call->ints[0], call->ints[1]);
+}
+
+static int32_t run_avgpool_size_mve(const call_t *call)
+{
+    return arm_avgpool_s8_get_buffer_size_mve(call->ints[0], call->ints[1]);
+}
+
+static int32_t run_softmax(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    arm_softmax_s8(
+        NULLED(call->arrays[0], 0), v[0], v[1], v[2], v[3], v[4], NULLED(call->output, 1));
+    return 0;
+}
+
+const function_t api_functions[] = {
+    {"arm_convolve_wrapper_s8", run_convolve},
+    {"arm_convolve_wrapper_s8_get_buffer_size", run_conv_size_c},
+    {"arm_convolve_wrapper_s8_get_buffer_size_dsp", run_conv_size_dsp},
+    {"arm_convolve_wrapper_s8_get_buffer_size_mve", run_conv_size_mve},
+    {"arm_fully_connected_s8", run_fully_connected},
+    {"arm_fully_connected_s8_get_buffer_size", run_fc_size_c},
+    {"arm_fully_connected_s8_get_buffer_size_dsp", run_fc_size_dsp},
+    {"arm_fully_connected_s8_get_buffer_size_mve", run_fc_size_mve},
+    {"arm_max_pool_s8", run_max_pool},
+    {"arm_avgpool_s8", run_avgpool},
+    {"arm_avgpool_s8_get_buffer_size", run_avgpool_size_c},
+    {"arm_avgpool_s8_get_buffer_size_dsp", run_avgpool_size_dsp},
+    {"arm_avgpool_s8_get_buffer_size_mve", run_avgpool_size_mve},
+    {"arm_softmax_s8", run_softmax},
+    {NULL, NULL},
+};
