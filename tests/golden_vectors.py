@@ -47,7 +47,7 @@ class Case:
 
     @property
     def api(self) -> str:
-        """"q7" for the legacy API, else "s8": the two share names of functions."""
+        """The legacy API is "q7", the other "s8"; some functions are in both."""
         return "q7" if self.file.endswith("-q7.npz") else "s8"
 
     @property

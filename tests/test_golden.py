@@ -294,12 +294,12 @@ def functions(table: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def answers(case: Case, core: str) -> dict[str, np.ndarray]:
-    """What the core classes wrote whose arithmetic is `core`, a key of CORES[case.api]."""
+    """What the core classes wrote whose arithmetic is `core`, a key of CORES."""
     return {c: case.answers[c] for c in CORES[case.api][core] if c in case.answers}
 
 
 def present(table: dict[str, dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Rows by arithmetic that the folder answers; a folder of the user's may lack some."""
+    """Rows and arithmetics that the folder answers; one of the user's may lack some."""
     return [
         (*row, core)
         for row in functions(table)

@@ -9,8 +9,8 @@ A kernel's name without its prefix is a function here that returns a `Call`;
 A build has the functions of one API, "s8" (CMSIS-NN v7) or "q7" (the legacy one of
 CMSIS 5), and those that go with both.
 
-Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin). Tensors
-of the legacy API have no N.
+Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin).
+Tensors of the legacy API have no N.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Result:
-    """What the function returned, the int8 output, and the first array after the call."""
+    """What the function returned, the output, and the first array after the call."""
 
     status: int
     output: np.ndarray

@@ -113,9 +113,12 @@ def test_null_is_refused():
 
 
 def test_zero_is_refused():
-    may_be_zero = ("padding", "shift")
     for call in (*GENERAL, *DENSE, *POOLS, SOFTMAX):
-        names = [n for n in NAMES[call.function] if not any(m in n for m in may_be_zero)]
+        names = [
+            name
+            for name in NAMES[call.function]
+            if "padding" not in name and "shift" not in name
+        ]
         status = 0 if call in (*POOLS, SOFTMAX) else ARGUMENT_ERROR
         assert_refused([with_argument(call, name, 0) for name in names], status)
 

@@ -1,4 +1,4 @@
-"""The kernels of the legacy API against slow, obvious references, on random arguments."""
+"""The legacy API's kernels against slow, obvious references, on random arguments."""
 
 import functools
 import itertools
@@ -139,11 +139,12 @@ def test_convolve(build):
 def interleaved(weight):
     """The order of arm_fully_connected_q7_opt, spelled out."""
     rows, columns = weight.shape
-    order = "00 10 02 12 20 30 22 32 01 11 03 13 21 31 23 33".split()
+    order = iter("00100212203022320111031321312333")
+    places = [(int(r), int(c)) for r, c in zip(order, order)]
     stored = []
     for top in range(0, rows - rows % 4, 4):
         for left in range(0, columns - columns % 4, 4):
-            stored += [weight[top + int(r), left + int(c)] for r, c in order]
+            stored += [weight[top + r, left + c] for r, c in places]
         for column in range(columns - columns % 4, columns):
             stored += list(weight[top : top + 4, column])
     stored += list(weight[rows - rows % 4 :].ravel())
@@ -156,16 +157,15 @@ def test_fully_connected(build):
     calls, answers = [], []
     for _ in range(80):
         columns, rows = (int(v) for v in rng.integers(1, (100, 15)))
-        x, weight, bias = int8s(rng, columns), int8s(rng, rows, columns), int8s(rng, rows)
+        x, weight = int8s(rng, columns), int8s(rng, rows, columns)
+        bias = int8s(rng, rows)
         bias_shift, out_shift = (int(v) for v in rng.integers(0, (24, 31)))
         shifts = {"bias_shift": bias_shift, "out_shift": out_shift}
         acc = weight.astype(int) @ x + (bias.astype(int) << bias_shift)
         answer = [output_stage(int(a), out_shift, build.rounding) for a in acc]
         for name, stored in (("", weight), ("_opt", interleaved(weight))):
             function = f"arm_fully_connected_q7{name}"
-            calls.append(
-                driver.fully_connected_q7(function, x, stored, bias, **shifts)
-            )
+            calls.append(driver.fully_connected_q7(function, x, stored, bias, **shifts))
             answers.append(answer)
     expect(build, calls, answers)
 

@@ -38,7 +38,8 @@ def test_header_stands_alone_in_c_and_cpp(api, header, compiler, tmp_path):
     source = tmp_path / "only.c"
     source.write_text(f'#include "{header.name}"\nint only;\n', encoding="utf-8")
     for language in (["-std=c99"], ["-x", "c++", "-std=c++11"]):
-        compile_c(compiler, [*language, *WARNINGS, *FOLDERS[api], "-fsyntax-only", source])
+        flags = [*language, *WARNINGS, *FOLDERS[api]]
+        compile_c(compiler, [*flags, "-fsyntax-only", source])
 
 
 @pytest.mark.parametrize("source", ALL_SOURCES, ids=name)
@@ -63,6 +64,15 @@ def test_file_includes_little_and_names_its_licence(path):
     assert not re.search(r"\b(malloc|free|float|double|goto)\b", code_of(text))
 
 
+def test_image_kernels_need_no_header_but_their_own():
+    (header,) = (path for _, path in HEADERS if path.name == "kanji_nn.h")
+    sources = [path for path in ALL_SOURCES if path.stem.endswith("_u8_s8")]
+    assert re.findall(r"#include (.+)", header.read_text()) == ["<stdint.h>"]
+    for source in sources:
+        assert re.findall(r'#include "(.+)"', source.read_text()) == ["kanji_nn.h"]
+    assert len(sources) == 2
+
+
 @pytest.mark.parametrize(
     ("defines", "dsp"),
     (
@@ -80,10 +90,8 @@ def test_file_includes_little_and_names_its_licence(path):
 )
 def test_legacy_core_class_follows_the_macros_of_the_library(defines, dsp, tmp_path):
     source = tmp_path / "core.c"
-    source.write_text(
-        f'#include "kanji_q7.h"\ntypedef int ok[KANJI_NN_DSP == {int(dsp)} ? 1 : -1];\n',
-        encoding="utf-8",
-    )
+    check = f"typedef int ok[KANJI_NN_DSP == {int(dsp)} ? 1 : -1];"
+    source.write_text(f'#include "kanji_q7.h"\n{check}\n', encoding="utf-8")
     # A host may be an Arm itself.
     undefined = ["-U__ARM_FEATURE_DSP", "-U__ARM_FEATURE_MVE"]
     macros = [f"-D{define}" for define in defines]
