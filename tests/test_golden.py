@@ -18,16 +18,23 @@ from golden_vectors import OWN_FOLDER, Case, cases, folder
 
 from ccore import driver
 from kanji_np.ops import OPS
+from kanji_np.ops.avg_pool2d import AvgPoolInts
 from kanji_np.ops.conv2d import Conv2DAttrs
-from kanji_np.ops.dense import DenseAttrs
+from kanji_np.ops.dense import DenseAttrs, deinterleave
 from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
-from kanji_np.ops.softmax import SoftmaxAttrs, SoftmaxInts
-from kanji_np.types import LinearInts
+from kanji_np.ops.softmax import Pow2SoftmaxInts, SoftmaxAttrs, SoftmaxInts
+from kanji_np.quantize import POW2_MULTIPLIER
+from kanji_np.targets import target_spec
+from kanji_np.types import LinearInts, Numerics
 
 
 def hw(case: Case, name: str) -> tuple[int, int]:
-    return case.params[f"{name}_h"], case.params[f"{name}_w"]
+    """(height, width) of an argument; the legacy pools have one number for both."""
+    p = case.params
+    if name in p or f"{name}_wh" in p:
+        return (p.get(name, p.get(f"{name}_wh")),) * 2
+    return p[f"{name}_h"], p[f"{name}_w"]
 
 
 def activation(case: Case) -> dict[str, int]:
@@ -184,16 +191,25 @@ class OpCall:
     x: np.ndarray
 
 
-def linear_ints(case: Case) -> LinearInts:
-    a = case.arrays
-    channels = len(a["bias"])
+def linear_ints(case: Case, numerics: Numerics) -> LinearInts:
+    a, p = case.arrays, case.params
+    if case.api == "s8":
+        multiplier, shift, bias = a["multiplier"], a["shift"], a["bias"]
+        options = {**offsets(case), **activation(case)}
+    else:
+        multiplier, shift = POW2_MULTIPLIER, 1 - p["out_shift"]
+        bias = a["bias"].astype(np.int32) << p["bias_shift"]
+        options = {"bias_shift": p["bias_shift"]}
+    weight = a["weight"]
+    if case.function == "arm_fully_connected_q7_opt":
+        weight = deinterleave(weight)
     return LinearInts(
-        a["weight"],
-        a["bias"],
-        np.broadcast_to(a["multiplier"], channels).astype(np.int32),
-        np.broadcast_to(a["shift"], channels).astype(np.int32),
-        **offsets(case),
-        **activation(case),
+        weight,
+        bias,
+        np.broadcast_to(multiplier, len(bias)).astype(np.int32),
+        np.broadcast_to(shift, len(bias)).astype(np.int32),
+        rounding=numerics.requantize,
+        **options,
     )
 
 
@@ -218,44 +234,57 @@ def window_input(
     return np.ascontiguousarray(x), (padding[0], padding[1])
 
 
-def convolve_op(case: Case) -> OpCall:
-    weight, dilation = case.arrays["weight"], hw(case, "dilation")
+def convolve_op(case: Case, numerics: Numerics) -> OpCall:
+    weight = case.arrays["weight"]
+    dilation = hw(case, "dilation") if case.api == "s8" else (1, 1)
     x, padding = window_input(case, weight.shape[1:3], dilation)
     attrs = Conv2DAttrs(
         len(weight), weight.shape[1:3], hw(case, "stride"), dilation, padding
     )
-    return OpCall("conv2d", attrs, linear_ints(case), x)
+    return OpCall("conv2d", attrs, linear_ints(case, numerics), x)
 
 
-def fully_connected_op(case: Case) -> OpCall:
-    assert case.params["filter_offset"] == 0
+def fully_connected_op(case: Case, numerics: Numerics) -> OpCall:
+    assert case.params.get("filter_offset", 0) == 0
     x = case.arrays["input"][np.newaxis]
     attrs = DenseAttrs(len(case.arrays["weight"]))
-    return OpCall("dense", attrs, linear_ints(case), x)
+    return OpCall("dense", attrs, linear_ints(case, numerics), x)
 
 
-def pool_op(op: str) -> Callable[[Case], OpCall]:
-    def to_call(case: Case) -> OpCall:
+def pool_op(op: str) -> Callable[[Case, Numerics], OpCall]:
+    def to_call(case: Case, numerics: Numerics) -> OpCall:
         kernel = hw(case, "kernel")
         x, padding = window_input(case, kernel, (1, 1))
         attrs = Pool2DAttrs(kernel, hw(case, "stride"), padding, ceil_mode=False)
-        return OpCall(op, attrs, ClampInts(**activation(case)), x)
+        limits = activation(case) if case.api == "s8" else {}
+        return OpCall(op, attrs, POOL_INTS[op](numerics, limits), x)
 
     return to_call
 
 
-def softmax_op(case: Case) -> OpCall:
-    p = case.params
-    ints = SoftmaxInts(p["mult"], p["shift"], p["diff_min"])
-    return OpCall("softmax", SoftmaxAttrs(), ints, np.atleast_2d(case.arrays["input"]))
+POOL_INTS: dict[str, Callable[[Numerics, dict[str, int]], ClampInts]] = {
+    "max_pool2d": lambda numerics, limits: ClampInts(**limits),
+    "avg_pool2d": lambda numerics, limits: AvgPoolInts(
+        divide=numerics.average, **limits
+    ),
+}
 
 
-def relu_op(case: Case) -> OpCall:
+def softmax_op(case: Case, numerics: Numerics) -> OpCall:
+    p, x = case.params, np.atleast_2d(case.arrays["input"])
+    if numerics.softmax == "pow2":
+        ints = Pow2SoftmaxInts()
+    else:
+        ints = SoftmaxInts(p["mult"], p["shift"], p["diff_min"])
+    return OpCall("softmax", SoftmaxAttrs(), ints, x)
+
+
+def relu_op(case: Case, numerics: Numerics) -> OpCall:
     return OpCall("relu", ReluAttrs(), None, case.arrays["input"][np.newaxis])
 
 
 #: The operators in Python, by API: from a case to a call of both their forms.
-PYTHON: dict[str, dict[str, Callable[[Case], OpCall]]] = {
+PYTHON: dict[str, dict[str, Callable[[Case, Numerics], OpCall]]] = {
     "s8": {
         "arm_convolve_wrapper_s8": convolve_op,
         "arm_fully_connected_s8": fully_connected_op,
@@ -264,7 +293,23 @@ PYTHON: dict[str, dict[str, Callable[[Case], OpCall]]] = {
         "arm_softmax_s8": softmax_op,
         "arm_relu_q7": relu_op,
     },
+    "q7": {
+        "arm_convolve_HWC_q7_basic": convolve_op,
+        "arm_convolve_HWC_q7_fast": convolve_op,
+        "arm_convolve_HWC_q7_RGB": convolve_op,
+        "arm_convolve_HWC_q7_basic_nonsquare": convolve_op,
+        "arm_convolve_HWC_q7_fast_nonsquare": convolve_op,
+        "arm_convolve_1x1_HWC_q7_fast_nonsquare": convolve_op,
+        "arm_fully_connected_q7": fully_connected_op,
+        "arm_fully_connected_q7_opt": fully_connected_op,
+        "arm_maxpool_q7_HWC": pool_op("max_pool2d"),
+        "arm_avepool_q7_HWC": pool_op("avg_pool2d"),
+        "arm_softmax_q7": softmax_op,
+        "arm_relu_q7": relu_op,
+    },
 }
+#: The library that each API belongs to.
+LIBRARY = {"s8": "cmsis-nn", "q7": "cmsis-nn-q7"}
 
 #: How many cases of each function golden/ holds.
 OWN_COUNT = 40
@@ -356,7 +401,10 @@ def test_few_cases_are_refused():
 @pytest.mark.parametrize("form", ["forward_int", "definition"])
 @pytest.mark.parametrize(("api", "function", "core"), present(PYTHON))
 def test_python_equals_library(api, function, core, form):
+    numerics = target_spec(LIBRARY[api], core=core).numerics
     for case in cases_by_function()[api, function]:
-        call = PYTHON[api][function](case)
+        if refused(case, core):  # by the lowering, as the tests of the operators show
+            continue
+        call = PYTHON[api][function](case, numerics)
         y = getattr(OPS[call.op], form)(call.attrs, call.ints, call.x)
         assert_equals_library(case, core, y)
