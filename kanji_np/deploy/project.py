@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,13 @@ import numpy as np
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
+from kanji_np.deploy.kernels import KERNELS, LIBRARIES, ccore_files, defines, find
 from kanji_np.deploy.planner import ALIGNMENT
-from kanji_np.errors import (
-    DataError,
-    FileFormatError,
-    OptionError,
-    ToolError,
-    UnsupportedOp,
-)
+from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
 from kanji_np.types import shape_text
 
-LIBRARIES = ("ccore", "cmsis-nn")
 MANIFEST = "firmware.json"
 MODEL = "model.npz"
 SELFTEST_IMAGES = 4
@@ -115,7 +108,7 @@ def export(
     graph = net.freeze()
     p = program(graph)
     if cmsis_nn is not None:
-        _check_cmsis_nn(Path(cmsis_nn), p)
+        find(cmsis_nn, graph.target, p.functions)
     if images is None:
         inputs = noise(graph.input, SELFTEST_IMAGES)
     else:
@@ -127,7 +120,7 @@ def export(
         "selftest_vectors.h": _vectors(graph, inputs[:SELFTEST_IMAGES]),
         **_from_templates(p, library),
     }
-    kernels = _kernels(p, library)
+    kernels = ccore_files(p.functions, graph.target, library)
     files = tuple(sorted({*texts, *kernels, MODEL, MANIFEST}))
     directory.mkdir(parents=True, exist_ok=True)
     for file in {*old} - {*files}:
@@ -158,16 +151,6 @@ def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
         raise DataError(f"{graph.name}: there are no images to run")
     graph.input.check_batch(images, graph.name)
     return images
-
-
-def ccore_directory() -> Path:
-    """Where ccore's sources are: inside the installed package, or beside it in a
-    checkout."""
-    package = Path(__file__).resolve().parents[1]
-    for place in (package / "ccore", package.parent / "ccore"):
-        if (place / "Include" / "kanji_nn.h").is_file():
-            return place
-    raise ToolError("ccore's sources are missing; install kanji_np again")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -287,38 +270,3 @@ def _memory_rows(p: Program) -> str:
             scratch = f"{offset}, {need.size} bytes"
         rows.append(f"| {i + 1} | {node.name} | {size} | {place} | {scratch} |")
     return "\n".join(rows)
-
-
-def _kernels(p: Program, library: str) -> dict[str, Path]:
-    """Kernel sources and headers to copy: path in the firmware, path they come from."""
-    ccore = ccore_directory()
-    own = library == "ccore"
-    functions = [f for f in p.functions if own or f.startswith("kanji_")]
-    sources = sorted((ccore / "Source").glob("*.c"))
-    found = _definitions(sources, functions)
-    headers = sorted((ccore / "Include").glob("*.h" if own else "kanji_nn.h"))
-    return {
-        f"ccore/{path.parent.name}/{path.name}": path
-        for path in [*headers, *found.values()]
-    }
-
-
-def _check_cmsis_nn(directory: Path, p: Program) -> None:
-    if not (directory / "Include" / "arm_nnfunctions.h").is_file():
-        raise OptionError(f"{directory}: not CMSIS-NN (no Include/arm_nnfunctions.h)")
-    functions = [f for f in p.functions if not f.startswith("kanji_")]
-    found = _definitions(sorted((directory / "Source").glob("*/*.c")), functions)
-    missing = [f for f in functions if f not in found]
-    if missing:
-        raise UnsupportedOp(f"{directory}: this CMSIS-NN has no {', '.join(missing)}")
-
-
-def _definitions(sources: list[Path], functions: list[str]) -> dict[str, Path]:
-    """The source that defines each function, where one does."""
-    found = {}
-    for path in sources:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        for name in re.findall(r"^\w+ (\w+)\(", text, re.MULTILINE):
-            if name in functions:
-                found[name] = path
-    return found

@@ -1,39 +1,38 @@
-"""Compiles a firmware directory and compares it with the golden model, byte by byte."""
+"""Compiles a firmware directory, for this computer or for an emulated Cortex-M, and
+compares it with the golden model, byte by byte."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from kanji_np import model
 from kanji_np.data import Dataset
+from kanji_np.deploy.build import Build, Sources, host_compiler, stage, workers
+from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.emulator import Board, Device, Emulator, board_of, require_tools
+from kanji_np.deploy.kernels import KERNELS, LIBRARIES, Checkout, find
 from kanji_np.deploy.project import MODEL, Manifest, images_of, read_manifest
-from kanji_np.errors import (
-    FileFormatError,
-    OptionError,
-    ToolError,
-    VerificationError,
-)
+from kanji_np.errors import FileFormatError, OptionError, VerificationError
 from kanji_np.graph import Graph
+from kanji_np.types import TargetSpec
 
-COMPILERS = ("cc", "gcc", "clang")
+HOST = "host"
 # -O3 makes GCC's code for ccore's inner product two to three times slower
 FLAGS = ("-std=c99", "-O2")
-CHUNK_BYTES = 1 << 19  # of input to one process
-ERROR_LINES = 5
+CHUNK_BYTES = 1 << 19  # of input to one process on this computer
+# Core classes of firmware and core between which the legacy API needs no more scratch.
+DOWNWARDS = ("dsp", "c")
+COUNTED_IMAGES = 4  # a count hardly depends on the image
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class Difference:
         Position in the layer's output: (h, w, c) or (k,).
     device, golden : int
         What the C computed, and what the model does.
+    on : str
+        "host", or the core the C ran on.
     """
 
     image: int
@@ -59,14 +60,44 @@ class Difference:
     index: tuple[int, ...]
     device: int
     golden: int
+    on: str = HOST
 
     def __str__(self) -> str:
         axes = ("h", "w", "c") if len(self.index) == 3 else ("index",)
         place = ", ".join(f"{a} {i}" for a, i in zip(axes, self.index, strict=True))
+        where = "" if self.on == HOST else f" on {self.on}"
         return (
-            f"image {self.image}, layer {self.layer} ({self.name}), {place}: the C "
-            f"computes {self.device}, the model {self.golden}"
+            f"image {self.image}, layer {self.layer} ({self.name}), {place}: the C"
+            f"{where} computes {self.device}, the model {self.golden}"
         )
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer over all images.
+
+    Parameters
+    ----------
+    number : int
+        From 1, as in the generated C.
+    name, op : str
+    bytes : int
+        Compared; 0 for a layer that computes nothing.
+    host_differing : int
+        Bytes at which the C on this computer differs.
+    device_differing : int or None
+        The same on the emulated core.
+    instructions : int or None
+        On the core, the most of the images counted.
+    """
+
+    number: int
+    name: str
+    op: str
+    bytes: int
+    host_differing: int
+    device_differing: int | None = None
+    instructions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,12 +107,19 @@ class Verification:
     Parameters
     ----------
     images, bytes : int
-        Compared.
+        Compared; bytes of the network's outputs.
     differing_bytes : int
+        Of these.
     first : Difference or None
         In the first image that differs, the first layer that does.
     seconds : float
         Compilation included [s].
+    device : Device or None
+        The emulated core's figures.
+    layers : tuple of LayerResult
+        If they were asked for.
+    note : str
+        If the firmware is for another core class than the core's: which two.
     """
 
     images: int
@@ -89,18 +127,40 @@ class Verification:
     differing_bytes: int
     first: Difference | None
     seconds: float
+    device: Device | None = None
+    layers: tuple[LayerResult, ...] = ()
+    note: str = ""
 
     @property
     def ok(self) -> bool:
-        return self.differing_bytes == 0
+        return self.first is None
+
+
+class Runner(Protocol):
+    """Something the firmware runs on: this computer or an emulated core."""
+
+    @property
+    def on(self) -> str:
+        """What `Difference.on` says."""
+
+    @property
+    def chunk(self) -> int:
+        """Images that one process is given."""
+
+    def program(self, *, observe: bool) -> Callable[[np.ndarray], bytes]:
+        """Compiles the firmware. The function returned gives the outputs for a batch of
+        images; if `observe`, before each output every layer's, as `runner.c` says."""
 
 
 def verify(
     directory: str | Path,
     images: np.ndarray | Dataset,
     *,
-    compiler: str | None = None,
+    on: str = HOST,
+    library: str | None = None,
     cmsis_nn: str | Path | None = None,
+    layers: bool = False,
+    compiler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Run images through the compiled C and through the model; compare every byte.
@@ -110,10 +170,17 @@ def verify(
     directory : path
         What `export` wrote; nothing in it is changed.
     images : uint8 or int8 (N, *input shape), or Dataset
-    compiler : str, optional
-        A C compiler and its options; else $CC, cc, gcc or clang.
+    on : str
+        "host", or the core to emulate: "cortex-m3", "cortex-m4", "cortex-m7",
+        "cortex-m33" or "cortex-m55".
+    library : "ccore" or "cmsis-nn", optional
+        Whose kernels are linked, if not those the firmware was exported with.
     cmsis_nn : path, optional
-        Where CMSIS-NN is, if the export links it; it is compiled as plain C.
+        Where the real library is, if it is linked; on the host as plain C.
+    layers : bool
+        Compare every layer's output too, on the host and on the core.
+    compiler : str, optional
+        A C compiler for the host and its options; else $CC, cc, gcc or clang.
     progress : (images done, images in all) -> None, optional
 
     Raises
@@ -121,9 +188,12 @@ def verify(
     FileFormatError
         The directory is not an export.
     OptionError
-        The export links CMSIS-NN, and `cmsis_nn` does not say where it is.
+        No such core or library; the real library is linked and `cmsis_nn` does not say
+        where it is; the firmware lacks scratch memory for it on this core.
+    UnsupportedOp
+        The real library lacks a function the network calls.
     ToolError
-        There is no C compiler, or it failed.
+        A compiler or the emulator is missing or failed.
     VerificationError
         C and model are of different networks, or the compiled program failed.
     ShapeError, DataError
@@ -131,24 +201,55 @@ def verify(
     """
     started = time.monotonic()
     directory = Path(directory)
+    board = None if on == HOST else board_of(on)
+    if board:
+        require_tools()
     manifest = read_manifest(directory)
+    library = library or manifest.library
     graph = model.load(directory / MODEL).freeze()
     _check_digest(directory, manifest, graph)
     images = images_of(images, graph)
-    with tempfile.TemporaryDirectory(prefix="kanji-np-") as folder:
-        build = _Build(directory, manifest, _compiler(compiler), cmsis_nn, Path(folder))
-        runner = build.runner(observe=False)
-        differing, first = 0, None
-        for start, expected, outputs in _outputs(runner, graph, images, progress):
-            wrong = expected != outputs
-            differing += int(wrong.sum())
-            if first is None and wrong.any():
-                first = start + int(wrong.reshape(len(wrong), -1).any(1).argmax())
-        difference = None if first is None else _locate(build, graph, images, first)
-    seconds = time.monotonic() - started
-    count = len(images)
+    functions = program(graph).functions
+    checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
+    if board:
+        _check_core(directory, graph.target, board, library)
+    observing = (False, True) if layers else (False,)
+    with tempfile.TemporaryDirectory(prefix="kanji-np-") as name:
+
+        def staged(on: str, core_class: str, checkout: Checkout | None) -> Sources:
+            folder = Path(name) / on
+            return stage(directory, graph, core_class, functions, checkout, folder)
+
+        runners: list[Runner] = []
+        if board:
+            emulator = Emulator(board, graph, staged(on, board.core_class, checkout))
+            runners.append(emulator)
+        if board is None or layers:
+            # beside a core the host is a second opinion, so it links ccore
+            real = checkout if board is None else None
+            runners.append(_Host(graph, staged(HOST, "c", real), compiler))
+        step = _counter(progress, len(runners) * len(observing) * len(images))
+        found = {
+            (runner.on, observe): _compare(runner, graph, images, observe, step)
+            for runner in runners
+            for observe in observing
+        }
+        first = _first(runners, found, graph, images)
+        device, counts = None, {}
+        if board:
+            device = emulator.measure(images[:COUNTED_IMAGES])
+            if layers:
+                counts = emulator.instructions(images[:COUNTED_IMAGES], observe=True)
+    output = found[runners[0].on, False]
     return Verification(
-        count, count * graph.output.size, differing, difference, seconds
+        images=len(images),
+        bytes=int(output.compared[0]),
+        differing_bytes=int(output.differing[0]),
+        first=first,
+        seconds=time.monotonic() - started,
+        device=device,
+        layers=_layer_results(graph, board, found, counts) if layers else (),
+        note=_note(graph.target, board) if board else "",
     )
 
 
@@ -167,105 +268,83 @@ def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
         )
 
 
-def _compiler(given: str | None) -> list[str]:
-    """The compiler's command line."""
-    named = given or os.environ.get("CC")
-    candidates = [shlex.split(named)] if named else [[name] for name in COMPILERS]
-    for command in candidates:
-        if shutil.which(command[0]):
-            return command
-    if named:
-        raise ToolError(f"the C compiler {named!r} is not installed")
-    raise ToolError(
-        "no C compiler found (cc, gcc or clang): install gcc or clang, or set CC"
+def _checkout(
+    directory: Path,
+    library: str,
+    cmsis_nn: str | Path | None,
+    target: TargetSpec,
+    functions: Iterable[str],
+) -> Checkout | None:
+    """The real library, if it is to be linked."""
+    if library not in LIBRARIES:
+        raise OptionError(f"library must be one of {LIBRARIES}, got {library!r}")
+    if library == "ccore":
+        if cmsis_nn is not None:
+            raise OptionError(
+                f"{directory}: links ccore; cmsis_nn is for library cmsis-nn"
+            )
+        return None
+    if cmsis_nn is None:
+        title = KERNELS[target.library].title
+        raise OptionError(f"{directory}: links {title}; say where it is (cmsis_nn)")
+    return find(cmsis_nn, target, functions)
+
+
+def _check_core(directory: Path, target: TargetSpec, board: Board, library: str) -> None:
+    """OptionError if the real library would want scratch memory that is not there.
+
+    The current API is asked at start how much it wants; the legacy one cannot be.
+    """
+    if library == "ccore" or target.core == board.core_class:
+        return
+    if target.library == "cmsis-nn-q7" and (target.core, board.core_class) != DOWNWARDS:
+        raise OptionError(
+            f"{directory}: is for core class {target.core} and has no scratch memory for "
+            f"{KERNELS[target.library].title} on {board.core} ({board.core_class}); "
+            "link ccore"
+        )
+
+
+def _note(target: TargetSpec, board: Board) -> str:
+    if target.core == board.core_class:
+        return ""
+    return (
+        f"the firmware is for core class {target.core}, {board.core} is "
+        f"{board.core_class}"
     )
 
 
 @dataclass(frozen=True)
-class _Build:
-    """How a firmware directory is compiled for this machine."""
+class _Host:
+    """This computer."""
 
-    directory: Path
-    manifest: Manifest
-    compiler: list[str]
-    cmsis_nn: str | Path | None
-    folder: Path
+    graph: Graph
+    sources: Sources
+    compiler: str | None
 
-    def runner(self, *, observe: bool) -> Path:
-        """The compiled `host_runner.c`, with every layer's output if `observe`."""
-        name = self.manifest.name
-        here = self.directory
-        includes, kernels = [], sorted((here / "ccore" / "Source").glob("*.c"))
-        if self.manifest.library == "cmsis-nn":
-            if self.cmsis_nn is None:
-                raise OptionError(f"{here}: links CMSIS-NN; say where it is (cmsis_nn)")
-            library = Path(self.cmsis_nn)
-            includes.append(library / "Include")
-            kernels += sorted((library / "Source").glob("*/*.c"))
-        includes += [here / "ccore" / "Include", here]
-        sources = [here / f for f in (f"{name}.c", f"{name}_data.c", "host_runner.c")]
-        program = self.folder / ("observer" if observe else "runner")
-        command = [
-            *self.compiler,
-            *FLAGS,
-            *([f"-D{name.upper()}_OBSERVE"] if observe else []),
-            *(f"-I{include}" for include in includes),
-            *map(str, [*sources, *kernels]),
-            "-o",
-            str(program),
-        ]
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
+    @property
+    def on(self) -> str:
+        return HOST
+
+    @property
+    def chunk(self) -> int:
+        return max(1, CHUNK_BYTES // self.graph.input.size)
+
+    def program(self, *, observe: bool) -> Callable[[np.ndarray], bytes]:
+        sources = self.sources
+        build = Build(sources, (*host_compiler(self.compiler), *FLAGS))
+        elf = build.program(
+            "observer" if observe else "runner",
+            [sources.directory / "host_runner.c"],
+            macros=[sources.observe] if observe else [],
         )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
-            errors = [x for x in lines if re.search("error:|undefined", x)] or lines
-            raise ToolError(
-                f"{here}: {self.compiler[0]} failed:\n"
-                + "\n".join(errors[:ERROR_LINES])
-            )
-        return program
+        return lambda images: _run(elf, images)
 
 
-def _outputs(
-    runner: Path,
-    graph: Graph,
-    images: np.ndarray,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(first image, the model's outputs, the program's) of one chunk after another."""
-    count = max(1, CHUNK_BYTES // graph.input.size)
-    starts = range(0, len(images), count)
-    with _workers() as pool:
-        runs = [pool.submit(_run, runner, images[s : s + count]) for s in starts]
-        for start, run in zip(starts, runs, strict=True):
-            expected = graph.run(images[start : start + count])
-            answer = run.result()
-            if len(answer) != expected.nbytes:
-                raise VerificationError(
-                    f"the compiled network wrote {len(answer)} bytes, "
-                    f"{expected.nbytes} expected"
-                )
-            outputs = np.frombuffer(answer, np.int8).reshape(expected.shape)
-            yield start, expected, outputs
-            if progress:
-                progress(start + len(expected), len(images))
-
-
-@contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core, to wait for processes; none starts after an error."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _run(runner: Path, images: np.ndarray) -> bytes:
+def _run(elf: Path, images: np.ndarray) -> bytes:
     """What the program writes for a batch of images."""
     done = subprocess.run(
-        [runner], input=images.tobytes(), capture_output=True, check=False
+        [elf], input=images.tobytes(), capture_output=True, check=False
     )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
@@ -275,20 +354,102 @@ def _run(runner: Path, images: np.ndarray) -> bytes:
     return done.stdout
 
 
-def _locate(build: _Build, graph: Graph, images: np.ndarray, image: int) -> Difference:
+@dataclass(frozen=True)
+class _Found:
+    """Bytes compared and differing, of the network's output (0) and each layer's;
+    the first image with one that differs."""
+
+    compared: np.ndarray
+    differing: np.ndarray
+    image: int | None
+
+
+def _compare(
+    runner: Runner,
+    graph: Graph,
+    images: np.ndarray,
+    observe: bool,
+    step: Callable[[int], None],
+) -> _Found:
+    """Run all images, chunk by chunk, while the model computes the same."""
+    run = runner.program(observe=observe)
+    compared, differing = np.zeros((2, len(graph.nodes) + 1), np.int64)
+    wrong_images = np.zeros(len(images), bool)
+    starts = range(0, len(images), runner.chunk)
+    with workers() as pool:
+        runs = [pool.submit(run, images[s : s + runner.chunk]) for s in starts]
+        for start, answer in zip(starts, runs, strict=True):
+            part = slice(start, start + runner.chunk)
+            golden = _golden(graph, images[part], observe)
+            for layer, data in _tensors(answer.result(), golden):
+                wrong = data != golden[layer]
+                compared[layer] += wrong.size
+                differing[layer] += wrong.sum()
+                wrong_images[part] |= wrong.any(1)
+            step(len(golden[0]))
+    image = int(wrong_images.argmax()) if wrong_images.any() else None
+    return _Found(compared, differing, image)
+
+
+def _golden(graph: Graph, images: np.ndarray, observe: bool) -> list[np.ndarray]:
+    """int8 (N, bytes): the network's outputs, then every layer's if `observe`."""
+    layers = list(graph.layers(images)) if observe else []
+    output = layers[-1] if observe else graph.run(images)
+    return [y.reshape(len(images), -1) for y in (output, *layers)]
+
+
+def _tensors(
+    dump: bytes, golden: Sequence[np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(layer, int8 (N, bytes)) of each layer that computes something, if they were
+    observed; the network's outputs, layer 0, at last."""
+    output = golden[0]
+    count, n_bytes = output.shape
+    expected = f"{output.nbytes:,} expected" if len(golden) == 1 else "with layers"
+    complete = len(dump) == output.nbytes if len(golden) == 1 else dump
+    if not complete or len(dump) % count:
+        raise VerificationError(
+            f"the compiled network wrote {len(dump):,} bytes, {expected}"
+        )
+    rows = np.frombuffer(dump, np.int8).reshape(count, -1)
+    at = 0
+    while at + n_bytes < rows.shape[1]:
+        layer, size = np.frombuffer(rows[0, at : at + 8].tobytes(), np.int32).tolist()
+        if not 0 < layer < len(golden) or size != golden[layer].shape[1]:
+            raise VerificationError(f"layer {layer} was observed with {size:,} bytes")
+        yield layer, rows[:, at + 8 : at + 8 + size]
+        at += 8 + size
+    yield 0, rows[:, at:]
+
+
+def _first(
+    runners: Sequence[Runner],
+    found: Mapping[tuple[str, bool], _Found],
+    graph: Graph,
+    images: np.ndarray,
+) -> Difference | None:
+    """The first difference, on the first runner that has one."""
+    for runner in runners:
+        wrong = [f.image for (on, _), f in found.items() if on == runner.on]
+        numbers = [image for image in wrong if image is not None]
+        if numbers:
+            return _locate(runner, graph, images, min(numbers))
+    return None
+
+
+def _locate(runner: Runner, graph: Graph, images: np.ndarray, image: int) -> Difference:
     """The first layer at which one image differs."""
     one = images[image : image + 1]
-    dump = _run(build.runner(observe=True), one)
-    golden = list(graph.layers(one))
-    for layer, data in _records(dump, graph):
-        expected = golden[layer - 1][0]
-        device = np.frombuffer(data, np.int8).reshape(expected.shape)
-        wrong = np.argwhere(device != expected)
-        if len(wrong):
-            index = tuple(wrong[0].tolist())
-            name = graph.nodes[layer - 1].name
+    golden = _golden(graph, one, observe=True)
+    dump = runner.program(observe=True)(one)
+    for layer, data in _tensors(dump, golden):
+        wrong = np.flatnonzero(data[0] != golden[layer][0])
+        if layer and len(wrong):
+            node, at = graph.nodes[layer - 1], wrong[0]
+            index = tuple(map(int, np.unravel_index(at, node.output.shape)))
+            device, expected = int(data[0, at]), int(golden[layer][0, at])
             return Difference(
-                image, layer, name, index, int(device[index]), int(expected[index])
+                image, layer, node.name, index, device, expected, runner.on
             )
     raise VerificationError(
         f"image {image} differs, but not when its layers are observed: the C depends "
@@ -296,11 +457,37 @@ def _locate(build: _Build, graph: Graph, images: np.ndarray, image: int) -> Diff
     )
 
 
-def _records(dump: bytes, graph: Graph) -> Iterator[tuple[int, bytes]]:
-    """(layer, output) of each layer that computes one; the network's output ends the
-    dump."""
-    at = 0
-    while at + graph.output.size < len(dump):
-        layer, size = np.frombuffer(dump, np.int32, 2, at).tolist()
-        yield layer, dump[at + 8 : at + 8 + size]
-        at += 8 + size
+def _layer_results(
+    graph: Graph,
+    board: Board | None,
+    found: Mapping[tuple[str, bool], _Found],
+    counts: Mapping[int, np.ndarray],
+) -> tuple[LayerResult, ...]:
+    host, device = found[HOST, True], found[board.core, True] if board else None
+    return tuple(
+        LayerResult(
+            number=i,
+            name=node.name,
+            op=node.op,
+            bytes=int(host.compared[i]),
+            host_differing=int(host.differing[i]),
+            device_differing=int(device.differing[i]) if device else None,
+            instructions=int(counts[i].max()) if i in counts else None,
+        )
+        for i, node in enumerate(graph.nodes, 1)
+    )
+
+
+def _counter(
+    progress: Callable[[int, int], None] | None, total: int
+) -> Callable[[int], None]:
+    """Adds up the images that are done."""
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    return step

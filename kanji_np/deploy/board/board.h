@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What start-up and runner share.
+ */
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdint.h>
+
+/* What goes to the host file "failure" before the emulator is ended. */
+enum
+{
+    FAILURE_CHECK = 1, /* value: the layer that wants more scratch memory */
+    FAILURE_RUN = 2,   /* value: what the network's run returned */
+    FAILURE_FAULT = 3, /* value: the number of the exception; the rest is set too */
+    FAILURE_FILE = 4   /* value: 0 */
+};
+
+typedef struct
+{
+    int32_t kind;
+    int32_t image;
+    int32_t value;
+    uint32_t pc;      /* of the instruction that faulted, 0 if the stack is not readable */
+    uint32_t cause;   /* Configurable Fault Status Register */
+    uint32_t address; /* that could not be reached, if `cause` says it is valid */
+} failure_t;
+
+/* The image that is being run, from 0. */
+extern int32_t board_image;
+
+/* Reports and ends. */
+void board_fail(const failure_t *failure);
+
+/* Starts the clock that board_ticks reads, at the core's frequency. */
+void board_start_clock(void);
+uint64_t board_ticks(void);
+
+/* Limits of the stack, from the linker script. */
+extern uint32_t board_stack[], board_stack_end[];
+
+int main(void);
+
+#endif

@@ -1,0 +1,419 @@
+"""Runs a firmware on an emulated Cortex-M and measures it.
+
+The network and its kernels are cross-compiled, linked with a start-up and a runner of our
+own (`board/`, plain C, no C library but memcpy and its like) and run by QEMU, which
+passes images and outputs through files (semihosting). What is measured:
+
+- Instructions. With ``-icount`` QEMU gives every instruction the same time, and the
+  core's SysTick counts that time. These are instructions, not cycles: a load, a branch
+  and a multiplication count alike.
+- Flash and RAM, from the sections of the linked program; the runner's are apart.
+- Stack, by painting it before every inference.
+
+References
+----------
+QEMU 7.2 system emulation, boards mps2-* and mps3-an547; Arm Semihosting for AArch32.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kanji_np.deploy.build import Build, Sources
+from kanji_np.errors import OptionError, ToolError, VerificationError
+from kanji_np.graph import Graph
+
+COMPILER, SIZES, SYMBOLS = (f"arm-none-eabi-{tool}" for tool in ("gcc", "size", "nm"))
+QEMU = "qemu-system-arm"
+HOW_TO_INSTALL = (
+    "install gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm (apt), or "
+    "the Arm GNU toolchain and QEMU"
+)
+FLAGS = ("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections")
+LINK = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
+BOARD_FILES = Path(__file__).parent / "board"
+RUNNER = ("startup.c", "runner.c")
+# board.ld tells the runner's sections from the network's by this folder
+RUNNER_FOLDER = "kanji_np_board"
+
+# An instruction takes 2^6 ns: more than one tick of every board's SysTick, so that single
+# instructions are told apart.
+ICOUNT_SHIFT = 6
+# A process runs for some seconds, so that progress is seen and cores share the work.
+CHUNK_MACS, MAX_CHUNK = 1 << 28, 256
+# A process that is slower than this hangs. Emulators do some 10^8 instructions a second.
+SECONDS_AT_LEAST, SECONDS_PER_MAC = 60, 1e-6
+
+REPORT = np.dtype([("layer", "<i4"), ("stack", "<u4"), ("ticks", "<u8")])
+FAILURE = struct.Struct("<3i3I")
+CHECK, RUN, FAULT = 1, 2, 3
+CAUSES = {
+    0: "instruction fetch from no memory",
+    1: "access to no memory",
+    7: "access to no memory",
+    8: "instruction fetch from no memory",
+    9: "access to no memory",
+    10: "access to no memory",
+    11: "access to no memory",
+    12: "stack overflow",
+    16: "undefined instruction",
+    17: "jump to an address that is no code",
+    18: "jump to an address that is no code",
+    19: "coprocessor off",
+    20: "stack overflow",
+    24: "unaligned access",
+    25: "division by zero",
+}
+
+
+@dataclass(frozen=True)
+class Region:
+    """Memory: first address, and bytes."""
+
+    origin: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """An emulated core.
+
+    Parameters
+    ----------
+    core : str
+        "cortex-m4" and so on, as QEMU and GCC call it.
+    core_class : str
+        As in `TargetSpec.core`.
+    machine : str
+        QEMU's name of the board.
+    flags : tuple of str
+        GCC's options for the core as it usually comes: with floating point where there
+        is a unit for it, and Helium on the M55.
+    vectors, code, ram : Region
+        Where the linker puts what.
+    tick_ns : float
+        Of SysTick [ns].
+    """
+
+    core: str
+    core_class: str
+    machine: str
+    flags: tuple[str, ...]
+    vectors: Region
+    code: Region
+    ram: Region
+    tick_ns: float
+
+
+def _mps2(core: str, core_class: str, machine: str, *flags: str) -> Board:
+    return Board(
+        core,
+        core_class,
+        machine,
+        (f"-mcpu={core}", *flags),
+        vectors=Region(0, 0x400),
+        code=Region(0x400, (4 << 20) - 0x400),
+        ram=Region(0x2000_0000, 4 << 20),
+        tick_ns=40,
+    )
+
+
+BOARDS: dict[str, Board] = {
+    board.core: board
+    for board in (
+        _mps2("cortex-m3", "c", "mps2-an385", "-mfloat-abi=soft"),
+        _mps2(
+            "cortex-m4", "dsp", "mps2-an386", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"
+        ),
+        _mps2("cortex-m7", "dsp", "mps2-an500", "-mfloat-abi=hard", "-mfpu=fpv5-d16"),
+        # The two start in secure state, where these are the secure addresses.
+        Board(
+            "cortex-m33",
+            "dsp",
+            "mps2-an505",
+            ("-mcpu=cortex-m33", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"),
+            vectors=Region(0x1000_0000, 0x400),
+            code=Region(0x1000_0400, (4 << 20) - 0x400),
+            ram=Region(0x3800_0000, 4 << 20),
+            tick_ns=50,
+        ),
+        Board(
+            "cortex-m55",
+            "mve",
+            "mps3-an547",
+            ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
+            vectors=Region(0, 0x400),
+            code=Region(0x0100_0000, 2 << 20),
+            ram=Region(0x2100_0000, 4 << 20),
+            tick_ns=31.25,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a firmware is on a core.
+
+    Parameters
+    ----------
+    core, board : str
+        The core and QEMU's name of the machine it is on.
+    compiler : str
+        Name and version.
+    min_instructions, max_instructions : int
+        Of one inference, over the images counted.
+    flash_bytes : int
+        Code, constants and initial values of the network, its kernels and what they
+        need of the C library [bytes].
+    arena_bytes, static_bytes : int
+        RAM: the arena, and variables of network and kernels [bytes]. The caller's input
+        and output are not in it.
+    stack_bytes : int
+        Most stack an inference used [bytes].
+    """
+
+    core: str
+    board: str
+    compiler: str
+    min_instructions: int
+    max_instructions: int
+    flash_bytes: int
+    arena_bytes: int
+    static_bytes: int
+    stack_bytes: int
+
+    @property
+    def ram_bytes(self) -> int:
+        """Arena and variables [bytes]."""
+        return self.arena_bytes + self.static_bytes
+
+
+def board_of(name: str) -> Board:
+    """The board of a core, by "cortex-m4" or "m4"; OptionError lists the cores."""
+    core = name if name.startswith("cortex-") else f"cortex-{name}"
+    if core not in BOARDS:
+        raise OptionError(f"on must be host or one of {', '.join(BOARDS)}, got {name!r}")
+    return BOARDS[core]
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A firmware on an emulated core."""
+
+    board: Board
+    graph: Graph
+    sources: Sources
+
+    @property
+    def on(self) -> str:
+        return self.board.core
+
+    @property
+    def macs(self) -> int:
+        """Of one inference, at least 1 [MAC]."""
+        return 1 + sum(self.graph.cost(node).macs for node in self.graph.nodes)
+
+    @property
+    def chunk(self) -> int:
+        """Images for one process."""
+        return min(MAX_CHUNK, 1 + CHUNK_MACS // self.macs)
+
+    def program(self, *, observe: bool) -> Callable[[np.ndarray], bytes]:
+        """Compiles the firmware; see `verify.Runner`."""
+        elf = self._elf(observe)
+
+        def run(images: np.ndarray) -> bytes:
+            output, _ = self._run(elf, images, counting=False)
+            return output
+
+        return run
+
+    def instructions(
+        self, images: np.ndarray, *, observe: bool
+    ) -> dict[int, np.ndarray]:
+        """Instructions of every image: int64 (N,) by layer, with 0 for the network.
+
+        The network is counted without `observe`, the layers with it; what runs between
+        one layer and the next is not theirs.
+        """
+        _, reports = self._run(self._elf(observe), images, counting=True)
+        ns = reports["ticks"] * self.board.tick_ns
+        counts = np.rint(ns / 2**ICOUNT_SHIFT).astype(np.int64)
+        layers = np.unique(reports["layer"]).tolist()
+        found = {layer: counts[reports["layer"] == layer] for layer in layers}
+        if observe:
+            del found[0]
+        return found
+
+    def measure(self, images: np.ndarray) -> Device:
+        """The firmware's figures, over some images."""
+        counts = self.instructions(images, observe=False)[0]
+        elf = self._elf(observe=False)
+        _, reports = self._run(elf, images, counting=False)
+        sizes = _section_bytes(elf)
+        return Device(
+            core=self.board.core,
+            board=self.board.machine,
+            compiler=f"{COMPILER} {_output(COMPILER, '-dumpfullversion').strip()}",
+            min_instructions=int(counts.min()),
+            max_instructions=int(counts.max()),
+            flash_bytes=sizes[".code"] + sizes.get(".data", 0),
+            arena_bytes=sizes.get(".arena", 0),
+            static_bytes=sizes.get(".data", 0) + sizes.get(".bss", 0),
+            stack_bytes=int(reports["stack"].max()),
+        )
+
+    def _elf(self, observe: bool) -> Path:
+        """The linked firmware with start-up and runner."""
+        name = "observer" if observe else "runner"
+        here = self.sources.folder / name
+        here.mkdir(exist_ok=True)
+        (here / "memory.ld").write_text(_memory_script(self.board))
+        (here / "network.h").write_text(_network_header(self.graph, observe=observe))
+        return Build(self.sources, (COMPILER, *FLAGS, *self.board.flags)).program(
+            name,
+            [BOARD_FILES / file for file in RUNNER],
+            runner_folder=RUNNER_FOLDER,
+            includes=[here, BOARD_FILES],
+            macros=[self.sources.observe] if observe else [],
+            link=[*LINK, f"-L{here}", f"-T{BOARD_FILES / 'board.ld'}"],
+            explain=self._explain,
+        )
+
+    def _explain(self, said: str) -> str | None:
+        """The linker's message, if it is that a memory is too small."""
+        over = re.search(r"region `(\w+)' overflowed by (\d+) bytes", said)
+        if not over:
+            return None
+        region = {"RAM": self.board.ram}.get(over[1], self.board.code)
+        kind = "RAM" if over[1] == "RAM" else "code memory"
+        return (
+            f"does not fit {self.board.machine}: {int(over[2]):,} bytes more than its "
+            f"{region.length:,} bytes of {kind}"
+        )
+
+    def _run(
+        self, elf: Path, images: np.ndarray, *, counting: bool
+    ) -> tuple[bytes, np.ndarray]:
+        """The output file and the reports; see `runner.c`."""
+        limit = SECONDS_AT_LEAST + SECONDS_PER_MAC * self.macs * len(images)
+        command = [
+            *(QEMU, "-M", self.board.machine, "-kernel", str(elf)),
+            *("-display", "none", "-serial", "none", "-monitor", "none"),
+            *("-semihosting-config", "enable=on,target=native"),
+            *(("-icount", f"shift={ICOUNT_SHIFT}") if counting else ()),
+        ]
+        with tempfile.TemporaryDirectory(dir=self.sources.folder) as name:
+            here = Path(name)
+            with open(here / "input", "wb") as file:
+                file.write(struct.pack("<i", counting))
+                file.write(images.tobytes())
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=here,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    check=False,
+                    timeout=limit,
+                )
+            except subprocess.TimeoutExpired:
+                raise VerificationError(
+                    f"{self._place}: no end after {limit:.0f} s"
+                ) from None
+            if done.returncode:
+                raise VerificationError(f"{self._place}: {self._reason(here, done, elf)}")
+            return (here / "output").read_bytes(), np.fromfile(here / "report", REPORT)
+
+    @property
+    def _place(self) -> str:
+        return f"{self.board.core} ({self.board.machine})"
+
+    def _reason(
+        self, here: Path, done: subprocess.CompletedProcess[bytes], elf: Path
+    ) -> str:
+        """Why the emulator left with an error."""
+        try:
+            failure = FAILURE.unpack((here / "failure").read_bytes())
+        except (OSError, struct.error):
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            return said[0] if said else f"{QEMU} failed with {done.returncode}"
+        kind, image, value, pc, cause, address = failure
+        if kind == CHECK:
+            name = self.graph.nodes[value - 1].name
+            return (
+                f"layer {value} ({name}) wants more scratch memory than a firmware for "
+                f"core class {self.graph.target.core} has"
+            )
+        if kind == RUN:
+            return f"image {image}: {self.graph.name}_run returned {value}"
+        if kind == FAULT:
+            why = next((text for bit, text in CAUSES.items() if cause >> bit & 1), "")
+            where = f" of 0x{address:08x}" if address else ""
+            return (
+                f"HardFault in image {image}, {_function_at(elf, pc)} (pc 0x{pc:08x})"
+                f"{': ' * bool(why)}{why}{where}"
+            )
+        return "a file of the host could not be read or written"
+
+
+def _section_bytes(elf: Path) -> dict[str, int]:
+    listing = _output(SIZES, "-A", str(elf))
+    rows = re.findall(r"^(\.\w+)\s+(\d+)\s", listing, re.MULTILINE)
+    return {name: int(size) for name, size in rows}
+
+
+def _memory_script(board: Board) -> str:
+    regions = (("VECTORS", board.vectors), ("CODE", board.code), ("RAM", board.ram))
+    lines = "".join(
+        f"    {name} : ORIGIN = 0x{region.origin:08x}, LENGTH = {region.length}\n"
+        for name, region in regions
+    )
+    return f"MEMORY\n{{\n{lines}}}\n"
+
+
+def _network_header(graph: Graph, *, observe: bool) -> str:
+    """`network.h`: what `runner.c` calls the network."""
+    name, upper = graph.name, graph.name.upper()
+    observer = f"#define NETWORK_OBSERVE {name}_observe\n" if observe else ""
+    return f"""\
+#include "{name}.h"
+#define NETWORK_RUN {name}_run
+#define NETWORK_CHECK {name}_check
+{observer}#define NETWORK_ARENA_BYTES {upper}_ARENA_BYTES
+#define NETWORK_INPUT_BYTES {upper}_INPUT_BYTES
+#define NETWORK_OUTPUT_BYTES {upper}_OUTPUT_BYTES
+typedef {graph.input.dtype}_t network_input_t;
+"""
+
+
+def _function_at(elf: Path, address: int) -> str:
+    """The function an instruction is in."""
+    rows = _output(SYMBOLS, "-n", "--defined-only", str(elf)).splitlines()
+    symbols = [row.split() for row in rows]
+    before = [s for s in symbols if int(s[0], 16) <= address and s[1] in "tTwW"]
+    return before[-1][2] if before and address else "no function"
+
+
+def require_tools() -> None:
+    """ToolError if a program that the emulator needs is missing."""
+    for name in (COMPILER, SIZES, SYMBOLS, QEMU):
+        if not shutil.which(name):
+            raise ToolError(f"{name} is not installed: {HOW_TO_INSTALL}")
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolError(f"{command[0]} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,175 @@
+"""Where kernels come from, and how they are compiled: one row for each target library.
+
+The firmware's Makefile, `verify` and the emulator all read the same table. Generated C
+calls a library's functions; they are ccore's (portable, copied into the firmware) or
+those of the real library (found by the build). The functions named `kanji_...`, which no
+library has, are always ccore's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kanji_np.errors import OptionError, ToolError, UnsupportedOp
+from kanji_np.types import TargetSpec
+
+LIBRARIES = ("ccore", "cmsis-nn")
+CCORE, OWN_HEADER, NN_HEADER = "ccore", "kanji_nn.h", "arm_nnfunctions.h"
+# A function's name and opening parenthesis where its definition or prototype begins.
+DEFINED = re.compile(r"^(?!static|typedef)[A-Za-z_][\w \t*]*?[\s*](\w+)\(", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class KernelLibrary:
+    """How one target library's kernels are found and compiled.
+
+    Parameters
+    ----------
+    title : str
+        The real library's name.
+    ccore : str
+        Folder with the `Include` and `Source` of its portable twin.
+    beside : tuple of str
+        Folders beside the real library's that hold headers it includes, where they
+        exist.
+    required : tuple of str
+        Those of `beside` that it cannot do without.
+    rounding, classes : mapping of str to str
+        The macro a rounding needs, and the one that makes ccore compute as a core class
+        does; none if not listed.
+    """
+
+    title: str
+    ccore: str
+    beside: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    rounding: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def includes(self) -> tuple[str, ...]:
+        """Include folders of a firmware that links ccore."""
+        return tuple(dict.fromkeys((f"{self.ccore}/Include", f"{CCORE}/Include")))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Source folders of a firmware that links ccore."""
+        return tuple(dict.fromkeys((f"{self.ccore}/Source", f"{CCORE}/Source")))
+
+
+CORE_INCLUDES = ("../Core/Include", "../cmsis_core/Include")
+KERNELS: dict[str, KernelLibrary] = {
+    "cmsis-nn": KernelLibrary(
+        title="CMSIS-NN",
+        ccore=CCORE,
+        beside=CORE_INCLUDES,
+        rounding={"single": "CMSIS_NN_USE_SINGLE_ROUNDING"},
+    ),
+    "cmsis-nn-q7": KernelLibrary(
+        title="CMSIS 5's CMSIS/NN",
+        ccore=f"{CCORE}/legacy",
+        beside=("../Core/Include", "../DSP/Include"),
+        required=("../Core/Include", "../DSP/Include"),
+        rounding={"truncate": "ARM_NN_TRUNCATE"},
+        classes={"c": "KANJI_NN_PLAIN_C", "dsp": "ARM_MATH_DSP"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The real library, as it lies on this machine."""
+
+    directory: Path
+    includes: tuple[Path, ...]
+    sources: tuple[Path, ...]
+
+
+def defines(target: TargetSpec, library: str) -> tuple[str, ...]:
+    """Macros for kernels and generated C alike: the rounding and, with ccore, the core
+    class that is computed."""
+    kernels = KERNELS[target.library]
+    macros = [kernels.rounding.get(target.rounding)]
+    if library == "ccore":
+        macros.append(kernels.classes.get(target.core))
+    return tuple(macro for macro in macros if macro)
+
+
+def ccore_directory() -> Path:
+    """Where ccore's sources are: inside the installed package, or beside it in a
+    checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for place in (package / CCORE, package.parent / CCORE):
+        if (place / "Include" / OWN_HEADER).is_file():
+            return place
+    raise ToolError("ccore's sources are missing; install kanji_np again")
+
+
+def ccore_files(
+    functions: Iterable[str], target: TargetSpec, library: str
+) -> dict[str, Path]:
+    """ccore's part of a firmware: path in the firmware, path it comes from."""
+    kernels, root = KERNELS[target.library], ccore_directory().parent
+    headers = [root / CCORE / "Include" / OWN_HEADER]
+    sources = sorted((root / CCORE / "Source").glob("kanji_*.c"))
+    if library == "ccore":
+        headers += (root / kernels.ccore / "Include").glob("*.h")
+        sources += sorted((root / kernels.ccore / "Source").glob("*.c"))
+    paths = sorted({*headers, *needed(sources, functions)})
+    return {path.relative_to(root).as_posix(): path for path in paths}
+
+
+def find(directory: str | Path, target: TargetSpec, functions: Iterable[str]) -> Checkout:
+    """The real library at a path; OptionError or UnsupportedOp if it is not all there.
+
+    CMSIS 5 may be named by its root, by its CMSIS folder, or by CMSIS/NN.
+    """
+    kernels, given = KERNELS[target.library], Path(directory)
+    places = (given, given / "NN", given / "CMSIS" / "NN")
+    here = next((p for p in places if (p / "Include" / NN_HEADER).is_file()), None)
+    if here is None:
+        raise OptionError(f"{given}: not {kernels.title} (no Include/{NN_HEADER})")
+    for folder in kernels.required:
+        if not (here / folder).is_dir():
+            raise OptionError(
+                f"{given}: {kernels.title} needs {(here / folder).resolve()}, which is "
+                "not there"
+            )
+    beside = [here / f for f in kernels.beside if (here / f).is_dir()]
+    sources = sorted((here / "Source").glob("*/*.c"))
+    called = [f for f in functions if not f.startswith("kanji_")]
+    found = _definitions(sources)
+    missing = [f for f in called if f not in found]
+    if missing:
+        raise UnsupportedOp(f"{given}: this {kernels.title} has no {', '.join(missing)}")
+    includes = (here / "Include", *beside)
+    return Checkout(here, includes, tuple(needed(sources, called)))
+
+
+def needed(sources: Iterable[Path], functions: Iterable[str]) -> list[Path]:
+    """The sources that define these functions, and those these call in turn, sorted.
+
+    Calls are told by name alone, so a source too many may be among them.
+    """
+    sources = list(sources)
+    found = _definitions(sources)
+    chosen: set[Path] = set()
+    wanted = {*functions} & {*found}
+    while wanted:
+        paths = {found[name] for name in wanted} - chosen
+        chosen |= paths
+        words = {word for path in paths for word in re.findall(r"\w+", _text(path))}
+        wanted = {name for name in words & {*found} if found[name] not in chosen}
+    return sorted(chosen)
+
+
+def _definitions(sources: Iterable[Path]) -> dict[str, Path]:
+    """The source that defines each function."""
+    return {name: path for path in sources for name in DEFINED.findall(_text(path))}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
