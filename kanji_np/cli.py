@@ -493,11 +493,23 @@ def export(
 @_data_options
 @click.option("--limit", type=click.IntRange(1), help="Only the first N test images.")
 @click.option(
+    "--on",
+    metavar="CORE",
+    default="host",
+    help="host, or a core to emulate: cortex-m3, -m4, -m7, -m33 or -m55.",
+)
+@click.option(
+    "--library",
+    type=click.Choice(LIBRARIES),
+    help="Whose kernels to link, if not those exported with.",
+)
+@click.option(
     "--cmsis-nn",
     type=PATH,
     metavar="DIR",
-    help="Where CMSIS-NN is, if the export links it.",
+    help="Where CMSIS-NN is, if it is linked.",
 )
+@click.option("--layers", is_flag=True, help="Compare the output of every layer.")
 def verify(
     directory: Path,
     data: str,
@@ -505,15 +517,20 @@ def verify(
     size: tuple[int, int] | None,
     grey: bool,
     limit: int | None,
+    on: str,
+    library: str | None,
     cmsis_nn: Path | None,
+    layers: bool,
 ) -> None:
     """Compile exported C and compare every output byte with the golden model.
 
-    Exits with 0 only if all are equal; else names the first layer that differs.
+    Runs it on this computer or, with --on, on an emulated Cortex-M, whose instructions
+    and memory it reports. Exits with 0 only if all bytes are equal; else names the
+    first layer that differs.
 
     \b
     Example:
-      kanji-np verify firmware/ --data cifar10 --limit 1000
+      kanji-np verify firmware/ --data cifar10 --limit 1000 --on cortex-m4
     """
     from kanji_np.deploy import verify
 
@@ -521,10 +538,54 @@ def verify(
     if limit is not None:
         test = test.take(min(limit, len(test)))
     with _bar("verifying") as progress:
-        result = verify(directory, test, cmsis_nn=cmsis_nn, progress=progress)
+        result = verify(
+            directory,
+            test,
+            on=on,
+            library=library,
+            cmsis_nn=cmsis_nn,
+            layers=layers,
+            progress=progress,
+        )
+    if result.layers:
+        click.echo(f"{_layer_table(result)}\n")
     click.echo(_verdict(result))
+    for line in (result.device, result.note):
+        if line:
+            click.echo(line)
     if not result.ok:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("directory", type=PATH)
+@click.argument("out", type=PATH)
+@_data_options
+@click.option(
+    "--images", type=click.IntRange(1), default=1, help="So many test images."
+)
+def vectors(
+    directory: Path,
+    out: Path,
+    data: str,
+    download: bool,
+    size: tuple[int, int] | None,
+    grey: bool,
+    images: int,
+) -> None:
+    """Write what every layer must compute, as C arrays and .npz, to compare on a board.
+
+    DIRECTORY is an export; the files go to OUT.
+
+    \b
+    Example:
+      kanji-np vectors firmware/ vectors/ --data cifar10 --images 2
+    """
+    from kanji_np.deploy import vectors
+
+    _, test = _load(data, download, size, grey)
+    for path in vectors(directory, test, out, count=images):
+        click.echo(path)
 
 
 @main.command()
@@ -728,6 +789,23 @@ def _verdict(result: Verification) -> str:
         f"({result.bytes:,} output bytes compared)"
     )
     return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _layer_table(result: Verification) -> str:
+    from kanji_np.report import text_table
+
+    columns = ["", "layer", "", "bytes", "host differs"]
+    if result.device:
+        columns += [f"{result.device.core} differs", "instructions"]
+    rows = []
+    for layer in result.layers:
+        figures = [layer.bytes, layer.host_differing]
+        if result.device:
+            figures += [layer.device_differing, layer.instructions]
+        # a layer that computes nothing has no figures
+        cells = [f"{n:,}" if layer.bytes and n is not None else "" for n in figures]
+        rows.append([str(layer.number), layer.name, layer.op, *cells])
+    return text_table(columns, rows, left_columns=3)
 
 
 def _draw_curves(history: History, directory: Path) -> str:

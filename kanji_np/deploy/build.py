@@ -1,4 +1,4 @@
-"""Compiles a firmware directory, for this machine or for a device, in a folder of its own.
+"""Compiles a firmware directory, for this computer or a device, in a folder apart.
 
 Kernels are compiled once and linked into several programs: the network alone, and the
 network with every layer observed.

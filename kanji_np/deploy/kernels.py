@@ -2,8 +2,8 @@
 
 The firmware's Makefile, `verify` and the emulator all read the same table. Generated C
 calls a library's functions; they are ccore's (portable, copied into the firmware) or
-those of the real library (found by the build). The functions named `kanji_...`, which no
-library has, are always ccore's.
+those of the real library (found by the build). The functions named `kanji_...`, which
+no library has, are always ccore's.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from kanji_np.errors import OptionError, ToolError, UnsupportedOp
 from kanji_np.types import TargetSpec
 
 LIBRARIES = ("ccore", "cmsis-nn")
-CCORE, OWN_HEADER, NN_HEADER = "ccore", "kanji_nn.h", "arm_nnfunctions.h"
+CCORE, OWN_INCLUDE = "ccore", "ccore/Include"
+OWN_HEADER, NN_HEADER = "kanji_nn.h", "arm_nnfunctions.h"
 # A function's name and opening parenthesis where its definition or prototype begins.
-DEFINED = re.compile(r"^(?!static|typedef)[A-Za-z_][\w \t*]*?[\s*](\w+)\(", re.MULTILINE)
+DEFINED = re.compile(
+    r"^(?!static|typedef)[A-Za-z_][\w \t*]*?[\s*](\w+)\(", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class KernelLibrary:
     rounding, classes : mapping of str to str
         The macro a rounding needs, and the one that makes ccore compute as a core class
         does; none if not listed.
+    treated_as : mapping of str to str
+        Core classes on which the library does as on another.
+    tells_scratch : bool
+        It has functions that say how much scratch memory its kernels want.
     """
 
     title: str
@@ -48,11 +55,13 @@ class KernelLibrary:
     required: tuple[str, ...] = ()
     rounding: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
+    treated_as: Mapping[str, str] = field(default_factory=dict)
+    tells_scratch: bool = True
 
     @property
     def includes(self) -> tuple[str, ...]:
         """Include folders of a firmware that links ccore."""
-        return tuple(dict.fromkeys((f"{self.ccore}/Include", f"{CCORE}/Include")))
+        return tuple(dict.fromkeys((f"{self.ccore}/Include", OWN_INCLUDE)))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -75,6 +84,8 @@ KERNELS: dict[str, KernelLibrary] = {
         required=("../Core/Include", "../DSP/Include"),
         rounding={"truncate": "ARM_NN_TRUNCATE"},
         classes={"c": "KANJI_NN_PLAIN_C", "dsp": "ARM_MATH_DSP"},
+        treated_as={"mve": "c"},  # it has no code for Helium
+        tells_scratch=False,
     ),
 }
 
@@ -122,7 +133,9 @@ def ccore_files(
     return {path.relative_to(root).as_posix(): path for path in paths}
 
 
-def find(directory: str | Path, target: TargetSpec, functions: Iterable[str]) -> Checkout:
+def find(
+    directory: str | Path, target: TargetSpec, functions: Iterable[str]
+) -> Checkout:
     """The real library at a path; OptionError or UnsupportedOp if it is not all there.
 
     CMSIS 5 may be named by its root, by its CMSIS folder, or by CMSIS/NN.
@@ -144,7 +157,8 @@ def find(directory: str | Path, target: TargetSpec, functions: Iterable[str]) ->
     found = _definitions(sources)
     missing = [f for f in called if f not in found]
     if missing:
-        raise UnsupportedOp(f"{given}: this {kernels.title} has no {', '.join(missing)}")
+        names = ", ".join(missing)
+        raise UnsupportedOp(f"{given}: this {kernels.title} has no {names}")
     includes = (here / "Include", *beside)
     return Checkout(here, includes, tuple(needed(sources, called)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -14,7 +15,15 @@ import numpy as np
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
-from kanji_np.deploy.kernels import KERNELS, LIBRARIES, ccore_files, defines, find
+from kanji_np.deploy.emulator import BOARDS
+from kanji_np.deploy.kernels import (
+    KERNELS,
+    LIBRARIES,
+    OWN_INCLUDE,
+    ccore_files,
+    defines,
+    find,
+)
 from kanji_np.deploy.planner import ALIGNMENT
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
@@ -24,6 +33,8 @@ from kanji_np.types import shape_text
 MANIFEST = "firmware.json"
 MODEL = "model.npz"
 SELFTEST_IMAGES = 4
+# The core that a README names for a core class.
+CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 KIND = "kanji_np firmware"
 # Files of a firmware directory that a network cannot be named after.
 RESERVED = ("selftest", "selftest_vectors", "host_runner")
@@ -207,6 +218,10 @@ def _vectors(graph: Graph, images: np.ndarray) -> str:
 def _from_templates(p: Program, library: str) -> dict[str, str]:
     graph, name = p.graph, p.graph.name
     own = library == "ccore"
+    kernels = KERNELS[graph.target.library]
+    macros = defines(graph.target, library)
+    board = BOARDS[CORES[graph.target.core]]
+    includes = kernels.includes if own else (OWN_INCLUDE,)
     words: dict[str, object] = {
         "name": name,
         "NAME": name.upper(),
@@ -218,8 +233,12 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "input_bytes": graph.input.size,
         "output_bytes": graph.output.size,
         "target": graph.target,
+        "core": board.core,
+        "Core": board.core.title(),
+        "core_flags": " ".join(board.flags),
         "version": graph.target.version,
-        "library": "`ccore/`" if own else f"CMSIS-NN {graph.target.version}",
+        "title": kernels.title,
+        "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",
         "digest": graph.digest(),
         "arena_bytes": f"{p.plan.arena_bytes:,}",
         "live_bytes": f"{p.plan.lower_bound_bytes:,}",
@@ -228,10 +247,25 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "memory": _memory_rows(p),
         "make_option": "" if own else " CMSIS_NN=<directory>",
         "export_option": "" if own else " --library cmsis-nn",
+        "verify_option": "" if own else " --cmsis-nn DIRECTORY",
+        "include_options": _each(" -I{}", includes),
+        "includes": _each(" {}", includes),
+        "source_patterns": _each(" {}/*.c", kernels.sources),
+        "beside_options": _each(" -I$(CMSIS_NN)/{}", kernels.required),
+        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', kernels.required),
+        "makefile_defines": f"DEFINES :={_each(' -D{}', macros)}\n" if macros else "",
+        "makefile_use": " $(DEFINES)" if macros else "",
+        "cmake_defines": f"target_compile_definitions({name}_network PUBLIC"
+        f"{_each(' {}', macros)})\n"
+        if macros
+        else "",
     }
 
     def fill(template: str) -> str:
         return Template(template).substitute(words)
+
+    def fill_build(template: str, kernels: str) -> str:
+        return Template(template).substitute(words, kernels=fill(kernels))
 
     words["arena_declaration"] = fill(
         templates.ARENA_DECLARATION
@@ -241,20 +275,22 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
     words["kernels_note"] = fill(
         templates.NOTE_CCORE if own else templates.NOTE_CMSIS_NN
     )
-    words["kernels"] = (
-        templates.KERNELS_CCORE_MK if own else templates.KERNELS_CMSIS_NN_MK
-    )
-    makefile = fill(templates.MAKEFILE)
-    words["kernels"] = (
-        templates.KERNELS_CCORE_CMAKE if own else templates.KERNELS_CMSIS_NN_CMAKE
+    make, cmake = (
+        (templates.KERNELS_CCORE_MK, templates.KERNELS_CCORE_CMAKE)
+        if own
+        else (templates.KERNELS_CMSIS_NN_MK, templates.KERNELS_CMSIS_NN_CMAKE)
     )
     return {
         "selftest.c": fill(templates.SELFTEST_C),
         "host_runner.c": fill(templates.HOST_RUNNER_C),
-        "Makefile": makefile,
-        "CMakeLists.txt": fill(templates.CMAKELISTS),
+        "Makefile": fill_build(templates.MAKEFILE, make),
+        "CMakeLists.txt": fill_build(templates.CMAKELISTS, cmake),
         "README.md": fill(templates.README),
     }
+
+
+def _each(pattern: str, items: Iterable[str]) -> str:
+    return "".join(map(pattern.format, items))
 
 
 def _memory_rows(p: Program) -> str:

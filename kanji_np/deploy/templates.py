@@ -105,17 +105,17 @@ NO_ARENA_DECLARATION = """\
 """
 
 KERNELS_CCORE_MK = """\
-INCLUDES := -I. -Iccore/Include
-KERNELS := $(wildcard ccore/Source/*.c)
-"""
+INCLUDES := -I.$include_options
+KERNELS := $$(wildcard$source_patterns)
+$makefile_defines"""
 
 KERNELS_CMSIS_NN_MK = """\
 ifndef CMSIS_NN
-$(error say where CMSIS-NN is: make CMSIS_NN=<directory>)
+$$(error say where $title is: make CMSIS_NN=<directory>)
 endif
-INCLUDES := -I. -I$(CMSIS_NN)/Include -Iccore/Include
-KERNELS := $(wildcard ccore/Source/*.c $(CMSIS_NN)/Source/*/*.c)
-"""
+INCLUDES := -I. -I$$(CMSIS_NN)/Include$beside_options$include_options
+KERNELS := $$(wildcard ccore/Source/*.c $$(CMSIS_NN)/Source/*/*.c)
+$makefile_defines"""
 
 MAKEFILE = """\
 # make test      build and run the self-test
@@ -147,7 +147,7 @@ $$(BUILD)/selftest $$(BUILD)/host_runner: $$(BUILD)/%: $$(BUILD)/%.o $$(LIBRARY)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^
 
 $$(BUILD)/%.o: %.c | $$(BUILD)
-	$$(CC) -std=c99 $$(CFLAGS) $$(INCLUDES) -MMD -c -o $$@ $$<
+	$$(CC) -std=c99 $$(CFLAGS)$makefile_use $$(INCLUDES) -MMD -c -o $$@ $$<
 
 $$(BUILD):
 	mkdir -p $$@
@@ -159,17 +159,17 @@ clean:
 """
 
 KERNELS_CCORE_CMAKE = """\
-set(INCLUDES ccore/Include)
-file(GLOB KERNELS ccore/Source/*.c)
+set(INCLUDES$includes)
+file(GLOB KERNELS$source_patterns)
 """
 
 KERNELS_CMSIS_NN_CMAKE = """\
-set(CMSIS_NN "" CACHE PATH "Where CMSIS-NN is")
-if(NOT EXISTS "${CMSIS_NN}/Include/arm_nnfunctions.h")
-  message(FATAL_ERROR "say where CMSIS-NN is: -DCMSIS_NN=<directory>")
+set(CMSIS_NN "" CACHE PATH "Where $title is")
+if(NOT EXISTS "$${CMSIS_NN}/Include/arm_nnfunctions.h")
+  message(FATAL_ERROR "say where $title is: -DCMSIS_NN=<directory>")
 endif()
-set(INCLUDES "${CMSIS_NN}/Include" ccore/Include)
-file(GLOB KERNELS ccore/Source/*.c "${CMSIS_NN}/Source/*/*.c")
+set(INCLUDES "$${CMSIS_NN}/Include"$beside_folders$includes)
+file(GLOB KERNELS ccore/Source/*.c "$${CMSIS_NN}/Source/*/*.c")
 """
 
 CMAKELISTS = """\
@@ -181,7 +181,7 @@ project($name C)
 $kernels
 add_library(${name}_network STATIC $name.c ${name}_data.c $${KERNELS})
 target_include_directories(${name}_network PUBLIC . $${INCLUDES})
-set_target_properties(${name}_network PROPERTIES C_STANDARD 99)
+${cmake_defines}set_target_properties(${name}_network PROPERTIES C_STANDARD 99)
 
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
   enable_testing()
@@ -224,14 +224,21 @@ kernels with the application.
     make test$make_option
 
 compiles everything for this machine and runs it on images with known answers. With
-CMake, `add_subdirectory` this directory and link `${name}_network`. For a Cortex-M4:
+CMake, `add_subdirectory` this directory and link `${name}_network`. For a $Core:
 
-    make lib$make_option BUILD=build-m4 CC=arm-none-eabi-gcc \\
-        AR=arm-none-eabi-ar CFLAGS="-mcpu=cortex-m4 -mthumb -O2"
+    make lib$make_option BUILD=build-$core CC=arm-none-eabi-gcc \\
+        AR=arm-none-eabi-ar CFLAGS="$core_flags -mthumb -O2"
 
 $kernels_note
 
-In Python, `kanji_np.verify` compares any number of images with the model, byte by byte.
+To compare any number of images with the model, byte by byte, on this machine and on an
+emulated $Core that also counts instructions, flash, RAM and stack:
+
+    kanji-np verify . --data SOURCE$verify_option
+    kanji-np verify . --data SOURCE --on $core$verify_option
+
+The same in Python is `kanji_np.verify`. `kanji-np vectors . DIRECTORY --data SOURCE`
+writes every layer's output as C arrays, to compare on a board of your own.
 
 ## Memory
 
@@ -247,8 +254,8 @@ $memory
 """
 
 NOTE_CCORE = """\
-`ccore/` holds portable C under CMSIS-NN's function names. For Arm's optimized kernels
+`ccore/` holds portable C under $title's function names. For Arm's optimized kernels
 on a Cortex-M export with `--library cmsis-nn`; the network's C stays the same."""
 
 NOTE_CMSIS_NN = """\
-`CMSIS_NN` is a checkout of CMSIS-NN $version. `ccore/` holds the kernels it lacks."""
+`CMSIS_NN` is the directory of $title $version. `ccore/` holds the kernels it lacks."""

@@ -30,8 +30,6 @@ HOST = "host"
 # -O3 makes GCC's code for ccore's inner product two to three times slower
 FLAGS = ("-std=c99", "-O2")
 CHUNK_BYTES = 1 << 19  # of input to one process on this computer
-# Core classes of firmware and core between which the legacy API needs no more scratch.
-DOWNWARDS = ("dsp", "c")
 COUNTED_IMAGES = 4  # a count hardly depends on the image
 
 
@@ -203,6 +201,7 @@ def verify(
     directory = Path(directory)
     board = None if on == HOST else board_of(on)
     if board:
+        on = board.core
         require_tools()
     manifest = read_manifest(directory)
     library = library or manifest.library
@@ -211,8 +210,9 @@ def verify(
     images = images_of(images, graph)
     functions = program(graph).functions
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
-    if board:
-        _check_core(directory, graph.target, board, library)
+    core_class = _core_class(graph.target, board) if board else "c"
+    if core_class != graph.target.core and checkout:
+        _check_scratch(directory, graph.target, on, core_class)
     observing = (False, True) if layers else (False,)
     with tempfile.TemporaryDirectory(prefix="kanji-np-") as name:
 
@@ -222,7 +222,8 @@ def verify(
 
         runners: list[Runner] = []
         if board:
-            emulator = Emulator(board, graph, staged(on, board.core_class, checkout))
+            sources = staged(on, core_class, checkout)
+            emulator = Emulator(board, graph, sources)
             runners.append(emulator)
         if board is None or layers:
             # beside a core the host is a second opinion, so it links ccore
@@ -249,7 +250,9 @@ def verify(
         seconds=time.monotonic() - started,
         device=device,
         layers=_layer_results(graph, board, found, counts) if layers else (),
-        note=_note(graph.target, board) if board else "",
+        note=f"the firmware is for core class {graph.target.core}, {on} is {core_class}"
+        if core_class != graph.target.core and board
+        else "",
     )
 
 
@@ -290,27 +293,24 @@ def _checkout(
     return find(cmsis_nn, target, functions)
 
 
-def _check_core(directory: Path, target: TargetSpec, board: Board, library: str) -> None:
+def _core_class(target: TargetSpec, board: Board) -> str:
+    """What the core is to the library."""
+    return KERNELS[target.library].treated_as.get(board.core_class, board.core_class)
+
+
+def _check_scratch(
+    directory: Path, target: TargetSpec, on: str, core_class: str
+) -> None:
     """OptionError if the real library would want scratch memory that is not there.
 
-    The current API is asked at start how much it wants; the legacy one cannot be.
+    Where the library can be asked how much it wants, that is left to the runner.
     """
-    if library == "ccore" or target.core == board.core_class:
+    kernels = KERNELS[target.library]
+    if kernels.tells_scratch or (target.core, core_class) == ("dsp", "c"):
         return
-    if target.library == "cmsis-nn-q7" and (target.core, board.core_class) != DOWNWARDS:
-        raise OptionError(
-            f"{directory}: is for core class {target.core} and has no scratch memory for "
-            f"{KERNELS[target.library].title} on {board.core} ({board.core_class}); "
-            "link ccore"
-        )
-
-
-def _note(target: TargetSpec, board: Board) -> str:
-    if target.core == board.core_class:
-        return ""
-    return (
-        f"the firmware is for core class {target.core}, {board.core} is "
-        f"{board.core_class}"
+    raise OptionError(
+        f"{directory}: for core class {target.core}, has no scratch memory for "
+        f"{kernels.title} on {on} (core class {core_class}); link ccore"
     )
 
 
