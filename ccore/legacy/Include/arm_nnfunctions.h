@@ -9,13 +9,13 @@
  *   overlap, except where allowed below;
  * - the answer equals that of CMSIS 5.9.0 byte for byte, built with the same rounding: half
  *   up by default, down under ARM_NN_TRUNCATE;
- * - arguments are checked before anything is written. A call outside the limits that the
- *   library documents returns ARM_MATH_SIZE_MISMATCH, on every build: the library's plain C
- *   path lets some of them pass. NULL pointers (except for scratch), extents or strides of 0,
- *   tensors above INT32_MAX elements, spatial extents, strides and paddings above 32,767,
- *   windows that end more than 32,767 beyond the first element, bias_shift above 23 and
- *   out_shift above 30 return ARM_MATH_ARGUMENT_ERROR. void functions do nothing instead;
- * - the output is left alone by a call that is refused;
+ * - arguments are checked before anything is written: a call that is refused leaves its
+ *   arrays alone. Shapes that a convolution is not made for, as stated with it, return
+ *   ARM_MATH_SIZE_MISMATCH on every core class. NULL pointers (except for scratch), extents
+ *   or strides of 0, tensors above INT32_MAX elements, spatial extents, strides and paddings
+ *   above 32,767, windows that end more than 32,767 after the first element, bias_shift above
+ *   23 and out_shift above 30 return ARM_MATH_ARGUMENT_ERROR, and so do the limits of a sum.
+ *   void functions do nothing instead;
  * - scratch arguments (bufferA, bufferB, vec_buffer) are there for the signature only and may
  *   be NULL. The library needs what is stated with each function on cores with the DSP
  *   extension, and none on the others.
@@ -107,8 +107,8 @@ arm_status arm_convolve_HWC_q7_RGB(const q7_t *Im_in,
  *
  * On each axis padding <= dim_im_out, and the windows from number `padding` to number
  * dim_im_out - padding - 1 must lie on the input: the library's DSP path takes that for
- * granted, and reads or writes elsewhere if it is not so. Padding of equal width on both
- * sides fulfils it; where more is needed after the input than before, use basic.
+ * granted, and reads or writes elsewhere if it is not so. Where more padding is needed after
+ * the input than before, as by "same" padding at stride 2, use basic.
  */
 arm_status arm_convolve_HWC_q7_fast(const q7_t *Im_in,
                                     const uint16_t dim_im_in,

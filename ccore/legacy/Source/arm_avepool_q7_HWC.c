@@ -2,6 +2,7 @@
 #include "arm_nnfunctions.h"
 #include "kanji_q7.h"
 
+/* The library adds up in int16 on DSP cores: 256 * -128 just fits. */
 #define MAX_KERNEL 256
 
 static void mean_of(kanji_block_q7 block, int32_t length, q7_t *y)
