@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
+from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
@@ -44,6 +45,8 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+
+MOST_LEGACY_CELLS = 256  # a side: more could leave the int16 of its sums
 
 HALF_AWAY, TOWARD_ZERO, TOWARD_ZERO_TWICE = 0, 1, 2
 DIVISIONS = {
@@ -129,6 +132,11 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    if attrs.pool_size[0] > MOST_LEGACY_CELLS:
+        raise UnsupportedOp(
+            f"arm_avepool_q7_HWC takes windows of {MOST_LEGACY_CELLS} cells a side at "
+            f"most, got {attrs.pool_size[0]}"
+        )
     # one row of outputs as int16
     scratch_bytes = 2 * y.shape[1] * y.shape[2] if target.core == "dsp" else 0
     call = lower_pool_q7("arm_avepool_q7_HWC", attrs, x, y, target, scratch_bytes)

@@ -156,7 +156,7 @@ def lower_pool_q7(
             f"less than the stride ({g.stride_w}): it overwrites columns that later "
             "windows still need; pad less, stride more, or build for core class c"
         )
-    cmsis_q7.check_extents(function, *x.shape, *y.shape)
+    cmsis_q7.check_extents(function, *x.shape, y.shape[1] * y.shape[2])
     return KernelCall(
         function=function,
         header=HEADER,

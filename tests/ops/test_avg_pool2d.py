@@ -6,6 +6,7 @@ from conformance import Conformance
 from test_max_pool2d import POOLS, REFUSALS, legacy_reason
 
 import kanji_np as kj
+from kanji_np.errors import UnsupportedOp
 from kanji_np.ops.avg_pool2d import AVG_POOL2D, AvgPoolInts
 from kanji_np.ops.pooling import Pool2DAttrs
 
@@ -79,3 +80,9 @@ def test_the_legacy_api_cuts_toward_zero_once_or_twice(rows, once, twice):
     for divide, mean in (("toward_zero", once), ("toward_zero_twice", twice)):
         for forward in (AVG_POOL2D.forward_int, AVG_POOL2D.definition):
             assert forward(attrs, AvgPoolInts(divide=divide), x).item() == mean
+
+
+def test_a_window_too_large_for_the_legacy_api_is_refused():
+    layers = [kj.AvgPool2D(257)]
+    with pytest.raises(UnsupportedOp, match="256 cells a side at most, got 257"):
+        kj.Sequential(layers, (257, 257, 1), "cmsis-nn-q7")
