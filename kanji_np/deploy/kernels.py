@@ -127,7 +127,10 @@ def ccore_files(
     headers = [root / CCORE / "Include" / OWN_HEADER]
     sources = sorted((root / CCORE / "Source").glob("kanji_*.c"))
     if library == "ccore":
+        # one helper and ReLU serve both APIs
+        headers += (root / CCORE / "Include").glob("kanji_*.h")
         headers += (root / kernels.ccore / "Include").glob("*.h")
+        sources += sorted((root / CCORE / "Source").glob("*.c"))
         sources += sorted((root / kernels.ccore / "Source").glob("*.c"))
     paths = sorted({*headers, *needed(sources, functions)})
     return {path.relative_to(root).as_posix(): path for path in paths}
