@@ -215,7 +215,7 @@ def _rounding_guard(p: Program) -> str:
     wrong, without = ("ifndef", "with") if defined else ("ifdef", "without")
     return f"""\
 #{wrong} {macro}
-#error "{p.graph.name} rounds {target.rounding}: build {without} {macro}"
+#error "made for kernels built {without} {macro}"
 #endif
 """
 
@@ -228,12 +228,12 @@ def _core_guard(p: Program) -> str:
     """
     if p.graph.target.library != "cmsis-nn-q7":
         return ""
-    name, dsp = p.graph.name, p.graph.target.core == "dsp"
-    other = "" if dsp else "!"
+    dsp = p.graph.target.core == "dsp"
+    other, cores = ("", "M4, M7, M33") if dsp else ("!", "M0, M3, M55, M85")
     return f"""\
-#if !defined({name.upper()}_ANY_CORE) && \\
+#if !defined({p.graph.name.upper()}_ANY_CORE) && \\
     {other}(!defined(ARM_MATH_DSP) || defined(ARM_MATH_MVEI))
-#error "{name} is for cores {"with" if dsp else "without"} the DSP path of the kernels"
+#error "made for kernels built for a Cortex-{cores} (see ARM_MATH_DSP)"
 #endif
 """
 

@@ -140,7 +140,7 @@ def interleaved(weight):
     """The order of arm_fully_connected_q7_opt, spelled out."""
     rows, columns = weight.shape
     order = iter("00100212203022320111031321312333")
-    places = [(int(r), int(c)) for r, c in zip(order, order)]
+    places = [(int(r), int(c)) for r, c in zip(order, order, strict=True)]
     stored = []
     for top in range(0, rows - rows % 4, 4):
         for left in range(0, columns - columns % 4, 4):
@@ -260,9 +260,12 @@ def test_pool(function, reduce):
 @pytest.mark.parametrize(("function", "reduce"), POOLS)
 def test_pool_on_dsp_cores_destroys_its_input(function, reduce):
     cases = [case for case in pools() if case["padding"] < case["stride"]]
-    answers, inputs = zip(*(pool_dsp(reduce=reduce, **case) for case in cases))
+    answers, inputs = zip(
+        *(pool_dsp(reduce=reduce, **case) for case in cases), strict=True
+    )
     calls = [driver.pool_q7(function, **case) for case in cases]
-    assert any(np.any(after != case["x"]) for after, case in zip(inputs, cases))
+    pairs = zip(inputs, cases, strict=True)
+    assert any(np.any(after != case["x"]) for after, case in pairs)
     for build in of_core("dsp"):
         expect(build, calls, answers, inputs)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 import kanji_np as kj
+from kanji_np.deploy.kernels import KERNELS, defines
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual")
 STRICT = ("-std=c99", *WARNINGS, "-Werror")
@@ -75,6 +77,49 @@ def only_dense() -> kj.Sequential:
     return kj.Sequential([kj.Dense(6)], (17,), name="only_dense")
 
 
+def legacy() -> kj.Sequential:
+    """The q7 API on DSP cores: every call, and layers of two calls."""
+    layers = [
+        kj.Normalize((125, 123, 114)),
+        kj.Conv2D(4, 3, padding="same", activation="relu"),
+        kj.MaxPool2D(3, 2),
+        kj.Conv2D(6, (3, 1), strides=(1, 2), padding="same"),
+        kj.ReLU(),
+        kj.Conv2D(8, 1, activation="relu"),
+        kj.Conv2D(4, 1),
+        kj.Conv2D(5, 3, padding=((1, 1), (3, 3))),
+        kj.AvgPool2D(3, 3, "same"),
+        kj.Flatten(),
+        kj.Dense(7, activation="relu"),
+        kj.Dense(5),
+        kj.Softmax(),
+    ]
+    return kj.Sequential(layers, (17, 17, 3), "cmsis-nn-q7", name="legacy")
+
+
+def legacy_pool_first() -> kj.Sequential:
+    """A call that destroys the caller's input, which must stay as it is."""
+    layers = [kj.MaxPool2D(2), kj.AvgPool2D(2), kj.Flatten(), kj.Dense(3)]
+    return kj.Sequential(layers, (8, 8, 2), "cmsis-nn-q7", name="legacy_pool_first")
+
+
+def legacy_plain() -> kj.Sequential:
+    """The q7 API on plain C cores, built to truncate."""
+    layers = [
+        kj.AvgPool2D(3, 1, "same"),
+        kj.Conv2D(8, 3, strides=2, padding="same", activation="relu"),
+        kj.MaxPool2D(2, 1, "same"),
+    ]
+    return kj.Sequential(
+        layers,
+        (9, 9, 4),
+        "cmsis-nn-q7",
+        core="cortex-m3",
+        rounding="truncate",
+        name="legacy_plain",
+    )
+
+
 NETWORKS: tuple[Callable[[], kj.Sequential], ...] = (
     image,
     mean_image,
@@ -83,7 +128,18 @@ NETWORKS: tuple[Callable[[], kj.Sequential], ...] = (
     only_relu,
     only_flatten,
     only_dense,
+    legacy,
+    legacy_pool_first,
+    legacy_plain,
 )
+
+
+def c_flags(net: kj.Sequential, directory: Path) -> list[str]:
+    """What the C of a firmware is compiled with: include folders and macros."""
+    kernels = KERNELS[net.target.library]
+    macros = defines(net.target, "ccore")
+    folders = ("", *kernels.includes)
+    return [f"-I{directory / f}" for f in folders] + [f"-D{macro}" for macro in macros]
 
 
 def noise(net: kj.Sequential, count: int) -> np.ndarray:

@@ -1,12 +1,24 @@
 import re
+import subprocess
 
+import numpy as np
 import pytest
 
 from kanji_np.deploy import export
-from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.cwriter import program, write
 from kanji_np.deploy.planner import Memory
 
-from .networks import STRICT, mean_image, noise, standardized
+from .networks import (
+    STRICT,
+    c_flags,
+    image,
+    legacy,
+    legacy_plain,
+    legacy_pool_first,
+    mean_image,
+    noise,
+    standardized,
+)
 
 OWN_C = ("{0}.c", "{0}_data.c", "selftest.c", "host_runner.c")
 
@@ -14,7 +26,7 @@ OWN_C = ("{0}.c", "{0}_data.c", "selftest.c", "host_runner.c")
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_c_compiles_without_a_warning(compiler, net, firmware, run, tmp_path):
     sources = [firmware.directory / name.format(net.name) for name in OWN_C]
-    flags = [*STRICT, "-O1", f"-I{firmware.directory / 'ccore/Include'}", "-c"]
+    flags = [*STRICT, "-O1", *c_flags(net, firmware.directory), "-c"]
     run(compiler, *flags, *sources, cwd=tmp_path)
     define = f"-D{net.name.upper()}_OBSERVE"
     run(compiler, define, *flags, sources[0], sources[3], cwd=tmp_path)
@@ -23,7 +35,8 @@ def test_c_compiles_without_a_warning(compiler, net, firmware, run, tmp_path):
 def test_header_is_c_plus_plus_too(net, firmware, run):
     run(
         "clang", "-x", "c++", "-std=c++98", "-Wall", "-Wextra", "-Werror",
-        "-fsyntax-only", firmware.directory / f"{net.name}.h",
+        *c_flags(net, firmware.directory), "-fsyntax-only",
+        firmware.directory / f"{net.name}.h",
     )  # fmt: skip
 
 
@@ -100,8 +113,8 @@ def test_arena_is_touched_to_its_last_byte_and_no_further(run, tmp_path):
     sources = [tmp_path / "guarded.c", *here.glob("mean_image*.c")]
     kernels = (here / "ccore/Source").glob("*.c")
     run(
-        "gcc", "-std=c99", "-O1", f"-I{here}", f"-I{here / 'ccore/Include'}", *sources,
-        *kernels, "-o", tmp_path / "guarded",
+        "gcc", "-std=c99", "-O1", *c_flags(net, here), *sources, *kernels, "-o",
+        tmp_path / "guarded",
     )  # fmt: skip
     (tmp_path / "images").write_bytes(noise(net, 4).tobytes())
     with open(tmp_path / "images", "rb") as images:
@@ -123,3 +136,49 @@ def test_output_goes_straight_to_the_caller(net):
         "only_flatten": ["flatten2"],
     }
     assert copies == expected.get(net.name, [])
+
+
+@pytest.mark.parametrize(
+    ("build", "macros", "message"),
+    [
+        (image, ["CMSIS_NN_USE_SINGLE_ROUNDING"], "built without CMSIS_NN_USE_SINGLE"),
+        (legacy, ["ARM_NN_TRUNCATE", "ARM_MATH_DSP"], "built without ARM_NN_TRUNCATE"),
+        (legacy, [], "built for a Cortex-M4, M7, M33"),
+        (legacy_plain, [], "built with ARM_NN_TRUNCATE"),
+        (
+            legacy_plain,
+            ["ARM_NN_TRUNCATE", "ARM_MATH_DSP"],
+            "built for a Cortex-M0, M3, M55, M85",
+        ),
+    ],
+)
+def test_another_build_of_the_library_is_refused(build, macros, message, tmp_path):
+    net = build()
+    export(net, tmp_path)
+    includes = [f for f in c_flags(net, tmp_path) if f.startswith("-I")]
+    command = ["gcc", *includes, *(f"-D{m}" for m in macros), "-fsyntax-only"]
+    source = tmp_path / f"{net.name}.c"
+    done = subprocess.run([*command, source], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_an_input_that_would_be_destroyed_is_copied():
+    p = program(legacy_pool_first().freeze())
+    assert [*p.plan.inputs] == [0]
+    source = write(p)["legacy_pool_first.c"]
+    assert "memcpy(base + POOL1_X, input, 128);" in source
+    assert "run_pool1(base + POOL1_X, base + POOL1_Y);" in source
+
+
+def test_weight_sums_are_a_table_on_mve_cores():
+    net = image().for_target(core="mve")
+    p = program(net.freeze())
+    tables = {name: c.values for name, c in p.constants() if "kernel_sums" in name}
+    assert {*tables} == {"image_dense1_kernel_sums", "image_dense2_kernel_sums"}
+    biases = {name: c.values for name, c in p.constants() if "bias" in name}
+    np.testing.assert_array_equal(
+        tables["image_dense2_kernel_sums"], biases["image_dense2_bias"]
+    )  # the input has no zero point
+    older = program(net.for_target(version="4.0.0").freeze())
+    assert not any("kernel_sums" in name for name, _ in older.constants())
