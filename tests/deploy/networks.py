@@ -100,7 +100,7 @@ def legacy() -> kj.Sequential:
 def legacy_pool_first() -> kj.Sequential:
     """A call that destroys the caller's input, which must stay as it is."""
     layers = [kj.MaxPool2D(2), kj.AvgPool2D(2), kj.Flatten(), kj.Dense(3)]
-    return kj.Sequential(layers, (8, 8, 2), "cmsis-nn-q7", name="legacy_pool_first")
+    return kj.Sequential(layers, (8, 8, 2), "cmsis-nn-q7", name="pool_first")
 
 
 def legacy_plain() -> kj.Sequential:

@@ -166,7 +166,7 @@ def test_another_build_of_the_library_is_refused(build, macros, message, tmp_pat
 def test_an_input_that_would_be_destroyed_is_copied():
     p = program(legacy_pool_first().freeze())
     assert [*p.plan.inputs] == [0]
-    source = write(p)["legacy_pool_first.c"]
+    source = write(p)["pool_first.c"]
     assert "memcpy(base + POOL1_X, input, 128);" in source
     assert "run_pool1(base + POOL1_X, base + POOL1_Y);" in source
 
