@@ -35,8 +35,8 @@ from kanji_np.graph import Graph
 COMPILER, SIZES, SYMBOLS = (f"arm-none-eabi-{tool}" for tool in ("gcc", "size", "nm"))
 QEMU = "qemu-system-arm"
 HOW_TO_INSTALL = (
-    "install gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm (apt), or "
-    "the Arm GNU toolchain and QEMU"
+    "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm; elsewhere "
+    "the Arm GNU toolchain (brew install --cask gcc-arm-embedded) and QEMU (qemu)"
 )
 # -O2 as the firmware's own Makefile has it. CMSIS-NN takes the same 25.5 million
 # instructions with -O2, -O3 and -Ofast (CIFAR-10 network on an M4, GCC 12.2), ccore
@@ -58,7 +58,7 @@ SECONDS_AT_LEAST, SECONDS_PER_MAC = 60, 2e-7
 
 REPORT = np.dtype([("layer", "<i4"), ("stack", "<u4"), ("ticks", "<u8")])
 FAILURE = struct.Struct("<3i3I")
-CHECK, RUN, FAULT = 1, 2, 3
+CHECK, RUN, FAULT, STACK = 1, 2, 3, 4
 CAUSES = {
     0: "instruction fetch from no memory",
     1: "access to no memory",
@@ -377,9 +377,12 @@ class Emulator:
             why = next((text for bit, text in CAUSES.items() if cause >> bit & 1), "")
             where = f" of 0x{address:08x}" if address else ""
             return (
-                f"HardFault in image {image}, {_function_at(elf, pc)} (pc 0x{pc:08x})"
-                f"{': ' * bool(why)}{why}{where}"
+                f"HardFault in image {image}, in {_function_at(elf, pc)} "
+                f"(pc 0x{pc:08x}){': ' * bool(why)}{why}{where}"
             )
+        if kind == STACK:
+            size = _section_bytes(elf)[".board_stack"]
+            return f"stack overflow in image {image}, beyond {size:,} bytes"
         return "a file of the host could not be read or written"
 
 

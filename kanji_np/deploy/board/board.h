@@ -13,7 +13,8 @@ enum
     FAILURE_CHECK = 1, /* value: the layer that wants more scratch memory */
     FAILURE_RUN = 2,   /* value: what the network's run returned */
     FAILURE_FAULT = 3, /* value: the number of the exception; the rest is set too */
-    FAILURE_FILE = 4   /* value: 0 */
+    FAILURE_STACK = 4, /* as FAILURE_FAULT, but the stack has left its memory: no pc */
+    FAILURE_FILE = 5   /* value: 0 */
 };
 
 typedef struct
@@ -21,7 +22,7 @@ typedef struct
     int32_t kind;
     int32_t image;
     int32_t value;
-    uint32_t pc;      /* of the instruction that faulted, 0 if the stack is not readable */
+    uint32_t pc;      /* of the instruction that faulted */
     uint32_t cause;   /* Configurable Fault Status Register */
     uint32_t address; /* that could not be reached, if `cause` says it is valid */
 } failure_t;

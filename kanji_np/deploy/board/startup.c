@@ -78,11 +78,12 @@ __attribute__((naked)) void board_fault(void)
 
 void board_report_fault(const uint32_t *frame)
 {
-    failure_t failure = {FAILURE_FAULT, board_image, 0, 0, CFSR, 0};
+    failure_t failure = {FAILURE_STACK, board_image, 0, 0, CFSR, 0};
 
     __asm volatile("mrs %0, ipsr" : "=r"(failure.value));
     if (frame >= board_stack && frame + 8 <= board_stack_end)
     {
+        failure.kind = FAILURE_FAULT;
         failure.pc = frame[6];
     }
     if (failure.cause & CFSR_BFARVALID)
