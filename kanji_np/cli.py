@@ -799,7 +799,7 @@ def _layer_table(result: Verification) -> str:
         columns += [f"{result.device.core} differs", "instructions"]
     rows = []
     for layer in result.layers:
-        figures = [layer.bytes, layer.host_differing]
+        figures: list[int | None] = [layer.bytes, layer.host_differing]
         if result.device:
             figures += [layer.device_differing, layer.instructions]
         # a layer that computes nothing has no figures

@@ -101,7 +101,7 @@ def parse(args):
 def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
-        "bench",
+        "bench", "vectors",
     }  # fmt: skip
 
 
@@ -190,6 +190,10 @@ WRONG = [
     (("export", "net.npz", "f", "--cmsis-nn", "gone"), "gone"),
     (("verify", "gone", "--data", "synthetic"), "gone: not a firmware directory"),
     (("verify", "gone", "--data", "synthetic", "--limit", "0"), "--limit.*0.*x>=1"),
+    (("verify", "gone", "--data", "synthetic", "--library", "x"), "--library.*ccore"),
+    (("verify", "gone", "--data", "synthetic", "--on", "m0"), "on must be .*cortex-m3"),
+    (("vectors", "gone", "out", "--data", "synthetic"), "gone: not a firmware direct"),
+    (("vectors", "f", "o", "--data", "synthetic", "--images", "0"), "--images.*x>=1"),
     (("report",), "MODEL.*--channels"),
     (("report", "net.npz", "--channels", "2"), "MODEL.*--channels"),
     (("report", "gone.npz"), "gone.npz: no such file"),
@@ -349,6 +353,43 @@ def test_exported_c_has_no_differing_byte(firmware, images):
     output = ok("verify", firmware, "--data", images, "--limit", "5")
     assert output.startswith("0 differing bytes in 5 images")
     assert "1,000" not in ok("verify", firmware, "--data", images, "--limit", "1000")
+
+
+def test_an_emulated_core_is_measured(firmware, images):
+    output = ok("verify", firmware, "--data", images, "--on", "m3", "--layers")
+    table, _, rest = output.partition("\n\n")
+    header, rule, *rows = table.splitlines()
+    assert header.split("  ")[-1] == "instructions" and set(rule) == {"-", " "}
+    assert [row.split()[1] for row in rows] == [
+        "normalize1", "conv1", "pool1", "flatten1", "dense1",
+    ]  # fmt: skip
+    assert re.fullmatch(r"2 +conv1 +conv2d +[\d,]+ +0 +0 +[\d,]+", rows[1])
+    verdict, device, note = rest.splitlines()
+    assert verdict.startswith("0 differing bytes in 12 images")
+    assert re.match(
+        r"cortex-m3: [\d,]+( to [\d,]+)? instructions an inference; bytes: flash "
+        r"[\d,]+, RAM [\d,]+ \+ 0, stack \d+ \(mps2-an385, arm-none-eabi-gcc ",
+        device,
+    )
+    assert note == "the firmware is for core class dsp, cortex-m3 is c"
+
+
+def test_layers_are_compared_on_the_host(firmware, images):
+    output = ok("verify", firmware, "--data", images, "--layers")
+    assert "host differs\n" in output and "instructions" not in output
+
+
+def test_missing_tools_get_one_line(firmware, images, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    code, output = run("verify", firmware, "--data", images, "--on", "cortex-m4")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "apt install gcc-arm-none-eabi" in output
+
+
+def test_vectors(firmware, images):
+    output = ok("vectors", firmware, "out", "--data", images, "--images", "2")
+    assert output.split() == [f"out/own_vectors.{end}" for end in ("h", "c", "npz")]
+    assert "OWN_VECTORS_IMAGES 2\n" in Path("out/own_vectors.h").read_text()
 
 
 def test_an_altered_weight_is_found_and_its_layer_named(firmware, images):

@@ -119,6 +119,10 @@ def host_compiler(given: str | None) -> tuple[str, ...]:
     )
 
 
+# A source, the folder its object goes to, and more macros.
+_Job = tuple[Path, Path, Sequence[str]]
+
+
 @dataclass(frozen=True)
 class Build:
     """How sources become programs.
@@ -164,11 +168,11 @@ class Build:
             return elf
         network = [s.directory / f"{s.name}{end}.c" for end in ("", "_data")]
         options = [f"-I{i}" for i in (*s.includes, *includes)]
-        jobs = [(path, s.folder / "kernels", ()) for path in s.kernels]
-        jobs += [(path, here, tuple(macros)) for path in network]
-        jobs += [(path, here / runner_folder, tuple(macros)) for path in runner]
+        jobs: list[_Job] = [(path, s.folder / "kernels", ()) for path in s.kernels]
+        jobs += [(path, here, macros) for path in network]
+        jobs += [(path, here / runner_folder, macros) for path in runner]
 
-        def compile_one(job: tuple[Path, Path, tuple[str, ...]]) -> Path:
+        def compile_one(job: _Job) -> Path:
             source, folder, extra = job
             target = folder / f"{source.stem}.o"
             if not target.exists():

@@ -293,7 +293,7 @@ class Emulator:
         here = self.sources.folder / name
         here.mkdir(exist_ok=True)
         (here / "memory.ld").write_text(_memory_script(self.board))
-        (here / "network.h").write_text(_network_header(self.graph, observe=observe))
+        (here / "network.h").write_text(network_header(self.graph, observe=observe))
         return Build(self.sources, (COMPILER, *FLAGS, *self.board.flags)).program(
             name,
             [BOARD_FILES / file for file in RUNNER],
@@ -401,7 +401,7 @@ def _memory_script(board: Board) -> str:
     return f"MEMORY\n{{\n{lines}}}\n"
 
 
-def _network_header(graph: Graph, *, observe: bool) -> str:
+def network_header(graph: Graph, *, observe: bool) -> str:
     """`network.h`: what `runner.c` calls the network."""
     name, upper = graph.name, graph.name.upper()
     observer = f"#define NETWORK_OBSERVE {name}_observe\n" if observe else ""

@@ -119,6 +119,25 @@ def ccore_directory() -> Path:
     raise ToolError("ccore's sources are missing; install kanji_np again")
 
 
+def class_of(core_class: str, target: TargetSpec) -> str:
+    """What a core of some class is to the target's library."""
+    return KERNELS[target.library].treated_as.get(core_class, core_class)
+
+
+def check_scratch(target: TargetSpec, core_class: str, where: str) -> None:
+    """OptionError if the real library would want scratch memory that is not there.
+
+    Where the library can be asked how much it wants, that is left to the program.
+    """
+    kernels, classes = KERNELS[target.library], (target.core, core_class)
+    if kernels.tells_scratch or target.core == core_class or classes == ("dsp", "c"):
+        return
+    raise OptionError(
+        f"{where}: a firmware for core class {target.core} has no scratch memory for "
+        f"{kernels.title} on core class {core_class}; link ccore"
+    )
+
+
 def ccore_files(
     functions: Iterable[str], target: TargetSpec, library: str
 ) -> dict[str, Path]:

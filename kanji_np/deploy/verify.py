@@ -20,7 +20,14 @@ from kanji_np.data import Dataset
 from kanji_np.deploy.build import Build, Sources, host_compiler, stage, workers
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import Board, Device, Emulator, board_of, require_tools
-from kanji_np.deploy.kernels import KERNELS, LIBRARIES, Checkout, find
+from kanji_np.deploy.kernels import (
+    KERNELS,
+    LIBRARIES,
+    Checkout,
+    check_scratch,
+    class_of,
+    find,
+)
 from kanji_np.deploy.project import MODEL, Manifest, images_of, read_manifest
 from kanji_np.errors import FileFormatError, OptionError, VerificationError
 from kanji_np.graph import Graph
@@ -210,9 +217,9 @@ def verify(
     images = images_of(images, graph)
     functions = program(graph).functions
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
-    core_class = _core_class(graph.target, board) if board else "c"
-    if core_class != graph.target.core and checkout:
-        _check_scratch(directory, graph.target, on, core_class)
+    core_class = class_of(board.core_class, graph.target) if board else "c"
+    if checkout:
+        check_scratch(graph.target, core_class, f"{directory} on {on}")
     observing = (False, True) if layers else (False,)
     with tempfile.TemporaryDirectory(prefix="kanji-np-") as name:
 
@@ -291,27 +298,6 @@ def _checkout(
         title = KERNELS[target.library].title
         raise OptionError(f"{directory}: links {title}; say where it is (cmsis_nn)")
     return find(cmsis_nn, target, functions)
-
-
-def _core_class(target: TargetSpec, board: Board) -> str:
-    """What the core is to the library."""
-    return KERNELS[target.library].treated_as.get(board.core_class, board.core_class)
-
-
-def _check_scratch(
-    directory: Path, target: TargetSpec, on: str, core_class: str
-) -> None:
-    """OptionError if the real library would want scratch memory that is not there.
-
-    Where the library can be asked how much it wants, that is left to the runner.
-    """
-    kernels = KERNELS[target.library]
-    if kernels.tells_scratch or (target.core, core_class) == ("dsp", "c"):
-        return
-    raise OptionError(
-        f"{directory}: for core class {target.core}, has no scratch memory for "
-        f"{kernels.title} on {on} (core class {core_class}); link ccore"
-    )
 
 
 @dataclass(frozen=True)
@@ -403,22 +389,24 @@ def _tensors(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(layer, int8 (N, bytes)) of each layer that computes something, if they were
     observed; the network's outputs, layer 0, at last."""
-    output = golden[0]
-    count, n_bytes = output.shape
-    expected = f"{output.nbytes:,} expected" if len(golden) == 1 else "with layers"
-    complete = len(dump) == output.nbytes if len(golden) == 1 else dump
-    if not complete or len(dump) % count:
-        raise VerificationError(
-            f"the compiled network wrote {len(dump):,} bytes, {expected}"
-        )
-    rows = np.frombuffer(dump, np.int8).reshape(count, -1)
-    at = 0
-    while at + n_bytes < rows.shape[1]:
+    count, n_bytes = golden[0].shape
+    rows = np.frombuffer(dump, np.int8, len(dump) // count * count).reshape(count, -1)
+    at, end = 0, rows.shape[1] - n_bytes
+    while len(golden) > 1 and at + 8 <= end:
         layer, size = np.frombuffer(rows[0, at : at + 8].tobytes(), np.int32).tolist()
+        at += 8
         if not 0 < layer < len(golden) or size != golden[layer].shape[1]:
             raise VerificationError(f"layer {layer} was observed with {size:,} bytes")
-        yield layer, rows[:, at + 8 : at + 8 + size]
-        at += 8 + size
+        if at + size > end:
+            break
+        yield layer, rows[:, at : at + size]
+        at += size
+    if at != end or len(dump) % count:
+        beside = " beside its layers" if len(golden) > 1 else ""
+        raise VerificationError(
+            f"the compiled network wrote {len(dump):,} bytes, {golden[0].nbytes:,} "
+            f"expected{beside}"
+        )
     yield 0, rows[:, at:]
 
 

@@ -13,7 +13,7 @@ from kanji_np.deploy.emulator import BOARDS, Emulator, Region, board_of
 from kanji_np.deploy.kernels import ccore_directory
 from kanji_np.errors import OptionError, ToolError, VerificationError
 
-from .networks import image, noise, only_dense, only_flatten, standardized
+from .networks import STRICT, image, noise, only_dense, only_flatten, standardized
 
 CORES = list(BOARDS)
 
@@ -374,3 +374,15 @@ def test_images_of_one_run_are_independent(image_firmware, emulate):
     together = np.frombuffer(run(images), np.int8).reshape(4, -1)
     backwards = np.frombuffer(run(images[::-1]), np.int8).reshape(4, -1)
     assert np.array_equal(together, backwards[::-1])
+
+
+@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m55"])
+def test_start_up_and_runner_compile_without_a_warning(core, run, tmp_path):
+    text = emulator.network_header(image().freeze(), observe=True)
+    (tmp_path / "network.h").write_text(text)
+    export(image(), tmp_path / "firmware")
+    run(
+        "arm-none-eabi-gcc", *BOARDS[core].flags, *STRICT, "-O2", f"-I{tmp_path}",
+        f"-I{tmp_path / 'firmware'}", "-DIMAGE_OBSERVE", "-c",
+        *(emulator.BOARD_FILES / file for file in emulator.RUNNER), cwd=tmp_path,
+    )  # fmt: skip

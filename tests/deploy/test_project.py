@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from kanji_np.errors import (
     ShapeError,
     UnsupportedOp,
 )
+from kanji_np.targets import target_spec
 
 from .networks import SANITIZE, STRICT, image, noise, only_dense
 
@@ -54,6 +56,20 @@ def test_make_runs_the_selftest_and_cleans_up(build, run, tmp_path):
     assert "self-test passed" in run(*make, "test")
     run(*make, "clean")
     assert set(map(str, contents(tmp_path))) == set(firmware.files)
+
+
+def test_rounding_is_a_macro_of_every_source(tmp_path, run):
+    target = replace(target_spec("cmsis-nn"), rounding="single")
+    net = kj.Sequential([kj.Dense(3)], (5,), name="single", target=target)
+    firmware = export(net, tmp_path / "firmware")
+    log = run("make", "-C", firmware.directory, "lib")
+    compiled = [line for line in log.splitlines() if " -c " in line]
+    assert len(compiled) >= 3
+    assert all(" -DCMSIS_NN_USE_SINGLE_ROUNDING " in line for line in compiled)
+    run("cmake", "-S", firmware.directory, "-B", tmp_path / "build")
+    log = run("cmake", "--build", tmp_path / "build", "--verbose")
+    compiled = [line for line in log.splitlines() if " -c " in line]
+    assert all("-DCMSIS_NN_USE_SINGLE_ROUNDING" in line for line in compiled)
 
 
 def test_cmake_builds_library_and_selftest(image_firmware, run, tmp_path):

@@ -176,6 +176,33 @@ def test_cmsis_nn_must_be_said(tmp_path):
         verify(tmp_path, noise(only_dense(), 1))
 
 
+def test_libraries_must_go_together(tmp_path):
+    export(only_dense(), tmp_path)
+    images = noise(only_dense(), 1)
+    with pytest.raises(OptionError, match="library must be one of"):
+        verify(tmp_path, images, library="tflm")
+    with pytest.raises(OptionError, match="links ccore; cmsis_nn is for"):
+        verify(tmp_path, images, cmsis_nn=tmp_path)
+    with pytest.raises(OptionError, match="say where it is"):
+        verify(tmp_path, images, library="cmsis-nn")
+    with pytest.raises(OptionError, match="not CMSIS-NN"):
+        verify(tmp_path, images, library="cmsis-nn", cmsis_nn=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("fwrite(&layer, ", "layer = 9; fwrite(&layer, ", "layer 9 was observed with"),
+        ("fwrite(data, 1, (size_t)bytes, stdout);", "", "wrote .* expected beside its"),
+    ],
+)
+def test_layers_that_make_no_sense_are_refused(old, new, said, tmp_path, edit):
+    export(only_dense(), tmp_path)
+    edit(tmp_path / "host_runner.c", old, new)
+    with pytest.raises(VerificationError, match=said):
+        verify(tmp_path, noise(only_dense(), 5), layers=True)
+
+
 def test_c_that_depends_on_more_than_its_input_is_told_apart(tmp_path, edit):
     export(only_dense(), tmp_path)
     flip = "#ifndef ONLY_DENSE_OBSERVE\n        output[0] ^= 1;\n#endif\n"

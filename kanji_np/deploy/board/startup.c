@@ -126,21 +126,27 @@ uint64_t board_ticks(void)
     return ((uint64_t)high << SYST_BITS) + (SYST_LAST - low);
 }
 
-__attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
-    (void (*)(void))board_stack_end,
-    board_reset,
-    board_fault, /* NMI */
-    board_fault, /* HardFault */
-    board_fault, /* MemManage */
-    board_fault, /* BusFault */
-    board_fault, /* UsageFault */
-    board_fault, /* SecureFault */
-    board_fault,
-    board_fault,
-    board_fault,
-    board_fault, /* SVCall */
-    board_fault, /* DebugMonitor */
-    board_fault,
-    board_fault, /* PendSV */
-    board_systick,
+__attribute__((section(".vectors"), used)) static const struct
+{
+    uint32_t *stack;
+    void (*handlers[15])(void); /* from exception 1 on */
+} vectors = {
+    board_stack_end,
+    {
+        board_reset,
+        board_fault, /* NMI */
+        board_fault, /* HardFault */
+        board_fault, /* MemManage */
+        board_fault, /* BusFault */
+        board_fault, /* UsageFault */
+        board_fault, /* SecureFault */
+        board_fault,
+        board_fault,
+        board_fault,
+        board_fault, /* SVCall */
+        board_fault, /* DebugMonitor */
+        board_fault,
+        board_fault, /* PendSV */
+        board_systick,
+    },
 };

@@ -1,0 +1,132 @@
+"""Where kernels are found, and what they are compiled with."""
+
+from dataclasses import replace
+
+import pytest
+
+from kanji_np.deploy.kernels import (
+    KERNELS,
+    ccore_directory,
+    ccore_files,
+    check_scratch,
+    class_of,
+    defines,
+    find,
+    needed,
+)
+from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.types import TargetSpec
+
+S8 = TargetSpec("cmsis-nn", "7.0.0", "dsp", "double")
+Q7 = TargetSpec("cmsis-nn-q7", "5.9.0", "dsp", "half_up")
+
+
+@pytest.mark.parametrize(
+    ("library", "core", "rounding", "ccore", "real"),
+    [
+        ("cmsis-nn", "dsp", "double", (), ()),
+        ("cmsis-nn", "mve", "single", ("CMSIS_NN_USE_SINGLE_ROUNDING",), None),
+        ("cmsis-nn-q7", "dsp", "half_up", ("ARM_MATH_DSP",), ()),
+        ("cmsis-nn-q7", "c", "half_up", ("KANJI_NN_PLAIN_C",), ()),
+        (
+            "cmsis-nn-q7",
+            "c",
+            "truncate",
+            ("ARM_NN_TRUNCATE", "KANJI_NN_PLAIN_C"),
+            ("ARM_NN_TRUNCATE",),
+        ),
+    ],
+)
+def test_macros_of_a_target(library, core, rounding, ccore, real):
+    target = TargetSpec(library, "1", core, rounding)
+    assert defines(target, "ccore") == ccore
+    assert defines(target, "cmsis-nn") == (ccore if real is None else real)
+
+
+def test_scratch_that_the_legacy_api_cannot_be_asked_for():
+    c = replace(Q7, core="c")
+    for target, core_class in [(Q7, "dsp"), (Q7, "c"), (c, "c"), (S8, "mve")]:
+        check_scratch(target, core_class, "here")
+    assert class_of("mve", Q7) == "c" and class_of("mve", S8) == "mve"
+    with pytest.raises(OptionError, match=r"^here: .* class c has no scratch .* dsp;"):
+        check_scratch(c, "dsp", "here")
+
+
+def test_ccore_files_of_a_firmware():
+    functions = ["arm_softmax_s8", "kanji_normalize_u8_s8"]
+    files = ccore_files(functions, S8, "ccore")
+    assert {f for f in files if f.endswith(".c")} == {
+        "ccore/Source/arm_softmax_s8.c",
+        "ccore/Source/kanji_normalize_u8_s8.c",
+    }
+    assert "ccore/Include/arm_nnfunctions.h" in files
+    assert set(ccore_files(functions, S8, "cmsis-nn")) == {
+        "ccore/Include/kanji_nn.h",
+        "ccore/Source/kanji_normalize_u8_s8.c",
+    }
+
+
+def test_folders_of_a_target():
+    assert KERNELS["cmsis-nn"].includes == ("ccore/Include",)
+    assert KERNELS["cmsis-nn-q7"].includes == ("ccore/legacy/Include", "ccore/Include")
+    assert KERNELS["cmsis-nn-q7"].sources == ("ccore/legacy/Source", "ccore/Source")
+
+
+def test_sources_are_followed_through_their_calls(tmp_path):
+    texts = {
+        "a": "static int twice(int x) { return b_function(x); }\nint a_function(int x)",
+        "b": "int8_t *b_function(const int8_t *x,\n  int y)\n{ return c_function(x); }",
+        "c": "extern int d_function(int);\nint *\nc_function(void)\n{}",
+        "d": "int other(void) { }",
+        "e": "__attribute__((weak)) void e_function(void) {}",
+    }
+    paths = {name: tmp_path / f"{name}.c" for name in texts}
+    for name, text in texts.items():
+        paths[name].write_text(text)
+    chosen = needed(paths.values(), ["a_function", "not_there"])
+    assert {path.stem for path in chosen} >= {"a", "b"}
+    assert not {path.stem for path in chosen} & {"d", "e"}
+    assert needed(paths.values(), ["not_there"]) == []
+
+
+@pytest.fixture
+def cmsis_5(tmp_path):
+    """The folders of CMSIS 5, with one function."""
+    cmsis = tmp_path / "CMSIS_5" / "CMSIS"
+    for folder in ("Core/Include", "DSP/Include", "NN/Include", "NN/Source/Some"):
+        (cmsis / folder).mkdir(parents=True)
+    (cmsis / "NN" / "Include" / "arm_nnfunctions.h").touch()
+    source = cmsis / "NN" / "Source" / "Some" / "arm_relu_q7.c"
+    source.write_text("void arm_relu_q7(q7_t *data, uint16_t size)\n{\n}\n")
+    return tmp_path / "CMSIS_5"
+
+
+@pytest.mark.parametrize("named", ["", "CMSIS", "CMSIS/NN"])
+def test_cmsis_5_is_found_by_any_of_its_names(named, cmsis_5):
+    found = find(cmsis_5 / named, Q7, ["arm_relu_q7", "kanji_normalize_u8_s8"])
+    nn = cmsis_5 / "CMSIS" / "NN"
+    assert [path.resolve() for path in found.includes] == [
+        nn / "Include",
+        cmsis_5 / "CMSIS" / "Core" / "Include",
+        cmsis_5 / "CMSIS" / "DSP" / "Include",
+    ]
+    assert found.sources == (nn / "Source" / "Some" / "arm_relu_q7.c",)
+
+
+def test_what_the_real_library_lacks_is_said(cmsis_5, tmp_path):
+    with pytest.raises(
+        UnsupportedOp, match=r"CMSIS 5's CMSIS/NN has no arm_softmax_q7$"
+    ):
+        find(cmsis_5, Q7, ["arm_relu_q7", "arm_softmax_q7"])
+    with pytest.raises(OptionError, match="not CMSIS-NN"):
+        find(tmp_path, S8, [])
+    (cmsis_5 / "CMSIS" / "DSP" / "Include").rmdir()
+    with pytest.raises(OptionError, match=r"needs .*CMSIS/DSP/Include, which is not"):
+        find(cmsis_5, Q7, ["arm_relu_q7"])
+
+
+def test_every_function_of_ccore_is_found():
+    sources = sorted((ccore_directory() / "Source").glob("*.c"))
+    for source in sources:
+        if "get_buffer_sizes" not in source.name:
+            assert needed(sources, [source.stem]) == [source]
