@@ -17,6 +17,7 @@ QEMU 7.2 system emulation, boards mps2-* and mps3-an547; Arm Semihosting for AAr
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import struct
@@ -237,17 +238,17 @@ class Emulator:
         """Of one inference, at least 1 [MAC]."""
         return 1 + sum(self.graph.cost(node).macs for node in self.graph.nodes)
 
-    @property
-    def chunk(self) -> int:
-        """Images for one process."""
-        return min(MAX_CHUNK, 1 + CHUNK_MACS // self.macs)
+    def chunk(self, count: int) -> int:
+        """How many of `count` images one process is given."""
+        share = -(-count // (os.cpu_count() or 1))
+        return min(share, MAX_CHUNK, 1 + CHUNK_MACS // self.macs)
 
-    def program(self, *, observe: bool) -> Callable[[np.ndarray], bytes]:
+    def program(self, *, observe: bool) -> Callable[[np.ndarray, int], bytes]:
         """Compiles the firmware; see `verify.Runner`."""
         elf = self._elf(observe)
 
-        def run(images: np.ndarray) -> bytes:
-            output, _ = self._run(elf, images, counting=False)
+        def run(images: np.ndarray, number: int) -> bytes:
+            output, _ = self._run(elf, images, number, counting=False)
             return output
 
         return run
@@ -260,7 +261,7 @@ class Emulator:
         The network is counted without `observe`, the layers with it; what runs between
         one layer and the next is not theirs.
         """
-        _, reports = self._run(self._elf(observe), images, counting=True)
+        _, reports = self._run(self._elf(observe), images, 0, counting=True)
         ns = reports["ticks"] * self.board.tick_ns
         counts = np.rint(ns / 2**ICOUNT_SHIFT).astype(np.int64)
         layers = np.unique(reports["layer"]).tolist()
@@ -273,7 +274,7 @@ class Emulator:
         """The firmware's figures, over some images."""
         counts = self.instructions(images, observe=False)[0]
         elf = self._elf(observe=False)
-        _, reports = self._run(elf, images, counting=False)
+        _, reports = self._run(elf, images, 0, counting=False)
         sizes = _section_bytes(elf)
         return Device(
             core=self.board.core,
@@ -317,9 +318,10 @@ class Emulator:
         )
 
     def _run(
-        self, elf: Path, images: np.ndarray, *, counting: bool
+        self, elf: Path, images: np.ndarray, number: int, *, counting: bool
     ) -> tuple[bytes, np.ndarray]:
-        """The output file and the reports; see `runner.c`."""
+        """The output file and the reports, see `runner.c`; `number` is the first
+        image's."""
         limit = SECONDS_AT_LEAST + SECONDS_PER_MAC * self.macs * len(images)
         command = [
             *(QEMU, "-M", self.board.machine, "-kernel", str(elf)),
@@ -346,7 +348,7 @@ class Emulator:
                     f"{self._place}: no end after {limit:.0f} s"
                 ) from None
             if done.returncode:
-                reason = self._reason(here, done, elf)
+                reason = self._reason(here, done, elf, number)
                 raise VerificationError(f"{self._place}: {reason}")
             reports = np.fromfile(here / "report", REPORT)
             return (here / "output").read_bytes(), reports
@@ -356,7 +358,11 @@ class Emulator:
         return f"{self.board.core} ({self.board.machine})"
 
     def _reason(
-        self, here: Path, done: subprocess.CompletedProcess[bytes], elf: Path
+        self,
+        here: Path,
+        done: subprocess.CompletedProcess[bytes],
+        elf: Path,
+        number: int,
     ) -> str:
         """Why the emulator left with an error."""
         try:
@@ -365,6 +371,7 @@ class Emulator:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             return said[0] if said else f"{QEMU} failed with {done.returncode}"
         kind, image, value, pc, cause, address = failure
+        image += number
         if kind == CHECK:
             name = self.graph.nodes[value - 1].name
             return (

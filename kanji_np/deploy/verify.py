@@ -33,7 +33,7 @@ from kanji_np.errors import FileFormatError, OptionError, VerificationError
 from kanji_np.graph import Graph
 from kanji_np.types import TargetSpec
 
-HOST = "host"
+HOST, HOST_CLASS = "host", "c"
 # -O3 makes GCC's code for ccore's inner product two to three times slower
 FLAGS = ("-std=c99", "-O2")
 CHUNK_BYTES = 1 << 19  # of input to one process on this computer
@@ -141,6 +141,11 @@ class Verification:
         return self.first is None
 
 
+# Images and the number of the first -> their outputs; if layers are observed, before
+# each output every layer's, as `runner.c` says.
+Program = Callable[[np.ndarray, int], bytes]
+
+
 class Runner(Protocol):
     """Something the firmware runs on: this computer or an emulated core."""
 
@@ -148,13 +153,11 @@ class Runner(Protocol):
     def on(self) -> str:
         """What `Difference.on` says."""
 
-    @property
-    def chunk(self) -> int:
-        """Images that one process is given."""
+    def chunk(self, count: int) -> int:
+        """How many of `count` images one process is given."""
 
-    def program(self, *, observe: bool) -> Callable[[np.ndarray], bytes]:
-        """Compiles the firmware. The function returned gives the outputs for a batch of
-        images; if `observe`, before each output every layer's, as `runner.c` says."""
+    def program(self, *, observe: bool) -> Program:
+        """Compiles the firmware."""
 
 
 def verify(
@@ -205,50 +208,29 @@ def verify(
         `images` do not fit the network.
     """
     started = time.monotonic()
-    directory = Path(directory)
     board = None if on == HOST else board_of(on)
     if board:
-        on = board.core
         require_tools()
-    manifest = read_manifest(directory)
-    library = library or manifest.library
-    graph = model.load(directory / MODEL).freeze()
-    _check_digest(directory, manifest, graph)
-    images = images_of(images, graph)
-    functions = program(graph).functions
-    checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
-    core_class = class_of(board.core_class, graph.target) if board else "c"
-    if checkout:
-        check_scratch(graph.target, core_class, f"{directory} on {on}")
-    observing = (False, True) if layers else (False,)
+    firmware = _firmware(Path(directory), library, cmsis_nn, board)
+    graph, images = firmware.graph, images_of(images, firmware.graph)
     with tempfile.TemporaryDirectory(prefix="kanji-np-") as name:
-
-        def staged(on: str, core_class: str, checkout: Checkout | None) -> Sources:
-            folder = Path(name) / on
-            return stage(directory, graph, core_class, functions, checkout, folder)
-
-        runners: list[Runner] = []
-        if board:
-            sources = staged(on, core_class, checkout)
-            emulator = Emulator(board, graph, sources)
-            runners.append(emulator)
-        if board is None or layers:
-            # beside a core the host is a second opinion, so it links ccore
-            real = checkout if board is None else None
-            runners.append(_Host(graph, staged(HOST, "c", real), compiler))
-        step = _counter(progress, len(runners) * len(observing) * len(images))
+        emulator = firmware.emulator(Path(name)) if board else None
+        runners: list[Runner] = [emulator] if emulator else []
+        if layers or not emulator:
+            runners.append(firmware.host(Path(name), compiler))
+        passes = [(r, observe) for r in runners for observe in {False, layers}]
+        step = _counter(progress, len(passes) * len(images))
         found = {
             (runner.on, observe): _compare(runner, graph, images, observe, step)
-            for runner in runners
-            for observe in observing
+            for runner, observe in passes
         }
         first = _first(runners, found, graph, images)
-        device, counts = None, {}
-        if board:
-            device = emulator.measure(images[:COUNTED_IMAGES])
-            if layers:
-                counts = emulator.instructions(images[:COUNTED_IMAGES], observe=True)
-    output = found[runners[0].on, False]
+        counted, device, counts = images[:COUNTED_IMAGES], None, {}
+        if emulator:
+            device = emulator.measure(counted)
+            counts = emulator.instructions(counted, observe=True) if layers else {}
+        output = found[runners[0].on, False]
+        rows = _layer_results(graph, firmware.on, found, counts) if layers else ()
     return Verification(
         images=len(images),
         bytes=int(output.compared[0]),
@@ -256,11 +238,75 @@ def verify(
         first=first,
         seconds=time.monotonic() - started,
         device=device,
-        layers=_layer_results(graph, board, found, counts) if layers else (),
-        note=f"the firmware is for core class {graph.target.core}, {on} is {core_class}"
-        if core_class != graph.target.core and board
-        else "",
+        layers=rows,
+        note=firmware.note,
     )
+
+
+@dataclass(frozen=True)
+class _Firmware:
+    """What is compiled, and for what.
+
+    `functions` are the library's that the network calls, `checkout` the real library
+    if it is linked; without a `board` it is for the host, and `core_class` is what the
+    place is to the library.
+    """
+
+    directory: Path
+    graph: Graph
+    functions: tuple[str, ...]
+    checkout: Checkout | None
+    board: Board | None
+    core_class: str
+
+    @property
+    def on(self) -> str:
+        return self.board.core if self.board else HOST
+
+    @property
+    def note(self) -> str:
+        """Which two core classes meet, if a core is not of the firmware's."""
+        own = self.graph.target.core
+        if self.board is None or own == self.core_class:
+            return ""
+        return f"the firmware is for core class {own}, {self.on} is {self.core_class}"
+
+    def emulator(self, folder: Path) -> Emulator:
+        assert self.board
+        sources = self._stage(self.core_class, self.checkout, folder / self.on)
+        return Emulator(self.board, self.graph, sources)
+
+    def host(self, folder: Path, compiler: str | None) -> _Host:
+        """Beside a core the host is a second opinion, so it links ccore."""
+        checkout = None if self.board else self.checkout
+        sources = self._stage(HOST_CLASS, checkout, folder / HOST)
+        return _Host(self.graph, sources, compiler)
+
+    def _stage(
+        self, core_class: str, checkout: Checkout | None, folder: Path
+    ) -> Sources:
+        return stage(
+            self.directory, self.graph, core_class, self.functions, checkout, folder
+        )
+
+
+def _firmware(
+    directory: Path,
+    library: str | None,
+    cmsis_nn: str | Path | None,
+    board: Board | None,
+) -> _Firmware:
+    """Read and check a firmware directory."""
+    manifest = read_manifest(directory)
+    graph = model.load(directory / MODEL).freeze()
+    _check_digest(directory, manifest, graph)
+    functions = program(graph).functions
+    library = library or manifest.library
+    checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
+    core_class = class_of(board.core_class, graph.target) if board else HOST_CLASS
+    if checkout:
+        check_scratch(graph.target, core_class, str(directory))
+    return _Firmware(directory, graph, tuple(functions), checkout, board, core_class)
 
 
 def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
@@ -312,11 +358,10 @@ class _Host:
     def on(self) -> str:
         return HOST
 
-    @property
-    def chunk(self) -> int:
+    def chunk(self, count: int) -> int:
         return max(1, CHUNK_BYTES // self.graph.input.size)
 
-    def program(self, *, observe: bool) -> Callable[[np.ndarray], bytes]:
+    def program(self, *, observe: bool) -> Program:
         sources = self.sources
         build = Build(sources, (*host_compiler(self.compiler), *FLAGS))
         elf = build.program(
@@ -324,7 +369,7 @@ class _Host:
             [sources.directory / "host_runner.c"],
             macros=[sources.observe] if observe else [],
         )
-        return lambda images: _run(elf, images)
+        return lambda images, number: _run(elf, images)
 
 
 def _run(elf: Path, images: np.ndarray) -> bytes:
@@ -361,11 +406,12 @@ def _compare(
     run = runner.program(observe=observe)
     compared, differing = np.zeros((2, len(graph.nodes) + 1), np.int64)
     wrong_images = np.zeros(len(images), bool)
-    starts = range(0, len(images), runner.chunk)
+    count = runner.chunk(len(images))
+    starts = range(0, len(images), count)
     with workers() as pool:
-        runs = [pool.submit(run, images[s : s + runner.chunk]) for s in starts]
+        runs = [pool.submit(run, images[s : s + count], s) for s in starts]
         for start, answer in zip(starts, runs, strict=True):
-            part = slice(start, start + runner.chunk)
+            part = slice(start, start + count)
             golden = _golden(graph, images[part], observe)
             for layer, data in _tensors(answer.result(), golden):
                 wrong = data != golden[layer]
@@ -394,13 +440,12 @@ def _tensors(
     at, end = 0, rows.shape[1] - n_bytes
     while len(golden) > 1 and at + 8 <= end:
         layer, size = np.frombuffer(rows[0, at : at + 8].tobytes(), np.int32).tolist()
-        at += 8
         if not 0 < layer < len(golden) or size != golden[layer].shape[1]:
             raise VerificationError(f"layer {layer} was observed with {size:,} bytes")
-        if at + size > end:
+        if at + 8 + size > end:
             break
-        yield layer, rows[:, at : at + size]
-        at += size
+        yield layer, rows[:, at + 8 : at + 8 + size]
+        at += 8 + size
     if at != end or len(dump) % count:
         beside = " beside its layers" if len(golden) > 1 else ""
         raise VerificationError(
@@ -429,7 +474,7 @@ def _locate(runner: Runner, graph: Graph, images: np.ndarray, image: int) -> Dif
     """The first layer at which one image differs."""
     one = images[image : image + 1]
     golden = _golden(graph, one, observe=True)
-    dump = runner.program(observe=True)(one)
+    dump = runner.program(observe=True)(one, image)
     for layer, data in _tensors(dump, golden):
         wrong = np.flatnonzero(data[0] != golden[layer][0])
         if layer and len(wrong):
@@ -447,11 +492,11 @@ def _locate(runner: Runner, graph: Graph, images: np.ndarray, image: int) -> Dif
 
 def _layer_results(
     graph: Graph,
-    board: Board | None,
+    on: str,
     found: Mapping[tuple[str, bool], _Found],
     counts: Mapping[int, np.ndarray],
 ) -> tuple[LayerResult, ...]:
-    host, device = found[HOST, True], found[board.core, True] if board else None
+    host, device = found[HOST, True], found[on, True] if on != HOST else None
     return tuple(
         LayerResult(
             number=i,

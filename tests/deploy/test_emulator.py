@@ -311,6 +311,20 @@ def test_a_fault_ends_in_one_line(core, statement, said, dense_firmware):
     assert "\n" not in line
 
 
+def test_the_image_that_fails_is_named(dense_firmware, edit, monkeypatch):
+    monkeypatch.setattr(emulator, "MAX_CHUNK", 2)
+    images = noise(only_dense(), 6)
+    images[:, 0] = 0, 1, 2, 3, 4, 5
+    stop = "    if (input[0] == 3) return 7;\n"
+    edit(
+        dense_firmware.directory / "only_dense.c",
+        "    (void)arena;\n",
+        f"    (void)arena;\n{stop}",
+    )
+    with pytest.raises(VerificationError, match="image 3: only_dense_run returned 7$"):
+        verify(dense_firmware.directory, images, on="m3")
+
+
 def test_an_endless_loop_is_ended(dense_firmware, edit, monkeypatch):
     monkeypatch.setattr(emulator, "SECONDS_AT_LEAST", 1)
     edit(
@@ -371,8 +385,8 @@ def test_cores_are_listed():
 def test_images_of_one_run_are_independent(image_firmware, emulate):
     images, emulated = noise(image(), 4), emulate(image(), "cortex-m4")
     run = emulated.program(observe=False)
-    together = np.frombuffer(run(images), np.int8).reshape(4, -1)
-    backwards = np.frombuffer(run(images[::-1]), np.int8).reshape(4, -1)
+    together = np.frombuffer(run(images, 0), np.int8).reshape(4, -1)
+    backwards = np.frombuffer(run(images[::-1], 0), np.int8).reshape(4, -1)
     assert np.array_equal(together, backwards[::-1])
 
 
