@@ -15,10 +15,10 @@ from kanji_np.deploy.kernels import (
     needed,
 )
 from kanji_np.errors import OptionError, UnsupportedOp
-from kanji_np.types import TargetSpec
+from kanji_np.targets import target_spec
 
-S8 = TargetSpec("cmsis-nn", "7.0.0", "dsp", "double")
-Q7 = TargetSpec("cmsis-nn-q7", "5.9.0", "dsp", "half_up")
+S8 = target_spec("cmsis-nn")
+Q7 = target_spec("cmsis-nn-q7")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ Q7 = TargetSpec("cmsis-nn-q7", "5.9.0", "dsp", "half_up")
     ],
 )
 def test_macros_of_a_target(library, core, rounding, ccore, real):
-    target = TargetSpec(library, "1", core, rounding)
+    target = target_spec(library, core=core, rounding=rounding)
     assert defines(target, "ccore") == ccore
     assert defines(target, "cmsis-nn") == (ccore if real is None else real)
 

@@ -1,0 +1,114 @@
+"""Exported firmware against the real CMSIS-NN, compiled for emulated cores.
+
+The s8 kernels of version 4.0.0 (convolution, depthwise convolution, fully connected,
+pooling) come inside the package `bakenn`. Environment variables name others:
+
+CMSIS_NN_PATH   a whole CMSIS-NN of version 4.0.0 or 7.0.0
+CMSIS_5_PATH    a CMSIS 5 with CMSIS/NN (5.9.0), for the legacy API
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import kanji_np as kj
+from kanji_np.deploy import export, verify
+from kanji_np.errors import UnsupportedOp
+
+from .networks import NETWORKS, image, legacy, legacy_plain, noise
+
+
+def bundled() -> Path:
+    """CMSIS-NN 4.0.0 in `bakenn`."""
+    spec = find_spec("bakenn")
+    assert spec and spec.submodule_search_locations, "bakenn is needed by these tests"
+    package = Path(spec.submodule_search_locations[0])
+    return package / "backend" / "cmsis_nn" / "vendor" / "cmsis_nn"
+
+
+def version_of(directory: Path) -> str:
+    """Weight sums came between the two versions that are known."""
+    header = (directory / "Include" / "arm_nnfunctions.h").read_text()
+    return "7.0.0" if "arm_vector_sum_s8" in header else "4.0.0"
+
+
+def plain() -> kj.Sequential:
+    """The operators that every copy of the library has, as `image` uses them."""
+    layers = [
+        kj.Normalize((125, 123, 114)),
+        kj.Conv2D(5, (3, 2), strides=(2, 1), padding="same", activation="relu"),
+        kj.MaxPool2D(3, 2, padding="same"),
+        kj.Conv2D(4, 3, padding="same", dilation_rate=2, activation="relu"),
+        kj.AvgPool2D(2, ceil_mode=False),
+        kj.Conv2D(16, 1),
+        kj.Flatten(),
+        kj.Dense(7, activation="relu"),
+        kj.Dense(5),
+    ]
+    return kj.Sequential(layers, (26, 11, 3), name="plain")
+
+
+def row() -> kj.Sequential:
+    """One row of pixels, for which the library has a kernel of its own."""
+    layers = [
+        kj.Conv2D(8, (1, 3), padding="same"),
+        kj.Conv2D(4, (1, 4), strides=(1, 2), padding="same", activation="relu"),
+        kj.Conv2D(6, (1, 3), padding="same"),
+    ]
+    return kj.Sequential(layers, (1, 24, 4), name="row")
+
+
+WHOLE = os.environ.get("CMSIS_NN_PATH")
+LEGACY = os.environ.get("CMSIS_5_PATH")
+S8 = Path(WHOLE) if WHOLE else bundled()
+VERSION = version_of(S8)
+S8_NETWORKS = (plain, row)
+if WHOLE:
+    S8_NETWORKS += tuple(n for n in NETWORKS if n().target.library == "cmsis-nn")
+ROUNDINGS = ("double", "single") if WHOLE else ("double",)
+#: Network, real library, core and rounding of every combination there is.
+CASES = [
+    (build, S8, core, rounding)
+    for build in S8_NETWORKS
+    for core in ("cortex-m4", "cortex-m55", *(["cortex-m3"] if WHOLE else []))
+    for rounding in ROUNDINGS
+]
+if LEGACY:
+    CASES += [
+        (build, Path(LEGACY), core, rounding)
+        for build, cores in (
+            (legacy, ("cortex-m4", "cortex-m7", "cortex-m33")),
+            (legacy_plain, ("cortex-m3", "cortex-m55")),
+        )
+        for core in cores
+        for rounding in ("half_up", "truncate")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("build", "library", "core", "rounding"),
+    CASES,
+    ids=[f"{b.__name__}-{core}-{rounding}" for b, _, core, rounding in CASES],
+)
+def test_every_layer_equals_the_model_on_the_core(
+    build, library, core, rounding, tmp_path
+):
+    version = VERSION if library == S8 else None
+    net = build().for_target(core=core, rounding=rounding, version=version)
+    export(net, tmp_path, library="cmsis-nn", cmsis_nn=library)
+    result = verify(tmp_path, noise(net, 4), on=core, cmsis_nn=library, layers=True)
+    assert result.ok, result.first
+    assert result.note == ""
+    computed = [layer for layer in result.layers if layer.bytes]
+    assert all(layer.device_differing == 0 for layer in computed)
+    assert result.device.min_instructions > 0
+
+
+def test_what_a_copy_lacks_is_said_at_export(tmp_path):
+    net = image().for_target(version="4.0.0")
+    with pytest.raises(UnsupportedOp, match="has no arm_relu_q7, arm_softmax_s8"):
+        export(net, tmp_path, library="cmsis-nn", cmsis_nn=bundled())
