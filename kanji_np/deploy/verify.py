@@ -265,9 +265,11 @@ class _Firmware:
 
     @property
     def note(self) -> str:
-        """Which two core classes meet, if a core is not of the firmware's."""
-        own = self.graph.target.core
-        if self.board is None or own == self.core_class:
+        """Which two core classes meet, if not the same and it is of concern."""
+        own, kernels = self.graph.target.core, KERNELS[self.graph.target.library]
+        # ccore on the host computes as the firmware's class
+        concerns = self.board or (self.checkout and kernels.classes)
+        if own == self.core_class or not concerns:
             return ""
         return f"the firmware is for core class {own}, {self.on} is {self.core_class}"
 

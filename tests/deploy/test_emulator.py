@@ -13,7 +13,16 @@ from kanji_np.deploy.emulator import BOARDS, Emulator, Region, board_of
 from kanji_np.deploy.kernels import ccore_directory
 from kanji_np.errors import OptionError, ToolError, VerificationError
 
-from .networks import STRICT, image, noise, only_dense, only_flatten, standardized
+from .networks import (
+    STRICT,
+    image,
+    legacy,
+    legacy_plain,
+    noise,
+    only_dense,
+    only_flatten,
+    standardized,
+)
 
 CORES = list(BOARDS)
 
@@ -62,11 +71,21 @@ def test_every_core_computes_what_the_model_does(core, image_firmware):
     assert result.note.endswith(classes) == (BOARDS[core].core_class != "dsp")
 
 
-@pytest.mark.parametrize("build", [standardized, only_flatten])
-def test_other_networks(build, tmp_path):
+@pytest.mark.parametrize(
+    ("build", "on"),
+    [
+        (standardized, "m4"),
+        (only_flatten, "m4"),
+        (legacy, "m4"),
+        (legacy, "m3"),
+        (legacy_plain, "m4"),
+        (legacy_plain, "m55"),
+    ],
+)
+def test_other_networks(build, on, tmp_path):
     export(build(), tmp_path)
-    result = verify(tmp_path, noise(build(), 3), on="m4")
-    assert result.ok and result.device.core == "cortex-m4"
+    result = verify(tmp_path, noise(build(), 3), on=on)
+    assert result.ok and result.device.core == f"cortex-{on}"
 
 
 @pytest.mark.parametrize("core", CORES)
