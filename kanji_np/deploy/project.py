@@ -246,6 +246,10 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "macs": f"{p.macs:,}",
         "memory": _memory_rows(p),
         "make_option": "" if own else " CMSIS_NN=<directory>",
+        # the real library is plain C here, ccore does as the firmware's core class
+        "host_option": f' CFLAGS="-O2 -D{name.upper()}_ANY_CORE"'
+        if not own and kernels.classes and graph.target.core != "c"
+        else "",
         "export_option": "" if own else " --library cmsis-nn",
         "verify_option": "" if own else " --cmsis-nn DIRECTORY",
         "include_options": _each(" -I{}", includes),
@@ -253,6 +257,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "source_patterns": _each(" {}/*.c", kernels.sources),
         "beside_options": _each(" -I$(CMSIS_NN)/{}", kernels.required),
         "beside_folders": _each(' "${{CMSIS_NN}}/{}"', kernels.required),
+        "macros": f", all with{_each(' `-D{}`', macros)}" if macros else "",
         "makefile_defines": f"DEFINES :={_each(' -D{}', macros)}\n" if macros else "",
         "makefile_use": " $(DEFINES)" if macros else "",
         "cmake_defines": f"target_compile_definitions({name}_network PUBLIC"

@@ -217,11 +217,11 @@ int32_t classify(const $input_type *image, int8_t *scores)
 
 `image` has $input_bytes bytes, `scores` $output_bytes; `$name.h` says how they lie in
 memory, what they mean and what is returned. Compile `$name.c`, `${name}_data.c` and the
-kernels with the application.
+kernels with the application$macros.
 
 ## Build and check
 
-    make test$make_option
+    make test$make_option$host_option
 
 compiles everything for this machine and runs it on images with known answers. With
 CMake, `add_subdirectory` this directory and link `${name}_network`. For a $Core:
@@ -258,4 +258,5 @@ NOTE_CCORE = """\
 on a Cortex-M export with `--library cmsis-nn`; the network's C stays the same."""
 
 NOTE_CMSIS_NN = """\
-`CMSIS_NN` is the directory of $title $version. `ccore/` holds the kernels it lacks."""
+`CMSIS_NN` is the directory of $title $version.
+`ccore/` holds the kernels it lacks."""

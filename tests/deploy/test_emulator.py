@@ -254,7 +254,7 @@ def real_library(tmp_path):
     (library / "Source" / "Functions").mkdir(parents=True)
     (library / "Include").mkdir()
     for path in [*ccore.glob("Include/*.h"), *ccore.glob("Source/*.c")]:
-        if not path.name.startswith("kanji_"):
+        if path.suffix == ".h" or not path.name.startswith("kanji_"):
             folder = {".h": "Include", ".c": "Source/Functions"}[path.suffix]
             (library / folder / path.name).write_bytes(path.read_bytes())
     (library / "Source" / "Functions" / "unused.c").write_text("#error not needed\n")

@@ -1,12 +1,12 @@
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import kanji_np as kj
 from kanji_np.deploy import export
+from kanji_np.deploy.kernels import defines
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -59,7 +59,7 @@ def test_make_runs_the_selftest_and_cleans_up(build, run, tmp_path):
 
 
 def test_rounding_is_a_macro_of_every_source(tmp_path, run):
-    target = replace(target_spec("cmsis-nn"), rounding="single")
+    target = target_spec("cmsis-nn", rounding="single")
     net = kj.Sequential([kj.Dense(3)], (5,), name="single", target=target)
     firmware = export(net, tmp_path / "firmware")
     log = run("make", "-C", firmware.directory, "lib")
@@ -112,9 +112,11 @@ def test_selftest_takes_the_images_it_is_given(tmp_path):
 
 def test_readme_snippet_compiles(net, firmware, run, tmp_path):
     here = firmware.directory
+    macros = defines(net.freeze().target, "ccore")
     snippet = re.search(r"```c\n(.*?)```", (here / "README.md").read_text(), re.DOTALL)
     (tmp_path / "app.c").write_text(snippet[1])
-    run("gcc", *STRICT, f"-I{here}", "-c", tmp_path / "app.c", "-o", tmp_path / "app.o")
+    flags = [*STRICT, f"-I{here}", *(f"-D{m}" for m in macros)]
+    run("gcc", *flags, "-c", tmp_path / "app.c", "-o", tmp_path / "app.o")
 
 
 def test_no_path_of_the_machine_is_written(image_firmware):
