@@ -52,6 +52,8 @@ _HOME = {
     "load_dataset": "data",
     "paper_cnn": "zoo",
     "plot_history": "report",
+    "target_spec": "targets",
+    "vectors": "deploy",
     "verify": "deploy",
 }
 

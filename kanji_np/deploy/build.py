@@ -17,7 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kanji_np.deploy.kernels import KERNELS, Checkout, ccore_files, defines
+from kanji_np.deploy.kernels import (
+    KERNELS,
+    Checkout,
+    ccore_files,
+    defines,
+    own_class,
+)
 from kanji_np.errors import ToolError
 from kanji_np.graph import Graph
 
@@ -74,7 +80,7 @@ def stage(
     Parameters
     ----------
     core_class : str
-        Of the core that will run it, "c" for a host.
+        What it will run on is to the library, or what ccore is to compute as.
     functions : iterable of str
         Of the library, that the network calls.
     checkout : Checkout or None
@@ -92,8 +98,8 @@ def stage(
     if checkout is not None:
         includes = [*checkout.includes, *includes]
         kernels += checkout.sources
-    macros = [*defines(target, library)]
-    if core_class != target.core:
+    macros = [*defines(target, library, core_class)]
+    if core_class != own_class(target):
         macros.append(f"{graph.name.upper()}_ANY_CORE")
     return Sources(
         directory,

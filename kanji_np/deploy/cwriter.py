@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kanji_np.deploy.kernels import KERNELS, own_class
 from kanji_np.deploy.planner import (
     ALIGNMENT,
     Calls,
@@ -199,19 +200,12 @@ extern void {name}_observe(int32_t layer, const int8_t *data, int32_t bytes);
 """
 
 
-# What a build of a library defines for each rounding, and whether it does.
-ROUNDING_MACROS = {
-    ("cmsis-nn", "double"): ("CMSIS_NN_USE_SINGLE_ROUNDING", False),
-    ("cmsis-nn", "single"): ("CMSIS_NN_USE_SINGLE_ROUNDING", True),
-    ("cmsis-nn-q7", "half_up"): ("ARM_NN_TRUNCATE", False),
-    ("cmsis-nn-q7", "truncate"): ("ARM_NN_TRUNCATE", True),
-}
-
-
 def _rounding_guard(p: Program) -> str:
     """Refuses a build whose kernels round otherwise than the network was trained."""
     target = p.graph.target
-    macro, defined = ROUNDING_MACROS[target.library, target.rounding]
+    roundings = KERNELS[target.library].rounding
+    ((rounding, macro),) = roundings.items()
+    defined = target.rounding == rounding
     wrong, without = ("ifndef", "with") if defined else ("ifdef", "without")
     return f"""\
 #{wrong} {macro}
@@ -226,9 +220,9 @@ def _core_guard(p: Program) -> str:
     They cannot be asked for their scratch memory, as those of the current API can, and
     average pools answer with other bytes.
     """
-    if p.graph.target.library != "cmsis-nn-q7":
+    if KERNELS[p.graph.target.library].tells_scratch:
         return ""
-    dsp = p.graph.target.core == "dsp"
+    dsp = own_class(p.graph.target) == "dsp"
     other, cores = ("", "M4, M7, M33") if dsp else ("!", "M0, M3, M55, M85")
     return f"""\
 #if !defined({p.graph.name.upper()}_ANY_CORE) && \\

@@ -294,7 +294,9 @@ class Emulator:
         here = self.sources.folder / name
         here.mkdir(exist_ok=True)
         (here / "memory.ld").write_text(_memory_script(self.board))
-        (here / "network.h").write_text(network_header(self.graph, observe=observe))
+        (here / "board_network.h").write_text(
+            network_header(self.graph, observe=observe)
+        )
         return Build(self.sources, (COMPILER, *FLAGS, *self.board.flags)).program(
             name,
             [BOARD_FILES / file for file in RUNNER],
@@ -409,17 +411,17 @@ def _memory_script(board: Board) -> str:
 
 
 def network_header(graph: Graph, *, observe: bool) -> str:
-    """`network.h`: what `runner.c` calls the network."""
+    """`board_network.h`: what `runner.c` calls the network."""
     name, upper = graph.name, graph.name.upper()
-    observer = f"#define NETWORK_OBSERVE {name}_observe\n" if observe else ""
+    observer = f"#define KANJI_NET_OBSERVE {name}_observe\n" if observe else ""
     return f"""\
 #include "{name}.h"
-#define NETWORK_RUN {name}_run
-#define NETWORK_CHECK {name}_check
-{observer}#define NETWORK_ARENA_BYTES {upper}_ARENA_BYTES
-#define NETWORK_INPUT_BYTES {upper}_INPUT_BYTES
-#define NETWORK_OUTPUT_BYTES {upper}_OUTPUT_BYTES
-typedef {graph.input.dtype}_t network_input_t;
+#define KANJI_NET_RUN {name}_run
+#define KANJI_NET_CHECK {name}_check
+{observer}#define KANJI_NET_ARENA_BYTES {upper}_ARENA_BYTES
+#define KANJI_NET_INPUT_BYTES {upper}_INPUT_BYTES
+#define KANJI_NET_OUTPUT_BYTES {upper}_OUTPUT_BYTES
+typedef {graph.input.dtype}_t kanji_net_input_t;
 """
 
 

@@ -99,13 +99,25 @@ class Checkout:
     sources: tuple[Path, ...]
 
 
-def defines(target: TargetSpec, library: str) -> tuple[str, ...]:
+def class_of(core: str, target: TargetSpec) -> str:
+    """What a core of some class is to the target's library."""
+    return KERNELS[target.library].treated_as.get(core, core)
+
+
+def own_class(target: TargetSpec) -> str:
+    """What the target's cores are to its library."""
+    return class_of(target.core, target)
+
+
+def defines(
+    target: TargetSpec, library: str, core_class: str | None = None
+) -> tuple[str, ...]:
     """Macros for kernels and generated C alike: the rounding and, with ccore, the core
-    class that is computed."""
+    class that is computed, the target's own unless told."""
     kernels = KERNELS[target.library]
     macros = [kernels.rounding.get(target.rounding)]
     if library == "ccore":
-        macros.append(kernels.classes.get(target.core))
+        macros.append(kernels.classes.get(core_class or own_class(target)))
     return tuple(macro for macro in macros if macro)
 
 
@@ -119,18 +131,13 @@ def ccore_directory() -> Path:
     raise ToolError("ccore's sources are missing; install kanji_np again")
 
 
-def class_of(core_class: str, target: TargetSpec) -> str:
-    """What a core of some class is to the target's library."""
-    return KERNELS[target.library].treated_as.get(core_class, core_class)
-
-
 def check_scratch(target: TargetSpec, core_class: str, where: str) -> None:
     """OptionError if the real library would want scratch memory that is not there.
 
     Where the library can be asked how much it wants, that is left to the program.
     """
-    kernels, classes = KERNELS[target.library], (target.core, core_class)
-    if kernels.tells_scratch or target.core == core_class or classes == ("dsp", "c"):
+    kernels, own = KERNELS[target.library], own_class(target)
+    if kernels.tells_scratch or own == core_class or (own, core_class) == ("dsp", "c"):
         return
     raise OptionError(
         f"{where}: a firmware for core class {target.core} has no scratch memory for "

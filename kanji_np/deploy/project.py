@@ -23,6 +23,7 @@ from kanji_np.deploy.kernels import (
     ccore_files,
     defines,
     find,
+    own_class,
 )
 from kanji_np.deploy.planner import ALIGNMENT
 from kanji_np.errors import DataError, FileFormatError, OptionError
@@ -37,7 +38,7 @@ SELFTEST_IMAGES = 4
 CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 KIND = "kanji_np firmware"
 # Files of a firmware directory that a network cannot be named after.
-RESERVED = ("selftest", "selftest_vectors", "host_runner")
+RESERVED = ("selftest", "selftest_vectors", "host_runner", "board_network")
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "make_option": "" if own else " CMSIS_NN=<directory>",
         # the real library is plain C here, ccore does as the firmware's core class
         "host_option": f' CFLAGS="-O2 -D{name.upper()}_ANY_CORE"'
-        if not own and kernels.classes and graph.target.core != "c"
+        if not own and kernels.classes and own_class(graph.target) != "c"
         else "",
         "export_option": "" if own else " --library cmsis-nn",
         "verify_option": "" if own else " --cmsis-nn DIRECTORY",

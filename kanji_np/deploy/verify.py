@@ -27,6 +27,7 @@ from kanji_np.deploy.kernels import (
     check_scratch,
     class_of,
     find,
+    own_class,
 )
 from kanji_np.deploy.project import MODEL, Manifest, images_of, read_manifest
 from kanji_np.errors import FileFormatError, OptionError, VerificationError
@@ -265,11 +266,9 @@ class _Firmware:
 
     @property
     def note(self) -> str:
-        """Which two core classes meet, if not the same and it is of concern."""
-        own, kernels = self.graph.target.core, KERNELS[self.graph.target.library]
-        # ccore on the host computes as the firmware's class
-        concerns = self.board or (self.checkout and kernels.classes)
-        if own == self.core_class or not concerns:
+        """Which two core classes meet, if not the same."""
+        own = own_class(self.graph.target)
+        if own == self.core_class:
             return ""
         return f"the firmware is for core class {own}, {self.on} is {self.core_class}"
 
@@ -281,7 +280,8 @@ class _Firmware:
     def host(self, folder: Path, compiler: str | None) -> _Host:
         """Beside a core the host is a second opinion, so it links ccore."""
         checkout = None if self.board else self.checkout
-        sources = self._stage(HOST_CLASS, checkout, folder / HOST)
+        core_class = HOST_CLASS if checkout else own_class(self.graph.target)
+        sources = self._stage(core_class, checkout, folder / HOST)
         return _Host(self.graph, sources, compiler)
 
     def _stage(
@@ -305,7 +305,10 @@ def _firmware(
     functions = program(graph).functions
     library = library or manifest.library
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
-    core_class = class_of(board.core_class, graph.target) if board else HOST_CLASS
+    if board:
+        core_class = class_of(board.core_class, graph.target)
+    else:  # ccore computes as any class does
+        core_class = HOST_CLASS if checkout else own_class(graph.target)
     if checkout:
         check_scratch(graph.target, core_class, str(directory))
     return _Firmware(directory, graph, tuple(functions), checkout, board, core_class)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import kanji_np as kj
 from kanji_np.deploy import emulator, export, verify
 from kanji_np.deploy.build import stage
 from kanji_np.deploy.cwriter import program
@@ -25,6 +26,11 @@ from .networks import (
 )
 
 CORES = list(BOARDS)
+
+
+def unnamed():
+    """Of the name that a network has unless told."""
+    return kj.Sequential([kj.Conv2D(3, 2), kj.Flatten()], (5, 4, 2))
 
 
 @pytest.fixture
@@ -76,9 +82,9 @@ def test_every_core_computes_what_the_model_does(core, image_firmware):
     [
         (standardized, "m4"),
         (only_flatten, "m4"),
+        (unnamed, "m4"),
         (legacy, "m4"),
-        (legacy, "m3"),
-        (legacy_plain, "m4"),
+        (legacy_plain, "m3"),
         (legacy_plain, "m55"),
     ],
 )
@@ -86,6 +92,28 @@ def test_other_networks(build, on, tmp_path):
     export(build(), tmp_path)
     result = verify(tmp_path, noise(build(), 3), on=on)
     assert result.ok and result.device.core == f"cortex-{on}"
+    assert result.note == "" or build is standardized
+
+
+@pytest.mark.parametrize(
+    ("build", "on", "own", "other"),
+    [
+        (legacy, "m3", "dsp", "c"),
+        (legacy, "m55", "dsp", "c"),
+        (legacy_plain, "m4", "c", "dsp"),
+    ],
+)
+def test_the_wrong_core_is_told_by_its_average_pool(build, on, own, other, tmp_path):
+    net = build()
+    export(net, tmp_path)
+    result = verify(tmp_path, noise(net, 3), on=on, layers=True)
+    assert net.layers[result.first.layer - 1].op.name == "avg_pool2d"
+    assert result.first.on == f"cortex-{on}"
+    differ = [layer.name for layer in result.layers if layer.device_differing]
+    assert differ[0] == result.first.name
+    assert not any(layer.host_differing for layer in result.layers)
+    end = f"the firmware is for core class {own}, cortex-{on} is {other}"
+    assert result.note == end
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -412,7 +440,7 @@ def test_images_of_one_run_are_independent(image_firmware, emulate):
 @pytest.mark.parametrize("core", ["cortex-m3", "cortex-m55"])
 def test_start_up_and_runner_compile_without_a_warning(core, run, tmp_path):
     text = emulator.network_header(image().freeze(), observe=True)
-    (tmp_path / "network.h").write_text(text)
+    (tmp_path / "board_network.h").write_text(text)
     export(image(), tmp_path / "firmware")
     run(
         "arm-none-eabi-gcc", *BOARDS[core].flags, *STRICT, "-O2", f"-I{tmp_path}",

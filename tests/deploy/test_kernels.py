@@ -1,7 +1,5 @@
 """Where kernels are found, and what they are compiled with."""
 
-from dataclasses import replace
-
 import pytest
 
 from kanji_np.deploy.kernels import (
@@ -28,6 +26,7 @@ Q7 = target_spec("cmsis-nn-q7")
         ("cmsis-nn", "mve", "single", ("CMSIS_NN_USE_SINGLE_ROUNDING",), None),
         ("cmsis-nn-q7", "dsp", "half_up", ("ARM_MATH_DSP",), ()),
         ("cmsis-nn-q7", "c", "half_up", ("KANJI_NN_PLAIN_C",), ()),
+        ("cmsis-nn-q7", "mve", "half_up", ("KANJI_NN_PLAIN_C",), ()),
         (
             "cmsis-nn-q7",
             "c",
@@ -44,8 +43,14 @@ def test_macros_of_a_target(library, core, rounding, ccore, real):
 
 
 def test_scratch_that_the_legacy_api_cannot_be_asked_for():
-    c = replace(Q7, core="c")
-    for target, core_class in [(Q7, "dsp"), (Q7, "c"), (c, "c"), (S8, "mve")]:
+    c, mve = (target_spec(Q7, core=core) for core in ("c", "mve"))
+    for target, core_class in [
+        (Q7, "dsp"),
+        (Q7, "c"),
+        (c, "c"),
+        (mve, "c"),
+        (S8, "mve"),
+    ]:
         check_scratch(target, core_class, "here")
     assert class_of("mve", Q7) == "c" and class_of("mve", S8) == "mve"
     with pytest.raises(OptionError, match=r"^here: .* class c has no scratch .* dsp;"):

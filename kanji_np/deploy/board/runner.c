@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs a network over the images of a host file, on an emulated board. "network.h" is made
- * for the network; it says what NETWORK_... are. Files of the host:
+ * Runs a network over the images of a host file, on an emulated board. "board_network.h" is made
+ * for the network; it says what KANJI_NET_... are. Files of the host:
  *
  *     input    int32: whether to count instructions; then images, one after the other
  *     output   what the network computes; if observed, before each output what every
@@ -11,7 +11,7 @@
  *     failure  a failure_t, if it comes to that
  */
 #include "board.h"
-#include "network.h"
+#include "board_network.h"
 #include "semihost.h"
 
 #define PAINT 0xA5C35A3Cu
@@ -23,14 +23,14 @@ typedef struct
     uint64_t ticks;       /* if counted, else 0 */
 } report_t;
 
-#if NETWORK_ARENA_BYTES > 0
-static uint8_t arena[NETWORK_ARENA_BYTES]
+#if KANJI_NET_ARENA_BYTES > 0
+static uint8_t arena[KANJI_NET_ARENA_BYTES]
     __attribute__((aligned(16), section(".arena")));
 #else
 static uint8_t *const arena = 0;
 #endif
-static network_input_t input[NETWORK_INPUT_BYTES];
-static int8_t output[NETWORK_OUTPUT_BYTES];
+static kanji_net_input_t input[KANJI_NET_INPUT_BYTES];
+static int8_t output[KANJI_NET_OUTPUT_BYTES];
 
 static int32_t counting, output_file, report_file;
 static uint64_t mark, overhead; /* start of the interval; what reading the clock takes */
@@ -81,8 +81,8 @@ static void report(int32_t layer, uint32_t stack_bytes, uint64_t ticks)
     write(report_file, &line, sizeof line);
 }
 
-#ifdef NETWORK_OBSERVE
-void NETWORK_OBSERVE(int32_t layer, const int8_t *data, int32_t bytes)
+#ifdef KANJI_NET_OBSERVE
+void KANJI_NET_OBSERVE(int32_t layer, const int8_t *data, int32_t bytes)
 {
     const uint64_t ticks = interval();
     const int32_t head[2] = {layer, bytes};
@@ -108,7 +108,7 @@ __attribute__((noinline)) static void run(void)
         *word = PAINT;
     }
     start_interval();
-    status = NETWORK_RUN(input, output, arena);
+    status = KANJI_NET_RUN(input, output, arena);
     ticks = interval();
     if (status != 0)
     {
@@ -122,7 +122,7 @@ __attribute__((noinline)) static void run(void)
 
 int main(void)
 {
-    const int32_t layer = NETWORK_CHECK();
+    const int32_t layer = KANJI_NET_CHECK();
     const int32_t input_file = open("input", 5, SEMIHOST_READ);
 
     output_file = open("output", 6, SEMIHOST_WRITE);
