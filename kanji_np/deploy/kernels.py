@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kanji_np.errors import OptionError, ToolError, UnsupportedOp
+from kanji_np.targets import LIBRARIES as TARGET_LIBRARIES
+from kanji_np.targets import has
 from kanji_np.types import TargetSpec
 
 LIBRARIES = ("ccore", "cmsis-nn")
@@ -180,6 +182,7 @@ def find(
                 f"{given}: {kernels.title} needs {(here / folder).resolve()}, which is "
                 "not there"
             )
+    _check_version(given, _text(here / "Include" / NN_HEADER), target)
     beside = [here / f for f in kernels.beside if (here / f).is_dir()]
     sources = sorted((here / "Source").glob("*/*.c"))
     called = [f for f in functions if not f.startswith("kanji_")]
@@ -190,6 +193,23 @@ def find(
         raise UnsupportedOp(f"{given}: this {kernels.title} has no {names}")
     includes = (here / "Include", *beside)
     return Checkout(here, includes, tuple(needed(sources, called)))
+
+
+def _check_version(given: Path, header: str, target: TargetSpec) -> None:
+    """OptionError if the checkout is of another version where that decides bytes.
+
+    On MVE cores it decides what a dense layer is handed; elsewhere it does not matter.
+    """
+    if target.core != "mve":
+        return
+    for function, first in TARGET_LIBRARIES[target.library].since.items():
+        there = re.search(rf"\b{function}\(", header) is not None
+        if there != has(target, function):
+            raise OptionError(
+                f"{given}: is not {target.library} {target.version}, "
+                f"{'as it has' if there else 'for want of'} {function} (from {first} "
+                "on); export for the version it is, which decides calls on MVE cores"
+            )
 
 
 def needed(sources: Iterable[Path], functions: Iterable[str]) -> list[Path]:

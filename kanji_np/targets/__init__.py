@@ -55,15 +55,20 @@ def target_spec(
     )
 
 
+def has(target: TargetSpec, function: str) -> bool:
+    """Whether the target's version of its library has a function already."""
+    first = LIBRARIES[target.library].since.get(function, target.version)
+    return _number(first) <= _number(target.version)
+
+
 def check_calls(target: TargetSpec, calls: Iterable[KernelCall]) -> None:
     """UnsupportedOp if a function came only after the target's version."""
     since = LIBRARIES[target.library].since
     for call in calls:
-        first = since.get(call.function, target.version)
-        if _number(first) > _number(target.version):
+        if not has(target, call.function):
             raise UnsupportedOp(
                 f"{target.library} {target.version} has no {call.function}; "
-                f"it came with {first}"
+                f"it came with {since[call.function]}"
             )
 
 

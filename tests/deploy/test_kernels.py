@@ -135,3 +135,24 @@ def test_every_function_of_ccore_is_found():
     for source in sources:
         if "get_buffer_sizes" not in source.name:
             assert needed(sources, [source.stem]) == [source]
+
+
+@pytest.mark.parametrize(
+    ("functions", "version", "said"),
+    [
+        ((), "4.0.0", None),
+        ((), "7.0.0", "is not cmsis-nn 7.0.0, for want of arm_convolve_wrapper_s4"),
+        (("arm_vector_sum_s8",), "4.0.0", "as it has arm_vector_sum_s8 .from 5.0.0 on"),
+    ],
+)
+def test_another_version_is_told_where_it_matters(functions, version, said, tmp_path):
+    (tmp_path / "Include").mkdir()
+    header = "".join(f"void {name}(void);\n" for name in functions)
+    (tmp_path / "Include" / "arm_nnfunctions.h").write_text(header)
+    mve = target_spec("cmsis-nn", core="mve", version=version)
+    find(tmp_path, target_spec(mve, core="dsp"), [])
+    if said is None:
+        find(tmp_path, mve, [])
+    else:
+        with pytest.raises(OptionError, match=said):
+            find(tmp_path, mve, [])

@@ -31,7 +31,7 @@ def bundled() -> Path:
 
 
 def version_of(directory: Path) -> str:
-    """Weight sums came between the two versions that are known."""
+    """The library cannot be asked; weight sums came between the two that are known."""
     header = (directory / "Include" / "arm_nnfunctions.h").read_text()
     return "7.0.0" if "arm_vector_sum_s8" in header else "4.0.0"
 
