@@ -90,7 +90,9 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *
  *   than one column beyond the right edge, it reads the next row instead of padding;
  * - on DSP cores, all other filters: if a window ends above or begins below the input by a
  *   row or more, it writes outside its scratch.
- * On all cores it holds channels in 16 bits, and where windows start in int16.
+ * On all cores it holds channels in 16 bits, and where windows start in int16. On Helium it
+ * reads, and ignores, up to three elements beyond filter, bias, multiplier and shift where
+ * channels are not a multiple of 4.
  */
 arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
     const cmsis_nn_context *ctx,

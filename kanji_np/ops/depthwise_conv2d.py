@@ -44,7 +44,7 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-FIRST_VERSION = "4.0.0"  # of the current API; its wrapper picks kernels otherwise
+FIRST_VERSION = "4.0.0"  # its wrapper differs from those of newer ones in scratch
 MVE_BLOCK = 124  # channels that the kernel of MVE cores takes at a time
 
 
@@ -217,10 +217,10 @@ def _scratch_bytes(
 ) -> int:
     """What the wrapper's `_get_buffer_size` answers on the core class [bytes].
 
-    One int16 window on DSP cores, except that from some version after 4.0.0 on it asks
-    for none where it uses none, in 3x3 windows; on MVE cores four int8 windows of a
-    block of channels. The general kernel needs none. Newer versions compute a single
-    channel on MVE cores as a convolution, of which the weights are a copy.
+    One int16 window on DSP cores (of 3x3, only version 4.0.0 asks for it, and does not
+    use it), four int8 windows of a block of channels on MVE cores, none for the general
+    kernel. On MVE cores newer versions compute a single channel of many outputs as a
+    convolution, of which the weights are a copy.
     """
     depth = g.kernel_h * g.kernel_w
     is_first = target.version == FIRST_VERSION
