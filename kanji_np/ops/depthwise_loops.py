@@ -79,7 +79,7 @@ def _plan(g: Geometry, channels: int) -> _Plan:
 def _pack(weight: np.ndarray, pixels: int, dtype: np.dtype) -> np.ndarray:
     """(Cout,KH,KW) -> (KH*KW, pixels*Cout), the same for each pixel."""
     taps = weight.reshape(len(weight), -1).T  # (Cout,KH,KW) -> (KH*KW,Cout)
-    return np.tile(taps, pixels).astype(dtype)
+    return np.ascontiguousarray(np.tile(taps, pixels), dtype)
 
 
 def forward_int(
