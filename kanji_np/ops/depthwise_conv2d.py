@@ -191,8 +191,8 @@ def _check_kernel(
     most = max(*g.pad, last_top, last_left)
     if most > MOST_CELLS or channels * attrs.depth_multiplier > 2 * MOST_CELLS + 1:
         raise UnsupportedOp(
-            f"{function} takes {2 * MOST_CELLS + 1} channels and windows that start "
-            f"{MOST_CELLS} cells before or after the first one at most"
+            f"{function} takes {2 * MOST_CELLS + 1} channels at most, and windows that "
+            f"start at most {MOST_CELLS} cells before or after the first of the input"
         )
     if not _has_own_kernel(attrs) or target.core == "mve":
         return
