@@ -29,6 +29,7 @@ _HOME = {
     "Cosine": "optim",
     "Dataset": "data",
     "Dense": "layers",
+    "DepthwiseConv2D": "layers",
     "Exponential": "optim",
     "Flatten": "layers",
     "Graph": "graph",

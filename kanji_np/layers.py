@@ -23,6 +23,7 @@ from kanji_np.errors import KanjiError, OptionError
 from kanji_np.ops import OPS, Op
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
+from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.flatten import FlattenAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
 from kanji_np.ops.pooling import Pool2DAttrs
@@ -405,6 +406,40 @@ class Conv2D(LinearLayer):
             _activation(activation),
         )
         super().__init__(OPS["conv2d"], attrs, name)
+
+
+class DepthwiseConv2D(LinearLayer):
+    """Depthwise 2-D convolution with bias; see `ops.depthwise_conv2d`.
+
+    Parameters
+    ----------
+    kernel_size, strides, dilation_rate : int or (height, width)
+    padding : "valid", "same" or ((top, bottom), (left, right))
+    depth_multiplier : int
+        Outputs of each input channel.
+    activation : None, "linear" or "relu"
+        ReLU is fused: it costs nothing on the device.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        strides: int | Pair = 1,
+        padding: Padding = "valid",
+        depth_multiplier: int = 1,
+        dilation_rate: int | Pair = 1,
+        activation: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        attrs = DepthwiseConv2DAttrs(
+            pair(kernel_size, "kernel_size"),
+            pair(strides, "strides"),
+            pair(dilation_rate, "dilation_rate"),
+            padding_option(padding),
+            _positive(depth_multiplier, "depth_multiplier"),
+            _activation(activation),
+        )
+        super().__init__(OPS["depthwise_conv2d"], attrs, name)
 
 
 class Dense(LinearLayer):

@@ -379,7 +379,12 @@ def from_state(
     return network
 
 
-SHORT_NAMES = {"conv2d": "conv", "max_pool2d": "pool", "avg_pool2d": "pool"}
+SHORT_NAMES = {
+    "conv2d": "conv",
+    "depthwise_conv2d": "depthwise",
+    "max_pool2d": "pool",
+    "avg_pool2d": "pool",
+}
 
 
 def _name_layers(layers: list[Layer]) -> None:

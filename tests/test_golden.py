@@ -21,6 +21,7 @@ from kanji_np.ops import OPS
 from kanji_np.ops.avg_pool2d import AvgPoolInts
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs, deinterleave
+from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
 from kanji_np.ops.softmax import Pow2SoftmaxInts, SoftmaxAttrs, SoftmaxInts
@@ -48,21 +49,24 @@ def offsets(case: Case) -> dict[str, int]:
     return {key: case.params[key] for key in ("input_offset", "output_offset")}
 
 
-def convolve(case: Case) -> driver.Call:
-    a = case.arrays
-    return driver.convolve_wrapper_s8(
-        a["input_hwc"][np.newaxis],
-        a["weight"],
-        a["bias"],
-        a["multiplier"],
-        a["shift"],
-        output_shape=(1, *hw(case, "output"), case.params["output_ch"]),
-        stride=hw(case, "stride"),
-        padding=hw(case, "pad"),
-        dilation=hw(case, "dilation"),
-        **offsets(case),
-        **activation(case),
-    )
+def convolve(call: Callable[..., driver.Call]) -> Callable[[Case], driver.Call]:
+    def to_call(case: Case) -> driver.Call:
+        a = case.arrays
+        return call(
+            a["input_hwc"][np.newaxis],
+            a["weight"],
+            a["bias"],
+            a["multiplier"],
+            a["shift"],
+            output_shape=(1, *hw(case, "output"), case.params["output_ch"]),
+            stride=hw(case, "stride"),
+            padding=hw(case, "pad"),
+            dilation=hw(case, "dilation"),
+            **offsets(case),
+            **activation(case),
+        )
+
+    return to_call
 
 
 def fully_connected(case: Case) -> driver.Call:
@@ -146,7 +150,8 @@ def softmax_q7(case: Case) -> driver.Call:
 #: The C kernels, by API: how a case becomes a call.
 CCORE: dict[str, dict[str, Callable[[Case], driver.Call]]] = {
     "s8": {
-        "arm_convolve_wrapper_s8": convolve,
+        "arm_convolve_wrapper_s8": convolve(driver.convolve_wrapper_s8),
+        "arm_depthwise_conv_wrapper_s8": convolve(driver.depthwise_conv_wrapper_s8),
         "arm_fully_connected_s8": fully_connected,
         "arm_max_pool_s8": pool(driver.max_pool_s8),
         "arm_avgpool_s8": pool(driver.avgpool_s8),
@@ -203,6 +208,8 @@ def linear_ints(case: Case, numerics: Numerics) -> LinearInts:
     weight = a["weight"]
     if case.function == "arm_fully_connected_q7_opt":
         weight = deinterleave(weight)
+    if "depthwise" in case.function:
+        weight = weight.transpose(2, 0, 1)  # (KH,KW,Cout) -> (Cout,KH,KW)
     return LinearInts(
         weight,
         bias,
@@ -235,13 +242,21 @@ def window_input(
 
 
 def convolve_op(case: Case, numerics: Numerics) -> OpCall:
-    weight = case.arrays["weight"]
+    ints = linear_ints(case, numerics)
+    filters, kernel = len(ints.weight), ints.weight.shape[1:3]
     dilation = hw(case, "dilation") if case.api == "s8" else (1, 1)
-    x, padding = window_input(case, weight.shape[1:3], dilation)
-    attrs = Conv2DAttrs(
-        len(weight), weight.shape[1:3], hw(case, "stride"), dilation, padding
-    )
-    return OpCall("conv2d", attrs, linear_ints(case, numerics), x)
+    x, padding = window_input(case, kernel, dilation)
+    window = {
+        "kernel": kernel,
+        "stride": hw(case, "stride"),
+        "dilation": dilation,
+        "padding": padding,
+    }
+    if "depthwise" in case.function:
+        times = filters // x.shape[3]
+        attrs = DepthwiseConv2DAttrs(**window, depth_multiplier=times)
+        return OpCall("depthwise_conv2d", attrs, ints, x)
+    return OpCall("conv2d", Conv2DAttrs(filters, **window), ints, x)
 
 
 def fully_connected_op(case: Case, numerics: Numerics) -> OpCall:
@@ -287,6 +302,7 @@ def relu_op(case: Case, numerics: Numerics) -> OpCall:
 PYTHON: dict[str, dict[str, Callable[[Case, Numerics], OpCall]]] = {
     "s8": {
         "arm_convolve_wrapper_s8": convolve_op,
+        "arm_depthwise_conv_wrapper_s8": convolve_op,
         "arm_fully_connected_s8": fully_connected_op,
         "arm_max_pool_s8": pool_op("max_pool2d"),
         "arm_avgpool_s8": pool_op("avg_pool2d"),
@@ -300,6 +316,8 @@ PYTHON: dict[str, dict[str, Callable[[Case, Numerics], OpCall]]] = {
         "arm_convolve_HWC_q7_basic_nonsquare": convolve_op,
         "arm_convolve_HWC_q7_fast_nonsquare": convolve_op,
         "arm_convolve_1x1_HWC_q7_fast_nonsquare": convolve_op,
+        "arm_depthwise_separable_conv_HWC_q7": convolve_op,
+        "arm_depthwise_separable_conv_HWC_q7_nonsquare": convolve_op,
         "arm_fully_connected_q7": fully_connected_op,
         "arm_fully_connected_q7_opt": fully_connected_op,
         "arm_maxpool_q7_HWC": pool_op("max_pool2d"),

@@ -41,6 +41,10 @@ from kanji_np.types import QParams
             lambda: kj.Conv2D(1, 3, activation="gelu"),
             "activation must be None or one of",
         ),
+        (
+            lambda: kj.DepthwiseConv2D(3, depth_multiplier=0),
+            "depth_multiplier must be a positive int, got 0",
+        ),
         (lambda: kj.Dense(-2), "units must be a positive int, got -2"),
         (lambda: kj.Dense(2, activation=7), "activation must be"),
         (lambda: kj.MaxPool2D(0), "pool_size must be a positive int or a pair, got 0"),
@@ -92,6 +96,18 @@ def test_bad_arguments_are_named(make, message):
         ),
         ([kj.Dense(2, name="last")], (4, 4, 1), ShapeError, "'last': .* put Flatten"),
         ([kj.Conv2D(2, 5)], (4, 4, 1), ShapeError, "'conv1': a window of 5"),
+        (
+            [kj.DepthwiseConv2D(5)],
+            (4, 4, 1),
+            ShapeError,
+            "'depthwise1': a window of 5",
+        ),
+        (
+            [kj.DepthwiseConv2D(3, padding=((0, 2), (0, 2)))],
+            (4, 4, 1),
+            UnsupportedOp,
+            "'depthwise1': .* column beyond the input",
+        ),
         ([kj.MaxPool2D(3)], (7,), ShapeError, r"'pool1': .* \(H, W, C\)"),
         (
             [kj.Normalize(5)],

@@ -198,6 +198,7 @@ def every_layer_net():
         [
             kj.Standardize(4),
             kj.Conv2D(4, (3, 1), (2, 1), ((1, 0), (0, 0)), (1, 2), "relu", "first"),
+            kj.DepthwiseConv2D(2, (1, 2), ((0, 1), (0, 0)), 3, (2, 1), "relu", "each"),
             kj.AvgPool2D((1, 2), (2, 1), "same", ceil_mode=False),
             kj.Flatten(),
             kj.Dense(3),

@@ -70,6 +70,18 @@ typedef struct
     cmsis_nn_activation activation;
 } cmsis_nn_conv_params;
 
+/* The same with the number of output channels that each input channel has. */
+typedef struct
+{
+    int32_t input_offset;
+    int32_t output_offset;
+    int32_t ch_mult;
+    cmsis_nn_tile stride;
+    cmsis_nn_tile padding;
+    cmsis_nn_tile dilation;
+    cmsis_nn_activation activation;
+} cmsis_nn_dw_conv_params;
+
 typedef struct
 {
     cmsis_nn_tile stride;

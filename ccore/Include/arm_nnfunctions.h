@@ -76,6 +76,56 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *
                                                     const cmsis_nn_dims *filter_dims,
                                                     const cmsis_nn_dims *output_dims);
 
+/* Depthwise convolution: the formula of the convolution, the sum of output channel o over
+ * input channel o / ch_mult alone.
+ *
+ * Shapes: input (n, h, w, c), filter (n = 1, h, w, c = output channels), output (n, h, w,
+ * c = input c * ch_mult). Padding, output_dims and bias_data as in the convolution.
+ *
+ * filter h * w <= 65,535, so that the sum fits int32 whatever the data.
+ *
+ * CMSIS-NN has kernels of its own for ch_mult 1 and dilation 1. Two of them are wrong where
+ * this one is right:
+ * - on cores without Helium, filter 3x3 with padding of at most 1: if a window reaches more
+ *   than one column beyond the right edge, it reads the next row instead of padding;
+ * - on DSP cores, all other filters: if a window ends above or begins below the input by a
+ *   row or more, it writes outside its scratch.
+ * On all cores it holds channels in 16 bits, and where windows start in int16. On Helium it
+ * reads, and ignores, up to three elements beyond filter, bias, multiplier and shift where
+ * channels are not a multiple of 4.
+ */
+arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_depthwise_conv_wrapper_s8 [bytes]; core classes as above. For
+ * one input channel and several output channels, _mve counts what the library takes when
+ * built with GCC; built with Arm Compiler 6 it takes none for up to 8 of them. */
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+
 /* Fully connected layer, one multiplier and shift for the whole tensor.
  *
  *     y = clamp(requantize(sum((x + input_offset) * w) + bias, multiplier, shift)

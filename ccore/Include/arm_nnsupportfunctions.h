@@ -84,6 +84,36 @@ static inline int kanji_scale_ok(int32_t multiplier, int32_t shift)
     return multiplier >= 0 && shift >= -31 && shift <= 30;
 }
 
+/* Scales of so many channels. */
+static inline int
+kanji_scales_ok(const cmsis_nn_per_channel_quant_params *quant_params, int32_t channels)
+{
+    if (quant_params == NULL || quant_params->multiplier == NULL || quant_params->shift == NULL)
+    {
+        return 0;
+    }
+    for (int32_t i = 0; i < channels; i++)
+    {
+        if (!kanji_scale_ok(quant_params->multiplier[i], quant_params->shift[i]))
+        {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Both spatial axes of a convolution or a pool. */
+static inline int kanji_axes_ok(const cmsis_nn_dims *input,
+                                const cmsis_nn_dims *filter,
+                                const cmsis_nn_dims *output,
+                                cmsis_nn_tile stride,
+                                cmsis_nn_tile padding,
+                                cmsis_nn_tile dilation)
+{
+    return kanji_axis_ok(input->h, filter->h, output->h, stride.h, padding.h, dilation.h) &&
+           kanji_axis_ok(input->w, filter->w, output->w, stride.w, padding.w, dilation.w);
+}
+
 /* Shapes of a convolution: each in range, and fitting together. */
 static inline int kanji_conv_dims_ok(const cmsis_nn_conv_params *params,
                                      const cmsis_nn_dims *input,
@@ -96,14 +126,33 @@ static inline int kanji_conv_dims_ok(const cmsis_nn_conv_params *params,
     }
     const int32_t depth = kanji_volume(1, filter->h, filter->w, filter->c);
 
-    return kanji_axis_ok(input->h, filter->h, output->h, params->stride.h, params->padding.h,
-                         params->dilation.h) &&
-           kanji_axis_ok(input->w, filter->w, output->w, params->stride.w, params->padding.w,
-                         params->dilation.w) &&
+    return kanji_axes_ok(
+               input, filter, output, params->stride, params->padding, params->dilation) &&
            kanji_volume(input->n, input->h, input->w, input->c) > 0 &&
            kanji_volume(output->n, output->h, output->w, output->c) > 0 && depth > 0 &&
            depth <= KANJI_MAX_DEPTH && kanji_volume(filter->n, depth, 1, 1) > 0 &&
            input->c == filter->c && filter->n == output->c && input->n == output->n;
+}
+
+/* The same of a depthwise convolution. */
+static inline int kanji_dw_conv_dims_ok(const cmsis_nn_dw_conv_params *params,
+                                        const cmsis_nn_dims *input,
+                                        const cmsis_nn_dims *filter,
+                                        const cmsis_nn_dims *output)
+{
+    if (params == NULL || input == NULL || filter == NULL || output == NULL)
+    {
+        return 0;
+    }
+    const int32_t depth = kanji_volume(1, 1, filter->h, filter->w);
+
+    return kanji_axes_ok(
+               input, filter, output, params->stride, params->padding, params->dilation) &&
+           kanji_volume(input->n, input->h, input->w, input->c) > 0 &&
+           kanji_volume(output->n, output->h, output->w, output->c) > 0 && depth > 0 &&
+           depth <= KANJI_MAX_DEPTH && kanji_volume(depth, filter->c, 1, 1) > 0 &&
+           kanji_volume(input->c, params->ch_mult, 1, 1) == output->c &&
+           filter->c == output->c && filter->n == 1 && input->n == output->n;
 }
 
 /* Arguments of a pool. */
@@ -116,8 +165,9 @@ static inline int kanji_pool_ok(const cmsis_nn_pool_params *params,
     {
         return 0;
     }
-    return kanji_axis_ok(input->h, filter->h, output->h, params->stride.h, params->padding.h, 1) &&
-           kanji_axis_ok(input->w, filter->w, output->w, params->stride.w, params->padding.w, 1) &&
+    const cmsis_nn_tile dilation = {1, 1};
+
+    return kanji_axes_ok(input, filter, output, params->stride, params->padding, dilation) &&
            kanji_volume(input->n, input->h, input->w, input->c) > 0 &&
            kanji_volume(input->n, output->h, output->w, output->c) > 0 && input->c == output->c &&
            kanji_windows_meet_input(

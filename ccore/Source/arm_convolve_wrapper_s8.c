@@ -2,18 +2,6 @@
 #include "arm_nnfunctions.h"
 #include "arm_nnsupportfunctions.h"
 
-static int scales_ok(const cmsis_nn_per_channel_quant_params *quant_params, int32_t channels)
-{
-    for (int32_t i = 0; i < channels; i++)
-    {
-        if (!kanji_scale_ok(quant_params->multiplier[i], quant_params->shift[i]))
-        {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* Sum of products of one filter with one window of one image. */
 static int32_t window_sum(const int8_t *image,
                           const int8_t *filter,
@@ -65,9 +53,9 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
 
     if (!kanji_conv_dims_ok(conv_params, input_dims, filter_dims, output_dims) ||
         !kanji_offsets_ok(conv_params->input_offset, conv_params->output_offset) ||
-        !kanji_activation_ok(conv_params->activation) || quant_params == NULL ||
-        quant_params->multiplier == NULL || quant_params->shift == NULL || input_data == NULL ||
-        filter_data == NULL || output_data == NULL || !scales_ok(quant_params, output_dims->c))
+        !kanji_activation_ok(conv_params->activation) || input_data == NULL ||
+        filter_data == NULL || output_data == NULL ||
+        !kanji_scales_ok(quant_params, output_dims->c))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }

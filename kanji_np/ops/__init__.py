@@ -5,6 +5,7 @@ from __future__ import annotations
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
 from kanji_np.ops.conv2d import CONV2D
 from kanji_np.ops.dense import DENSE
+from kanji_np.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from kanji_np.ops.flatten import FLATTEN
 from kanji_np.ops.max_pool2d import MAX_POOL2D
 from kanji_np.ops.normalize import NORMALIZE
@@ -19,6 +20,7 @@ OPS: dict[str, Op] = {
         NORMALIZE,
         STANDARDIZE,
         CONV2D,
+        DEPTHWISE_CONV2D,
         DENSE,
         MAX_POOL2D,
         AVG_POOL2D,

@@ -23,33 +23,19 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import cmsis_q7, conv_loops
-from kanji_np.ops.cmsis import (
-    HEADER,
-    activation_range,
-    dims,
-    linear_constants,
-    per_channel_quant,
-    scratch,
-    tile,
-)
+from kanji_np.ops import conv_loops, convolution
+from kanji_np.ops.cmsis import dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Padding, Pair, Window
 from kanji_np.types import (
-    BufferSize,
-    ConstPtr,
     Cost,
-    InputPtr,
     KernelCall,
     LinearInts,
     LinearParams,
-    NullPtr,
-    OutputPtr,
     Saved,
-    ScratchPtr,
     Shape,
     Struct,
     TargetSpec,
@@ -110,8 +96,7 @@ def definition(
     seen = empty_range() if acc_range is None else acc_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
-        (g.stride_h, g.stride_w), (g.dilation_h, g.dilation_w),
-        (g.pad_top, g.pad_left),
+        g.stride, g.dilation, g.pad,
         (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
         ROUNDINGS[ints.rounding], y, seen,
     )  # fmt: skip
@@ -144,11 +129,8 @@ def vjp(
 
 
 def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    out_h, out_w, filters = infer(attrs, shape)
-    weights = filters * math.prod(attrs.kernel) * shape[2]
-    # a channel: an int8 bias, or an int32 bias, multiplier and shift
-    per_channel = 1 if target.numerics.bias_bits == 8 else 12
-    return Cost(out_h * out_w * weights, weights + per_channel * filters)
+    depth = math.prod(attrs.kernel) * shape[2]
+    return convolution.cost(infer(attrs, shape), depth, target)
 
 
 def lower_cmsis_nn(
@@ -158,67 +140,40 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    height, width, channels = x.shape
     g = attrs.window.over(x.shape)
     params = Struct(
         "cmsis_nn_conv_params",
         "conv_params",
-        (
-            ("input_offset", ints.input_offset),
-            ("output_offset", ints.output_offset),
-            ("stride", tile("stride", attrs.stride)),
-            ("padding", tile("padding", (g.pad_top, g.pad_left))),
-            ("dilation", tile("dilation", attrs.dilation)),
-            ("activation", activation_range(ints.act_min, ints.act_max)),
-        ),
+        (*convolution.offsets(ints), *convolution.windows(ints, g)),
     )
-    input_dims = dims("input_dims", 1, height, width, channels)
-    filter_dims = dims("filter_dims", attrs.filters, *attrs.kernel, channels)
-    output_dims = dims("output_dims", 1, *y.shape)
-    call = KernelCall(
-        function="arm_convolve_wrapper_s8",
-        header=HEADER,
-        arguments=(
-            scratch(),
-            params,
-            per_channel_quant(),
-            input_dims,
-            InputPtr(),
-            filter_dims,
-            ConstPtr("weight"),
-            dims("bias_dims", 1, 1, 1, attrs.filters),
-            ConstPtr("bias"),
-            output_dims,
-            OutputPtr(),
-        ),
-        constants=linear_constants(ints, "(Cout,KH,KW,Cin)"),
-        scratch_bytes=_scratch_bytes(attrs, x.shape, g, target),
-        buffer_size=BufferSize(
-            "arm_convolve_wrapper_s8_get_buffer_size",
-            (params, input_dims, filter_dims, output_dims),
-        ),
+    return convolution.lower_s8(
+        "arm_convolve_wrapper_s8",
+        params,
+        ints,
+        dims("filter_dims", attrs.filters, *attrs.kernel, x.shape[2]),
+        "(Cout,KH,KW,Cin)",
+        x,
+        y,
+        scratch_bytes(x.shape, g, target),
     )
-    return (call,)
 
 
-def _scratch_bytes(
-    attrs: Conv2DAttrs, shape: Shape, g: Geometry, target: TargetSpec
-) -> int:
+def scratch_bytes(shape: Shape, g: Geometry, target: TargetSpec) -> int:
     """What `arm_convolve_wrapper_s8_get_buffer_size` answers on the core class [bytes].
 
     Two columns of int16 patches, four of int8 on MVE cores. A plain 1x1 kernel needs
     none, except on DSP cores two int16 pixels with Arm's compiler.
     """
     channels = shape[2]
-    depth = math.prod(attrs.kernel) * channels
-    pointwise = attrs.kernel == (1, 1) and attrs.dilation == (1, 1)
-    if pointwise and (g.pad_top, g.pad_left) == (0, 0):
-        return 4 * channels if target.core == "dsp" and attrs.stride == (1, 1) else 0
+    depth = g.kernel_h * g.kernel_w * channels
+    pointwise = g.kernel == g.dilation == (1, 1)
+    if pointwise and g.pad == (0, 0):
+        return 4 * channels if target.core == "dsp" and g.stride == (1, 1) else 0
     if target.core != "mve":
         return 4 * (-(-depth // 4) * 4)
     four_columns = 4 * (-(-depth // 16) * 16)
-    row = shape[0] == attrs.kernel[0] == attrs.dilation[1] == 1
-    if row and attrs.stride[1] * channels % 4 == 0:
+    row = shape[0] == g.kernel_h == g.dilation_w == 1
+    if row and g.stride_w * channels % 4 == 0:
         return _row_scratch_bytes(shape, g) or four_columns
     return four_columns
 
@@ -253,56 +208,29 @@ def lower_cmsis_nn_q7(
 ) -> tuple[KernelCall, ...]:
     if attrs.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated convolution")
-    height, width, channels = x.shape
     g = attrs.window.over(x.shape)
-    function = _q7_function(x.shape, attrs.filters, g)
-    cmsis_q7.check_extents(function, *x.shape, *y.shape)
-    square = "nonsquare" not in function
-
-    def axes(along_w: int, along_h: int) -> tuple[int, ...]:
-        return (along_w,) if square else (along_w, along_h)
-
-    call = KernelCall(
-        function=function,
-        header=HEADER,
-        arguments=(
-            InputPtr(),
-            *axes(width, height),
-            channels,
-            ConstPtr("weight"),
-            attrs.filters,
-            *axes(g.kernel_w, g.kernel_h),
-            *axes(g.pad_left, g.pad_top),
-            *axes(g.stride_w, g.stride_h),
-            ConstPtr("bias"),
-            ints.bias_shift,
-            cmsis_q7.right_shift(ints),
-            OutputPtr(),
-            *axes(g.out_w, g.out_h),
-            ScratchPtr(),
-            NullPtr(),
-        ),
-        constants=cmsis_q7.linear_constants(ints, ints.weight, "(Cout,KH,KW,Cin)"),
-        # two columns of int16 patches
-        scratch_bytes=4 * ints.weight[0].size if target.core == "dsp" else 0,
-        status=cmsis_q7.STATUS,
+    # two columns of int16 patches
+    patches = 4 * ints.weight[0].size if target.core == "dsp" else 0
+    return convolution.lower_q7(
+        _q7_function(x.shape, attrs.filters, g),
+        ints,
+        "(Cout,KH,KW,Cin)",
+        g,
+        x,
+        y,
+        patches,
     )
-    return (call, *cmsis_q7.activation_calls(ints, y.size))
 
 
 def _q7_function(shape: Shape, filters: int, g: Geometry) -> str:
     """The fastest function that takes the shapes."""
     height, width, channels = shape
     vectors = channels % 4 == 0 and filters % 2 == 0
-    kernel, stride = (g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w)
-    pad = (g.pad_top, g.pad_left)
-    if vectors and kernel == stride == (1, 1) and pad == (0, 0):
+    if vectors and g.kernel == g.stride == (1, 1) and g.pad == (0, 0):
         # It takes the output to be as large as the input.
-        if (g.out_h, g.out_w) == (height, width):
+        if g.out == (height, width):
             return "arm_convolve_1x1_HWC_q7_fast_nonsquare"
-    square = all(
-        a == b for a, b in (shape[:2], kernel, stride, pad, (g.out_h, g.out_w))
-    )
+    square = convolution.is_square(shape, g)
     if square and channels == 3:
         return "arm_convolve_HWC_q7_RGB"
     fits = _reads_inside(height, g.out_h, g.kernel_h, g.stride_h, g.pad_top) and (
@@ -324,11 +252,7 @@ def _reads_inside(size: int, count: int, kernel: int, stride: int, pad: int) -> 
 
 def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry:
     expected = (attrs.filters, *attrs.kernel, x.shape[-1])
-    if x.ndim != 4 or weight.shape != expected:
-        raise ShapeError(
-            f"conv2d: input {x.shape} needs weights {expected}, got {weight.shape}"
-        )
-    return attrs.window.over(x.shape[1:])
+    return convolution.geometry("conv2d", attrs.window, expected, weight, x)
 
 
 @njit(cache=True)

@@ -38,6 +38,27 @@ class Geometry:
     pad_top: int
     pad_left: int
 
+    @property
+    def out(self) -> Pair:
+        return self.out_h, self.out_w
+
+    @property
+    def kernel(self) -> Pair:
+        return self.kernel_h, self.kernel_w
+
+    @property
+    def stride(self) -> Pair:
+        return self.stride_h, self.stride_w
+
+    @property
+    def dilation(self) -> Pair:
+        return self.dilation_h, self.dilation_w
+
+    @property
+    def pad(self) -> Pair:
+        """Padding before."""
+        return self.pad_top, self.pad_left
+
 
 @dataclass(frozen=True)
 class Window:

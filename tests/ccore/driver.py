@@ -9,8 +9,8 @@ A kernel's name without its prefix is a function here that returns a `Call`;
 A build has the functions of one API, "s8" (CMSIS-NN v7) or "q7" (the legacy one of
 CMSIS 5), and those that go with both.
 
-Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin).
-Tensors of the legacy API have no N.
+Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin), those
+of depthwise convolutions (KH, KW, Cout). Tensors of the legacy API have no N.
 """
 
 from __future__ import annotations
@@ -244,6 +244,7 @@ def _conv_ints(
     dilation: Pair = (1, 1),
     input_offset: int = 0,
     output_offset: int = 0,
+    ch_mult: int | None = None,
     act_min: int = -128,
     act_max: int = 127,
 ) -> tuple[int, ...]:
@@ -253,6 +254,7 @@ def _conv_ints(
         *y_shape,
         input_offset,
         output_offset,
+        *([] if ch_mult is None else [ch_mult]),
         *_pair(stride),
         *_pair(padding),
         *_pair(dilation),
@@ -314,6 +316,68 @@ def convolve_wrapper_s8_get_buffer_size(
         x_shape, w_shape, y_shape, stride=stride, padding=padding, dilation=dilation
     )
     return Call(_sized("arm_convolve_wrapper_s8", core), ints)
+
+
+def depthwise_conv_wrapper_s8(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    *,
+    output_shape: tuple[int, int, int, int],
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    input_offset: int = 0,
+    output_offset: int = 0,
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """x int8 (N,H,W,Cin), weight int8 (KH,KW,Cout), the others int32 (Cout,)."""
+    no_bias = np.zeros(0, np.int32)
+    return Call(
+        "arm_depthwise_conv_wrapper_s8",
+        _conv_ints(
+            x.shape,
+            (1, *weight.shape),
+            output_shape,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            input_offset=input_offset,
+            output_offset=output_offset,
+            ch_mult=output_shape[3] // x.shape[3],
+            act_min=act_min,
+            act_max=act_max,
+        ),
+        (x, weight, no_bias if bias is None else bias, multiplier, shift),
+        output_shape,
+        null_mask=1 << 10 if bias is None else 0,
+    )
+
+
+def depthwise_conv_wrapper_s8_get_buffer_size(
+    x_shape: tuple[int, int, int, int],
+    w_shape: tuple[int, int, int, int],
+    y_shape: tuple[int, int, int, int],
+    *,
+    core: str,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+) -> Call:
+    """`core` is "c", "dsp" or "mve"; the size comes back as the status."""
+    ints = _conv_ints(
+        x_shape,
+        w_shape,
+        y_shape,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        ch_mult=y_shape[3] // x_shape[3],
+    )
+    return Call(_sized("arm_depthwise_conv_wrapper_s8", core), ints)
 
 
 def fully_connected_s8(

@@ -55,6 +55,37 @@ static int32_t run_convolve(const call_t *call)
                                    NULLED(call->output, 12));
 }
 
+static cmsis_nn_dw_conv_params dw_conv_params_at(const int32_t *v)
+{
+    const cmsis_nn_dw_conv_params params = {
+        v[0], v[1], v[2], tile_at(v + 3), tile_at(v + 5), tile_at(v + 7), activation_at(v + 9)};
+    return params;
+}
+
+static int32_t run_depthwise_conv(const call_t *call)
+{
+    const cmsis_nn_context ctx = {NULL, 0};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_dw_conv_params params = dw_conv_params_at(call->ints + 12);
+    const cmsis_nn_dims bias = {1, 1, 1, output.c};
+    const cmsis_nn_per_channel_quant_params quant = {NULLED(call->arrays[3], 3),
+                                                     NULLED(call->arrays[4], 4)};
+
+    return arm_depthwise_conv_wrapper_s8(NULLED(&ctx, 0),
+                                         NULLED(&params, 1),
+                                         NULLED(&quant, 2),
+                                         NULLED(&input, 5),
+                                         NULLED(call->arrays[0], 6),
+                                         NULLED(&filter, 7),
+                                         NULLED(call->arrays[1], 8),
+                                         NULLED(&bias, 9),
+                                         NULLED(call->arrays[2], 10),
+                                         NULLED(&output, 11),
+                                         NULLED(call->output, 12));
+}
+
 typedef int32_t (*conv_size_t)(const cmsis_nn_conv_params *,
                                const cmsis_nn_dims *,
                                const cmsis_nn_dims *,
@@ -84,6 +115,37 @@ static int32_t run_conv_size_dsp(const call_t *call)
 static int32_t run_conv_size_mve(const call_t *call)
 {
     return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size_mve);
+}
+
+typedef int32_t (*dw_conv_size_t)(const cmsis_nn_dw_conv_params *,
+                                  const cmsis_nn_dims *,
+                                  const cmsis_nn_dims *,
+                                  const cmsis_nn_dims *);
+
+static int32_t run_dw_conv_size(const call_t *call, dw_conv_size_t get_size)
+{
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_dw_conv_params params = dw_conv_params_at(call->ints + 12);
+
+    return get_size(
+        NULLED(&params, 0), NULLED(&input, 1), NULLED(&filter, 2), NULLED(&output, 3));
+}
+
+static int32_t run_dw_conv_size_c(const call_t *call)
+{
+    return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s8_get_buffer_size);
+}
+
+static int32_t run_dw_conv_size_dsp(const call_t *call)
+{
+    return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp);
+}
+
+static int32_t run_dw_conv_size_mve(const call_t *call)
+{
+    return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s8_get_buffer_size_mve);
 }
 
 static int32_t run_fully_connected(const call_t *call)
@@ -193,6 +255,10 @@ const function_t api_functions[] = {
     {"arm_convolve_wrapper_s8_get_buffer_size", run_conv_size_c},
     {"arm_convolve_wrapper_s8_get_buffer_size_dsp", run_conv_size_dsp},
     {"arm_convolve_wrapper_s8_get_buffer_size_mve", run_conv_size_mve},
+    {"arm_depthwise_conv_wrapper_s8", run_depthwise_conv},
+    {"arm_depthwise_conv_wrapper_s8_get_buffer_size", run_dw_conv_size_c},
+    {"arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp", run_dw_conv_size_dsp},
+    {"arm_depthwise_conv_wrapper_s8_get_buffer_size_mve", run_dw_conv_size_mve},
     {"arm_fully_connected_s8", run_fully_connected},
     {"arm_fully_connected_s8_get_buffer_size", run_fc_size_c},
     {"arm_fully_connected_s8_get_buffer_size_dsp", run_fc_size_dsp},

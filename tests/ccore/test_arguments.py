@@ -22,6 +22,14 @@ CONVOLVE = driver.convolve_wrapper_s8(
     np.zeros(4, np.int32),
     output_shape=(1, 2, 2, 4),
 )
+DEPTHWISE = driver.depthwise_conv_wrapper_s8(
+    X,
+    np.ones((2, 2, 4), np.int8),
+    np.ones(4, np.int32),
+    np.full(4, 2**30, np.int32),
+    np.zeros(4, np.int32),
+    output_shape=(1, 2, 2, 4),
+)
 FULLY_CONNECTED = driver.fully_connected_s8(
     np.ones((1, 5), np.int8),
     np.ones((3, 5), np.int8),
@@ -42,16 +50,16 @@ DIMS = [
 ]
 ACTIVATION = ["act_min", "act_max"]
 STRIDE_PADDING = ["stride.w", "stride.h", "padding.w", "padding.h"]
+WINDOWS = [*STRIDE_PADDING, "dilation.w", "dilation.h", *ACTIVATION]
 #: Integer arguments by name, in the order `runner.c` takes them.
 NAMES = {
-    "arm_convolve_wrapper_s8": [
+    "arm_convolve_wrapper_s8": [*DIMS, "input_offset", "output_offset", *WINDOWS],
+    "arm_depthwise_conv_wrapper_s8": [
         *DIMS,
         "input_offset",
         "output_offset",
-        *STRIDE_PADDING,
-        "dilation.w",
-        "dilation.h",
-        *ACTIVATION,
+        "ch_mult",
+        *WINDOWS,
     ],
     "arm_fully_connected_s8": [
         *DIMS,
@@ -90,27 +98,24 @@ POOL_REFUSED = {
     **dict.fromkeys(("padding.h", "padding.w"), (*PADDING, 2)),
     **LIMITS,
 }
+CONV_REFUSED = {
+    **dict.fromkeys(("input.n", "input.c", "filter.n", "filter.c"), (*POSITIVE, 3)),
+    **dict.fromkeys(("output.n", "output.c"), (*POSITIVE, 3)),
+    **dict.fromkeys(
+        [f"{t}.{a}" for t in ("input", "filter", "output") for a in "hw"],
+        SPATIAL,
+    ),
+    **dict.fromkeys(
+        [f"{p}.{a}" for p in ("stride", "dilation") for a in "hw"], SPATIAL
+    ),
+    **dict.fromkeys(("padding.h", "padding.w"), PADDING),
+    **OFFSETS,
+    **LIMITS,
+}
 #: Values of one argument, each of which must be refused.
 REFUSED = [
-    (
-        CONVOLVE,
-        {
-            **dict.fromkeys(
-                ("input.n", "input.c", "filter.n", "filter.c"), (*POSITIVE, 3)
-            ),
-            **dict.fromkeys(("output.n", "output.c"), (*POSITIVE, 3)),
-            **dict.fromkeys(
-                [f"{t}.{a}" for t in ("input", "filter", "output") for a in "hw"],
-                SPATIAL,
-            ),
-            **dict.fromkeys(
-                [f"{p}.{a}" for p in ("stride", "dilation") for a in "hw"], SPATIAL
-            ),
-            **dict.fromkeys(("padding.h", "padding.w"), PADDING),
-            **OFFSETS,
-            **LIMITS,
-        },
-    ),
+    (CONVOLVE, CONV_REFUSED),
+    (DEPTHWISE, {**CONV_REFUSED, "ch_mult": (*POSITIVE, 3)}),
     (
         FULLY_CONNECTED,
         {
@@ -145,6 +150,7 @@ REFUSED = [
 #: Pointers that must not be NULL, and those that may be.
 POINTERS = [
     (CONVOLVE, (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)),
+    (DEPTHWISE, (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)),
     (FULLY_CONNECTED, (1, 2, 3, 4, 5, 6, 9, 10), (0, 7, 8)),
     (MAX_POOL, (1, 2, 3, 4, 5, 6), (0,)),
     (AVGPOOL, (1, 2, 3, 4, 5, 6), (0,)),
@@ -189,15 +195,16 @@ def test_arguments_out_of_range_are_refused():
     assert_refused(calls)
 
 
+@pytest.mark.parametrize("call", (CONVOLVE, DEPTHWISE), ids=lambda c: c.function)
 @pytest.mark.parametrize(("position", "values"), ((3, (-1, INT32_MIN)), (4, (-32, 31))))
-def test_scale_of_any_channel_out_of_range_is_refused(position, values):
+def test_scale_of_any_channel_out_of_range_is_refused(call, position, values):
     calls = []
     for value in values:
         for channel in range(4):
-            arrays = list(CONVOLVE.arrays)
+            arrays = list(call.arrays)
             arrays[position] = arrays[position].copy()
             arrays[position][channel] = value
-            calls.append(replace(CONVOLVE, arrays=tuple(arrays)))
+            calls.append(replace(call, arrays=tuple(arrays)))
     assert_refused(calls)
 
 
@@ -209,7 +216,10 @@ def test_one_product_too_many_is_refused():
     convolve = CONVOLVE
     for name, value in {"input.c": 16_384, "filter.c": 16_384}.items():
         convolve = with_argument(convolve, name, value)  # 2 * 2 * 16,384 products
-    assert_refused([fully_connected, convolve])
+    depthwise = DEPTHWISE
+    for name in ("filter.h", "filter.w"):
+        depthwise = with_argument(depthwise, name, 256)
+    assert_refused([fully_connected, convolve, depthwise])
 
 
 def test_average_over_too_many_elements_is_refused():
@@ -269,6 +279,43 @@ def test_scratch_of_convolution(x, kernel, y, options, expected):
     assert sizes(get_size, *shapes, **options) == expected
 
 
+@pytest.mark.parametrize(
+    ("x", "kernel", "y", "options", "expected"),
+    (
+        # One int16 window on DSP cores, four int8 windows of 124 channels on MVE cores.
+        ((9, 9, 20), (3, 5), (7, 5, 20), {}, (0, 600, 7440)),
+        ((9, 9, 20), (3, 3), (9, 9, 20), {"padding": (1, 1)}, (0, 0, 4464)),
+        ((9, 9, 20), (3, 3), (9, 9, 20), {"padding": (2, 1)}, (0, 360, 4464)),
+        # The general kernel: multipliers, dilation.
+        ((9, 9, 20), (3, 5), (7, 5, 40), {}, (0, 0, 0)),
+        ((9, 9, 20), (3, 3), (9, 5, 20), {"dilation": (1, 2)}, (0, 0, 0)),
+        # One channel: on MVE cores a convolution, and a copy of the weights.
+        ((9, 9, 1), (3, 3), (7, 7, 1), {}, (0, 0, 4464)),
+        ((9, 9, 1), (3, 3), (7, 7, 5), {}, (0, 0, 64 + 45)),
+        ((9, 9, 1), (3, 3), (7, 5, 5), {"dilation": (1, 2)}, (0, 0, 64 + 45)),
+        ((1, 20, 1), (1, 5), (1, 4, 3), {"stride": (1, 4)}, (0, 0, 5 + 15)),
+        ((9, 9, 1), (1, 1), (9, 9, 3), {}, (0, 0, 3)),
+    ),
+)
+def test_scratch_of_depthwise_convolution(x, kernel, y, options, expected):
+    shapes = (1, *x), (1, *kernel, y[2]), (1, *y)
+    get_size = driver.depthwise_conv_wrapper_s8_get_buffer_size
+    assert sizes(get_size, *shapes, **options) == expected
+
+
+def test_scratch_of_depthwise_convolution_of_a_batch():
+    """The library takes its general kernel."""
+    shapes = (2, 9, 9, 20), (1, 3, 5, 20), (2, 7, 5, 20)
+    get_size = driver.depthwise_conv_wrapper_s8_get_buffer_size
+    assert sizes(get_size, *shapes) == (0, 0, 0)
+
+
+def test_scratch_that_no_tensor_holds_is_negative():
+    shapes = (1, 1, 1, 2**15), (1, 255, 255, 2**15), (1, 1, 1, 2**15)
+    get_size = driver.depthwise_conv_wrapper_s8_get_buffer_size
+    assert sizes(get_size, *shapes) == (0, ARG_ERROR, 4 * 124 * 255 * 255)
+
+
 def test_scratch_of_fully_connected():
     get_size = driver.fully_connected_s8_get_buffer_size
     assert sizes(get_size, 10, 1024) == (0, 0, 40)
@@ -282,7 +329,10 @@ def test_scratch_of_average_pool():
         assert sizes(get_size, 8, channels) == (ARG_ERROR,) * 3
 
 
-def test_scratch_of_what_the_convolution_refuses_is_negative():
+def test_scratch_of_what_a_convolution_refuses_is_negative():
     shapes = (1, 8, 8, 4), (2, 3, 3, 3), (1, 6, 6, 2)
     get_size = driver.convolve_wrapper_s8_get_buffer_size
+    assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3
+    shapes = (1, 8, 8, 4), (2, 3, 3, 4), (1, 6, 6, 4)
+    get_size = driver.depthwise_conv_wrapper_s8_get_buffer_size
     assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3

@@ -135,6 +135,58 @@ def test_convolve(build):
     expect(build, calls, convolution_answers(build.rounding))
 
 
+@functools.cache
+def depthwise_convolutions():
+    rng = np.random.default_rng(2017)
+    cases = []
+    for i, case in enumerate(convolutions()):
+        channels, times = case["x"].shape[3], (1, 1, 2, 3)[i % 4]
+        out_c, shape = channels * times, case["output_shape"]
+        multiplier, shift = random_scales(rng, out_c)
+        cases.append(
+            {
+                **case,
+                "weight": int8s(rng, *case["weight"].shape[1:3], out_c),
+                "bias": random_bias(rng, out_c),
+                "multiplier": multiplier,
+                "shift": shift,
+                "output_shape": (*shape[:3], out_c),
+            }
+        )
+    return cases
+
+
+def depthwise_convolve(x, weight, bias, multiplier, shift, *, output_shape, **rest):
+    """One convolution for each channel of the output."""
+    y = np.zeros(output_shape, np.int8)
+    times = output_shape[3] // x.shape[3]
+    for o in range(output_shape[3]):
+        channel = slice(o, o + 1)
+        y[..., channel] = convolve(
+            x[..., o // times, np.newaxis],
+            weight[..., channel][np.newaxis],
+            None if bias is None else bias[channel],
+            multiplier[channel],
+            shift[channel],
+            output_shape=(*output_shape[:3], 1),
+            **rest,
+        )
+    return y
+
+
+@functools.cache
+def depthwise_answers(rounding):
+    cases = depthwise_convolutions()
+    return [depthwise_convolve(**case, rounding=rounding) for case in cases]
+
+
+@every_build_and_rounding
+def test_depthwise_convolve(build):
+    cases = depthwise_convolutions()
+    calls = [driver.depthwise_conv_wrapper_s8(**case) for case in cases]
+    expect(build, calls, depthwise_answers(build.rounding))
+
+
 @every_build_and_rounding
 def test_fully_connected(build):
     rng = np.random.default_rng(1024)

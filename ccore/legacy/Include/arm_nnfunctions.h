@@ -168,8 +168,11 @@ arm_status arm_convolve_1x1_HWC_q7_fast_nonsquare(const q7_t *Im_in,
                                                   q15_t *bufferA,
                                                   q7_t *bufferB);
 
-/* Depthwise convolution: formula, limits and scratch of the convolution, each channel by
- * itself. ch_im_in = ch_im_out; wt has the shape (kernel y, kernel x, ch_im_in). */
+/* Depthwise convolution: formula and limits of the convolution, each channel by itself.
+ * ch_im_in = ch_im_out; wt has the shape (kernel y, kernel x, ch_im_in).
+ *
+ * Scratch on DSP cores: bufferA kernel y * kernel x * ch_im_in [bytes], aligned for q15_t,
+ * bufferB none. The library's documentation says twice that; its code uses this much. */
 arm_status arm_depthwise_separable_conv_HWC_q7(const q7_t *Im_in,
                                                const uint16_t dim_im_in,
                                                const uint16_t ch_im_in,

@@ -1,0 +1,298 @@
+"""The fast loops of depthwise convolution: whole rows of channels, tap by tap.
+
+Each image is copied once into a padded buffer in which windows that are neighbours lie
+side by side for every tap: columns are sorted by their remainder modulo the stride, and
+each channel stands there as often as there are outputs of it. A tap, one cell of the
+kernel, then adds products of two plain vectors to the sums of a few neighbouring
+pixels, whatever stride, dilation and multiplier are. `_Plan` says where things lie.
+
+Integers are int16 factors and int32 sums, which are exact. One thread works on one
+block of images from padding to requantized bytes; outputs are disjoint and the number
+of blocks does not depend on the number of threads, so results do not either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numba import types as nb
+
+from kanji_np.fixedpoint import ROUNDINGS
+from kanji_np.ops.conv_loops import BLOCKS
+from kanji_np.ops.requantize import common_right_shift, requantize_block
+from kanji_np.ops.window import Geometry
+from kanji_np.types import LinearInts, LinearParams, Saved
+
+RUN = 256  # sums that are formed together, at least where a row has so many
+
+int32 = nb.int32
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where things lie in the padded image of one depthwise convolution.
+
+    Parameters
+    ----------
+    rows, phases, columns : int
+        The padded image is (rows, phases, columns, Cout): the cell at x has the phase
+        x modulo stride and the column x // stride. Phases no tap falls on are left out.
+    groups, pixels : int
+        A row of windows is cut into so many groups of so many pixels; columns are
+        enough for all of them.
+    taps : int64 (KH * KW,)
+        Start of each tap in the window.
+    """
+
+    rows: int
+    phases: int
+    columns: int
+    groups: int
+    pixels: int
+    taps: np.ndarray
+
+    @property
+    def layout(self) -> tuple[int, int, int, int, int]:
+        return self.rows, self.phases, self.columns, self.groups, self.pixels
+
+
+def _plan(g: Geometry, channels: int) -> _Plan:
+    groups = -(-g.out_w * channels // RUN)
+    pixels = -(-g.out_w // min(groups, g.out_w))
+    groups = -(-g.out_w // pixels)
+    last = (g.kernel_w - 1) * g.dilation_w
+    phases = min(g.stride_w, last + 1)
+    columns = groups * pixels + last // g.stride_w
+    rows = (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1
+    taps = [
+        (i * g.dilation_h * phases + at % g.stride_w) * columns + at // g.stride_w
+        for i in range(g.kernel_h)
+        for at in range(0, last + 1, g.dilation_w)
+    ]
+    return _Plan(
+        rows, phases, columns, groups, pixels, channels * np.array(taps, np.int64)
+    )
+
+
+def _pack(weight: np.ndarray, pixels: int, dtype: np.dtype) -> np.ndarray:
+    """(Cout,KH,KW) -> (KH*KW, pixels*Cout), the same for each pixel."""
+    taps = weight.reshape(len(weight), -1).T  # (Cout,KH,KW) -> (KH*KW,Cout)
+    return np.ascontiguousarray(np.tile(taps, pixels), dtype)
+
+
+def forward_int(
+    x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
+) -> np.ndarray:
+    """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
+    plan = _plan(g, y.shape[3])
+    ranges = np.empty((min(BLOCKS, len(x)), 2), np.int64)
+    _forward_int(
+        np.ascontiguousarray(x), _pack(ints.weight, plan.pixels, np.dtype(np.int16)),
+        ints.bias, ints.multiplier, ints.shift, ROUNDINGS[ints.rounding],
+        common_right_shift(ints), ints.input_offset, ints.output_offset, ints.act_min,
+        ints.act_max, g.stride, g.pad, plan.layout,
+        plan.taps, y, ranges,
+    )  # fmt: skip
+    return ranges
+
+
+def forward_float(
+    x: np.ndarray, params: LinearParams, g: Geometry, relu: bool, y: np.ndarray
+) -> None:
+    """Fill floating `y`."""
+    plan = _plan(g, y.shape[3])
+    _forward_float(
+        np.ascontiguousarray(x), _pack(params.weight, plan.pixels, x.dtype),
+        params.bias.astype(x.dtype), relu, g.stride, g.pad, plan.layout, plan.taps, y,
+        min(BLOCKS, len(x)),
+    )  # fmt: skip
+
+
+def backward(
+    params: LinearParams, saved: Saved, g: Geometry, gy: np.ndarray, needs_gx: bool
+) -> tuple[np.ndarray | None, LinearParams]:
+    """Gradients with respect to the real input, weight and bias."""
+    weight = params.weight
+    outputs = len(weight)
+    plan = _plan(g, outputs)
+    packed = _pack(weight, plan.pixels, gy.dtype)
+    blocks = min(BLOCKS, len(gy))
+    gpacked = np.empty((blocks, *packed.shape), gy.dtype)
+    gbias = np.empty((blocks, outputs), gy.dtype)
+    gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    _backward(
+        saved.x, saved.y, np.ascontiguousarray(gy), packed, saved.low, saved.high,
+        g.stride, g.pad, plan.layout, plan.taps,
+        gpacked, gbias, gx,
+    )  # fmt: skip
+    # (blocks,KH*KW,pixels*Cout) -> (KH*KW,Cout) -> (Cout,KH,KW)
+    gtaps = gpacked.reshape(blocks, len(packed), plan.pixels, outputs).sum(axis=(0, 2))
+    gweight = np.ascontiguousarray(gtaps.T).reshape(weight.shape)
+    gweight *= gy.dtype.type(saved.x_scale)
+    return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
+
+
+@njit(cache=True, inline="always")
+def _fill(padded, image, offset, stride_w, pad):
+    """Copy (H,W,Cin) to its places in the padded image; the rest stays as it is."""
+    height, width, channels = image.shape
+    rows, phases, columns, outputs = padded.shape
+    times = outputs // channels
+    for iy in range(min(height, rows - pad[0])):
+        for ix in range(width):
+            column, phase = divmod(ix + pad[1], stride_w)
+            if phase < phases and column < columns:
+                source = image[iy, ix]
+                target = padded[iy + pad[0], phase, column]
+                if times == 1:
+                    for c in range(channels):
+                        target[c] = source[c] + offset
+                else:
+                    for c in range(channels):
+                        for k in range(times):
+                            target[c * times + k] = source[c] + offset
+
+
+@njit(cache=True, inline="always")
+def _crop(image, padded, stride_w, pad):
+    """The adjoint of `_fill`: cells no window reaches get zero."""
+    height, width, channels = image.shape
+    rows, phases, columns, outputs = padded.shape
+    times = outputs // channels
+    for iy in range(height):
+        for ix in range(width):
+            column, phase = divmod(ix + pad[1], stride_w)
+            target = image[iy, ix]
+            target[:] = 0
+            if iy + pad[0] < rows and phase < phases and column < columns:
+                source = padded[iy + pad[0], phase, column]
+                if times == 1:
+                    for c in range(channels):
+                        target[c] = source[c]
+                else:
+                    for c in range(channels):
+                        for k in range(times):
+                            target[c] += source[c * times + k]
+
+
+@njit(cache=True, parallel=True)
+def _forward_int(
+    x, weight, bias, multiplier, shift, rounding, right, in_offset, out_offset, low,
+    high, stride, pad, layout, taps, y, ranges,
+):  # fmt: skip
+    count, out_h, out_w, outputs = y.shape
+    rows, phases, columns, groups, pixels = layout
+    run = pixels * outputs
+    flat = y.reshape(-1)
+    blocks = ranges.shape[0]
+    for block in prange(blocks):
+        padded = np.zeros((rows, phases, columns, outputs), np.int16)
+        store = padded.reshape(-1)
+        acc = np.empty(run, np.int32)
+        acc_range = ranges[block]
+        acc_range[0] = 2**31 - 1
+        acc_range[1] = -(2**31)
+        for n in range(block * count // blocks, (block + 1) * count // blocks):
+            _fill(padded, x[n], in_offset, stride[1], pad)
+            for oy in range(out_h):
+                line = oy * stride[0] * phases * columns * outputs
+                for group in range(groups):
+                    acc[:] = 0
+                    for t in range(taps.shape[0]):
+                        start = line + group * run + taps[t]
+                        cells = store[start : start + run]
+                        w = weight[t]
+                        for k in range(run):
+                            acc[k] += int32(int32(cells[k]) * int32(w[k]))
+                    ox = group * pixels
+                    requantize_block(
+                        acc.reshape(pixels, outputs), min(pixels, out_w - ox), 0,
+                        outputs, bias, multiplier, shift, rounding, right, out_offset,
+                        low, high, flat, ((n * out_h + oy) * out_w + ox) * outputs,
+                        acc_range,
+                    )  # fmt: skip
+
+
+@njit(cache=True, parallel=True)
+def _forward_float(x, weight, bias, relu, stride, pad, layout, taps, y, blocks):
+    count, out_h, out_w, outputs = y.shape
+    rows, phases, columns, groups, pixels = layout
+    run = pixels * outputs
+    for block in prange(blocks):
+        padded = np.zeros((rows, phases, columns, outputs), x.dtype)
+        store = padded.reshape(-1)
+        sums = np.empty(run, x.dtype)
+        for n in range(block * count // blocks, (block + 1) * count // blocks):
+            _fill(padded, x[n], x.dtype.type(0), stride[1], pad)
+            for oy in range(out_h):
+                line = oy * stride[0] * phases * columns * outputs
+                for group in range(groups):
+                    sums[:] = 0
+                    for t in range(taps.shape[0]):
+                        start = line + group * run + taps[t]
+                        cells = store[start : start + run]
+                        w = weight[t]
+                        for k in range(run):
+                            sums[k] += cells[k] * w[k]
+                    ox = group * pixels
+                    for r in range(min(pixels, out_w - ox)):
+                        out = y[n, oy, ox + r]
+                        of_pixel = sums[r * outputs : (r + 1) * outputs]
+                        for k in range(outputs):
+                            value = of_pixel[k] + bias[k]
+                            if relu and not value > 0:
+                                value = x.dtype.type(0) * value
+                            out[k] = value
+
+
+@njit(cache=True, parallel=True)
+def _backward(
+    x, y, gy, weight, low, high, stride, pad, layout, taps, gweight, gbias, gx
+):
+    count, out_h, out_w, outputs = gy.shape
+    rows, phases, columns, groups, pixels = layout
+    run = pixels * outputs
+    needs_gx = gx.shape[0] > 0
+    blocks = gweight.shape[0]
+    for block in prange(blocks):
+        padded = np.zeros((rows, phases, columns, outputs), gy.dtype)
+        store = padded.reshape(-1)
+        gpadded = np.empty(padded.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+        gstore = gpadded.reshape(-1)
+        # The gradients of a row that count; the windows beyond it have none.
+        grow = np.zeros(groups * run, gy.dtype)
+        gw = gweight[block]
+        gw[:] = 0
+        gb = gbias[block]
+        gb[:] = 0
+        for n in range(block * count // blocks, (block + 1) * count // blocks):
+            _fill(padded, x[n], gy.dtype.type(0), stride[1], pad)
+            gstore[:] = 0
+            for oy in range(out_h):
+                gradient = gy[n, oy].reshape(-1)
+                value = y[n, oy].reshape(-1)
+                for k in range(out_w * outputs):
+                    inside = low < value[k] < high
+                    grow[k] = gradient[k] if inside else gy.dtype.type(0)
+                for ox in range(out_w):
+                    of_pixel = grow[ox * outputs : (ox + 1) * outputs]
+                    for k in range(outputs):
+                        gb[k] += of_pixel[k]
+                line = oy * stride[0] * phases * columns * outputs
+                for group in range(groups):
+                    g = grow[group * run : (group + 1) * run]
+                    for t in range(taps.shape[0]):
+                        start = line + group * run + taps[t]
+                        cells = store[start : start + run]
+                        gtap = gw[t]
+                        for k in range(run):
+                            gtap[k] += g[k] * cells[k]
+                        if needs_gx:
+                            gcells = gstore[start : start + run]
+                            w = weight[t]
+                            for k in range(run):
+                                gcells[k] += g[k] * w[k]
+            if needs_gx:
+                _crop(gx[n], gpadded, stride[1], pad)
