@@ -549,10 +549,10 @@ def _run(p: Program) -> str:
         arguments = [x, y] if _takes_input(p, i) else [y]
         if i in p.plan.scratch:
             arguments.append(f"base + {p.names[i].upper()}_SCRATCH")
-        text = f"run_{p.names[i]}({', '.join(arguments)})"
+        head, tail = f"{INDENT}run_{p.names[i]}(", ");"
         if _status(p.calls[i]):
-            text = f"TRY({i + 1}, {text})"
-        lines.append(f"{INDENT}{text};\n")
+            head, tail = f"{INDENT}TRY({i + 1}, run_{p.names[i]}(", "));"
+        lines.append(_fill(head, arguments, tail, " " * len(head)) + "\n")
         lines.append(f"{INDENT}OBSERVE({i + 1}, {y}, {node.output.size});\n")
     if p.plan.arena_bytes:
         base = f"{INDENT}int8_t *const base = arena;\n\n"

@@ -43,6 +43,8 @@ def plain() -> kj.Sequential:
         kj.Conv2D(5, (3, 2), strides=(2, 1), padding="same", activation="relu"),
         kj.MaxPool2D(3, 2, padding="same"),
         kj.Conv2D(4, 3, padding="same", dilation_rate=2, activation="relu"),
+        kj.DepthwiseConv2D(3, padding="same"),
+        kj.DepthwiseConv2D((2, 3), strides=(1, 2), depth_multiplier=2),
         kj.AvgPool2D(2, ceil_mode=False),
         kj.Conv2D(16, 1),
         kj.Flatten(),
