@@ -595,8 +595,12 @@ def vectors(
     type=Channels(),
     help="The paper's network with these channels, untrained.",
 )
+@_target_options
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
-def report(model: Path | None, channels: tuple[int, ...] | None, as_json: bool) -> None:
+def report(
+    model: Path | None, channels: tuple[int, ...] | None, target: str | None,
+    core: str | None, rounding: str | None, library_version: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Show operations, flash and RAM of every layer; no training needed.
 
     \b
@@ -613,7 +617,10 @@ def report(model: Path | None, channels: tuple[int, ...] | None, as_json: bool) 
         net = paper_cnn(channels)
     else:
         raise OptionError("report takes either a MODEL file or --channels N,N,...")
-    result = cost_report(net)
+    other = net.for_target(
+        target, core=core, rounding=rounding, version=library_version
+    )
+    result = cost_report(other)
     click.echo(result.json() if as_json else str(result))
 
 

@@ -242,7 +242,8 @@ class Sequential:
     ) -> Sequential:
         """The same weights and ranges for another target, of which a part may be named.
 
-        Its bytes, and so its accuracy, are the other target's: what was trained for one
+        The core class stays unless told; another library has its own defaults for the
+        rest. Its bytes, and so its accuracy, are the other target's: what was trained for one
         need not be as good on another.
 
         Raises
@@ -253,7 +254,10 @@ class Sequential:
             It does not have a layer.
         """
         other = target_spec(
-            target or self.target, core=core, rounding=rounding, version=version
+            target or self.target,
+            core=core or self.target.core,
+            rounding=rounding,
+            version=version,
         )
         return from_state(*self.state(), other)
 

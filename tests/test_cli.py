@@ -168,6 +168,11 @@ WRONG = [
     ((*TRAIN, "--label-smoothing", "1"), "--label-smoothing.*0<=x<1"),
     ((*TRAIN, "--cutout", "-1"), "--cutout.*-1.*x>=0"),
     ((*TRAIN, "--crop", "-1"), "--crop.*-1.*x>=0"),
+    ((*TRAIN, "--target", "tflm"), "target must be one of cmsis-nn, cmsis-nn-q7; got"),
+    ((*TRAIN, "--core", "z80"), "core must be one of c, dsp, mve, .*got 'z80'"),
+    ((*TRAIN, "--rounding", "up"), "rounding of cmsis-nn must be one of double"),
+    ((*TRAIN, "--library-version", "1"), "version must be one of 7.0.0, 4.0.0; got"),
+    ((*TRAIN, "--pool", "min"), "--pool.*min.*max.*average"),
     ((*TRAIN, "--seed", "-1"), "--seed.*-1.*x>=0"),
     ((*TRAIN, "--channels", "32,,64"), "--channels.*32,,64.*such as 32,32,64"),
     ((*TRAIN, "--channels", "0"), "--channels.*such as 32,32,64"),
@@ -188,6 +193,7 @@ WRONG = [
     (("export", "net.npz", "file"), "file: is a file"),
     (("export", "net.npz", "f", "--library", "tflm"), "--library.*ccore.*cmsis-nn"),
     (("export", "net.npz", "f", "--cmsis-nn", "gone"), "gone"),
+    (("export", "net.npz", "f", "--rounding", "half_up"), "rounding of cmsis-nn must"),
     (("verify", "gone", "--data", "synthetic"), "gone: not a firmware directory"),
     (("verify", "gone", "--data", "synthetic", "--limit", "0"), "--limit.*0.*x>=1"),
     (("verify", "gone", "--data", "synthetic", "--library", "x"), "--library.*ccore"),
@@ -353,6 +359,22 @@ def test_exported_c_has_no_differing_byte(firmware, images):
     output = ok("verify", firmware, "--data", images, "--limit", "5")
     assert output.startswith("0 differing bytes in 5 images")
     assert "1,000" not in ok("verify", firmware, "--data", images, "--limit", "1000")
+
+
+def test_a_target_is_trained_for_scored_and_exported(train, images):
+    legacy = ("--target", "cmsis-nn-q7", "--core", "cortex-m4")
+    ok(*train, "--epochs", "1", *legacy, "--pool", "average", "--name", "old")
+    model = "runs/old/model.npz"
+    assert "cmsis-nn-q7/5.9.0/dsp/half_up" in ok("report", model)
+    assert "cmsis-nn-q7/5.9.0/c/truncate" in ok(
+        "report", model, "--core", "c", "--rounding", "truncate"
+    )
+    single = ("--target", "cmsis-nn", "--rounding", "single")
+    ok("evaluate", model, "--data", images, *single)
+    for options in ((), ("--core", "cortex-m3"), ("--target", "cmsis-nn")):
+        ok("export", model, "firmware", *options)
+        output = ok("verify", "firmware", "--data", images)
+        assert output.startswith("0 differing bytes in 12 images")
 
 
 def test_an_emulated_core_is_measured(firmware, images):

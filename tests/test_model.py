@@ -349,7 +349,7 @@ def test_the_target_is_saved_with_the_network(tmp_path):
 def test_another_target_takes_the_weights_and_ranges():
     net = small_net()
     net.calibrate(images())
-    other = net.for_target("cmsis-nn-q7", core="c")
+    other = net.for_target(core="c").for_target("cmsis-nn-q7")
     assert str(other.target) == "cmsis-nn-q7/5.9.0/c/half_up"
     assert str(net.target) == "cmsis-nn/7.0.0/dsp/double"
     for (name, ours), (same, theirs) in zip(

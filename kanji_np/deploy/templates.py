@@ -254,8 +254,9 @@ $memory
 """
 
 NOTE_CCORE = """\
-`ccore/` holds portable C under $title's function names. For Arm's optimized kernels
-on a Cortex-M export with `--library cmsis-nn`; the network's C stays the same."""
+`ccore/` holds portable C under the function names of $title.
+For Arm's optimized kernels on a Cortex-M export with `--library cmsis-nn`; the C of the
+network stays the same."""
 
 NOTE_CMSIS_NN = """\
 `CMSIS_NN` is the directory of $title $version.
