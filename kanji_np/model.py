@@ -243,8 +243,8 @@ class Sequential:
         """The same weights and ranges for another target, of which a part may be named.
 
         The core class stays unless told; another library has its own defaults for the
-        rest. Its bytes, and so its accuracy, are the other target's: what was trained for one
-        need not be as good on another.
+        rest. Its bytes, and so its accuracy, are the other target's: what was trained
+        for one need not be as good on another.
 
         Raises
         ------
