@@ -2,10 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from conformance import Case, LinearConformance, Refusal, unpadded_shape
 
 import kanji_np as kj
-from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs
+from ccore import driver
+from kanji_np.errors import UnsupportedOp
+from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs, scratch_bytes
+from kanji_np.quantize import LinearScales, linear_ints
+from kanji_np.targets import target_spec
+from kanji_np.types import LinearParams, QParams, TensorSpec
 
 ONE = (1, 1)
 
@@ -131,3 +138,63 @@ class TestConv2D(LinearConformance):
     def unpadded(self, case):
         shape = unpadded_shape(case.attrs.window, case.shape)
         return replace(case.attrs, padding="valid"), shape
+
+
+@pytest.mark.parametrize("core", ["c", "dsp", "mve"])
+def test_scratch_is_what_the_library_asks_for(core):
+    rng, target = np.random.default_rng(0), target_spec("cmsis-nn", core=core)
+    calls, reserved = [], []
+    while len(calls) < 400:
+        high, wide, channels, filters = rng.integers(1, 9, 4).tolist()
+        kernel, stride, dilation = (
+            tuple(rng.integers(1, end, 2).tolist()) for end in (4, 4, 3)
+        )
+        if rng.random() < 0.4:  # one row of pixels
+            high, kernel = 1, (1, kernel[1])
+        attrs = conv(filters, kernel, stride, dilation, "same")
+        g = attrs.window.over((high, wide, channels))
+        try:
+            reserved.append(scratch_bytes((high, wide, channels), g, target))
+        except UnsupportedOp:
+            continue
+        calls.append(
+            driver.convolve_wrapper_s8_get_buffer_size(
+                (1, high, wide, channels),
+                (filters, *kernel, channels),
+                (1, *g.out, filters),
+                core=core,
+                stride=stride,
+                padding=g.pad,
+                dilation=dilation,
+            )
+        )
+    answers = driver.build_runner(driver.BUILDS[0]).run(calls)
+    assert [answer.status for answer in answers] == reserved
+
+
+@pytest.mark.parametrize(
+    ("attrs", "shape", "kind"),
+    [
+        (conv(6, (5, 5)), (8, 8, 3), "HWC_q7_RGB"),
+        (conv(6, (5, 5)), (8, 9, 3), "HWC_q7_basic_nonsquare"),
+        (conv(6, (5, 5)), (8, 8, 4), "HWC_q7_fast"),
+        (conv(6, (5, 3)), (8, 8, 4), "HWC_q7_fast_nonsquare"),
+        (conv(5, (5, 5)), (8, 8, 4), "HWC_q7_basic"),
+        (conv(6, (5, 5)), (8, 8, 6), "HWC_q7_basic"),
+        (conv(6, (1, 1)), (8, 9, 4), "1x1_HWC_q7_fast_nonsquare"),
+        (conv(5, (1, 1)), (8, 8, 4), "HWC_q7_basic"),
+        (conv(6, (1, 1), (2, 2)), (8, 8, 4), "HWC_q7_fast"),
+        # "same" pads one cell more after than before, which the fast kernels overlook
+        (conv(6, (3, 3), (2, 2)), (8, 8, 4), "HWC_q7_basic"),
+        (conv(6, (3, 3), (2, 2)), (9, 9, 4), "HWC_q7_fast"),
+    ],
+)
+def test_the_fastest_legacy_function_that_is_right(attrs, shape, kind):
+    x, y = TensorSpec(shape), TensorSpec(CONV2D.infer(attrs, shape))
+    target = target_spec("cmsis-nn-q7")
+    weight_shape, _ = CONV2D.param_shapes(attrs, shape)
+    one = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
+    zero = LinearParams(np.zeros(weight_shape), np.zeros(attrs.filters))
+    ints = linear_ints(zero, one, "linear", target.numerics)
+    (call,) = CONV2D.lower(attrs, ints, x, y, target)
+    assert call.function == f"arm_convolve_{kind}"
