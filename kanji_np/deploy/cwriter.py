@@ -400,8 +400,7 @@ def _layer(p: Program, i: int) -> str:
 
 def _status(calls: Sequence[KernelCall]) -> str | None:
     """C type of what the function of a layer returns: its one checked call's."""
-    (status,) = {call.status for call in calls if call.status} or {None}
-    return status
+    return next((call.status for call in calls if call.status), None)
 
 
 def _statements(scopes: Sequence[_Scope]) -> str:
