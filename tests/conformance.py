@@ -36,6 +36,7 @@ from kanji_np.layers import Layer, make_layer
 from kanji_np.model import Sequential
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
 from kanji_np.ops.requantize import empty_range
+from kanji_np.ops.simd import PRODUCTS_VARIABLE, available_products
 from kanji_np.ops.window import Window
 from kanji_np.quantize import (
     LinearScales,
@@ -475,6 +476,16 @@ class LinearConformance(Conformance):
         fast, slow = empty_range(), empty_range()
         self.op.forward_int(case.attrs, ints, x, fast)
         self.op.definition(case.attrs, ints, x, slow)
+        assert fast.tolist() == slow.tolist()
+
+    @pytest.mark.parametrize("way", available_products())
+    def test_every_way_to_multiply_gives_the_same(self, case, way, monkeypatch):
+        monkeypatch.setenv(PRODUCTS_VARIABLE, way)
+        x, ints = self.images(case), self.ints(case)
+        fast, slow = empty_range(), empty_range()
+        y = self.op.forward_int(case.attrs, ints, x, fast)
+        expected = self.op.definition(case.attrs, ints, x, slow)
+        np.testing.assert_array_equal(y, expected)
         assert fast.tolist() == slow.tolist()
 
     def test_extreme_sums_stay_in_int32_on_the_way(self):

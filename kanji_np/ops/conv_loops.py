@@ -7,7 +7,9 @@ the register kernels of `simd` walk them. One thread works on one block of image
 padding to requantized bytes; outputs are disjoint and the number of blocks does not
 depend on the number of threads, so results do not either.
 
-Sums longer than float32 adds exactly are cut into parts that are added up in int32.
+Integers are multiplied as uint8 and int8 where the CPU adds four such products in one
+instruction, and as float32 elsewhere (`simd.products`). Sums longer than float32 adds
+exactly are cut into parts that are added up in int32. The bytes are the same.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from kanji_np.fixedpoint import ROUNDINGS
 from kanji_np.ops.requantize import common_right_shift, exact_sum, requantize_block
 from kanji_np.ops.simd import (
     LANES,
+    QUAD,
     TILE_ROWS,
     add_rows_1,
     add_rows_2,
     add_rows_4,
     add_rows_8,
     address,
+    products,
     tile_8x1,
     tile_8x2,
 )
@@ -130,18 +134,55 @@ def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
     """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
+    dots = products() != "float32"
     offset, right = ints.input_offset, common_right_shift(ints)
     rounding = ROUNDINGS[ints.rounding]
-    plan = _plan(g, x.shape[3], exact_sum(offset))
-    blocks = min(BLOCKS, len(x))
-    ranges = np.empty((blocks, 2), np.int64)
-    _forward_int(
-        np.ascontiguousarray(x), _pack(ints.weight, np.dtype(np.float32)), ints.bias,
-        ints.multiplier, ints.shift, rounding, right, np.float32(offset),
-        ints.output_offset, ints.act_min, ints.act_max, (g.pad_top, g.pad_left),
-        (plan.rows, plan.pitch, plan.pixel, plan.line), plan.parts, y, ranges,
-    )  # fmt: skip
+    plan = _plan(g, x.shape[3], UNLIMITED if dots else exact_sum(offset))
+    ranges = np.empty((min(BLOCKS, len(x)), 2), np.int64)
+    layout = (plan.rows, plan.pitch, plan.pixel, plan.line)
+    if dots:
+        weight, bias = _pack_quads(ints.weight, plan), _bias_of_dots(ints)
+        _forward_dots(
+            np.ascontiguousarray(x), weight, bias, ints.multiplier, ints.shift,
+            rounding, right, np.uint8(128 - offset & 255), ints.output_offset,
+            ints.act_min, ints.act_max, (g.pad_top, g.pad_left), layout, plan.parts,
+            -(-plan.run // QUAD), y, ranges,
+        )  # fmt: skip
+    else:
+        weight = _pack(ints.weight, np.dtype(np.float32))
+        _forward_int(
+            np.ascontiguousarray(x), weight, ints.bias, ints.multiplier, ints.shift,
+            rounding, right, np.float32(offset), ints.output_offset, ints.act_min,
+            ints.act_max, (g.pad_top, g.pad_left), layout, plan.parts, y, ranges,
+        )  # fmt: skip
     return ranges
+
+
+def _pack_quads(weight: np.ndarray, plan: _Plan) -> np.ndarray:
+    """int8 (Cout,KH,KW,Cin) -> flat (Cout/32 blocks, quads, 32, 4), as `_pack`.
+
+    Every run is filled up to whole quads with zeros, which undo what is read beyond it.
+    """
+    runs = weight.reshape(len(weight), len(plan.runs), plan.run)
+    filled = np.pad(runs, ((0, 0), (0, 0), (0, -plan.run % QUAD)))
+    quads = filled.reshape(len(weight), -1, QUAD)  # (Cout,runs,...) -> (Cout,quads,4)
+    blocks = []
+    for first in range(0, len(weight), 2 * LANES):
+        part = quads[first : first + 2 * LANES]
+        lanes = LANES if len(part) <= LANES else 2 * LANES
+        part = np.pad(part, ((0, lanes - len(part)), (0, 0), (0, 0)))
+        blocks.append(part.transpose(1, 0, 2).ravel())  # (quads, lanes, 4)
+    return np.concatenate(blocks)
+
+
+def _bias_of_dots(ints: LinearInts) -> np.ndarray:
+    """Bias for sums of (x + 128) * w, int32 modulo 2^32.
+
+    Dot products take one factor unsigned; 128 is taken off again, channel by channel.
+    """
+    sums = ints.weight.reshape(len(ints.weight), -1).sum(axis=1, dtype=np.int64)
+    bias = ints.bias - (128 - ints.input_offset) * sums
+    return bias.astype(np.uint32).view(np.int32)
 
 
 def forward_float(
@@ -251,6 +292,56 @@ def _forward_int(
                             multiplier, shift, rounding, right, out_offset, low, high,
                             flat,
                             ((n * out_h + oy) * out_w + ox) * outputs, acc_range,
+                        )  # fmt: skip
+
+
+@njit(cache=True, parallel=True)
+def _forward_dots(
+    x, weight, bias, multiplier, shift, rounding, right, padding, out_offset, low, high,
+    pad, layout, parts, quads, y, ranges,
+):  # fmt: skip
+    """`_forward_int` in dot products of uint8 x + 128 and int8 weights; `padding` is
+    the zero point plus 128, `quads` the dot products of a run."""
+    count, out_h, out_w, outputs = y.shape
+    rows, pitch, pixel, line = layout
+    block_size = weight.shape[0] // (-(-outputs // LANES) * LANES)  # an output's bytes
+    flat = y.reshape(-1)
+    blocks = ranges.shape[0]
+    for block in prange(blocks):
+        # The last run is read in whole quads, which may reach past the image.
+        store = np.full(rows * pitch + QUAD, padding, np.uint8)
+        padded = store[: rows * pitch].reshape(rows, pitch)
+        acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
+        acc_range = ranges[block]
+        acc_range[0] = 2**31 - 1
+        acc_range[1] = -(2**31)
+        for n in range(block * count // blocks, (block + 1) * count // blocks):
+            _fill(padded, x[n], np.uint8(128), pad)
+            for first in range(0, outputs, 2 * LANES):
+                channels = min(2 * LANES, outputs - first)
+                lanes = LANES if channels <= LANES else 2 * LANES
+                size = TILE_ROWS * lanes
+                for oy in range(out_h):
+                    for ox in range(0, out_w, TILE_ROWS):
+                        corner = oy * line + ox * pixel
+                        acc[:size] = 0
+                        for p in range(parts.shape[0]):
+                            part = parts[p]
+                            at = first * block_size + part[4] // part[3] * quads * (
+                                lanes * QUAD
+                            )
+                            a = address(store, corner + part[0])
+                            b = address(weight, at)
+                            c = address(acc, 0)
+                            if lanes == LANES:
+                                tile_8x1(a, pixel, part[1], part[2], quads, b, c)
+                            else:
+                                tile_8x2(a, pixel, part[1], part[2], quads, b, c)
+                        requantize_block(
+                            acc[:size].reshape(TILE_ROWS, lanes),
+                            min(TILE_ROWS, out_w - ox), first, channels, bias,
+                            multiplier, shift, rounding, right, out_offset, low, high,
+                            flat, ((n * out_h + oy) * out_w + ox) * outputs, acc_range,
                         )  # fmt: skip
 
 

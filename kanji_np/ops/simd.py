@@ -3,6 +3,11 @@
 A vector here is 16 numbers, which every CPU has an answer to: one AVX-512 register, two
 of AVX2, four of NEON. Both kernels take float32 or float64 by the pointers they get.
 
+The tile kernels also take uint8 times int8 into int32, where the CPU has an instruction
+for four such products and their sum (`has_dot_products`): then a "column" is four
+numbers of a row, `b` holds the four of each output side by side, and `row_stride` and
+`segment_stride` still count single numbers. Sums are exact modulo 2^32.
+
 `tile_8x1` and `tile_8x2` keep a block of 8 rows by 16 or 32 columns of sums in
 registers while they walk down the columns of both factors:
 
@@ -23,14 +28,56 @@ Numba's cache does not notice a change in this file: delete `__pycache__` after 
 
 from __future__ import annotations
 
-from llvmlite import ir
+import os
+from functools import cache
+
+from llvmlite import binding, ir
 from numba import types as nb
 from numba.extending import intrinsic
 
+from kanji_np.errors import OptionError
+
 LANES = 16
 TILE_ROWS = 8
+QUAD = 4  # products that one dot instruction adds up
 
-I64 = ir.IntType(64)
+#: Ways to multiply integers, the fastest first, and what the CPU must have for each.
+PRODUCTS = {"vnni": ("avx512f", "avx512vnni"), "float32": ()}
+PRODUCTS_VARIABLE = "KANJI_NP_PRODUCTS"
+
+
+@cache
+def available_products() -> tuple[str, ...]:
+    """Names in `PRODUCTS` that this CPU can do."""
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # llvmlite cannot tell on every platform
+        features = {}
+    return tuple(
+        name
+        for name, needed in PRODUCTS.items()
+        if all(features.get(feature) for feature in needed)
+    )
+
+
+def products() -> str:
+    """The way to multiply integers: the fastest, or what `KANJI_NP_PRODUCTS` names.
+
+    Raises
+    ------
+    OptionError
+        The variable names one that is not known, or that the CPU cannot do.
+    """
+    wanted = os.environ.get(PRODUCTS_VARIABLE) or available_products()[0]
+    if wanted not in available_products():
+        raise OptionError(
+            f"{PRODUCTS_VARIABLE} must be one of {', '.join(available_products())} on "
+            f"this CPU, got {wanted!r}"
+        )
+    return wanted
+
+
+I32, I64 = ir.IntType(32), ir.IntType(64)
 ELEMENTS = {nb.float32: (ir.FloatType(), "f32"), nb.float64: (ir.DoubleType(), "f64")}
 
 
@@ -47,6 +94,8 @@ def address(typing, array, offset):
 
 class _Vectors:
     """Loads, stores, broadcasts and fused multiply-adds of 16 numbers at a time."""
+
+    depth = 1  # numbers of a row in a column
 
     def __init__(self, builder, element):
         scalar, suffix = ELEMENTS[element]
@@ -78,8 +127,42 @@ class _Vectors:
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return self.builder.shuffle_vector(first, undefined, lanes)
 
+    def weights(self, pointer, vector):
+        return self.load(pointer, I64(vector * LANES))
+
     def multiply_add(self, a, b, c):
         return self.builder.call(self.fma, [a, b, c])
+
+
+class _Dots(_Vectors):
+    """The same of uint8 times int8: sums are int32, a factor is four numbers a lane."""
+
+    depth = QUAD
+
+    def __init__(self, builder):
+        self.builder = builder
+        self.type = ir.VectorType(I32, LANES)
+        self.dot = builder.module.declare_intrinsic(
+            "llvm.x86.avx512.vpdpbusd.512",
+            (),
+            ir.FunctionType(self.type, [self.type] * 3),
+        )
+        self.alignment = 1
+
+    def broadcast(self, pointer, offset):
+        place = self.builder.gep(pointer, [self.builder.mul(offset, I64(QUAD))])
+        quad = self.builder.load(self.builder.bitcast(place, I32.as_pointer()))
+        quad.align = 1
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, quad, I32(0))
+        lanes = ir.Constant(self.type, [0] * LANES)
+        return self.builder.shuffle_vector(first, undefined, lanes)
+
+    def weights(self, pointer, vector):
+        return self.load(pointer, I64(vector * LANES * QUAD))
+
+    def multiply_add(self, a, b, c):
+        return self.builder.call(self.dot, [c, a, b])
 
 
 def _tile(vectors: int):
@@ -91,7 +174,9 @@ def _tile(vectors: int):
 
     def build(context, builder, signature, arguments):
         a, row_stride, segments, segment_stride, columns, b, c = arguments
-        v = _Vectors(builder, signature.args[0].dtype)
+        element = signature.args[0].dtype
+        dots = element == nb.uint8
+        v = _Dots(builder) if dots else _Vectors(builder, element)
         places = [I64(i * LANES) for i in range(TILE_ROWS * vectors)]
         start = [v.load(c, place) for place in places]
 
@@ -117,14 +202,14 @@ def _tile(vectors: int):
         column = builder.phi(I64)
         column_b = builder.phi(b.type)
         sums = [builder.phi(v.type) for _ in places]
-        right = [v.load(column_b, I64(j * LANES)) for j in range(vectors)]
+        right = [v.weights(column_b, j) for j in range(vectors)]
         added = []
         for r, row in enumerate(rows):
             left = v.broadcast(row, column)
             for j in range(vectors):
                 added.append(v.multiply_add(left, right[j], sums[r * vectors + j]))
         next_column = builder.add(column, I64(1))
-        next_b = builder.gep(column_b, [I64(vectors * LANES)])
+        next_b = builder.gep(column_b, [I64(vectors * LANES * v.depth)])
         more = builder.icmp_signed("<", next_column, columns)
         builder.cbranch(more, column_loop, segment_end)
 
