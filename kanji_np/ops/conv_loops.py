@@ -304,7 +304,7 @@ def _forward_dots(
     the zero point plus 128, `quads` the dot products of a run."""
     count, out_h, out_w, outputs = y.shape
     rows, pitch, pixel, line = layout
-    block_size = weight.shape[0] // (-(-outputs // LANES) * LANES)  # an output's bytes
+    depth = weight.shape[0] // (-(-outputs // LANES) * LANES)
     flat = y.reshape(-1)
     blocks = ranges.shape[0]
     for block in prange(blocks):
@@ -326,17 +326,15 @@ def _forward_dots(
                         corner = oy * line + ox * pixel
                         acc[:size] = 0
                         for p in range(parts.shape[0]):
-                            part = parts[p]
-                            at = first * block_size + part[4] // part[3] * quads * (
-                                lanes * QUAD
-                            )
-                            a = address(store, corner + part[0])
-                            b = address(weight, at)
+                            run = parts[p, 4] // parts[p, 3]
+                            a = address(store, corner + parts[p, 0])
+                            b = address(weight, first * depth + run * quads * 4 * lanes)
                             c = address(acc, 0)
+                            segments, distance = parts[p, 1], parts[p, 2]
                             if lanes == LANES:
-                                tile_8x1(a, pixel, part[1], part[2], quads, b, c)
+                                tile_8x1(a, pixel, segments, distance, quads, b, c)
                             else:
-                                tile_8x2(a, pixel, part[1], part[2], quads, b, c)
+                                tile_8x2(a, pixel, segments, distance, quads, b, c)
                         requantize_block(
                             acc[:size].reshape(TILE_ROWS, lanes),
                             min(TILE_ROWS, out_w - ox), first, channels, bias,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit, prange
 
 from kanji_np.errors import ShapeError
 from kanji_np.ops.cmsis import KANJI_HEADER
@@ -71,9 +72,15 @@ def forward_int(
     attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
 ) -> np.ndarray:
     """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
-    half = (1 << attrs.shift) >> 1
-    shifted = (x.astype(np.int16) - ints.mean + np.int16(half)) >> attrs.shift
-    return np.clip(shifted, -128, 127).astype(np.int8)
+    y = np.empty(x.shape, np.int8)
+    mean = np.broadcast_to(ints.mean, x.shape[1:]).astype(np.int16).ravel()
+    _normalize(
+        np.ascontiguousarray(x).reshape(len(x), -1),  # (N,H,W,C) -> (N,H*W*C)
+        mean,
+        attrs.shift,
+        y.reshape(len(x), -1),
+    )
+    return y
 
 
 def definition(attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray) -> np.ndarray:
@@ -133,6 +140,16 @@ def lower(
         status="int32_t",
     )
     return (call,)
+
+
+@njit(cache=True, parallel=True)
+def _normalize(x, mean, shift, y):
+    count, size = x.shape
+    half = np.int16((1 << shift) >> 1)
+    for n in prange(count):
+        for k in range(size):
+            value = np.int16(np.int16(x[n, k]) - mean[k] + half) >> np.int16(shift)
+            y[n, k] = min(max(value, -128), 127)
 
 
 NORMALIZE = Op(
