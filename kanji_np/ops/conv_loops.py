@@ -20,7 +20,13 @@ import numpy as np
 from numba import njit, prange
 
 from kanji_np.fixedpoint import ROUNDINGS
-from kanji_np.ops.requantize import common_right_shift, exact_sum, requantize_block
+from kanji_np.ops.requantize import (
+    common_right_shift,
+    exact_sum,
+    fold_extremes,
+    new_extremes,
+    requantize_tile,
+)
 from kanji_np.ops.simd import (
     LANES,
     QUAD,
@@ -268,6 +274,7 @@ def _forward_int(
         acc_range = ranges[block]
         acc_range[0] = 2**31 - 1
         acc_range[1] = -(2**31)
+        extremes = new_extremes()
         for n in range(block * count // blocks, (block + 1) * count // blocks):
             _fill(padded, x[n], in_offset, pad)
             for first in range(0, outputs, 2 * LANES):
@@ -286,13 +293,13 @@ def _forward_int(
                             )  # fmt: skip
                             for k in range(size):
                                 acc[k] += np.int32(sums[k])
-                        requantize_block(
-                            acc[:size].reshape(TILE_ROWS, lanes),
-                            min(TILE_ROWS, out_w - ox), first, channels, bias,
-                            multiplier, shift, rounding, right, out_offset, low, high,
-                            flat,
-                            ((n * out_h + oy) * out_w + ox) * outputs, acc_range,
+                        requantize_tile(
+                            acc, lanes, min(TILE_ROWS, out_w - ox), first, channels,
+                            bias, multiplier, shift, rounding, right, out_offset, low,
+                            high, flat, ((n * out_h + oy) * out_w + ox) * outputs,
+                            acc_range, extremes,
                         )  # fmt: skip
+        fold_extremes(extremes, acc_range)
 
 
 @njit(cache=True, parallel=True)
@@ -315,6 +322,7 @@ def _forward_dots(
         acc_range = ranges[block]
         acc_range[0] = 2**31 - 1
         acc_range[1] = -(2**31)
+        extremes = new_extremes()
         for n in range(block * count // blocks, (block + 1) * count // blocks):
             _fill(padded, x[n], np.uint8(128), pad)
             for first in range(0, outputs, 2 * LANES):
@@ -335,12 +343,13 @@ def _forward_dots(
                                 tile_8x1(a, pixel, segments, distance, quads, b, c)
                             else:
                                 tile_8x2(a, pixel, segments, distance, quads, b, c)
-                        requantize_block(
-                            acc[:size].reshape(TILE_ROWS, lanes),
-                            min(TILE_ROWS, out_w - ox), first, channels, bias,
-                            multiplier, shift, rounding, right, out_offset, low, high,
-                            flat, ((n * out_h + oy) * out_w + ox) * outputs, acc_range,
+                        requantize_tile(
+                            acc, lanes, min(TILE_ROWS, out_w - ox), first, channels,
+                            bias, multiplier, shift, rounding, right, out_offset, low,
+                            high, flat, ((n * out_h + oy) * out_w + ox) * outputs,
+                            acc_range, extremes,
                         )  # fmt: skip
+        fold_extremes(extremes, acc_range)
 
 
 @njit(cache=True, parallel=True)

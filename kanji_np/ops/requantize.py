@@ -13,6 +13,7 @@ from numba import njit
 from numba import types as nb
 
 from kanji_np.fixedpoint import DOUBLE, SINGLE, clamp, rescale
+from kanji_np.ops.simd import LANES, address, once_1, once_2, twice_1, twice_2
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
@@ -116,3 +117,52 @@ def requantize_block(
                 y[y_at + r * stride + o] = clamp(q, low, high)
     acc_range[0] = min(acc_range[0], int64(smallest))
     acc_range[1] = max(acc_range[1], int64(largest))
+
+
+@njit(cache=True)
+def requantize_tile(
+    acc, lanes, rows, first, channels, bias, multiplier, shift, rounding, right, offset,
+    low, high, y, y_at, acc_range, extremes,
+):  # fmt: skip
+    """`requantize_block` of the flat `acc`, whole vectors at a time where it can.
+
+    `extremes`, int32 (32,), is what `fold_extremes` adds to the range.
+    """
+    if right < 0 or channels != lanes:
+        requantize_block(
+            acc[: rows * lanes].reshape(rows, lanes), rows, first, channels, bias,
+            multiplier, shift, rounding, right, offset, low, high, y, y_at, acc_range,
+        )  # fmt: skip
+        return
+    a, b = address(acc, 0), address(bias, first)
+    c, e, stride = address(y, y_at + first), address(extremes, 0), bias.shape[0]
+    o, lo, hi = int32(offset), int32(low), int32(high)
+    if rounding == DOUBLE:
+        n, half = int32(right), int32(0)
+        if lanes == LANES:
+            twice_1(a, rows, b, n, half, o, lo, hi, c, stride, e)
+        else:
+            twice_2(a, rows, b, n, half, o, lo, hi, c, stride, e)
+    else:
+        n = int32(right + 1)
+        half = int32((int64(1) << right) if rounding == SINGLE else 0)
+        if lanes == LANES:
+            once_1(a, rows, b, n, half, o, lo, hi, c, stride, e)
+        else:
+            once_2(a, rows, b, n, half, o, lo, hi, c, stride, e)
+
+
+@njit(cache=True)
+def new_extremes():
+    """16 smallest and 16 largest values of nothing, int32 (32,)."""
+    extremes = np.empty(2 * LANES, np.int32)
+    extremes[:LANES] = 2**31 - 1
+    extremes[LANES:] = -(2**31)
+    return extremes
+
+
+@njit(cache=True)
+def fold_extremes(extremes, acc_range):
+    """Lower and raise `acc_range` to hold `extremes`."""
+    acc_range[0] = min(acc_range[0], int64(extremes[:LANES].min()))
+    acc_range[1] = max(acc_range[1], int64(extremes[LANES:].max()))

@@ -1,4 +1,4 @@
-"""The two register kernels under convolution, written in LLVM's vector types.
+"""The register kernels under convolution, written in LLVM's vector types.
 
 A vector here is 16 numbers, which every CPU has an answer to: one AVX-512 register, two
 of AVX2, four of NEON. Both kernels take float32 or float64 by the pointers they get.
@@ -78,7 +78,11 @@ def products() -> str:
 
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
-ELEMENTS = {nb.float32: (ir.FloatType(), "f32"), nb.float64: (ir.DoubleType(), "f64")}
+ELEMENTS = {
+    nb.float32: (ir.FloatType(), "f32"),
+    nb.float64: (ir.DoubleType(), "f64"),
+    nb.int32: (I32, "i32"),
+}
 
 
 @intrinsic
@@ -101,11 +105,7 @@ class _Vectors:
         scalar, suffix = ELEMENTS[element]
         self.builder = builder
         self.type = ir.VectorType(scalar, LANES)
-        self.fma = builder.module.declare_intrinsic(
-            f"llvm.fmuladd.v{LANES}{suffix}",
-            (),
-            ir.FunctionType(self.type, [self.type] * 3),
-        )
+        self.suffix = suffix
         self.alignment = element.bitwidth // 8
 
     def at(self, pointer, offset):
@@ -120,18 +120,33 @@ class _Vectors:
     def store(self, value, pointer, offset):
         self.builder.store(value, self.at(pointer, offset)).align = self.alignment
 
-    def broadcast(self, pointer, offset):
-        scalar = self.builder.load(self.builder.gep(pointer, [offset]))
+    def splat(self, scalar):
         undefined = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        first = self.builder.insert_element(undefined, scalar, I32(0))
+        lanes = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
         return self.builder.shuffle_vector(first, undefined, lanes)
+
+    def broadcast(self, pointer, offset):
+        return self.splat(self.builder.load(self.builder.gep(pointer, [offset])))
+
+    def choose(self, relation, a, b):
+        """a where it stands in the relation to b, else b."""
+        return self.builder.select(self.builder.icmp_signed(relation, a, b), a, b)
+
+    def test(self, relation, a, b):
+        """-1 where a stands in the relation to b, else 0."""
+        return self.builder.sext(self.builder.icmp_signed(relation, a, b), self.type)
 
     def weights(self, pointer, vector):
         return self.load(pointer, I64(vector * LANES))
 
     def multiply_add(self, a, b, c):
-        return self.builder.call(self.fma, [a, b, c])
+        fma = self.builder.module.declare_intrinsic(
+            f"llvm.fmuladd.v{LANES}{self.suffix}",
+            (),
+            ir.FunctionType(self.type, [self.type] * 3),
+        )
+        return self.builder.call(fma, [a, b, c])
 
 
 class _Dots(_Vectors):
@@ -153,10 +168,7 @@ class _Dots(_Vectors):
         place = self.builder.gep(pointer, [self.builder.mul(offset, I64(QUAD))])
         quad = self.builder.load(self.builder.bitcast(place, I32.as_pointer()))
         quad.align = 1
-        undefined = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(undefined, quad, I32(0))
-        lanes = ir.Constant(self.type, [0] * LANES)
-        return self.builder.shuffle_vector(first, undefined, lanes)
+        return self.splat(quad)
 
     def weights(self, pointer, vector):
         return self.load(pointer, I64(vector * LANES * QUAD))
@@ -288,5 +300,75 @@ def _add_rows(vectors: int):
     return intrinsic(typed)
 
 
+def _requantize(vectors: int, twice: bool):
+    """Rows of 16 * `vectors` int32 sums to int8; see `requantize.requantize_block`.
+
+    ``v = acc + bias``, then ``v / 2^(shift + 1)`` in two roundings, or ``(v + half) >>
+    shift``; plus the offset, between low and high. `extremes` are 16 smallest and 16
+    largest v so far.
+    """
+
+    def typed(
+        typing, acc, rows, bias, shift, half, offset, low, high, y, stride, extremes
+    ):
+        n, i = nb.intp, nb.int32
+        return nb.void(acc, n, bias, i, i, i, i, i, y, n, extremes), build
+
+    def build(context, builder, signature, arguments):
+        acc, rows, bias, shift, half, offset, low, high, y, stride, extremes = arguments
+        v = _Vectors(builder, nb.int32)
+        bytes_type = ir.VectorType(ir.IntType(8), LANES)
+        one = v.splat(I32(1))
+        mask = builder.sub(builder.shl(I32(1), shift), I32(1))
+        shift, half, offset, low, high, mask, middle = map(
+            v.splat,
+            (shift, half, offset, low, high, mask, builder.lshr(mask, I32(1))),
+        )
+        biases = [v.load(bias, I64(j * LANES)) for j in range(vectors)]
+        start = [v.load(extremes, I64(0)), v.load(extremes, I64(LANES))]
+        entry = builder.block
+        loop = builder.append_basic_block("row")
+        done = builder.append_basic_block("done")
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        row = builder.phi(I64)
+        smallest, largest = phis = [builder.phi(v.type) for _ in start]
+        for j in range(vectors):
+            place = builder.add(builder.mul(row, I64(vectors * LANES)), I64(j * LANES))
+            value = builder.add(v.load(acc, place), biases[j])
+            smallest = v.choose("<", value, smallest)
+            largest = v.choose(">", value, largest)
+            if twice:
+                d = builder.add(builder.ashr(value, one), builder.and_(value, one))
+                # all ones where true, so subtracting it adds one
+                negative = v.test("<", d, v.splat(I32(0)))
+                limit = builder.sub(middle, negative)
+                up = v.test(">", builder.and_(d, mask), limit)
+                q = builder.sub(builder.ashr(d, shift), up)
+            else:
+                q = builder.ashr(builder.add(value, half), shift)
+            q = v.choose(">", v.choose("<", builder.add(q, offset), high), low)
+            place = builder.add(builder.mul(row, stride), I64(j * LANES))
+            target = builder.bitcast(builder.gep(y, [place]), bytes_type.as_pointer())
+            builder.store(builder.trunc(q, bytes_type), target).align = 1
+        following = builder.add(row, I64(1))
+        row.add_incoming(I64(0), entry)
+        row.add_incoming(following, loop)
+        for phi, first, value in zip(phis, start, (smallest, largest), strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, rows), loop, done)
+
+        builder.position_at_end(done)
+        v.store(smallest, extremes, I64(0))
+        v.store(largest, extremes, I64(LANES))
+        return context.get_dummy_value()
+
+    return intrinsic(typed)
+
+
 tile_8x1, tile_8x2 = _tile(1), _tile(2)
+twice_1, twice_2 = _requantize(1, True), _requantize(2, True)
+once_1, once_2 = _requantize(1, False), _requantize(2, False)
 add_rows_1, add_rows_2, add_rows_4, add_rows_8 = map(_add_rows, (1, 2, 4, 8))
