@@ -1,9 +1,10 @@
 """Around exact sums: how long they may be, and how they become int8.
 
-Sums of int8 products are formed in float32, exactly while they stay below 2^24. Then
-bias, requantization and activation range follow in one pass over a block of (rows,
-channels): ``y = clamp(rescale(acc + bias, multiplier, shift) + output_offset, low,
-high)``. Convolution calls it on a block still in the cache, dense on its whole output.
+Sums of int8 products are formed in int32 where the CPU has an instruction for it, else
+in float32, exactly while they stay below 2^24 (see `simd`). Then bias, requantization
+and activation range follow in one pass over a block of (rows, channels): ``y =
+clamp(rescale(acc + bias, multiplier, shift) + output_offset, low, high)``. Convolution
+calls it on a block still in the cache, dense on its whole output.
 """
 
 from __future__ import annotations

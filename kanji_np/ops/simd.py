@@ -1,12 +1,7 @@
 """The register kernels under convolution, written in LLVM's vector types.
 
 A vector here is 16 numbers, which every CPU has an answer to: one AVX-512 register, two
-of AVX2, four of NEON. Both kernels take float32 or float64 by the pointers they get.
-
-The tile kernels also take uint8 times int8 into int32, where the CPU has an instruction
-for four such products and their sum (`has_dot_products`): then a "column" is four
-numbers of a row, `b` holds the four of each output side by side, and `row_stride` and
-`segment_stride` still count single numbers. Sums are exact modulo 2^32.
+of AVX2, four of NEON. Kernels take float32 or float64 by the pointers they get.
 
 `tile_8x1` and `tile_8x2` keep a block of 8 rows by 16 or 32 columns of sums in
 registers while they walk down the columns of both factors:
@@ -21,7 +16,13 @@ lie in the padded image, neighbouring pixels `row_stride` apart, the rows of a k
 rows given by their offsets. Gradients behind a ReLU and a max pool are mostly zero, and
 this takes only the ones that are not.
 
-Integer-valued float32 factors give exact sums below 2^24.
+Integer-valued float32 factors give exact sums below 2^24. Where the CPU has an
+instruction for four products of uint8 and int8 and their sum (`products`), the tile
+kernels take those too, into int32: then a column is four numbers of a row, `b` holds
+the four of each output side by side, strides still count single numbers, and sums are
+exact modulo 2^32.
+
+`twice` and `once` make int8 outputs of int32 sums, in two roundings or in one.
 
 Numba's cache does not notice a change in this file: delete `__pycache__` after one.
 """
