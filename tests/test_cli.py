@@ -21,7 +21,7 @@ import kanji_np
 from kanji_np import Sequential, cli, optim, paper_cnn
 from kanji_np.data import synthetic
 from kanji_np.deploy import Difference, Verification
-from kanji_np.deploy.project import LIBRARIES
+from kanji_np.deploy.kernels import LIBRARIES
 
 ROOT = Path(kanji_np.__file__).parents[1]
 README = Path(__file__).parents[1] / "README.md"

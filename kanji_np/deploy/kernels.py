@@ -101,6 +101,12 @@ class Checkout:
     sources: tuple[Path, ...]
 
 
+def check_library(library: str) -> None:
+    """OptionError if kernels of that name cannot be linked."""
+    if library not in LIBRARIES:
+        raise OptionError(f"library must be one of {LIBRARIES}, got {library!r}")
+
+
 def class_of(core: str, target: TargetSpec) -> str:
     """What a core of some class is to the target's library."""
     return KERNELS[target.library].treated_as.get(core, core)

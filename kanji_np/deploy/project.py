@@ -18,9 +18,9 @@ from kanji_np.deploy.cwriter import Program, program, table
 from kanji_np.deploy.emulator import BOARDS
 from kanji_np.deploy.kernels import (
     KERNELS,
-    LIBRARIES,
     OWN_INCLUDE,
     ccore_files,
+    check_library,
     defines,
     find,
     own_class,
@@ -113,8 +113,7 @@ def export(
         `images` do not fit the network.
     """
     directory = Path(directory)
-    if library not in LIBRARIES:
-        raise OptionError(f"library must be one of {LIBRARIES}, got {library!r}")
+    check_library(library)
     if net.name in RESERVED or net.name.startswith(("arm_", "kanji_")):
         raise OptionError(f"a network named {net.name!r} would clash with other files")
     graph = net.freeze()

@@ -22,8 +22,8 @@ from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import Board, Device, Emulator, board_of, require_tools
 from kanji_np.deploy.kernels import (
     KERNELS,
-    LIBRARIES,
     Checkout,
+    check_library,
     check_scratch,
     class_of,
     find,
@@ -280,7 +280,7 @@ class _Firmware:
     def host(self, folder: Path, compiler: str | None) -> _Host:
         """Beside a core the host is a second opinion, so it links ccore."""
         checkout = None if self.board else self.checkout
-        core_class = HOST_CLASS if checkout else own_class(self.graph.target)
+        core_class = _class_on(None, self.graph.target, checkout)
         sources = self._stage(core_class, checkout, folder / HOST)
         return _Host(self.graph, sources, compiler)
 
@@ -305,13 +305,19 @@ def _firmware(
     functions = program(graph).functions
     library = library or manifest.library
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
-    if board:
-        core_class = class_of(board.core_class, graph.target)
-    else:  # ccore computes as any class does
-        core_class = HOST_CLASS if checkout else own_class(graph.target)
+    core_class = _class_on(board, graph.target, checkout)
     if checkout:
         check_scratch(graph.target, core_class, str(directory))
     return _Firmware(directory, graph, tuple(functions), checkout, board, core_class)
+
+
+def _class_on(
+    board: Board | None, target: TargetSpec, checkout: Checkout | None
+) -> str:
+    """The core class that the kernels compute as; on the host ccore does as any."""
+    if board:
+        return class_of(board.core_class, target)
+    return HOST_CLASS if checkout else own_class(target)
 
 
 def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
@@ -337,8 +343,7 @@ def _checkout(
     functions: Iterable[str],
 ) -> Checkout | None:
     """The real library, if it is to be linked."""
-    if library not in LIBRARIES:
-        raise OptionError(f"library must be one of {LIBRARIES}, got {library!r}")
+    check_library(library)
     if library == "ccore":
         if cmsis_nn is not None:
             raise OptionError(

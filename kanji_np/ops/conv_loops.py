@@ -22,6 +22,7 @@ from numba import njit, prange
 from kanji_np.fixedpoint import ROUNDINGS
 from kanji_np.ops.requantize import (
     common_right_shift,
+    empty_range,
     exact_sum,
     fold_extremes,
     new_extremes,
@@ -144,7 +145,7 @@ def forward_int(
     offset, right = ints.input_offset, common_right_shift(ints)
     rounding = ROUNDINGS[ints.rounding]
     plan = _plan(g, x.shape[3], UNLIMITED if dots else exact_sum(offset))
-    ranges = np.empty((min(BLOCKS, len(x)), 2), np.int64)
+    ranges = np.tile(empty_range(), (min(BLOCKS, len(x)), 1))
     layout = (plan.rows, plan.pitch, plan.pixel, plan.line)
     if dots:
         weight, bias = _pack_quads(ints.weight, plan), _bias_of_dots(ints)
@@ -272,8 +273,6 @@ def _forward_int(
         sums = np.empty(TILE_ROWS * 2 * LANES, np.float32)
         acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
         acc_range = ranges[block]
-        acc_range[0] = 2**31 - 1
-        acc_range[1] = -(2**31)
         extremes = new_extremes()
         for n in range(block * count // blocks, (block + 1) * count // blocks):
             _fill(padded, x[n], in_offset, pad)
@@ -320,8 +319,6 @@ def _forward_dots(
         padded = store[: rows * pitch].reshape(rows, pitch)
         acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
         acc_range = ranges[block]
-        acc_range[0] = 2**31 - 1
-        acc_range[1] = -(2**31)
         extremes = new_extremes()
         for n in range(block * count // blocks, (block + 1) * count // blocks):
             _fill(padded, x[n], np.uint8(128), pad)

@@ -21,7 +21,7 @@ from numba import types as nb
 
 from kanji_np.fixedpoint import ROUNDINGS
 from kanji_np.ops.conv_loops import BLOCKS
-from kanji_np.ops.requantize import common_right_shift, requantize_block
+from kanji_np.ops.requantize import common_right_shift, empty_range, requantize_block
 from kanji_np.ops.window import Geometry
 from kanji_np.types import LinearInts, LinearParams, Saved
 
@@ -87,7 +87,7 @@ def forward_int(
 ) -> np.ndarray:
     """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
     plan = _plan(g, y.shape[3])
-    ranges = np.empty((min(BLOCKS, len(x)), 2), np.int64)
+    ranges = np.tile(empty_range(), (min(BLOCKS, len(x)), 1))
     _forward_int(
         np.ascontiguousarray(x), _pack(ints.weight, plan.pixels, np.dtype(np.int16)),
         ints.bias, ints.multiplier, ints.shift, ROUNDINGS[ints.rounding],
@@ -192,8 +192,6 @@ def _forward_int(
         store = padded.reshape(-1)
         acc = np.empty(run, np.int32)
         acc_range = ranges[block]
-        acc_range[0] = 2**31 - 1
-        acc_range[1] = -(2**31)
         for n in range(block * count // blocks, (block + 1) * count // blocks):
             _fill(padded, x[n], in_offset, stride[1], pad)
             for oy in range(out_h):
