@@ -34,9 +34,9 @@ from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.layers import Layer, make_layer
 from kanji_np.model import Sequential
+from kanji_np.ops import products
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
 from kanji_np.ops.requantize import empty_range
-from kanji_np.ops.simd import PRODUCTS_VARIABLE, available_products
 from kanji_np.ops.window import Window
 from kanji_np.quantize import (
     LinearScales,
@@ -478,9 +478,9 @@ class LinearConformance(Conformance):
         self.op.definition(case.attrs, ints, x, slow)
         assert fast.tolist() == slow.tolist()
 
-    @pytest.mark.parametrize("way", available_products())
+    @pytest.mark.parametrize("way", products.available_products())
     def test_every_way_to_multiply_gives_the_same(self, case, way, monkeypatch):
-        monkeypatch.setenv(PRODUCTS_VARIABLE, way)
+        monkeypatch.setenv(products.VARIABLE, way)
         x, ints = self.images(case), self.ints(case)
         fast, slow = empty_range(), empty_range()
         y = self.op.forward_int(case.attrs, ints, x, fast)

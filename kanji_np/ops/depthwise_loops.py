@@ -19,9 +19,14 @@ import numpy as np
 from numba import njit, prange
 from numba import types as nb
 
-from kanji_np.fixedpoint import ROUNDINGS
 from kanji_np.ops.conv_loops import BLOCKS
-from kanji_np.ops.requantize import common_right_shift, empty_range, requantize_block
+from kanji_np.ops.requantize import (
+    empty_ranges,
+    fold_extremes,
+    new_extremes,
+    requantize_row,
+    rescaling,
+)
 from kanji_np.ops.window import Geometry
 from kanji_np.types import LinearInts, LinearParams, Saved
 
@@ -87,13 +92,11 @@ def forward_int(
 ) -> np.ndarray:
     """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
     plan = _plan(g, y.shape[3])
-    ranges = np.tile(empty_range(), (min(BLOCKS, len(x)), 1))
+    ranges = empty_ranges(min(BLOCKS, len(x)))
     _forward_int(
         np.ascontiguousarray(x), _pack(ints.weight, plan.pixels, np.dtype(np.int16)),
-        ints.bias, ints.multiplier, ints.shift, ROUNDINGS[ints.rounding],
-        common_right_shift(ints), ints.input_offset, ints.output_offset, ints.act_min,
-        ints.act_max, g.stride, g.pad, plan.layout,
-        plan.taps, y, ranges,
+        ints.input_offset, rescaling(ints, ints.bias, plan.pixels), g.stride, g.pad,
+        plan.layout, plan.taps, y, ranges,
     )  # fmt: skip
     return ranges
 
@@ -178,10 +181,7 @@ def _crop(image, padded, stride_w, pad):
 
 
 @njit(cache=True, parallel=True)
-def _forward_int(
-    x, weight, bias, multiplier, shift, rounding, right, in_offset, out_offset, low,
-    high, stride, pad, layout, taps, y, ranges,
-):  # fmt: skip
+def _forward_int(x, weight, offset, rescaling, stride, pad, layout, taps, y, ranges):
     count, out_h, out_w, outputs = y.shape
     rows, phases, columns, groups, pixels = layout
     run = pixels * outputs
@@ -191,9 +191,9 @@ def _forward_int(
         padded = np.zeros((rows, phases, columns, outputs), np.int16)
         store = padded.reshape(-1)
         acc = np.empty(run, np.int32)
-        acc_range = ranges[block]
+        extremes = new_extremes()
         for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], in_offset, stride[1], pad)
+            _fill(padded, x[n], offset, stride[1], pad)
             for oy in range(out_h):
                 line = oy * stride[0] * phases * columns * outputs
                 for group in range(groups):
@@ -205,12 +205,11 @@ def _forward_int(
                         for k in range(run):
                             acc[k] += int32(int32(cells[k]) * int32(w[k]))
                     ox = group * pixels
-                    requantize_block(
-                        acc.reshape(pixels, outputs), min(pixels, out_w - ox), 0,
-                        outputs, bias, multiplier, shift, rounding, right, out_offset,
-                        low, high, flat, ((n * out_h + oy) * out_w + ox) * outputs,
-                        acc_range,
+                    requantize_row(
+                        acc[: min(pixels, out_w - ox) * outputs], rescaling, flat,
+                        ((n * out_h + oy) * out_w + ox) * outputs, extremes,
                     )  # fmt: skip
+        fold_extremes(extremes, ranges[block])
 
 
 @njit(cache=True, parallel=True)

@@ -1,20 +1,21 @@
-"""Around exact sums: how long they may be, and how they become int8.
+"""Around exact sums: the range they take, and how they become int8.
 
-Sums of int8 products are formed in int32 where the CPU has an instruction for it, else
-in float32, exactly while they stay below 2^24 (see `simd`). Then bias, requantization
-and activation range follow in one pass over a block of (rows, channels): ``y =
-clamp(rescale(acc + bias, multiplier, shift) + output_offset, low, high)``. Convolution
-calls it on a block still in the cache, dense on its whole output.
+Sums of int8 products are formed in int32, or exactly in float32 (see `products`). Then
+bias, requantization and activation range follow in one pass over a block of rows that
+is still in the cache: ``y = clamp(rescale(acc + bias, multiplier, shift) +
+output_offset, low, high)``.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numba import types as nb
 
-from kanji_np.fixedpoint import DOUBLE, SINGLE, clamp, rescale
-from kanji_np.ops.simd import LANES, address, once_1, once_2, twice_1, twice_2
+from kanji_np.fixedpoint import DOUBLE, ROUNDINGS, SINGLE, clamp, rescale
+from kanji_np.ops.simd import LANES, address, once, twice
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
@@ -23,17 +24,56 @@ NOT_POW2 = -1
 int32, int64 = nb.int32, nb.int64
 
 
-def exact_sum(input_offset: int) -> int:
-    """How many products (x + input_offset) * w of int8 x and w float32 adds exactly.
+class Rescaling(NamedTuple):
+    """What turns sums into int8, as compiled loops take it.
 
-    1024 without a zero point, 512 with the largest one.
+    Parameters
+    ----------
+    bias, multiplier, shift : int32 (Cout or more,)
+        Whole vectors of them are read, which may reach past the channels.
+    rounding : int
+        As in `fixedpoint.rescale`.
+    right : int
+        What `common_right_shift` says of multiplier and shift.
+    offset, low, high : int
+        Output offset and activation range.
     """
-    return (1 << 24) // (max(abs(input_offset - 128), abs(input_offset + 127)) * 128)
+
+    bias: np.ndarray
+    multiplier: np.ndarray
+    shift: np.ndarray
+    rounding: int
+    right: int
+    offset: int
+    low: int
+    high: int
+
+
+def rescaling(ints: LinearInts, bias: np.ndarray, repeats: int = 1) -> Rescaling:
+    """`Rescaling` of a layer with int32 (Cout,) biases, `repeats` times in a row.
+
+    What a vector holds beyond the channels repeats the last one.
+    """
+    rows = (bias, ints.multiplier, ints.shift)
+    beyond = -(repeats * len(bias)) % (2 * LANES)
+    return Rescaling(
+        *(np.pad(np.tile(row, repeats), (0, beyond), mode="edge") for row in rows),
+        ROUNDINGS[ints.rounding],
+        common_right_shift(ints),
+        ints.output_offset,
+        ints.act_min,
+        ints.act_max,
+    )
 
 
 def empty_range() -> np.ndarray:
     """An `acc_range` that has seen nothing yet, int64 (2,)."""
     return np.array([2**31 - 1, -(2**31)], np.int64)
+
+
+def empty_ranges(blocks: int) -> np.ndarray:
+    """One `acc_range` for each block of a batch, int64 (blocks, 2)."""
+    return np.tile(empty_range(), (blocks, 1))
 
 
 def widen(acc_range: np.ndarray, ranges: np.ndarray) -> None:
@@ -54,103 +94,80 @@ def common_right_shift(ints: LinearInts) -> int:
 
 
 @njit(cache=True)
-def requantize_block(
-    acc, rows, first, channels, bias, multiplier, shift, rounding, right, offset, low,
-    high, y, y_at, acc_range,
-):  # fmt: skip
+def requantize_rows(
+    acc, rows, lanes, first, channels, r, y, y_at, stride, spare, extremes
+):
     """Requantize ``acc[:rows, :channels]`` into the flat `y`.
 
     Parameters
     ----------
-    acc : int32 (>= rows, >= channels)
-        Sums of products.
-    rows, first, channels : int
-        The block holds `rows` pixels, channels ``first .. first + channels - 1``.
-    bias, multiplier, shift : int32 (Cout,)
-    rounding : int
-        As in `fixedpoint.rescale`.
-    right : int
-        What `common_right_shift` says of multiplier and shift.
-    offset, low, high : int
-        Output offset and activation range.
+    acc : int32 (rows * lanes,), flat
+        Sums of products; `lanes` is a multiple of 16. Those beyond the channels repeat
+        the last one.
+    first, channels : int
+        Which channels of `r`.
+    r : Rescaling
     y : int8, flat
-        Row r goes to ``y[y_at + r * Cout + first:]``.
-    acc_range : int64 (2,)
-        Lowered and raised to hold min and max of the sums with bias.
+        Row n goes to ``y[y_at + n * stride:]``.
+    spare : int8 (>= rows * lanes,)
+        To work in.
+    extremes : int32 (32,)
+        See `new_extremes`.
     """
-    stride = bias.shape[0]
-    smallest, largest = int32(2**31 - 1), int32(-(2**31))
-    if right >= 0 and rounding != DOUBLE:
-        half = int32((int64(1) << right) if rounding == SINGLE else 0)
-        right = int32(right + 1)
-        offset, low, high = int32(offset), int32(low), int32(high)
-        for r in range(rows):
-            out = y[y_at + r * stride + first : y_at + r * stride + first + channels]
-            for c in range(channels):
-                v = int32(acc[r, c] + bias[first + c])
-                smallest = min(smallest, v)
-                largest = max(largest, v)
-                q = int32(int32(int32(v + half) >> right) + offset)
-                out[c] = min(max(q, low), high)
-    elif right >= 0:
-        right = int32(right)
-        mask = int32((int64(1) << right) - 1)
-        half = int32(mask >> 1)
-        offset, low, high = int32(offset), int32(low), int32(high)
-        for r in range(rows):
-            out = y[y_at + r * stride + first : y_at + r * stride + first + channels]
-            for c in range(channels):
-                v = int32(acc[r, c] + bias[first + c])
-                smallest = min(smallest, v)
-                largest = max(largest, v)
-                d = int32(int32(v >> int32(1)) + int32(v & int32(1)))
-                up = int32(int32(d & mask) > int32(half + int32(d < 0)))
-                q = int32(int32(int32(d >> right) + up) + offset)
-                out[c] = min(max(q, low), high)
+    if r.right < 0:
+        _one_by_one(acc, rows, lanes, first, channels, r, y, y_at, stride, extremes)
+    elif channels == lanes:
+        _by_vectors(acc, rows, lanes, first, r, y, y_at, stride, extremes)
     else:
-        for r in range(rows):
+        _by_vectors(acc, rows, lanes, first, r, spare, 0, lanes, extremes)
+        for row in range(rows):
             for c in range(channels):
-                v = int32(acc[r, c] + bias[first + c])
-                smallest = min(smallest, v)
-                largest = max(largest, v)
-                o = first + c
-                q = rescale(v, multiplier[o], shift[o], rounding) + offset
-                y[y_at + r * stride + o] = clamp(q, low, high)
-    acc_range[0] = min(acc_range[0], int64(smallest))
-    acc_range[1] = max(acc_range[1], int64(largest))
+                y[y_at + row * stride + c] = spare[row * lanes + c]
 
 
 @njit(cache=True)
-def requantize_tile(
-    acc, lanes, rows, first, channels, bias, multiplier, shift, rounding, right, offset,
-    low, high, y, y_at, acc_range, extremes,
-):  # fmt: skip
-    """`requantize_block` of the flat `acc`, whole vectors at a time where it can.
-
-    `extremes`, int32 (32,), is what `fold_extremes` adds to the range.
-    """
-    if right < 0 or channels != lanes:
-        requantize_block(
-            acc[: rows * lanes].reshape(rows, lanes), rows, first, channels, bias,
-            multiplier, shift, rounding, right, offset, low, high, y, y_at, acc_range,
-        )  # fmt: skip
+def requantize_row(acc, r, y, y_at, extremes):
+    """Requantize one row of any length; `r` is as long. See `requantize_rows`."""
+    count = acc.shape[0]
+    if r.right < 0 or count < LANES:
+        _one_by_one(acc, 1, count, 0, count, r, y, y_at, 0, extremes)
         return
-    a, b = address(acc, 0), address(bias, first)
-    c, e, stride = address(y, y_at + first), address(extremes, 0), bias.shape[0]
-    o, lo, hi = int32(offset), int32(low), int32(high)
-    if rounding == DOUBLE:
-        n, half = int32(right), int32(0)
-        if lanes == LANES:
-            twice_1(a, rows, b, n, half, o, lo, hi, c, stride, e)
-        else:
-            twice_2(a, rows, b, n, half, o, lo, hi, c, stride, e)
+    whole = count // LANES * LANES
+    _by_vectors(acc, 1, whole, 0, r, y, y_at, 0, extremes)
+    if whole < count:  # the last whole vector, part of it once more
+        last = count - LANES
+        _by_vectors(acc[last:], 1, LANES, last, r, y, y_at + last, 0, extremes)
+
+
+@njit(cache=True)
+def _by_vectors(acc, rows, lanes, first, r, y, y_at, stride, extremes):
+    """By one power of two, whole vectors at a time."""
+    a, b = address(acc, 0), address(r.bias, first)
+    c, e = address(y, y_at), address(extremes, 0)
+    vectors = lanes // LANES
+    offset, low, high = int32(r.offset), int32(r.low), int32(r.high)
+    if r.rounding == DOUBLE:
+        shift, half = int32(r.right), int32(0)
+        twice(a, rows, vectors, b, shift, half, offset, low, high, c, stride, e)
     else:
-        n = int32(right + 1)
-        half = int32((int64(1) << right) if rounding == SINGLE else 0)
-        if lanes == LANES:
-            once_1(a, rows, b, n, half, o, lo, hi, c, stride, e)
-        else:
-            once_2(a, rows, b, n, half, o, lo, hi, c, stride, e)
+        shift = int32(r.right + 1)
+        half = int32((int64(1) << r.right) if r.rounding == SINGLE else 0)
+        once(a, rows, vectors, b, shift, half, offset, low, high, c, stride, e)
+
+
+@njit(cache=True)
+def _one_by_one(acc, rows, lanes, first, channels, r, y, y_at, stride, extremes):
+    """By any scale of each channel."""
+    smallest, largest = extremes[0], extremes[LANES]
+    for row in range(rows):
+        for c in range(channels):
+            o = first + c
+            v = int32(acc[row * lanes + c] + r.bias[o])
+            smallest = min(smallest, v)
+            largest = max(largest, v)
+            q = rescale(v, r.multiplier[o], r.shift[o], r.rounding) + r.offset
+            y[y_at + row * stride + c] = clamp(q, r.low, r.high)
+    extremes[0], extremes[LANES] = smallest, largest
 
 
 @njit(cache=True)

@@ -1,26 +1,24 @@
 """The register kernels under convolution, written in LLVM's vector types.
 
 A vector here is 16 numbers, which every CPU has an answer to: one AVX-512 register, two
-of AVX2, four of NEON. Kernels take float32 or float64 by the pointers they get.
+of AVX2, four of NEON.
 
-`tile_8x1` and `tile_8x2` keep a block of 8 rows by 16 or 32 columns of sums in
-registers while they walk down the columns of both factors:
+`tile_8x1` and `tile_8x2` keep sums of 8 rows by 16 or 32 columns in registers (part of
+them at a time where registers are small) while they walk down the columns of both
+factors:
 
     c[r, j] += sum over s, k of a[r * row_stride + s * segment_stride + k] * b[s, k, j]
 
 The left factor need not be a matrix: the windows of a convolution are read where they
 lie in the padded image, neighbouring pixels `row_stride` apart, the rows of a kernel
-`segment_stride` apart. Nothing is gathered first.
+`segment_stride` apart. Nothing is gathered first. The instruction is that of `way` (see
+`products`). Where it adds up several products in a lane, a column is that many numbers
+of a row, and `b` holds those of each output side by side; strides still count single
+numbers. Int32 sums are exact modulo 2^32, of floating factors as far as those are.
 
-`add_rows` adds weighted rows to a row, ``out += sum over n of weight[n] * row[n]``, the
-rows given by their offsets. Gradients behind a ReLU and a max pool are mostly zero, and
-this takes only the ones that are not.
-
-Integer-valued float32 factors give exact sums below 2^24. Where the CPU has an
-instruction for four products of uint8 and int8 and their sum (`products`), the tile
-kernels take those too, into int32: then a column is four numbers of a row, `b` holds
-the four of each output side by side, strides still count single numbers, and sums are
-exact modulo 2^32.
+`add_pieces` adds weighted rows to a row, both in pieces of one vector that need not
+touch. Gradients behind a ReLU and a max pool are mostly zero: `kept` finds those that
+are not, and only their rows are added.
 
 `twice` and `once` make int8 outputs of int32 sums, in two roundings or in one.
 
@@ -29,60 +27,33 @@ Numba's cache does not notice a change in this file: delete `__pycache__` after 
 
 from __future__ import annotations
 
-import os
-from functools import cache
-
-from llvmlite import binding, ir
+import numpy as np
+from llvmlite import ir
+from numba import njit
 from numba import types as nb
 from numba.extending import intrinsic
 
-from kanji_np.errors import OptionError
+from kanji_np.ops.products import (
+    NeonDot,
+    Pairs256,
+    Pairs512,
+    Vnni256,
+    Vnni512,
+    cpu_features,
+)
 
 LANES = 16
 TILE_ROWS = 8
-QUAD = 4  # products that one dot instruction adds up
+HAS_WIDE_REGISTERS = "avx512f" in cpu_features()  # 32 of them, of a vector each
+#: Vectors of sums that stay in registers beside what is added to them.
+MOST_PIECES = 8 if HAS_WIDE_REGISTERS else 4
 
-#: Ways to multiply integers, the fastest first, and what the CPU must have for each.
-PRODUCTS = {"vnni": ("avx512f", "avx512vnni"), "float32": ()}
-PRODUCTS_VARIABLE = "KANJI_NP_PRODUCTS"
-
-
-@cache
-def available_products() -> tuple[str, ...]:
-    """Names in `PRODUCTS` that this CPU can do."""
-    try:
-        features = binding.get_host_cpu_features()
-    except RuntimeError:  # llvmlite cannot tell on every platform
-        features = {}
-    return tuple(
-        name
-        for name, needed in PRODUCTS.items()
-        if all(features.get(feature) for feature in needed)
-    )
-
-
-def products() -> str:
-    """The way to multiply integers: the fastest, or what `KANJI_NP_PRODUCTS` names.
-
-    Raises
-    ------
-    OptionError
-        The variable names one that is not known, or that the CPU cannot do.
-    """
-    wanted = os.environ.get(PRODUCTS_VARIABLE) or available_products()[0]
-    if wanted not in available_products():
-        raise OptionError(
-            f"{PRODUCTS_VARIABLE} must be one of {', '.join(available_products())} on "
-            f"this CPU, got {wanted!r}"
-        )
-    return wanted
-
-
-I32, I64 = ir.IntType(32), ir.IntType(64)
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 ELEMENTS = {
     nb.float32: (ir.FloatType(), "f32"),
     nb.float64: (ir.DoubleType(), "f64"),
     nb.int32: (I32, "i32"),
+    nb.int8: (I8, "i8"),
 }
 
 
@@ -97,38 +68,51 @@ def address(typing, array, offset):
     return nb.CPointer(array.dtype)(array, nb.intp), build
 
 
+@njit(cache=True)
+def aligned(size, dtype):
+    """Uninitialized array (size,) that begins where a vector of 64 bytes may."""
+    room = np.empty(size + LANES, dtype)
+    first = -room.ctypes.data // room.itemsize % LANES
+    return room[first : first + size]
+
+
+@intrinsic
+def lowest_bit(typing, bits):
+    """Place of the lowest bit that is set; `bits` is not 0."""
+
+    def build(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return nb.int64(nb.int64), build
+
+
 class _Vectors:
-    """Loads, stores, broadcasts and fused multiply-adds of 16 numbers at a time."""
+    """Loads, stores and arithmetic of `width` numbers at a time."""
 
-    depth = 1  # numbers of a row in a column
-
-    def __init__(self, builder, element):
-        scalar, suffix = ELEMENTS[element]
+    def __init__(self, builder, element, width=LANES):
+        scalar, self.suffix = ELEMENTS[element]
         self.builder = builder
-        self.type = ir.VectorType(scalar, LANES)
-        self.suffix = suffix
+        self.width = width
+        self.type = ir.VectorType(scalar, width)
         self.alignment = element.bitwidth // 8
 
-    def at(self, pointer, offset):
+    def load(self, pointer, offset, kind=None):
         place = self.builder.gep(pointer, [offset])
-        return self.builder.bitcast(place, self.type.as_pointer())
-
-    def load(self, pointer, offset):
-        value = self.builder.load(self.at(pointer, offset))
+        kind = kind or self.type
+        value = self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
         value.align = self.alignment
         return value
 
     def store(self, value, pointer, offset):
-        self.builder.store(value, self.at(pointer, offset)).align = self.alignment
+        place = self.builder.gep(pointer, [offset])
+        place = self.builder.bitcast(place, value.type.as_pointer())
+        self.builder.store(value, place).align = self.alignment
 
     def splat(self, scalar):
         undefined = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, I32(0))
-        lanes = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+        lanes = ir.Constant(ir.VectorType(I32, self.width), [0] * self.width)
         return self.builder.shuffle_vector(first, undefined, lanes)
-
-    def broadcast(self, pointer, offset):
-        return self.splat(self.builder.load(self.builder.gep(pointer, [offset])))
 
     def choose(self, relation, a, b):
         """a where it stands in the relation to b, else b."""
@@ -138,132 +122,204 @@ class _Vectors:
         """-1 where a stands in the relation to b, else 0."""
         return self.builder.sext(self.builder.icmp_signed(relation, a, b), self.type)
 
-    def weights(self, pointer, vector):
-        return self.load(pointer, I64(vector * LANES))
-
     def multiply_add(self, a, b, c):
         fma = self.builder.module.declare_intrinsic(
-            f"llvm.fmuladd.v{LANES}{self.suffix}",
+            f"llvm.fmuladd.v{self.width}{self.suffix}",
             (),
             ir.FunctionType(self.type, [self.type] * 3),
         )
         return self.builder.call(fma, [a, b, c])
 
 
-class _Dots(_Vectors):
-    """The same of uint8 times int8: sums are int32, a factor is four numbers a lane."""
+class _Sums(_Vectors):
+    """Sums of the tile kernels as plain products of floating numbers.
 
-    depth = QUAD
+    Into int32 they are rounded to at the end, and added to what is there.
+    """
 
-    def __init__(self, builder):
-        self.builder = builder
-        self.type = ir.VectorType(I32, LANES)
-        self.dot = builder.module.declare_intrinsic(
-            "llvm.x86.avx512.vpdpbusd.512",
-            (),
-            ir.FunctionType(self.type, [self.type] * 3),
-        )
+    depth = 1
+    rows = TILE_ROWS if HAS_WIDE_REGISTERS else TILE_ROWS // 2
+    lanes = 2 * LANES if HAS_WIDE_REGISTERS else LANES
+
+    def __init__(self, builder, element, total):
+        super().__init__(builder, element)
+        self.is_rounded = element != total
+        self.total = ir.VectorType(I32, LANES)
+
+    def broadcast(self, pointer, column):
+        return self.splat(self.builder.load(self.builder.gep(pointer, [column])))
+
+    def weights(self, pointer, lane):
+        return self.load(pointer, I64(lane))
+
+    def start(self, c, place):
+        return self.type(None) if self.is_rounded else self.load(c, place)
+
+    def finish(self, value, c, place):
+        if self.is_rounded:
+            added = self.builder.fptosi(value, self.total)
+            value = self.builder.add(self.load(c, place, self.total), added)
+        self.store(value, c, place)
+
+
+class _Dots(_Sums):
+    """The same with instructions that add up several products of small integers."""
+
+    #: Of each way: intrinsic, bits of a register and of a stored number, registers.
+    INSTRUCTIONS = {
+        Vnni512: ("llvm.x86.avx512.vpdpbusd.512", 512, 8),
+        Vnni256: ("llvm.x86.avx512.vpdpbusd.256", 256, 8),
+        NeonDot: ("llvm.aarch64.neon.sdot.v4i32.v16i8", 128, 8),
+        Pairs512: ("llvm.x86.avx512.pmaddw.d.512", 512, 16),
+        Pairs256: ("llvm.x86.avx2.pmadd.wd", 256, 16),
+    }
+
+    def __init__(self, builder, way):
+        name, register_bits, bits = self.INSTRUCTIONS[way]
+        _Vectors.__init__(self, builder, nb.int32, register_bits // 32)
+        self.depth = 32 // bits
         self.alignment = 1
+        self.is_rounded = False
+        self.is_wide = register_bits == 512
+        self.rows = TILE_ROWS if self.is_wide else TILE_ROWS // 2
+        self.lanes = 2 * LANES if self.is_wide else LANES
+        numbers = ir.VectorType(ir.IntType(bits), register_bits // bits)
+        # LLVM declares vpdpbusd over int32 lanes, the others over what they read.
+        self.factor = self.type if way in (Vnni512, Vnni256) else numbers
+        self.adds = bits == 8
+        factors = [self.factor, self.factor]
+        self.instruction = builder.module.declare_intrinsic(
+            name, (), ir.FunctionType(self.type, [self.type] * self.adds + factors)
+        )
 
-    def broadcast(self, pointer, offset):
-        place = self.builder.gep(pointer, [self.builder.mul(offset, I64(QUAD))])
-        quad = self.builder.load(self.builder.bitcast(place, I32.as_pointer()))
-        quad.align = 1
-        return self.splat(quad)
+    def broadcast(self, pointer, column):
+        offset = self.builder.mul(column, I64(self.depth))
+        place = self.builder.gep(pointer, [offset])
+        group = self.builder.load(self.builder.bitcast(place, I32.as_pointer()))
+        group.align = 1
+        return self.builder.bitcast(self.splat(group), self.factor)
 
-    def weights(self, pointer, vector):
-        return self.load(pointer, I64(vector * LANES * QUAD))
+    def weights(self, pointer, lane):
+        return self.load(pointer, I64(lane * self.depth), self.factor)
 
     def multiply_add(self, a, b, c):
-        return self.builder.call(self.dot, [c, a, b])
+        if self.adds:
+            return self.builder.call(self.instruction, [c, a, b])
+        return self.builder.add(c, self.builder.call(self.instruction, [a, b]))
 
 
 def _tile(vectors: int):
     """The tile kernel for blocks of 16 * `vectors` columns."""
+    lanes = vectors * LANES
 
-    def typed(typing, a, row_stride, segments, segment_stride, columns, b, c):
+    def typed(typing, way, a, row_stride, segments, segment_stride, columns, b, c):
         n = nb.intp
-        return nb.void(a, n, n, n, n, b, c), build
+        return nb.void(way, a, n, n, n, n, b, c), build
 
     def build(context, builder, signature, arguments):
-        a, row_stride, segments, segment_stride, columns, b, c = arguments
-        element = signature.args[0].dtype
-        dots = element == nb.uint8
-        v = _Dots(builder) if dots else _Vectors(builder, element)
-        places = [I64(i * LANES) for i in range(TILE_ROWS * vectors)]
-        start = [v.load(c, place) for place in places]
-
-        entry = builder.block
-        segment_loop = builder.append_basic_block("segment")
-        column_loop = builder.append_basic_block("column")
-        segment_end = builder.append_basic_block("segment_end")
-        done = builder.append_basic_block("done")
-        builder.branch(segment_loop)
-
-        builder.position_at_end(segment_loop)
-        segment = builder.phi(I64)
-        segment_b = builder.phi(b.type)
-        segment_sums = [builder.phi(v.type) for _ in places]
-        origin = builder.gep(a, [builder.mul(segment, segment_stride)])
-        rows = [
-            builder.gep(origin, [builder.mul(row_stride, I64(r))])
-            for r in range(TILE_ROWS)
-        ]
-        builder.branch(column_loop)
-
-        builder.position_at_end(column_loop)
-        column = builder.phi(I64)
-        column_b = builder.phi(b.type)
-        sums = [builder.phi(v.type) for _ in places]
-        right = [v.weights(column_b, j) for j in range(vectors)]
-        added = []
-        for r, row in enumerate(rows):
-            left = v.broadcast(row, column)
-            for j in range(vectors):
-                added.append(v.multiply_add(left, right[j], sums[r * vectors + j]))
-        next_column = builder.add(column, I64(1))
-        next_b = builder.gep(column_b, [I64(vectors * LANES * v.depth)])
-        more = builder.icmp_signed("<", next_column, columns)
-        builder.cbranch(more, column_loop, segment_end)
-
-        builder.position_at_end(segment_end)
-        next_segment = builder.add(segment, I64(1))
-        more = builder.icmp_signed("<", next_segment, segments)
-        builder.cbranch(more, segment_loop, done)
-
-        for phi, first, following in [
-            (segment, I64(0), next_segment),
-            (segment_b, b, next_b),
-            *zip(segment_sums, start, added, strict=True),
-        ]:
-            phi.add_incoming(first, entry)
-            phi.add_incoming(following, segment_end)
-        for phi, first, following in [
-            (column, I64(0), next_column),
-            (column_b, segment_b, next_b),
-            *zip(sums, segment_sums, added, strict=True),
-        ]:
-            phi.add_incoming(first, segment_loop)
-            phi.add_incoming(following, column_loop)
-
-        builder.position_at_end(done)
-        for place, value in zip(places, added, strict=True):
-            v.store(value, c, place)
+        way, a, *_, c = signature.args
+        if way.instance_class in _Dots.INSTRUCTIONS:
+            v = _Dots(builder, way.instance_class)
+        else:
+            v = _Sums(builder, a.dtype, c.dtype)
+        for row in range(0, TILE_ROWS, v.rows):
+            for lane in range(0, lanes, v.lanes):
+                registers = range(lane, min(lane + v.lanes, lanes), v.width)
+                _walk(builder, v, arguments, lanes, row, registers)
         return context.get_dummy_value()
 
     return intrinsic(typed)
 
 
-def _add_rows(vectors: int):
-    """``out += sum of weights[n] * rows[offsets[n]:]`` over 16 * `vectors` columns."""
+def _walk(builder, v, arguments, lanes, first_row, registers):
+    """The loops of a tile kernel over `v.rows` rows and the lanes of some registers."""
+    _, a, row_stride, segments, segment_stride, columns, b, c = arguments
+    rows = range(first_row, first_row + v.rows)
+    places = [I64(row * lanes + lane) for row in rows for lane in registers]
+    start = [v.start(c, place) for place in places]
 
-    def typed(typing, out, rows, offsets, weights, count):
-        return nb.void(out, rows, offsets, weights, nb.intp), build
+    entry = builder.block
+    segment_loop = builder.append_basic_block("segment")
+    column_loop = builder.append_basic_block("column")
+    segment_end = builder.append_basic_block("segment_end")
+    done = builder.append_basic_block("done")
+    builder.branch(segment_loop)
+
+    builder.position_at_end(segment_loop)
+    segment = builder.phi(I64)
+    segment_b = builder.phi(b.type)
+    segment_sums = [builder.phi(v.type) for _ in places]
+    origin = builder.gep(a, [builder.mul(segment, segment_stride)])
+    row_starts = [
+        builder.gep(origin, [builder.mul(row_stride, I64(row))]) for row in rows
+    ]
+    builder.branch(column_loop)
+
+    builder.position_at_end(column_loop)
+    column = builder.phi(I64)
+    column_b = builder.phi(b.type)
+    sums = [builder.phi(v.type) for _ in places]
+    right = [v.weights(column_b, lane) for lane in registers]
+    added = []
+    for row_start in row_starts:
+        left = v.broadcast(row_start, column)
+        for factor in right:
+            added.append(v.multiply_add(left, factor, sums[len(added)]))
+    next_column = builder.add(column, I64(1))
+    next_b = builder.gep(column_b, [I64(lanes * v.depth)])
+    more = builder.icmp_signed("<", next_column, columns)
+    builder.cbranch(more, column_loop, segment_end)
+
+    builder.position_at_end(segment_end)
+    next_segment = builder.add(segment, I64(1))
+    more = builder.icmp_signed("<", next_segment, segments)
+    builder.cbranch(more, segment_loop, done)
+
+    for phi, first, following in [
+        (segment, I64(0), next_segment),
+        (segment_b, b, next_b),
+        *zip(segment_sums, start, added, strict=True),
+    ]:
+        phi.add_incoming(first, entry)
+        phi.add_incoming(following, segment_end)
+    for phi, first, following in [
+        (column, I64(0), next_column),
+        (column_b, segment_b, next_b),
+        *zip(sums, segment_sums, added, strict=True),
+    ]:
+        phi.add_incoming(first, segment_loop)
+        phi.add_incoming(following, column_loop)
+
+    builder.position_at_end(done)
+    for place, value in zip(places, added, strict=True):
+        v.finish(value, c, place)
+
+
+def _add_pieces(pieces: int):
+    """``out[out_pieces[i]:] += sum of weights[n] * rows[offsets[n] + row_pieces[i]:]``.
+
+    Of `pieces` vectors i from `first` on, over `count` rows n.
+    """
+
+    def typed(
+        typing, out, out_pieces, rows, row_pieces, first, offsets, weights, count
+    ):
+        n = nb.intp
+        places = (out, out_pieces, rows, row_pieces)
+        return nb.void(*places, n, offsets, weights, n), build
 
     def build(context, builder, signature, arguments):
-        out, rows, offsets, weights, count = arguments
+        out, out_pieces, rows, row_pieces, first, offsets, weights, count = arguments
+
+        def number(pointer, index):
+            value = builder.load(builder.gep(pointer, [index]))
+            return builder.sext(value, I64) if value.type != I64 else value
+
         v = _Vectors(builder, signature.args[0].dtype)
-        start = [v.load(out, I64(j * LANES)) for j in range(vectors)]
+        chosen = [builder.add(first, I64(i)) for i in range(pieces)]
+        places = [number(out_pieces, i) for i in chosen]
+        within = [number(row_pieces, i) for i in chosen]
+        start = [v.load(out, place) for place in places]
         entry = builder.block
         loop = builder.append_basic_block("row")
         done = builder.append_basic_block("done")
@@ -272,13 +328,12 @@ def _add_rows(vectors: int):
 
         builder.position_at_end(loop)
         n = builder.phi(I64)
-        sums = [builder.phi(v.type) for _ in range(vectors)]
-        offset = builder.load(builder.gep(offsets, [n]))
-        row = builder.gep(rows, [offset])
-        weight = v.broadcast(weights, n)
+        sums = [builder.phi(v.type) for _ in range(pieces)]
+        row = builder.gep(rows, [number(offsets, n)])
+        weight = v.splat(builder.load(builder.gep(weights, [n])))
         added = [
-            v.multiply_add(weight, v.load(row, I64(j * LANES)), sums[j])
-            for j in range(vectors)
+            v.multiply_add(weight, v.load(row, piece), total)
+            for piece, total in zip(within, sums, strict=True)
         ]
         following = builder.add(n, I64(1))
         n.add_incoming(I64(0), entry)
@@ -289,77 +344,171 @@ def _add_rows(vectors: int):
         builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
 
         builder.position_at_end(done)
-        for j, (first, value) in enumerate(zip(start, added, strict=True)):
+        totals = []
+        for first, value in zip(start, added, strict=True):
             total = builder.phi(v.type)
             total.add_incoming(first, entry)
             total.add_incoming(value, loop)
-            start[j] = total
-        for j, total in enumerate(start):
-            v.store(total, out, I64(j * LANES))
+            totals.append(total)
+        for place, total in zip(places, totals, strict=True):
+            v.store(total, out, place)
         return context.get_dummy_value()
 
     return intrinsic(typed)
 
 
-def _requantize(vectors: int, twice: bool):
-    """Rows of 16 * `vectors` int32 sums to int8; see `requantize.requantize_block`.
+def _add_row(pieces: int):
+    """``out[o * length + 16 * i:] += weights[o] * row[row_pieces[i]:]``.
+
+    Of `pieces` vectors i, which stay in registers, for every bit o set in `bits`.
+    """
+
+    def typed(typing, out, length, row, row_pieces, weights, bits):
+        n = nb.int64
+        return nb.void(out, n, row, row_pieces, weights, n), build
+
+    def build(context, builder, signature, arguments):
+        out, length, row, row_pieces, weights, bits = arguments
+        v = _Vectors(builder, signature.args[0].dtype)
+        places = (builder.gep(row_pieces, [I64(i)]) for i in range(pieces))
+        row = [v.load(row, builder.load(place)) for place in places]
+        entry = builder.block
+        loop = builder.append_basic_block("bit")
+        done = builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("==", bits, I64(0)), done, loop)
+
+        builder.position_at_end(loop)
+        left = builder.phi(I64)
+        o = builder.cttz(left, ir.Constant(ir.IntType(1), 1))
+        weight = v.splat(builder.load(builder.gep(weights, [o])))
+        target = builder.gep(out, [builder.mul(o, length)])
+        for i, piece in enumerate(row):
+            place = I64(i * LANES)
+            total = v.multiply_add(weight, piece, v.load(target, place))
+            v.store(total, target, place)
+        following = builder.and_(left, builder.sub(left, I64(1)))
+        left.add_incoming(bits, entry)
+        left.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("==", following, I64(0)), done, loop)
+
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return intrinsic(typed)
+
+
+@intrinsic
+def kept(typing, gradient, value, low, high, total):
+    """Bits of the 16 lanes where ``gradient != 0 and low < value < high``, int64.
+
+    Their gradients are added to `total`.
+    """
+
+    def build(context, builder, signature, arguments):
+        gradient, value, low, high, total = arguments
+        kind, element = (pointer.dtype for pointer in signature.args[:2])
+        g, y = _Vectors(builder, kind), _Vectors(builder, element)
+        low, high = (
+            y.splat(context.cast(builder, bound, given, element))
+            for bound, given in zip((low, high), signature.args[2:4], strict=True)
+        )
+        value = y.load(value, I64(0))
+        if element in nb.integer_domain:
+            above = builder.icmp_signed(">", value, low)
+            below = builder.icmp_signed("<", value, high)
+        else:
+            above = builder.fcmp_ordered(">", value, low)
+            below = builder.fcmp_ordered("<", value, high)
+        gradient = g.load(gradient, I64(0))
+        counts = builder.fcmp_unordered("!=", gradient, g.type(None))
+        lanes = builder.and_(counts, builder.and_(above, below))
+        inside = builder.select(lanes, gradient, g.type(None))
+        g.store(builder.fadd(g.load(total, I64(0)), inside), total, I64(0))
+        return builder.zext(builder.bitcast(lanes, ir.IntType(LANES)), I64)
+
+    return nb.int64(gradient, value, low, high, total), build
+
+
+def _requantize(twice: bool):
+    """Rows of int32 sums to int8, by one power of two.
 
     ``v = acc + bias``, then ``v / 2^(shift + 1)`` in two roundings, or ``(v + half) >>
-    shift``; plus the offset, between low and high. `extremes` are 16 smallest and 16
-    largest v so far.
+    shift``; plus the offset, between low and high. A row is `vectors` vectors, the rows
+    of y are `stride` apart; `extremes` are 16 smallest and 16 largest v so far.
     """
 
     def typed(
-        typing, acc, rows, bias, shift, half, offset, low, high, y, stride, extremes
-    ):
+        typing, acc, rows, vectors, bias, shift, half, offset, low, high, y, stride,
+        extremes,
+    ):  # fmt: skip
         n, i = nb.intp, nb.int32
-        return nb.void(acc, n, bias, i, i, i, i, i, y, n, extremes), build
+        return nb.void(acc, n, n, bias, i, i, i, i, i, y, n, extremes), build
 
     def build(context, builder, signature, arguments):
-        acc, rows, bias, shift, half, offset, low, high, y, stride, extremes = arguments
+        acc, rows, vectors, bias, shift, half, *limits, y, stride, extremes = arguments
         v = _Vectors(builder, nb.int32)
-        bytes_type = ir.VectorType(ir.IntType(8), LANES)
         one = v.splat(I32(1))
         mask = builder.sub(builder.shl(I32(1), shift), I32(1))
-        shift, half, offset, low, high, mask, middle = map(
-            v.splat,
-            (shift, half, offset, low, high, mask, builder.lshr(mask, I32(1))),
+        middle = v.splat(builder.lshr(mask, I32(1)))
+        shift, half, mask, offset, low, high = map(
+            v.splat, (shift, half, mask, *limits)
         )
-        biases = [v.load(bias, I64(j * LANES)) for j in range(vectors)]
         start = [v.load(extremes, I64(0)), v.load(extremes, I64(LANES))]
         entry = builder.block
-        loop = builder.append_basic_block("row")
+        row_loop = builder.append_basic_block("row")
+        loop = builder.append_basic_block("vector")
+        row_end = builder.append_basic_block("row_end")
         done = builder.append_basic_block("done")
+        builder.branch(row_loop)
+
+        builder.position_at_end(row_loop)
+        row = builder.phi(I64)
+        row_extremes = [builder.phi(v.type) for _ in start]
+        width = builder.mul(vectors, I64(LANES))
+        sums = builder.gep(acc, [builder.mul(row, width)])
+        out = builder.gep(y, [builder.mul(row, stride)])
         builder.branch(loop)
 
         builder.position_at_end(loop)
-        row = builder.phi(I64)
+        vector = builder.phi(I64)
         smallest, largest = phis = [builder.phi(v.type) for _ in start]
-        for j in range(vectors):
-            place = builder.add(builder.mul(row, I64(vectors * LANES)), I64(j * LANES))
-            value = builder.add(v.load(acc, place), biases[j])
-            smallest = v.choose("<", value, smallest)
-            largest = v.choose(">", value, largest)
-            if twice:
-                d = builder.add(builder.ashr(value, one), builder.and_(value, one))
-                # all ones where true, so subtracting it adds one
-                negative = v.test("<", d, v.splat(I32(0)))
-                limit = builder.sub(middle, negative)
-                up = v.test(">", builder.and_(d, mask), limit)
-                q = builder.sub(builder.ashr(d, shift), up)
-            else:
-                q = builder.ashr(builder.add(value, half), shift)
-            q = v.choose(">", v.choose("<", builder.add(q, offset), high), low)
-            place = builder.add(builder.mul(row, stride), I64(j * LANES))
-            target = builder.bitcast(builder.gep(y, [place]), bytes_type.as_pointer())
-            builder.store(builder.trunc(q, bytes_type), target).align = 1
-        following = builder.add(row, I64(1))
-        row.add_incoming(I64(0), entry)
-        row.add_incoming(following, loop)
-        for phi, first, value in zip(phis, start, (smallest, largest), strict=True):
+        place = builder.mul(vector, I64(LANES))
+        value = builder.add(v.load(sums, place), v.load(bias, place))
+        smallest = v.choose("<", value, smallest)
+        largest = v.choose(">", value, largest)
+        if twice:
+            d = builder.add(builder.ashr(value, one), builder.and_(value, one))
+            # all ones where true, so subtracting it adds one
+            limit = builder.sub(middle, v.test("<", d, v.type(None)))
+            up = v.test(">", builder.and_(d, mask), limit)
+            q = builder.sub(builder.ashr(d, shift), up)
+        else:
+            q = builder.ashr(builder.add(value, half), shift)
+        q = v.choose(">", v.choose("<", builder.add(q, offset), high), low)
+        narrow = _Vectors(builder, nb.int8)
+        narrow.store(builder.trunc(q, narrow.type), out, place)
+        next_vector = builder.add(vector, I64(1))
+        more = builder.icmp_signed("<", next_vector, vectors)
+        builder.cbranch(more, loop, row_end)
+
+        builder.position_at_end(row_end)
+        next_row = builder.add(row, I64(1))
+        more = builder.icmp_signed("<", next_row, rows)
+        builder.cbranch(more, row_loop, done)
+
+        seen = (smallest, largest)
+        for phi, first, following in [
+            (row, I64(0), next_row),
+            *zip(row_extremes, start, seen, strict=True),
+        ]:
             phi.add_incoming(first, entry)
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, rows), loop, done)
+            phi.add_incoming(following, row_end)
+        for phi, first, following in [
+            (vector, I64(0), next_vector),
+            *zip(phis, row_extremes, seen, strict=True),
+        ]:
+            phi.add_incoming(first, row_loop)
+            phi.add_incoming(following, loop)
 
         builder.position_at_end(done)
         v.store(smallest, extremes, I64(0))
@@ -370,6 +519,6 @@ def _requantize(vectors: int, twice: bool):
 
 
 tile_8x1, tile_8x2 = _tile(1), _tile(2)
-twice_1, twice_2 = _requantize(1, True), _requantize(2, True)
-once_1, once_2 = _requantize(1, False), _requantize(2, False)
-add_rows_1, add_rows_2, add_rows_4, add_rows_8 = map(_add_rows, (1, 2, 4, 8))
+add_1, add_2, add_3, add_4, add_5, add_6, add_7, add_8 = map(_add_pieces, range(1, 9))
+row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8 = map(_add_row, range(1, 9))
+twice, once = _requantize(True), _requantize(False)
