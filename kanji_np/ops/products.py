@@ -10,6 +10,7 @@ The environment variable `KANJI_NP_PRODUCTS` picks one by name.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -105,17 +106,47 @@ PRODUCTS = {
 }  # fmt: skip
 
 
+# LLVM turns this into sdot where it may: the feature is implied by the name of the CPU
+# and not among those it reports.
+SUM_OF_PRODUCTS = """
+declare i32 @llvm.vector.reduce.add.v16i32(<16 x i32>)
+define i32 @dot(<16 x i8> %a, <16 x i8> %b) {
+  %x = sext <16 x i8> %a to <16 x i32>
+  %w = sext <16 x i8> %b to <16 x i32>
+  %products = mul <16 x i32> %x, %w
+  %sum = call i32 @llvm.vector.reduce.add.v16i32(<16 x i32> %products)
+  ret i32 %sum
+}
+"""
+
+
 @cache
 def cpu_features() -> frozenset[str]:
     """Features of the CPU that Numba compiles for, in LLVM's words."""
     chosen = numba.config.CPU_FEATURES
     if chosen is not None:
-        return frozenset(f[1:] for f in chosen.split(",") if f.startswith("+"))
-    try:
-        found = binding.get_host_cpu_features()
-    except RuntimeError:  # llvmlite cannot tell on every platform
-        return frozenset()
-    return frozenset(name for name, has in found.items() if has)
+        features = {f[1:] for f in chosen.split(",") if f.startswith("+")}
+    else:
+        try:
+            found = binding.get_host_cpu_features()
+        except RuntimeError:  # older versions cannot tell on every platform
+            found = {}
+        features = {name for name, has in found.items() if has}
+    if platform.machine().lower() in ("aarch64", "arm64") and _is_sdot_selected():
+        features.add("dotprod")
+    return frozenset(features)
+
+
+def _is_sdot_selected() -> bool:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    target = binding.Target.from_triple(binding.get_process_triple())
+    machine = target.create_target_machine(
+        cpu=numba.config.CPU_NAME or binding.get_host_cpu_name(),
+        features=numba.config.CPU_FEATURES or "",
+    )
+    module = binding.parse_assembly(SUM_OF_PRODUCTS)
+    return "\tsdot\t" in machine.emit_assembly(module)
 
 
 @cache
