@@ -2,8 +2,11 @@
 
 Random images through the paper's network. A training step is forward pass, loss,
 backward pass and an SGD update with momentum 0.9; an evaluation is a forward pass, in
-int8 of the frozen graph. Figures are medians of wall-clock time after warm-up steps,
-which also pay for compilation.
+int8 of the frozen graph. Figures are of wall-clock time after warm-up steps, which also
+pay for compilation.
+
+`measure` gives medians of whole steps. `measure_layers` says where the time of a step
+goes: means, which add up, over the steps that were neither quick nor slow.
 """
 
 from __future__ import annotations
@@ -13,18 +16,27 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numba
 import numpy as np
 
+from kanji_np.autograd import Tensor, record
+from kanji_np.errors import FileFormatError, OptionError
+from kanji_np.layers import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Sequential
-from kanji_np.optim import SGD
+from kanji_np.ops import conv_loops
+from kanji_np.optim import SGD, Slots
 from kanji_np.zoo import paper_cnn
 
+# Lai and Suda, 2018, table 1.
+PAPER_CHANNELS = ((16, 16, 32), (32, 32, 64), (48, 48, 96), (64, 64, 128))
+BATCH, STEPS = 128, 20
 N_WARM_UP = 3
 # Random labels cannot be learned; a small rate keeps the weights where they are.
 OPTIMIZER = SGD(lr=1e-4, momentum=0.9, nesterov=False, weight_decay=0.0)
@@ -35,7 +47,7 @@ class Bench:
     """Medians in milliseconds a batch [ms], and what they were measured on.
 
     `peak_rss_mb` is the largest memory the process held [MiB]; None where the system
-    does not say.
+    does not say, or it may have been for another measurement.
     """
 
     channels: tuple[int, ...]
@@ -53,7 +65,68 @@ class Bench:
         return json.dumps(asdict(self))
 
 
-def measure(channels: tuple[int, ...], *, batch: int = 128, steps: int = 20) -> Bench:
+@dataclass(frozen=True)
+class LayerTimes:
+    """One layer in an int8 training step: work of an image [MAC], time of a batch [ms].
+
+    Backward a layer multiplies twice as often as forward, for the gradients of its
+    weights and of its input; the first layer with weights needs no gradient of its
+    input, and the layers before it no gradient at all.
+    """
+
+    name: str
+    forward_macs: int
+    backward_macs: int
+    forward_ms: float
+    backward_ms: float
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Where the time of an int8 training step goes [ms].
+
+    Means over the middle half of the steps, in order of their time.
+
+    Parameters
+    ----------
+    step_ms : float
+        The whole step: layers, loss, optimizer and rest.
+    layers : tuple of LayerTimes
+        The last gradients on their way to the parameters count as backward time of the
+        first layer with weights.
+    loss_ms : float
+        Both directions, from the last layer's integers on.
+    optimizer_ms : float
+    rest_ms : float
+        Python between the others.
+    int8_rate, fp32_rate : float
+        What the machine multiplies and adds where nothing else limits it [MAC/s].
+    """
+
+    channels: tuple[int, ...]
+    batch: int
+    threads: int
+    cpu: str
+    step_ms: float
+    layers: tuple[LayerTimes, ...]
+    loss_ms: float
+    optimizer_ms: float
+    rest_ms: float
+    int8_rate: float
+    fp32_rate: float
+
+    def json(self) -> str:
+        """The figures as one JSON object on one line."""
+        return json.dumps(asdict(self))
+
+
+def measure(
+    channels: tuple[int, ...],
+    *,
+    batch: int = BATCH,
+    threads: int | None = None,
+    steps: int = STEPS,
+) -> Bench:
     """Time training steps and evaluations of `paper_cnn(channels)`.
 
     Parameters
@@ -61,30 +134,129 @@ def measure(channels: tuple[int, ...], *, batch: int = 128, steps: int = 20) -> 
     channels : tuple of int
     batch : int
         Images in a batch.
+    threads : int or None
+        None: as many as Numba is set to.
     steps : int
         Batches that each median is taken over.
+
+    Raises
+    ------
+    OptionError
+        There are not so many threads.
     """
+    x, labels = _random_batch(batch)
+    with _using(threads):
+        net = paper_cnn(channels)
+        int8_train_ms = _median_ms(_training_step(net, x, labels, "int8"), steps)
+        graph = net.freeze()
+        int8_eval_ms = _median_ms(lambda: graph.run(x), steps)
+        net = paper_cnn(channels)
+        fp32_train_ms = _median_ms(_training_step(net, x, labels, "fp32"), steps)
+        fp32_eval_ms = _median_ms(lambda: net.predict(x, precision="fp32"), steps)
+        return Bench(
+            channels,
+            batch,
+            numba.get_num_threads(),
+            _cpu(),
+            int8_train_ms,
+            fp32_train_ms,
+            int8_eval_ms,
+            fp32_eval_ms,
+            _peak_rss_mb(),
+        )
+
+
+def measure_layers(
+    channels: tuple[int, ...],
+    *,
+    batch: int = BATCH,
+    threads: int | None = None,
+    steps: int = STEPS,
+) -> Breakdown:
+    """Time the parts of int8 training steps of `paper_cnn(channels)`.
+
+    Parameters and errors are those of `measure`.
+    """
+    x, labels = _random_batch(batch)
+    net = paper_cnn(channels)
+    slots = OPTIMIZER.slots(net.parameters())
+    with _using(threads):
+        timed = [_timed_step(net, x, labels, slots) for _ in range(N_WARM_UP + steps)]
+        # Each begins with the time of the step, so they are sorted by it.
+        middle = sorted(timed[N_WARM_UP:])[steps // 4 : steps - steps // 4]
+        means = np.mean(middle, axis=0).tolist()
+        step, loss, optimizer, *of_layers = (round(1e3 * s, 3) for s in means)
+        layers = _layer_times(net, of_layers)
+        return Breakdown(
+            channels=channels,
+            batch=batch,
+            threads=numba.get_num_threads(),
+            cpu=_cpu(),
+            step_ms=step,
+            layers=layers,
+            loss_ms=loss,
+            optimizer_ms=optimizer,
+            rest_ms=round(step - loss - optimizer - sum(of_layers), 3),
+            int8_rate=conv_loops.product_rate("int8"),
+            fp32_rate=conv_loops.product_rate("float32"),
+        )
+
+
+def check_threads(count: int) -> None:
+    """OptionError if there are not `count` threads to compute with."""
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise OptionError(f"threads must be in 1..{most} on this machine, got {count}")
+
+
+def read_results(path: str | Path) -> list[Bench]:
+    """Measurements from a file with a line of `Bench.json` each.
+
+    Raises
+    ------
+    FileFormatError
+        A line is something else, or there is none.
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines:
+        raise FileFormatError(f"{path}: holds no measurements")
+    return [_result(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
+
+
+def _result(line: str, where: str) -> Bench:
+    try:
+        figures = json.loads(line)
+        result = Bench(**{**figures, "channels": tuple(figures["channels"])})
+        least = min(
+            *result.channels, result.batch, result.threads, result.int8_train_ms,
+            result.fp32_train_ms, result.int8_eval_ms, result.fp32_eval_ms,
+            result.peak_rss_mb or 1,
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError):
+        least = 0
+    if least <= 0:
+        raise FileFormatError(f"{where}: not a line of `kanji-np bench --json`")
+    return result
+
+
+@contextmanager
+def _using(threads: int | None) -> Iterator[None]:
+    """Compute with so many threads; None: as many as before."""
+    before = numba.get_num_threads()
+    if threads is not None:
+        check_threads(threads)
+        numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def _random_batch(batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N,32,32,3) and labels int64 (N,), the same on every call."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8)
-    labels = rng.integers(0, 10, batch)
-    net = paper_cnn(channels)
-    int8_train_ms = _median_ms(_training_step(net, x, labels, "int8"), steps)
-    graph = net.freeze()
-    int8_eval_ms = _median_ms(lambda: graph.run(x), steps)
-    net = paper_cnn(channels)
-    fp32_train_ms = _median_ms(_training_step(net, x, labels, "fp32"), steps)
-    fp32_eval_ms = _median_ms(lambda: net.predict(x, precision="fp32"), steps)
-    return Bench(
-        channels,
-        batch,
-        numba.get_num_threads(),
-        _cpu(),
-        int8_train_ms,
-        fp32_train_ms,
-        int8_eval_ms,
-        fp32_eval_ms,
-        _peak_rss_mb(),
-    )
+    return x, rng.integers(0, 10, batch)
 
 
 def _training_step(
@@ -101,6 +273,68 @@ def _training_step(
         OPTIMIZER.step(parameters, slots, OPTIMIZER.lr, 1)
 
     return step
+
+
+def _timed_step(
+    net: Sequential, x: np.ndarray, labels: np.ndarray, slots: Slots
+) -> list[float]:
+    """A training step in int8, layer by layer.
+
+    Returns
+    -------
+    Seconds of the step, the loss, the optimizer, each layer forward, each backward.
+    """
+    clock = time.perf_counter
+    arrivals: list[float] = []  # of the gradient at each layer's output, the last first
+
+    def watched(value: Activation) -> Activation:
+        def vjp(gradient: np.ndarray) -> tuple[np.ndarray]:
+            arrivals.append(clock())
+            return (gradient,)
+
+        tensor = record(value.tensor.data, (value.tensor,), vjp, "arrival")
+        return replace(value, tensor=tensor)
+
+    parameters = net.parameters()
+    start = clock()
+    value = Activation(Tensor(x), net.input.qparams)
+    forward = []
+    for layer in net.layers:
+        began = clock()
+        value = layer.forward_int(value, track=True)
+        forward.append(clock() - began)
+        value = watched(value)
+    began = clock()
+    loss = cross_entropy(value.real(), labels)
+    loss_forward = clock() - began
+    for parameter in parameters:
+        parameter.grad = None
+    began = clock()
+    loss.backward()
+    moments = [began, *arrivals, clock()]
+    loss_backward, *backward = [b - a for a, b in pairwise(moments)]
+    # No gradient reaches the layers before the first one with parameters.
+    backward += [0.0] * (len(net.layers) - len(backward))
+    began = clock()
+    OPTIMIZER.step(parameters, slots, OPTIMIZER.lr, 1)
+    end = clock()
+    loss_time = loss_forward + loss_backward
+    return [end - start, loss_time, end - began, *forward, *reversed(backward)]
+
+
+def _layer_times(net: Sequential, times_ms: list[float]) -> tuple[LayerTimes, ...]:
+    """From the times of all layers forward, then of all backward."""
+    shapes, n = [net.input.shape, *net.shapes], len(net.layers)
+    layers = []
+    products = 1  # backward for one forward
+    for i, layer in enumerate(net.layers):
+        macs = layer.op.cost(layer.attrs, shapes[i], net.target).macs
+        layers.append(
+            LayerTimes(layer.name, macs, products * macs, times_ms[i], times_ms[n + i])
+        )
+        if layer.has_parameters:
+            products = 2
+    return tuple(layers)
 
 
 def _median_ms(step: Callable[[], object], steps: int) -> float:

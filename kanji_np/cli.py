@@ -8,12 +8,14 @@ Ctrl-C in 130. Commands import what they need when they run, so that help is qui
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -646,41 +648,105 @@ def datasets() -> None:
 
 
 @main.command()
-@click.option("--channels", type=Channels(), default="32,32,64")
-@click.option("--batch", type=click.IntRange(1), default=128, help="Images a step.")
+@click.option(
+    "--channels",
+    type=Channels(),
+    multiple=True,
+    help="Of the network; may be given again. The paper's four sizes if not given.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Images a step; may be given again. 128 if not given.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    multiple=True,
+    help="May be given again. All if not given.",
+)
 @click.option(
     "--steps",
     type=click.IntRange(1),
-    default=20,
-    help="Steps that each median is taken over.",
+    help="Steps that each median is taken over; 20 if not given.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
-def bench(channels: tuple[int, ...], batch: int, steps: int, as_json: bool) -> None:
+@click.option(
+    "--layers", is_flag=True, help="Where the time of an int8 training step goes."
+)
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON a measurement.")
+@click.option(
+    "--read",
+    type=PATH,
+    metavar="FILE",
+    help="Show the measurements in a file of such lines; measure nothing.",
+)
+@click.option(
+    "--plot", type=PATH, metavar="FILE", help="Draw the training steps as a .png file."
+)
+def bench(
+    channels: tuple[tuple[int, ...], ...], batch: tuple[int, ...],
+    threads: tuple[int, ...], steps: int | None, layers: bool, as_json: bool,
+    read: Path | None, plot: Path | None,
+) -> None:  # fmt: skip
     """Time training and evaluation on random images.
+
+    Measures every size with every batch and number of threads. The peak memory is the
+    process's, so it is told of the first measurement only.
 
     \b
     Example:
       kanji-np bench --channels 32,32,64 --batch 128 --json
     """
-    from kanji_np.bench import measure
-    from kanji_np.report import text_table
+    if layers and plot:
+        raise OptionError("--plot draws whole steps: leave out --layers")
+    if read and (channels or batch or threads or steps or layers or as_json):
+        raise OptionError("--read measures nothing: only --plot goes with it")
 
-    result = measure(channels, batch=batch, steps=steps)
-    if as_json:
-        click.echo(result.json())
-        return
-    rows = [
-        ("int8", f"{result.int8_train_ms:.1f}", f"{result.int8_eval_ms:.1f}"),
-        ("fp32", f"{result.fp32_train_ms:.1f}", f"{result.fp32_eval_ms:.1f}"),
-    ]
-    click.echo(
-        f"{','.join(map(str, channels))}, batch {batch}, {result.threads} threads"
+    from kanji_np.bench import (
+        BATCH,
+        PAPER_CHANNELS,
+        STEPS,
+        check_threads,
+        measure,
+        measure_layers,
+        read_results,
     )
-    click.echo(f"{result.cpu}\n")
-    header = ("ms a batch", "train", "evaluate")
-    click.echo(text_table(header, rows, left_columns=1))
-    if result.peak_rss_mb is not None:
-        click.echo(f"\npeak memory {result.peak_rss_mb:,.0f} MB")
+    from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
+
+    if plot:
+        check_plot(plot)
+        _check_writable(plot.parent)
+    for count in threads:
+        check_threads(count)
+    steps = steps or STEPS
+    cases = list(
+        itertools.product(
+            threads or (None,), channels or PAPER_CHANNELS, batch or (BATCH,)
+        )
+    )
+    if layers:
+        for i, (n, size, images) in enumerate(cases):
+            times = measure_layers(size, batch=images, threads=n, steps=steps)
+            if i and not as_json:
+                click.echo()
+            click.echo(times.json() if as_json else breakdown_table(times))
+        return
+    results = read_results(read) if read else []
+    with _bar("measuring") as progress:
+        for n, size, images in () if read else cases:
+            result = measure(size, batch=images, threads=n, steps=steps)
+            if results:  # the process had its peak in any of them
+                result = replace(result, peak_rss_mb=None)
+            results.append(result)
+            if as_json:
+                click.echo(result.json())
+            elif progress:
+                progress(len(results), len(cases))
+    if not as_json:
+        click.echo(speed_table(results))
+    if plot:
+        plot_speed(results, plot)
 
 
 def _load(

@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer, and how its training went.
+"""What a network costs, layer by layer, how its training went, and how fast.
 
 `cost_report` needs no training: shapes, operations and memory follow from the operators
 alone. Only the scales are provisional until the network has seen data.
@@ -7,23 +7,27 @@ alone. Only the scales are provisional until the network has seen data.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kanji_np.errors import ToolError
+from kanji_np.errors import OptionError, ToolError
 from kanji_np.types import Shape, shape_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+    from kanji_np.bench import Bench, Breakdown
     from kanji_np.graph import Graph
     from kanji_np.model import Sequential
     from kanji_np.train import EpochRecord, History
 
-TRAINING, VALIDATION, INK, PALE = "#0b6e99", "#c4681c", "#333333", "#d8d8d8"
+BLUE, ORANGE, INK, PALE = "#0b6e99", "#c4681c", "#333333", "#d8d8d8"
 
 
 @dataclass(frozen=True)
@@ -178,48 +182,36 @@ def plot_history(history: History, path: str | Path) -> None:
     ToolError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        raise ToolError(
-            "drawing curves needs matplotlib: pip install 'kanji-np[plot]'"
-        ) from None
+    figure = _figure(9, 3.6)
+    from matplotlib.ticker import MaxNLocator
 
     records = history.epochs
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     loss, accuracy = figure.subplots(1, 2)
     epochs = [record.epoch for record in records]
 
     loss.set_title("training loss", loc="left", color=INK)
-    loss.plot(epochs, [r.train_loss for r in records], color=TRAINING, marker="o", ms=3)
+    loss.plot(epochs, [r.train_loss for r in records], color=BLUE, marker="o", ms=3)
     loss.set_ylim(bottom=0)
 
     accuracy.set_title("accuracy [%]", loc="left", color=INK)
     training = [100 * r.train_accuracy for r in records]
-    accuracy.plot(epochs, training, color=TRAINING, marker="o", ms=3, label="training")
+    accuracy.plot(epochs, training, color=BLUE, marker="o", ms=3, label="training")
     scores = [100 * r.validation_accuracy for r in records]
     # NaN, without validation data, draws nothing; its label would still show.
     if any(score == score for score in scores):
         accuracy.plot(
-            epochs, scores, color=VALIDATION, marker="o", ms=3, label="validation"
+            epochs, scores, color=ORANGE, marker="o", ms=3, label="validation"
         )
         accuracy.annotate(
             f"{scores[-1]:.2f}", (epochs[-1], scores[-1]), (6, 0),
-            textcoords="offset points", va="center", color=VALIDATION,
+            textcoords="offset points", va="center", color=ORANGE,
         )  # fmt: skip
     accuracy.legend(loc="lower right", frameon=False, labelcolor=INK)
 
     for axes in (loss, accuracy):
         axes.set_xlabel("epoch", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(axis="y", color=PALE, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(INK)
+        _plain(axes)
         _mark_change_of_precision(axes, records)
     figure.savefig(path, dpi=120)
 
@@ -234,3 +226,193 @@ def _mark_change_of_precision(axes: Axes, records: Sequence[EpochRecord]) -> Non
                 f" {after.precision}", (x, 1), xycoords=("data", "axes fraction"),
                 va="top", color=INK,
             )  # fmt: skip
+
+
+def speed_table(results: Sequence[Bench]) -> str:
+    """Measurements of `kanji-np bench`, a line each."""
+    header = (
+        "channels", "batch", "threads", "int8 train", "fp32 train", "int8 evaluate",
+        "fp32 evaluate", "peak MB",
+    )  # fmt: skip
+    rows = []
+    for r in results:
+        times = (r.int8_train_ms, r.fp32_train_ms, r.int8_eval_ms, r.fp32_eval_ms)
+        peak = "" if r.peak_rss_mb is None else f"{r.peak_rss_mb:,.0f}"
+        rows.append(
+            (
+                _list_text(r.channels),
+                str(r.batch),
+                str(r.threads),
+                *(f"{ms:,.1f}" for ms in times),
+                peak,
+            )
+        )
+    return (
+        f"{_machines(results)}\n\n"
+        f"{text_table(header, rows, left_columns=1)}\n\n"
+        "ms a batch, medians; train is a whole step, evaluate a forward pass"
+    )
+
+
+def breakdown_table(times: Breakdown) -> str:
+    """Where the time of a training step goes, by layer and phase."""
+    header = (
+        "", "MAC an image", "forward ms", "backward ms", "total ms",
+        "forward GMAC/s", "backward GMAC/s",
+    )  # fmt: skip
+
+    def rate(macs: int, ms: float) -> str:
+        return f"{1e-6 * macs * times.batch / ms:.1f}" if macs and ms else ""
+
+    rows = [
+        (
+            layer.name,
+            f"{layer.forward_macs:,}" if layer.forward_macs else "",
+            f"{layer.forward_ms:.2f}",
+            f"{layer.backward_ms:.2f}",
+            f"{layer.forward_ms + layer.backward_ms:.2f}",
+            rate(layer.forward_macs, layer.forward_ms),
+            rate(layer.backward_macs, layer.backward_ms),
+        )
+        for layer in times.layers
+    ]
+    for name, ms in (
+        ("loss", times.loss_ms),
+        ("optimizer", times.optimizer_ms),
+        ("rest", times.rest_ms),
+        ("step", times.step_ms),
+    ):
+        rows.append((name, "", "", "", f"{ms:.2f}", "", ""))
+    limits = (times.int8_rate, times.fp32_rate)
+    rows.append(("limit", "", "", "", "", *(f"{1e-9 * n:.1f}" for n in limits)))
+    threads = f"{times.threads} thread{'s' if times.threads > 1 else ''}"
+    return (
+        f"int8 training step, {_list_text(times.channels)}, batch {times.batch}, "
+        f"{threads}, {times.cpu}\n\n"
+        f"{text_table(header, rows, left_columns=1)}\n\n"
+        "means over the middle half of the steps; limit: what the machine was seen to\n"
+        "do in int8 products (forward) and in float32 products (backward)"
+    )
+
+
+def check_plot(path: Path) -> None:
+    """Before anything slow: OptionError or ToolError if `path` cannot be drawn."""
+    if path.suffix != ".png":
+        raise OptionError(f"a plot's file must end in .png, got {path}")
+    _figure(1, 1)
+
+
+def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
+    """Draw the time of a training step against batch and against channels.
+
+    Batches are of the channels that were measured with most of them, channels of the
+    batch that was, and of the middle one of several. Each number of threads is a line.
+
+    Parameters
+    ----------
+    results : sequence of Bench
+        One or more.
+    path : path
+        A `.png` file.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    figure = _figure(9, 3.9)
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    channels = _most_measured([(r.channels, r.batch) for r in results])
+    batch = _most_measured([(r.batch, r.channels) for r in results])
+    of_channels = [r for r in results if r.channels == channels]
+    of_batch = [r for r in results if r.batch == batch]
+    by_batch, by_channels = figure.subplots(1, 2, sharey=True)
+
+    title = f"training step [ms], channels {_list_text(channels)}"
+    by_batch.set_title(title, loc="left", color=INK)
+    by_batch.set_xlabel("batch", color=INK)
+    by_batch.set_xscale("log", base=2)
+    batches = sorted({r.batch for r in of_channels})
+    by_batch.set_xticks(batches, map(str, batches))
+    _draw_steps(by_batch, of_channels, attrgetter("batch"))
+    by_batch.legend(loc="lower right", frameon=False, labelcolor=INK)
+
+    title = f"training step [ms], batch {batch}"
+    by_channels.set_title(title, loc="left", color=INK)
+    by_channels.set_xlabel("channels", color=INK)
+    sizes = sorted({r.channels for r in of_batch})
+    by_channels.set_xticks(range(len(sizes)), map(_list_text, sizes))
+    _draw_steps(by_channels, of_batch, lambda r: sizes.index(r.channels))
+
+    for axes in (by_batch, by_channels):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.08)
+        _plain(axes)
+    figure.supxlabel(
+        _machines(results), x=0.995, ha="right", fontsize="small", color=INK
+    )
+    figure.savefig(path, dpi=120)
+
+
+def _draw_steps(
+    axes: Axes, results: Sequence[Bench], place: Callable[[Bench], int]
+) -> None:
+    """Lines of step times, one a precision and number of threads, at `place`."""
+    counts = sorted({r.threads for r in results}, reverse=True)
+    styles = dict(zip(counts, cycle(("-", "--", ":", "-.")), strict=False))
+    for threads in reversed(counts):
+        mine = sorted((r for r in results if r.threads == threads), key=place)
+        places = [place(r) for r in mine]
+        noun = "thread" if threads == 1 else "threads"
+        for precision, color, time in (
+            ("fp32", ORANGE, attrgetter("fp32_train_ms")),
+            ("int8", BLUE, attrgetter("int8_train_ms")),
+        ):
+            axes.plot(
+                places, [time(r) for r in mine], styles[threads], color=color,
+                marker="o", ms=3, label=f"{precision}, {threads} {noun}",
+            )  # fmt: skip
+
+
+def _most_measured(pairs: Sequence[tuple[Any, Any]]) -> Any:
+    """The first item that stands beside most different second ones, or the middle of
+    several."""
+    counts = Counter(first for first, _ in set(pairs))
+    most = sorted(item for item in counts if counts[item] == max(counts.values()))
+    return most[(len(most) - 1) // 2]
+
+
+def _list_text(channels: Sequence[int]) -> str:
+    return ",".join(map(str, channels))
+
+
+def _machines(results: Sequence[Bench]) -> str:
+    return "; ".join(dict.fromkeys(r.cpu for r in results))
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure [inches], or a ToolError."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ToolError(
+            "drawing curves needs matplotlib: pip install 'kanji-np[plot]'"
+        ) from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axes: Axes) -> None:
+    """Two spines and a pale grid."""
+    axes.grid(axis="y", color=PALE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)

@@ -207,6 +207,14 @@ WRONG = [
     (("bench", "--steps", "0"), "--steps.*0.*x>=1"),
     (("bench", "--batch", "0"), "--batch.*0.*x>=1"),
     (("bench", "--channels", "x"), "--channels.*x.*such as 32,32,64"),
+    (("bench", "--threads", "0"), "--threads.*0.*x>=1"),
+    (("bench", "--threads", "9999"), r"threads must be in 1\.\.\d+ .*got 9999"),
+    (("bench", "--plot", "speed.jpg"), "must end in .png, got speed.jpg"),
+    (("bench", "--plot", "file/speed.png"), "file"),
+    (("bench", "--plot", "speed.png", "--layers"), "--plot.*leave out --layers"),
+    (("bench", "--read", "gone.jsonl"), "gone.jsonl: No such file"),
+    (("bench", "--read", "file"), "file, line 1: not a line of `kanji-np bench"),
+    (("bench", "--read", "file", "--batch", "2"), "--read measures nothing"),
 ]
 
 

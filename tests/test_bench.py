@@ -1,0 +1,306 @@
+"""The benchmark measures what it says; its figures can be kept, read, shown and drawn.
+
+No real time is asserted: where times matter, the clock is the test's.
+"""
+
+import json
+import sys
+from dataclasses import replace
+
+import numba
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kanji_np import bench, cli, paper_cnn, report
+from kanji_np.bench import Bench, measure, measure_layers, read_results
+from kanji_np.errors import FileFormatError, OptionError, ToolError
+from kanji_np.losses import cross_entropy
+from kanji_np.ops import conv_loops
+from kanji_np.report import (
+    breakdown_table,
+    check_plot,
+    cost_report,
+    plot_speed,
+    speed_table,
+)
+
+
+def result(channels=(2, 2), batch=4, threads=1, ms=1.0):
+    return Bench(channels, batch, threads, "a CPU", ms, 2 * ms, ms / 4, ms / 2, 100.5)
+
+
+TABLE = [
+    result(channels, batch, threads, 1e-3 * sum(channels) * batch / threads)
+    for threads in (1, 2)
+    for channels in bench.PAPER_CHANNELS
+    for batch in (32, 64, 128, 256, 512)
+]
+
+
+def run(*args):
+    """Exit code and everything that was printed."""
+    outcome = CliRunner().invoke(cli.main, ["bench", *map(str, args)])
+    assert isinstance(outcome.exception, SystemExit | None), outcome.exc_info
+    return outcome.exit_code, outcome.output
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    rate = {"int8": 3e11, "float32": 7e10}
+    monkeypatch.setattr(conv_loops, "product_rate", rate.get, raising=False)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What the command measures, in order; measuring takes no time."""
+    cases = []
+
+    def fake(channels, *, batch, threads, steps):
+        cases.append((channels, batch, threads, steps))
+        return result(channels, batch, threads or 1)
+
+    monkeypatch.setattr(bench, "measure", fake)
+    return cases
+
+
+# Measuring
+
+
+def test_threads_are_as_told_and_then_as_before(monkeypatch):
+    told = []
+    monkeypatch.setattr(numba, "set_num_threads", told.append)
+    measure((2,), batch=2, threads=1, steps=1)
+    assert told == [1, numba.get_num_threads()]
+
+
+@pytest.mark.parametrize("measure", [measure, measure_layers])
+@pytest.mark.parametrize("count", [0, numba.config.NUMBA_NUM_THREADS + 1])
+def test_threads_that_are_not_there(measure, count):
+    with pytest.raises(OptionError, match=rf"threads must be in 1\..*got {count}"):
+        measure((2,), batch=2, threads=count, steps=1)
+
+
+def test_a_timed_step_trains_as_any_other():
+    x, labels = bench._random_batch(4)
+    plain, timed = paper_cnn((2, 2)), paper_cnn((2, 2))
+    step = bench._training_step(plain, x, labels, "int8")
+    slots = bench.OPTIMIZER.slots(timed.parameters())
+    for _ in range(3):
+        step()
+        bench._timed_step(timed, x, labels, slots)
+    for a, b in zip(plain.parameters(), timed.parameters(), strict=True):
+        assert np.array_equal(a.data, b.data)
+    assert plain.state()[0] == timed.state()[0]
+
+
+@pytest.mark.usefixtures("rates")
+def test_every_phase_gets_its_time(monkeypatch):
+    now = 0.0
+
+    def lasting(seconds, function):
+        def slow(*args):
+            nonlocal now
+            now += seconds
+            return function(*args)
+
+        return slow
+
+    net = paper_cnn((2, 2))
+    for i, layer in enumerate(net.layers):
+        layer.op = replace(
+            layer.op,
+            forward_int=lasting(1 + i, layer.op.forward_int),
+            vjp=lasting(10 * i, layer.op.vjp),
+        )
+    monkeypatch.setattr(bench, "paper_cnn", lambda channels: net)
+    monkeypatch.setattr(bench, "cross_entropy", lasting(0.5, cross_entropy))
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: now)
+    times = measure_layers((2, 2), batch=2, steps=5)
+    n = len(net.layers)
+    assert [t.forward_ms for t in times.layers] == [1e3 * (1 + i) for i in range(n)]
+    assert [t.backward_ms for t in times.layers] == [1e4 * i for i in range(n)]
+    assert (times.loss_ms, times.optimizer_ms, times.rest_ms) == (500, 0, 0)
+    assert times.step_ms == sum(1e3 * (1 + i) + 1e4 * i for i in range(n)) + 500
+
+
+@pytest.mark.usefixtures("rates")
+def test_work_of_every_layer():
+    times = measure_layers((2, 4), batch=2, threads=1, steps=2)
+    costs = cost_report(paper_cnn((2, 4))).layers
+    assert [t.name for t in times.layers] == [c.name for c in costs]
+    assert [t.forward_macs for t in times.layers] == [c.macs for c in costs]
+    work = {
+        t.name: t.backward_macs / t.forward_macs for t in times.layers if t.forward_macs
+    }
+    assert work == {"conv1": 1, "conv2": 2, "dense1": 2}
+    parts = [t.forward_ms + t.backward_ms for t in times.layers]
+    phases = times.loss_ms + times.optimizer_ms + times.rest_ms
+    assert sum(parts) + phases == pytest.approx(times.step_ms)
+    assert (times.int8_rate, times.fp32_rate) == (3e11, 7e10)
+    assert times.threads == 1
+
+
+# Results kept in a file
+
+
+def test_results_are_read_as_written(tmp_path):
+    results = [result(), replace(result((3,), 8), peak_rss_mb=None)]
+    (tmp_path / "r.jsonl").write_text("".join(f"{r.json()}\n" for r in results))
+    assert read_results(tmp_path / "r.jsonl") == results
+
+
+GOOD = json.loads(result().json())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "ms a batch",
+        "[]",
+        "{}",
+        json.dumps({**GOOD, "more": 1}),
+        json.dumps({**GOOD, "batch": 0}),
+        json.dumps({**GOOD, "channels": 3}),
+        json.dumps({**GOOD, "channels": ["x"]}),
+        json.dumps({**GOOD, "int8_train_ms": None}),
+        json.dumps({**GOOD, "fp32_eval_ms": "1"}),
+    ],
+)
+def test_a_line_that_is_no_result(tmp_path, line):
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"{result().json()}\n{line}\n")
+    with pytest.raises(FileFormatError, match="r.jsonl, line 2: not a line of"):
+        read_results(path)
+
+
+def test_a_file_without_results(tmp_path):
+    (tmp_path / "r.jsonl").touch()
+    with pytest.raises(FileFormatError, match="r.jsonl: holds no measurements"):
+        read_results(tmp_path / "r.jsonl")
+
+
+# Tables
+
+
+def test_speed_table():
+    results = [result(ms=1234.56), replace(result((3,)), peak_rss_mb=None)]
+    cpu, _, _, _, first, second, *_ = speed_table(results).splitlines()
+    assert cpu == "a CPU"
+    assert first.split() == "2,2 4 1 1,234.6 2,469.1 308.6 617.3 100".split()
+    assert second.split() == "3 4 1 1.0 2.0 0.2 0.5".split()
+
+
+def test_breakdown_table():
+    layers = (
+        bench.LayerTimes("pool1", 0, 0, 1.0, 2.0),
+        bench.LayerTimes("conv2", 1_000_000, 2_000_000, 2.0, 10.0),
+    )
+    times = bench.Breakdown(
+        (2, 2), 100, 2, "a CPU", 17.0, layers, 1.0, 0.5, 0.5, 3e11, 7e10
+    )
+    title, _, _, _, *rows = breakdown_table(times).splitlines()
+    assert title == "int8 training step, 2,2, batch 100, 2 threads, a CPU"
+    assert [row.split() for row in rows[:7]] == [
+        ["pool1", "1.00", "2.00", "3.00"],
+        ["conv2", "1,000,000", "2.00", "10.00", "12.00", "50.0", "20.0"],
+        ["loss", "1.00"],
+        ["optimizer", "0.50"],
+        ["rest", "0.50"],
+        ["step", "17.00"],
+        ["limit", "300.0", "70.0"],
+    ]
+    assert json.loads(times.json())["layers"][1]["backward_ms"] == 10.0
+
+
+# Plots
+
+
+@pytest.mark.parametrize("results", [TABLE, TABLE[:1]], ids=["a table", "one"])
+def test_plot_is_a_picture(tmp_path, results):
+    from PIL import Image
+
+    plot_speed(results, tmp_path / "speed.png")
+    with Image.open(tmp_path / "speed.png") as image:
+        pixels = np.asarray(image.convert("L"))
+    assert pixels.shape == (468, 1080)
+    assert pixels.max() == 255 and 0.01 < (pixels < 200).mean() < 0.2
+
+
+def test_plot_shows_the_middle_of_a_table(tmp_path, monkeypatch):
+    figure = report._figure(9, 3.9)
+    monkeypatch.setattr(report, "_figure", lambda width, height: figure)
+    plot_speed(TABLE[::-1], tmp_path / "speed.png")
+    by_batch, by_channels = figure.axes
+    assert by_batch.get_title(loc="left") == "training step [ms], channels 32,32,64"
+    assert by_channels.get_title(loc="left") == "training step [ms], batch 128"
+    for axes in figure.axes:
+        labels = [line.get_label() for line in axes.lines]
+        assert labels == [
+            "fp32, 1 thread", "int8, 1 thread", "fp32, 2 threads", "int8, 2 threads",
+        ]  # fmt: skip
+    fp32, int8, *_ = by_batch.lines
+    assert list(int8.get_xdata()) == [32, 64, 128, 256, 512]
+    assert list(int8.get_ydata()) == [0.128 * n for n in (32, 64, 128, 256, 512)]
+    assert list(fp32.get_ydata()) == [2 * y for y in int8.get_ydata()]
+    int8 = by_channels.lines[-1]
+    assert list(int8.get_ydata()) == [0.064 * n for n in (64, 128, 192, 256)]
+
+
+def test_plot_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for draw in (check_plot, lambda path: plot_speed(TABLE, path)):
+        with pytest.raises(ToolError, match=r"pip install 'kanji-np\[plot\]'"):
+            draw(tmp_path / "speed.png")
+
+
+# The command
+
+
+def test_without_options_the_papers_sizes_are_measured(measured):
+    code, output = run()
+    assert code == 0
+    assert measured == [(size, 128, None, 20) for size in bench.PAPER_CHANNELS]
+    assert output == f"{speed_table(first_memory(measured))}\n"
+
+
+def test_all_combinations_are_measured(measured):
+    most = numba.config.NUMBA_NUM_THREADS
+    options = ("--channels", "2", "--channels", "3,4", "--batch", 5, "--batch", 6)
+    code, output = run(*options, "--threads", most, "--steps", 7, "--json")
+    assert code == 0
+    sizes = [(size, batch) for size in ((2,), (3, 4)) for batch in (5, 6)]
+    assert measured == [(size, batch, most, 7) for size, batch in sizes]
+    assert output.splitlines() == [r.json() for r in first_memory(measured)]
+
+
+def first_memory(cases):
+    """Their results; the memory of all but the first is not known."""
+    first, *others = [result(c, b, t or 1) for c, b, t, _ in cases]
+    return [first, *(replace(r, peak_rss_mb=None) for r in others)]
+
+
+@pytest.mark.usefixtures("rates")
+def test_layers(tmp_path):
+    options = ("--layers", "--channels", "2", "--batch", 2, "--steps", 1)
+    code, output = run(*options)
+    assert code == 0
+    assert output.startswith("int8 training step, 2, batch 2, ")
+    code, output = run(*options, "--batch", 3, "--json")
+    first, second = map(json.loads, output.splitlines())
+    assert (code, first["batch"], second["batch"]) == (0, 2, 3)
+
+
+def test_kept_results_are_shown_and_drawn(tmp_path, measured):
+    path, plot = tmp_path / "r.jsonl", tmp_path / "plots" / "speed.png"
+    path.write_text("".join(f"{r.json()}\n" for r in TABLE))
+    assert run("--read", path, "--plot", plot) == (0, f"{speed_table(TABLE)}\n")
+    assert plot.exists() and not measured
+
+
+def test_nothing_is_measured_that_could_not_be_drawn(tmp_path, measured, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, output = run("--plot", tmp_path / "speed.png")
+    assert (code, output.count("\n"), measured) == (2, 1, [])
+    assert "needs matplotlib: pip install" in output
