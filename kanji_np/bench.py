@@ -24,13 +24,15 @@ from pathlib import Path
 
 import numba
 import numpy as np
+from numba import njit, prange
 
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import FileFormatError, OptionError
 from kanji_np.layers import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Sequential
-from kanji_np.ops import conv_loops
+from kanji_np.ops.products import PRODUCTS, Products, products
+from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
 from kanji_np.optim import SGD, Slots
 from kanji_np.zoo import paper_cnn
 
@@ -38,6 +40,7 @@ from kanji_np.zoo import paper_cnn
 PAPER_CHANNELS = ((16, 16, 32), (32, 32, 64), (48, 48, 96), (64, 64, 128))
 BATCH, STEPS = 128, 20
 N_WARM_UP = 3
+N_RATES = 10
 # Random labels cannot be learned; a small rate keeps the weights where they are.
 OPTIMIZER = SGD(lr=1e-4, momentum=0.9, nesterov=False, weight_decay=0.0)
 
@@ -197,9 +200,45 @@ def measure_layers(
             loss_ms=loss,
             optimizer_ms=optimizer,
             rest_ms=round(step - loss - optimizer - sum(of_layers), 3),
-            int8_rate=conv_loops.product_rate("int8"),
-            fp32_rate=conv_loops.product_rate("float32"),
+            int8_rate=product_rate(products(), np.int32),
+            fp32_rate=product_rate(PRODUCTS["float32"], np.float32),
         )
+
+
+def product_rate(products: Products, total: type) -> float:
+    """What all threads multiply and add up when everything lies in the cache [MAC/s].
+
+    The fastest of several runs of the kernel that convolutions are made of.
+
+    Parameters
+    ----------
+    products : Products
+    total : dtype
+        Of the sums.
+    """
+    columns, repeats = 256, 2_000
+    numbers = columns * products.way.depth
+    a = np.ones(TILE_ROWS * numbers, products.x)
+    b = aligned(2 * LANES * numbers, products.weight)
+    b[:] = 1
+    sums = np.zeros((numba.get_num_threads(), TILE_ROWS * 2 * LANES), total)
+    seconds = []
+    for _ in range(1 + N_RATES):  # the first pays for compilation
+        start = time.perf_counter()
+        _multiply(products.way, a, b, sums, columns, repeats)
+        seconds.append(time.perf_counter() - start)
+    return sums.size * numbers * repeats / min(seconds)
+
+
+@njit(cache=True, parallel=True)
+def _multiply(way, a, b, sums, columns, repeats):
+    threads, size = sums.shape
+    for thread in prange(threads):
+        for _ in range(repeats):
+            tile_8x2(
+                way, address(a, 0), columns * way.depth, 1, 0, columns, address(b, 0),
+                address(sums, thread * size),
+            )  # fmt: skip
 
 
 def check_threads(count: int) -> None:
