@@ -160,7 +160,8 @@ class Saved:
 
     `x` and `y` are the layer's input and output as they were (int8, or floating in fp32
     training); ``x_scale * x`` is the real input. The straight-through gradient passes
-    where ``low < y < high``: a value at a bound counts as clamped.
+    where ``low < y < high``: a value at a bound counts as clamped. With `gradients`
+    "bfloat16" those that come in may be rounded to it before they are multiplied.
     """
 
     x: np.ndarray
@@ -168,6 +169,7 @@ class Saved:
     x_scale: float
     low: float
     high: float
+    gradients: str = "float32"
 
 
 # The C side: lowering an operator gives calls as data; only the C writer prints them.

@@ -16,6 +16,7 @@ from kanji_np import bench, cli, paper_cnn, report
 from kanji_np.bench import Bench, measure, measure_layers, read_results
 from kanji_np.errors import FileFormatError, OptionError, ToolError
 from kanji_np.losses import cross_entropy
+from kanji_np.ops import products
 from kanji_np.report import (
     breakdown_table,
     check_plot,
@@ -48,6 +49,11 @@ def run(*args):
 def rates(monkeypatch):
     rate = {np.int32: 3e11, np.float32: 7e10}
     monkeypatch.setattr(bench, "product_rate", lambda _, total: rate[total])
+
+
+def test_the_limit_is_some_rate():
+    ways = map(products.PRODUCTS.get, products.available_products())
+    assert all(bench.product_rate(way, np.int32) > 0 for way in ways)
 
 
 @pytest.fixture

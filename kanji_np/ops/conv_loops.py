@@ -30,6 +30,7 @@ from kanji_np.ops.simd import (
     LANES,
     MOST_PIECES,
     TILE_ROWS,
+    UNPACKED,
     add_1,
     add_2,
     add_3,
@@ -42,6 +43,7 @@ from kanji_np.ops.simd import (
     aligned,
     kept,
     lowest_bit,
+    put,
     row_1,
     row_2,
     row_3,
@@ -95,11 +97,9 @@ class _Plan:
     def layout(self) -> tuple[int, int, int, int]:
         return self.rows, self.pitch, self.pixel, self.line
 
-    def pieces(self) -> tuple[np.ndarray, int]:
-        """Starts of the runs' vectors in the window, int64, and vectors a run."""
-        vectors = -(-self.run // LANES)
-        starts = self.runs[:, None] + LANES * np.arange(vectors)
-        return starts.ravel(), vectors
+    def pieces(self, width: int) -> np.ndarray:
+        """Starts of the runs' pieces of so many numbers in the window, int64 (P,)."""
+        return np.add.outer(self.runs, np.arange(0, self.run, width)).ravel()
 
 
 def _plan(
@@ -206,24 +206,43 @@ def backward(
     params: LinearParams, saved: Saved, g: Geometry, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray | None, LinearParams]:
     """Gradients with respect to the real input, weight and bias."""
-    weight = params.weight
-    outputs = len(weight)
+    weight, has_bfloats = params.weight, saved.gradients == "bfloat16"
     plan = _plan(g, saved.x.shape[3])
-    pieces, vectors = plan.pieces()
-    # (Cout,KH,KW,Cin) -> (Cout, runs, run rounded up to whole vectors)
-    runs = np.zeros((outputs, len(plan.runs), vectors * LANES), gy.dtype)
-    runs[:, :, : plan.run] = weight.reshape(outputs, len(plan.runs), plan.run)
+    # Bfloats are taken in pairs of rows, two vectors at a time.
+    width = 2 * LANES if has_bfloats else LANES
+    pieces, vectors = plan.pieces(width), plan.pieces(LANES)
+    is_small = len(vectors) <= MOST_PIECES
+    rows = _as_rows(weight, plan, width).astype(gy.dtype)
+    if has_bfloats:
+        rows = _bfloats(rows.reshape(-1, width)[:, np.argsort(UNPACKED)])
     blocks = min(BLOCKS, len(gy))
-    gruns = np.empty((blocks, *runs.shape), gy.dtype)
-    gbias = np.empty((blocks, outputs), gy.dtype)
+    gwidth = LANES if is_small else width
+    grows = np.empty((blocks, *_as_rows(weight, plan, gwidth).shape), gy.dtype)
+    gbias = np.empty((blocks, len(weight)), gy.dtype)
     gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     _backward(
-        saved.x, saved.y, np.ascontiguousarray(gy), runs, saved.low, saved.high, g.pad,
-        plan.layout, pieces, gruns, gbias, gx,
+        saved.x, saved.y, np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
+        g.pad, plan.layout, pieces, vectors[: len(vectors) * is_small], width,
+        grows.reshape(blocks, -1), gbias, gx,
     )  # fmt: skip
-    gweight = gruns.sum(axis=0)[:, :, : plan.run].reshape(weight.shape)
-    gweight *= gy.dtype.type(saved.x_scale)
+    gweight = grows.sum(axis=0)
+    if gwidth != LANES:
+        gweight = gweight.reshape(-1, width)[:, np.argsort(UNPACKED)]
+    gweight = gweight.reshape(*weight.shape[:1], len(plan.runs), -1)[:, :, : plan.run]
+    gweight = gweight.reshape(weight.shape) * gy.dtype.type(saved.x_scale)
     return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
+
+
+def _as_rows(weight: np.ndarray, plan: _Plan, width: int) -> np.ndarray:
+    """(Cout,KH,KW,Cin) -> (Cout, runs, run filled up to whole pieces with zeros)."""
+    runs = weight.reshape(len(weight), len(plan.runs), plan.run)
+    return np.pad(runs, ((0, 0), (0, 0), (0, -plan.run % width)))
+
+
+def _bfloats(x: np.ndarray) -> np.ndarray:
+    """The nearest bfloat16 of float32, as uint16; halves to even."""
+    bits = x.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 @njit(cache=True, inline="always")
@@ -367,41 +386,55 @@ def _add_row(out, row, row_pieces, pieces, weights, bits):
         row_1(out, length, row, row_pieces, weights, bits)
 
 
+@njit(cache=True, inline="always")
+def _fill_rows(store, image, pitch, pad):
+    """`_fill` of rows that may be bfloats."""
+    height, width, channels = image.shape
+    top, left = pad
+    count = min(width, pitch // channels - left) * channels
+    for iy in range(min(height, store.shape[0] // pitch - top)):
+        source = image[iy].reshape(-1)
+        start = (iy + top) * pitch + left * channels
+        for k in range(count):
+            put(address(store, start + k), source[k])
+
+
 @njit(cache=True, parallel=True)
-def _backward(x, y, gy, weight, low, high, pad, layout, pieces, gweight, gbias, gx):
+def _backward(
+    x, y, gy, weight, low, high, pad, layout, pieces, vectors, width, gweight, gbias, gx
+):
     """Only the gradients that are not zero and not clamped are multiplied.
 
     Input gradients are formed pixel by pixel, as a sum over the output channels. So are
-    weight gradients of small windows, which fit into registers; those of others channel
-    by channel, as a sum over the pixels that were noted on the way.
+    weight gradients of small windows, which fit into registers, `vectors` of them;
+    those of others channel by channel, as a sum over the pixels noted on the way.
     """
     count, out_h, out_w, outputs = gy.shape
     rows, pitch, pixel, line = layout
-    flat_weight, flat_y, flat_gy = weight.reshape(-1), y.reshape(-1), gy.reshape(-1)
-    packed = np.arange(len(pieces)) * LANES  # the pieces where they are side by side
-    length = len(pieces) * LANES
+    flat_y, flat_gy = y.reshape(-1), gy.reshape(-1)
+    packed = np.arange(len(pieces)) * width  # the pieces where they are side by side
+    length = len(pieces) * width
     blocks = gweight.shape[0]
     needs_gx = gx.shape[0] > 0
-    is_small = len(pieces) <= MOST_PIECES
+    is_small = len(vectors) > 0
     noted = 0 if is_small else out_h * out_w
     for block in prange(blocks):
-        store = aligned(rows * pitch + LANES, gy.dtype)
+        store = aligned(rows * pitch + width, weight.dtype)
         store[:] = 0
-        padded = store[: rows * pitch].reshape(rows, pitch)
-        gstore = aligned(rows * pitch + LANES if needs_gx else 0, gy.dtype)
+        gstore = aligned(rows * pitch + width if needs_gx else 0, gy.dtype)
         # Per channel, the window corners whose gradient counts, and the gradients.
-        corners = np.empty((outputs, noted), np.int32)
-        values = np.empty((outputs, noted), gy.dtype)
+        # Lists end with a gradient of zero, so that they can be taken in pairs.
+        corners = np.empty((outputs, noted + 1), np.int32)
+        values = np.empty((outputs, noted + 1), weight.dtype)
         counts = np.zeros(outputs, np.int64)
         # The same of one pixel: rows of the packed weights.
-        channel_rows = np.empty(outputs, np.int32)
-        channel_values = np.empty(outputs, gy.dtype)
-        gw = gweight[block].reshape(-1)
+        channel_rows = np.empty(outputs + 1, np.int32)
+        channel_values = np.empty(outputs + 1, weight.dtype)
+        gw, gb = gweight[block], gbias[block]
         gw[:] = 0
-        gb = gbias[block]
         gb[:] = 0
         for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], gy.dtype.type(0), pad)
+            _fill_rows(store, x[n], pitch, pad)
             counts[:] = 0
             if needs_gx:
                 gstore[:] = 0
@@ -416,35 +449,42 @@ def _backward(x, y, gy, weight, low, high, pad, layout, pieces, gweight, gbias, 
                             continue
                         if is_small:
                             _add_row(
-                                address(gw, first * length), address(store, corner),
-                                address(pieces, 0), len(pieces),
-                                address(flat_gy, at + first), lanes,
+                                address(gw, first * len(vectors) * LANES),
+                                address(store, corner), address(vectors, 0),
+                                len(vectors), address(flat_gy, at + first), lanes,
                             )  # fmt: skip
                             if not needs_gx:
                                 continue
                         while lanes:
                             o = first + lowest_bit(lanes)
                             lanes &= lanes - 1
-                            g = flat_gy[at + o]
                             if not is_small:
                                 corners[o, counts[o]] = corner
-                                values[o, counts[o]] = g
+                                put(
+                                    address(values, o * (noted + 1) + counts[o]),
+                                    flat_gy[at + o],
+                                )
                                 counts[o] += 1
                             channel_rows[many] = o * length
-                            channel_values[many] = g
+                            put(address(channel_values, many), flat_gy[at + o])
                             many += 1
                     if needs_gx and many:
+                        channel_rows[many] = 0
+                        channel_values[many] = 0
                         _add_pieces(
                             address(gstore, corner), address(pieces, 0),
-                            address(flat_weight, 0), address(packed, 0), len(pieces),
+                            address(weight, 0), address(packed, 0), len(pieces),
                             address(channel_rows, 0), address(channel_values, 0), many,
                         )  # fmt: skip
             for o in range(outputs):
                 if counts[o]:
+                    corners[o, counts[o]] = 0
+                    values[o, counts[o]] = 0
                     _add_pieces(
                         address(gw, o * length), address(packed, 0), address(store, 0),
-                        address(pieces, 0), len(pieces), address(corners, o * noted),
-                        address(values, o * noted), counts[o],
+                        address(pieces, 0), len(pieces),
+                        address(corners, o * (noted + 1)),
+                        address(values, o * (noted + 1)), counts[o],
                     )  # fmt: skip
             if needs_gx:
                 _crop(gx[n], gstore, pitch, pad)
