@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from kanji_np import archive
 from kanji_np.autograd import Tensor
-from kanji_np.data import Augment, Dataset, batches
+from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy
 from kanji_np.model import PRECISIONS, Sequential
@@ -250,28 +250,32 @@ class _Run:
         precision = recipe.precision_of(self.epoch)
         parameters = net.parameters()
         total_loss = correct = seen = 0
-        for images, labels in batches(
-            self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
-            augment=recipe.augment,
-        ):  # fmt: skip
-            logits = net.logits(images, precision=precision, track=True)
-            value = self.loss(logits, labels)
-            if not math.isfinite(value.item()):
-                raise RangeError(
-                    f"the loss is {value.item()} at step {self.step}: training "
-                    "diverged, lower the learning rate"
-                )
-            for parameter in parameters:
-                parameter.grad = None
-            value.backward()
-            recipe.optimizer.step(
-                parameters, self.slots, self.lr(self.step), self.step + 1
+        stream = ahead(
+            batches(
+                self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
+                augment=recipe.augment,
             )
-            self.step += 1
-            seen += len(labels)
-            total_loss += value.item() * len(labels)
-            correct += int((logits.data.argmax(axis=1) == labels).sum())
-            report(total_loss / seen, correct / seen, seen)
+        )  # fmt: skip
+        with closing(stream):
+            for images, labels in stream:
+                logits = net.logits(images, precision=precision, track=True)
+                value = self.loss(logits, labels)
+                if not math.isfinite(value.item()):
+                    raise RangeError(
+                        f"the loss is {value.item()} at step {self.step}: training "
+                        "diverged, lower the learning rate"
+                    )
+                for parameter in parameters:
+                    parameter.grad = None
+                value.backward()
+                recipe.optimizer.step(
+                    parameters, self.slots, self.lr(self.step), self.step + 1
+                )
+                self.step += 1
+                seen += len(labels)
+                total_loss += value.item() * len(labels)
+                correct += int((logits.data.argmax(axis=1) == labels).sum())
+                report(total_loss / seen, correct / seen, seen)
         self.epoch += 1
         return total_loss / seen, correct / seen
 

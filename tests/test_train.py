@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numba
@@ -17,7 +18,13 @@ from small import small_layers, small_net, stripes
 
 import kanji_np as kj
 from kanji_np import archive
-from kanji_np.errors import DataError, FileFormatError, OptionError, RangeError
+from kanji_np.errors import (
+    DataError,
+    FileFormatError,
+    OptionError,
+    RangeError,
+    ShapeError,
+)
 from kanji_np.train import CHECKPOINT, HISTORY, MODEL, EpochRecord, Recipe
 
 HERE = Path(__file__).parent
@@ -185,6 +192,18 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert (tmp_path / MODEL).read_bytes() == model_bytes
     rows = list(csv.DictReader(io.StringIO((tmp_path / HISTORY).read_text())))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+def test_an_error_in_a_step_or_a_batch_arrives_and_leaves_no_thread():
+    def interrupted(logits, labels):
+        raise KeyboardInterrupt
+
+    before = threading.enumerate()
+    with pytest.raises(KeyboardInterrupt):
+        trained(loss=interrupted)
+    with pytest.raises(ShapeError, match="fill has 2 values, images have 3 channels"):
+        trained(augment=kj.Augment(fill=(1, 2)))
+    assert threading.enumerate() == before
 
 
 # -------------------------------------------------------------------- directories
