@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import click
@@ -232,9 +233,14 @@ class _Run:
         self.history = History()
         self.slots = recipe.optimizer.slots(net.parameters())
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
-        digest = hashlib.blake2b(np.ascontiguousarray(train.images), digest_size=8)
-        digest.update(np.ascontiguousarray(train.labels))
-        self.data_digest = f"{len(train)} images {digest.hexdigest()}"
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Number and hash of the training images, once a checkpoint asks for it."""
+        images, labels = self.train.images, self.train.labels
+        digest = hashlib.blake2b(np.ascontiguousarray(images), digest_size=8)
+        digest.update(np.ascontiguousarray(labels))
+        return f"{len(labels)} images {digest.hexdigest()}"
 
     def lr(self, step: int) -> float:
         """Learning rate at a step."""
