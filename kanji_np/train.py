@@ -14,13 +14,14 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 import click
 import numpy as np
+from numba.core import event
 
 from kanji_np import archive
 from kanji_np.autograd import Tensor
@@ -33,6 +34,7 @@ from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
 CALIBRATION_IMAGES = 500
+COMPILING = "compiling kernels (first run only)"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
 
@@ -345,8 +347,12 @@ class _Run:
 @contextmanager
 def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], None]]:
     """A function that is told of every step; a bar if standard error is a terminal."""
-    if not (show and sys.stderr.isatty()):
+    if not show:
         yield lambda loss, accuracy, seen: None
+        return
+    if not sys.stderr.isatty():
+        with _on_compilation(lambda: click.echo(COMPILING, err=True)):
+            yield lambda loss, accuracy, seen: None
         return
     began = time.perf_counter()
     with click.progressbar(
@@ -361,7 +367,33 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
             scores = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %"
             bar.update(1, f"{scores}  {rate:.0f} images/s")
 
-        yield report
+        def explain() -> None:
+            bar.current_item = COMPILING
+            bar.render_progress()
+
+        with _on_compilation(explain):
+            yield report
+
+
+def _on_compilation(explain: Callable[[], None]) -> AbstractContextManager[object]:
+    """Inside, `explain` is called when Numba first compiles what no cache holds."""
+    return event.install_listener("numba:compile", _Compilation(explain))
+
+
+class _Compilation(event.Listener):
+    """Listens for the first event of its kind."""
+
+    def __init__(self, explain: Callable[[], None]) -> None:
+        self.explain = explain
+        self.is_explained = False
+
+    def on_start(self, compilation: event.Event) -> None:
+        if not self.is_explained:
+            self.is_explained = True
+            self.explain()
+
+    def on_end(self, compilation: event.Event) -> None:
+        pass
 
 
 def _line(record: EpochRecord, epochs: int, images: int) -> str:
