@@ -847,7 +847,10 @@ def _augment(
 
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:
     """Mean of each channel over all images, rounded."""
-    return tuple(round(float(mean)) for mean in dataset.images.mean(axis=(0, 1, 2)))
+    # Image on image first: adding up rows of three values is slow.
+    sums = dataset.images.sum(axis=0, dtype="int64").sum(axis=(0, 1))
+    pixels = dataset.images[..., 0].size
+    return tuple(round(float(total / pixels)) for total in sums)
 
 
 def _identifier(text: str) -> str:

@@ -2,20 +2,21 @@
 
 An optimizer is a frozen set of numbers; what it remembers between steps lies in arrays
 that the training loop owns, so that a checkpoint holds them without asking. Names and
-formulas are PyTorch's. A schedule gives the factor of the learning rate at each step.
+formulas are PyTorch's; a step goes over memory once. A schedule gives the factor of the
+learning rate at each step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 
 from kanji_np.autograd import Tensor
-from kanji_np.errors import OptionError
+from kanji_np.errors import OptionError, ShapeError
 
 Slots = list[tuple[np.ndarray, ...]]
 
@@ -38,6 +39,34 @@ class Optimizer(Protocol):
 
 def _zeros(parameters: Sequence[Tensor], number: int) -> Slots:
     return [tuple(np.zeros_like(p.data) for _ in range(number)) for p in parameters]
+
+
+def _update(
+    kernel: Callable[..., None],
+    parameters: Sequence[Tensor],
+    slots: Slots,
+    numbers: tuple[np.float32 | bool, ...],
+) -> None:
+    """Run a kernel in place over the memory of every parameter with a gradient."""
+    for i, (p, slot) in enumerate(zip(parameters, slots, strict=True)):
+        if p.grad is None:
+            continue
+        if p.dtype not in (np.float32, np.float64):
+            raise OptionError(
+                f"parameter {i}: an optimizer takes float32 or float64, got {p.dtype}"
+            )
+        for array in (p.grad, *slot):  # the kernels check no bounds
+            if array.shape != p.shape:
+                raise ShapeError(
+                    f"parameter {i} has shape {p.shape}, its gradient or the "
+                    f"optimizer's memory of it has {array.shape}"
+                )
+        arrays = (p.data, *slot)
+        lines = [array.reshape(-1) for array in arrays]
+        kernel(*lines, p.grad.astype(p.dtype, copy=False).reshape(-1), *numbers)
+        for array, line in zip(arrays, lines, strict=True):
+            if not np.may_share_memory(array, line):  # its memory is not one line
+                array[...] = line.reshape(array.shape)
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -71,17 +100,10 @@ class SGD:
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
-        for p, (velocity,) in zip(parameters, slots, strict=True):
-            if p.grad is None:
-                continue
-            gradient = p.grad + np.float32(self.weight_decay) * p.data
-            velocity *= np.float32(self.momentum)
-            velocity += gradient
-            if self.nesterov:
-                gradient += np.float32(self.momentum) * velocity
-            else:
-                gradient = velocity
-            p.data -= np.float32(lr) * gradient
+        from kanji_np._optim_kernels import sgd
+
+        numbers = map(np.float32, (lr, self.momentum, self.weight_decay))
+        _update(sgd, parameters, slots, (*numbers, self.nesterov))
 
 
 @dataclass(frozen=True)
@@ -108,19 +130,21 @@ class Adam:
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
-        size = np.float32(lr / (1 - self.beta1**count))
-        root = np.float32(math.sqrt(1 - self.beta2**count))
-        for p, (mean, square) in zip(parameters, slots, strict=True):
-            if p.grad is None:
-                continue
-            gradient = p.grad
-            if self.decoupled:
-                p.data *= np.float32(1 - lr * self.weight_decay)
-            else:
-                gradient = gradient + np.float32(self.weight_decay) * p.data
-            mean += np.float32(1 - self.beta1) * (gradient - mean)
-            square += np.float32(1 - self.beta2) * (gradient * gradient - square)
-            p.data -= size * mean / (np.sqrt(square) / root + np.float32(self.eps))
+        from kanji_np._optim_kernels import adam
+
+        decay = self.weight_decay
+        numbers = map(
+            np.float32,
+            (
+                lr / (1 - self.beta1**count),
+                math.sqrt(1 - self.beta2**count),
+                1 - self.beta1,
+                1 - self.beta2,
+                self.eps,
+                1 - lr * decay if self.decoupled else decay,
+            ),
+        )
+        _update(adam, parameters, slots, (*numbers, self.decoupled))
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,18 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import click
 import numpy as np
+from numba.core import event
 
 from kanji_np import archive
 from kanji_np.autograd import Tensor
-from kanji_np.data import Augment, Dataset, batches
+from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy
 from kanji_np.model import PRECISIONS, Sequential
@@ -32,6 +34,7 @@ from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
 CALIBRATION_IMAGES = 500
+COMPILING = "compiling kernels (first run only)"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
 
@@ -232,9 +235,14 @@ class _Run:
         self.history = History()
         self.slots = recipe.optimizer.slots(net.parameters())
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
-        digest = hashlib.blake2b(np.ascontiguousarray(train.images), digest_size=8)
-        digest.update(np.ascontiguousarray(train.labels))
-        self.data_digest = f"{len(train)} images {digest.hexdigest()}"
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Number and hash of the training images, once a checkpoint asks for it."""
+        images, labels = self.train.images, self.train.labels
+        digest = hashlib.blake2b(np.ascontiguousarray(images), digest_size=8)
+        digest.update(np.ascontiguousarray(labels))
+        return f"{len(labels)} images {digest.hexdigest()}"
 
     def lr(self, step: int) -> float:
         """Learning rate at a step."""
@@ -250,28 +258,32 @@ class _Run:
         precision = recipe.precision_of(self.epoch)
         parameters = net.parameters()
         total_loss = correct = seen = 0
-        for images, labels in batches(
-            self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
-            augment=recipe.augment,
-        ):  # fmt: skip
-            logits = net.logits(images, precision=precision, track=True)
-            value = self.loss(logits, labels)
-            if not math.isfinite(value.item()):
-                raise RangeError(
-                    f"the loss is {value.item()} at step {self.step}: training "
-                    "diverged, lower the learning rate"
-                )
-            for parameter in parameters:
-                parameter.grad = None
-            value.backward()
-            recipe.optimizer.step(
-                parameters, self.slots, self.lr(self.step), self.step + 1
+        stream = ahead(
+            batches(
+                self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
+                augment=recipe.augment,
             )
-            self.step += 1
-            seen += len(labels)
-            total_loss += value.item() * len(labels)
-            correct += int((logits.data.argmax(axis=1) == labels).sum())
-            report(total_loss / seen, correct / seen, seen)
+        )  # fmt: skip
+        with closing(stream):
+            for images, labels in stream:
+                logits = net.logits(images, precision=precision, track=True)
+                value = self.loss(logits, labels)
+                if not math.isfinite(value.item()):
+                    raise RangeError(
+                        f"the loss is {value.item()} at step {self.step}: training "
+                        "diverged, lower the learning rate"
+                    )
+                for parameter in parameters:
+                    parameter.grad = None
+                value.backward()
+                recipe.optimizer.step(
+                    parameters, self.slots, self.lr(self.step), self.step + 1
+                )
+                self.step += 1
+                seen += len(labels)
+                total_loss += value.item() * len(labels)
+                correct += int((logits.data.argmax(axis=1) == labels).sum())
+                report(total_loss / seen, correct / seen, seen)
         self.epoch += 1
         return total_loss / seen, correct / seen
 
@@ -335,8 +347,12 @@ class _Run:
 @contextmanager
 def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], None]]:
     """A function that is told of every step; a bar if standard error is a terminal."""
-    if not (show and sys.stderr.isatty()):
+    if not show:
         yield lambda loss, accuracy, seen: None
+        return
+    if not sys.stderr.isatty():
+        with _on_compilation(lambda: click.echo(COMPILING, err=True)):
+            yield lambda loss, accuracy, seen: None
         return
     began = time.perf_counter()
     with click.progressbar(
@@ -351,7 +367,33 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
             scores = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %"
             bar.update(1, f"{scores}  {rate:.0f} images/s")
 
-        yield report
+        def explain() -> None:
+            bar.current_item = COMPILING
+            bar.render_progress()
+
+        with _on_compilation(explain):
+            yield report
+
+
+def _on_compilation(explain: Callable[[], None]) -> AbstractContextManager[object]:
+    """Inside, `explain` is called when Numba first compiles what no cache holds."""
+    return event.install_listener("numba:compile", _Compilation(explain))
+
+
+class _Compilation(event.Listener):
+    """Listens for the first event of its kind."""
+
+    def __init__(self, explain: Callable[[], None]) -> None:
+        self.explain = explain
+        self.is_explained = False
+
+    def on_start(self, compilation: event.Event) -> None:
+        if not self.is_explained:
+            self.is_explained = True
+            self.explain()
+
+    def on_end(self, compilation: event.Event) -> None:
+        pass
 
 
 def _line(record: EpochRecord, epochs: int, images: int) -> str:

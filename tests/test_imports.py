@@ -27,7 +27,8 @@ ALLOWED = {
     "graph": {"errors", "types", "ops"},
     "layers": {"errors", "types", "autograd", "quantize", "ops"},
     "losses": {"errors", "autograd"},
-    "optim": {"errors", "autograd"},
+    "_optim_kernels": set(),
+    "optim": {"errors", "autograd", "_optim_kernels"},
     "model": {
         "archive", "autograd", "errors", "graph", "layers", "ops", "quantize",
         "targets", "types",

@@ -1,4 +1,4 @@
-"""Optimizers against PyTorch's steps and the formulas; schedules in closed form."""
+"""Optimizers against the formulas and PyTorch's steps; schedules in closed form."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kanji_np.autograd import Tensor
-from kanji_np.errors import OptionError
+from kanji_np.errors import OptionError, ShapeError
 from kanji_np.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -59,6 +59,105 @@ TORCH = {
 )
 def test_steps_are_pytorchs(optimizer, key):
     np.testing.assert_allclose(walk(optimizer), TORCH[key], rtol=3e-6)
+
+
+def sgd_defined(optimizer, p, gradient, slot, lr, count):
+    """What `SGD.step` is defined to do to one parameter, in place."""
+    (velocity,) = slot
+    momentum = np.float32(optimizer.momentum)
+    gradient = gradient + np.float32(optimizer.weight_decay) * p
+    velocity *= momentum
+    velocity += gradient
+    if optimizer.nesterov:
+        gradient += momentum * velocity
+    else:
+        gradient = velocity
+    p -= np.float32(lr) * gradient
+
+
+def adam_defined(optimizer, p, gradient, slot, lr, count):
+    """What `Adam.step` and `AdamW.step` are defined to do to one parameter."""
+    mean, square = slot
+    size = np.float32(lr / (1 - optimizer.beta1**count))
+    root = np.float32(math.sqrt(1 - optimizer.beta2**count))
+    if isinstance(optimizer, AdamW):
+        p *= np.float32(1 - lr * optimizer.weight_decay)
+    else:
+        gradient = gradient + np.float32(optimizer.weight_decay) * p
+    mean += np.float32(1 - optimizer.beta1) * (gradient - mean)
+    square += np.float32(1 - optimizer.beta2) * (gradient * gradient - square)
+    p -= size * mean / (np.sqrt(square) / root + np.float32(optimizer.eps))
+
+
+def c_order(array):
+    return array.copy()
+
+
+def other_order(array):
+    return array.copy(order="F")
+
+
+def with_gaps(array):
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", [c_order, other_order, with_gaps])
+@pytest.mark.parametrize(
+    ("optimizer", "defined"),
+    [
+        (SGD(), sgd_defined),
+        (SGD(nesterov=False, weight_decay=0.0), sgd_defined),
+        (Adam(), adam_defined),
+        (Adam(weight_decay=0.01), adam_defined),
+        (AdamW(), adam_defined),
+    ],
+    ids=["nesterov", "sgd", "adam", "adam decay", "adamw"],
+)
+def test_one_pass_gives_the_bytes_of_the_formulas(optimizer, defined, layout, dtype):
+    rng = np.random.default_rng(0)
+    shapes = [(7,), (33, 5), (3, 1, 2, 4), (0,), ()]
+
+    def values(shape):
+        exponents = rng.integers(-30, 3, shape)  # denormals too, once squared
+        array = rng.normal(size=shape) * 10.0**exponents * rng.integers(0, 2, shape)
+        return np.asarray(array, dtype)
+
+    def placed(array):
+        return layout(array) if array.ndim else array.copy()
+
+    start = [values(shape) for shape in shapes]
+    arrays = [placed(array) for array in start]
+    parameters = [Tensor(array, requires_grad=True) for array in arrays]
+    slots = optimizer.slots(parameters)
+    expected_slots = optimizer.slots(parameters)
+    for count in range(1, 5):
+        for p, expected, slot in zip(parameters, start, expected_slots, strict=True):
+            p.grad = placed(values(p.shape))
+            defined(optimizer, expected, p.grad, slot, 0.03, count)
+        optimizer.step(parameters, slots, 0.03, count)
+    for array, expected in zip(arrays, start, strict=True):  # changed in place
+        assert array.tobytes() == expected.tobytes()
+    for slot, expected in zip(slots, expected_slots, strict=True):
+        assert [s.tobytes() for s in slot] == [s.tobytes() for s in expected]
+
+
+def test_what_has_no_gradient_stays():
+    p, q = (Tensor(np.float32([1.0]), requires_grad=True) for _ in range(2))
+    q.grad = np.float32([1.0])
+    SGD().step([p, q], SGD().slots([p, q]), 0.1, 1)
+    assert p.data.item() == 1 > q.data.item()
+
+
+def test_parameters_that_no_kernel_takes_are_refused():
+    p = Tensor(np.ones(3, np.float16), requires_grad=True)
+    p.grad = np.ones(3, np.float32)
+    with pytest.raises(OptionError, match="parameter 0: .* float64, got float16"):
+        SGD().step([p], SGD().slots([p]), 0.1, 1)
+    p = Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+    p.grad = np.ones(3, np.float32)
+    with pytest.raises(ShapeError, match=r"shape \(2, 3\), its gradient .* \(3,\)"):
+        Adam().step([p], Adam().slots([p]), 0.1, 1)
 
 
 def test_sgd_step_by_hand():

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numba
@@ -17,8 +18,14 @@ from small import small_layers, small_net, stripes
 
 import kanji_np as kj
 from kanji_np import archive
-from kanji_np.errors import DataError, FileFormatError, OptionError, RangeError
-from kanji_np.train import CHECKPOINT, HISTORY, MODEL, EpochRecord, Recipe
+from kanji_np.errors import (
+    DataError,
+    FileFormatError,
+    OptionError,
+    RangeError,
+    ShapeError,
+)
+from kanji_np.train import CHECKPOINT, COMPILING, HISTORY, MODEL, EpochRecord, Recipe
 
 HERE = Path(__file__).parent
 DATA = stripes(48)
@@ -185,6 +192,18 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert (tmp_path / MODEL).read_bytes() == model_bytes
     rows = list(csv.DictReader(io.StringIO((tmp_path / HISTORY).read_text())))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+def test_an_error_in_a_step_or_a_batch_arrives_and_leaves_no_thread():
+    def interrupted(logits, labels):
+        raise KeyboardInterrupt
+
+    before = threading.enumerate()
+    with pytest.raises(KeyboardInterrupt):
+        trained(loss=interrupted)
+    with pytest.raises(ShapeError, match="fill has 2 values, images have 3 channels"):
+        trained(augment=kj.Augment(fill=(1, 2)))
+    assert threading.enumerate() == before
 
 
 # -------------------------------------------------------------------- directories
@@ -482,6 +501,7 @@ def test_a_loss_that_is_not_finite_names_the_step():
 
 
 def test_a_line_an_epoch_where_there_is_no_terminal(capsys):
+    trained()  # compiles
     trained(show=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -496,17 +516,39 @@ def test_a_line_an_epoch_where_there_is_no_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_on_a_terminal(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     trained(show=True)
     text = sys.stderr.getvalue()
     assert "epoch 3/3" in text
     assert "100%" in text
     assert re.search(r"loss \d\.\d{3}  accuracy \d+\.\d %  \d+ images/s", text)
+
+
+def compiling_loss(logits, labels):
+    """A loss that compiles a function at every step."""
+    numba.njit(lambda: 0)()
+    return kj.cross_entropy(logits, labels)
+
+
+def test_compilation_is_explained_once_an_epoch_and_only_then(capsys):
+    trained(show=False, loss=compiling_loss)
+    assert capsys.readouterr().err == ""
+    trained(show=True, loss=compiling_loss)
+    assert capsys.readouterr().err.splitlines()[::2] == [COMPILING] * 3
+    trained(show=True)
+    assert COMPILING not in capsys.readouterr().err
+
+
+def test_compilation_is_explained_beside_the_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    trained(show=True, loss=compiling_loss)
+    assert re.search(rf"epoch 1/3 .*{re.escape(COMPILING)}", sys.stderr.getvalue())
 
 
 def test_history_is_csv_with_a_header_line():

@@ -17,7 +17,7 @@ from kanji_np.data.cifar import CIFAR10, cifar10, find_layout
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
 from kanji_np.data.folders import image_folders
-from kanji_np.data.loader import batches
+from kanji_np.data.loader import ahead, batches
 from kanji_np.data.synthetic import synthetic
 from kanji_np.errors import OptionError
 
@@ -26,6 +26,7 @@ __all__ = [
     "Augment",
     "Dataset",
     "DatasetInfo",
+    "ahead",
     "batches",
     "cache_directory",
     "cifar10",

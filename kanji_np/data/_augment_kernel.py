@@ -1,12 +1,16 @@
-"""The loop of `Augment.apply`, in a module of its own so that Numba loads late."""
+"""The loop of `Augment.apply`, in a module of its own so that Numba loads late.
+
+It runs on one thread and lets go of Python's lock: batches are made beside a training
+step, and some of Numba's threading layers abort when two threads enter parallel loops.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def augment(
     images: np.ndarray,
     draws: np.ndarray,
@@ -26,10 +30,9 @@ def augment(
         Side of the square [pixels].
     fill : ndarray of uint8, (C,)
     out : ndarray of uint8, (B, H, W, C)
-        Each iteration of the parallel loop writes one image of it.
     """
     n, height, width, channels = images.shape
-    for b in prange(n):
+    for b in range(n):
         top, left, mirror = draws[b, 0], draws[b, 1], draws[b, 2]
         row, column = draws[b, 3] - cutout // 2, draws[b, 4] - cutout // 2
         for y in range(height):

@@ -6,13 +6,18 @@ without the ones before it, so a resumed training run needs no stored random sta
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from kanji_np.data.augment import Augment
 from kanji_np.data.dataset import Dataset
 from kanji_np.errors import OptionError
+
+T = TypeVar("T")
 
 
 def batches(
@@ -78,3 +83,45 @@ def _generate(
             rng = np.random.default_rng((*entropy, i + 1))
             images = augment.apply(images, rng)
         yield images, dataset.labels[rows]
+
+
+def ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
+    """The same items in the same order, made on a thread before they are asked for.
+
+    Parameters
+    ----------
+    items : iterator
+        Nobody else may take from it.
+    depth : int
+        Items made and not yet taken, at most.
+
+    Yields
+    ------
+    The items. An error in making one is raised in its place.
+
+    Raises
+    ------
+    OptionError
+        `depth` is not positive.
+
+    Notes
+    -----
+    The thread lives from the first item until the last was taken or the iterator is
+    closed, which waits for the item in the making. Leave a loop early inside
+    `contextlib.closing`.
+    """
+    if depth < 1:
+        raise OptionError(f"ahead: depth must be positive, got {depth}")
+    return _ahead(items, depth)
+
+
+def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    end = object()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        pending = deque(thread.submit(next, items, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(thread.submit(next, items, end))
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -1,11 +1,17 @@
 """Batches cover the dataset once, and seed and epoch alone decide how."""
 
+import itertools
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanji_np.data import Augment, Dataset, batches
+from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import OptionError
 
 
@@ -95,3 +101,107 @@ def test_refuses_before_the_first_batch(options, message):
     with pytest.raises(OptionError) as error:
         batches(numbered(4), **({"batch_size": 2, "seed": 0, "epoch": 0} | options))
     assert str(error.value) == message
+
+
+# ---------------------------------------------------------------------------- ahead
+
+
+@pytest.fixture
+def no_thread_stays():
+    before = threading.enumerate()
+    yield
+    assert threading.enumerate() == before
+
+
+@pytest.mark.parametrize("depth", [1, 2, 100])
+def test_ahead_gives_the_same_bytes(no_thread_stays, depth):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 8, 8, 3), np.uint8)
+    dataset = Dataset(images, np.arange(50) % 10, tuple("abcdefghij"), "noise")
+
+    def fresh():
+        return batches(dataset, 7, seed=1, epoch=2, augment=Augment(cutout=3))
+
+    made = [(x.tobytes(), y.tobytes()) for x, y in ahead(fresh(), depth=depth)]
+    assert made == [(x.tobytes(), y.tobytes()) for x, y in fresh()]
+
+
+def test_ahead_of_nothing(no_thread_stays):
+    assert list(ahead(iter(()))) == []
+
+
+def test_ahead_works_on_another_thread_and_never_further_than_depth(no_thread_stays):
+    taken, distances, threads = 0, [], set()
+
+    def items():
+        for i in range(20):
+            threads.add(threading.get_ident())
+            distances.append(i - taken)
+            yield i
+
+    for i in ahead(items(), depth=3):
+        assert i == taken
+        taken += 1
+    assert taken == 20
+    assert max(distances) <= 3
+    assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def test_ahead_is_ahead(no_thread_stays):
+    """The third item is begun although nobody asks for the second."""
+    begun = threading.Event()
+
+    def items():
+        yield 0
+        yield 1
+        begun.set()
+        yield 2
+
+    with closing(ahead(items(), depth=2)) as stream:
+        next(stream)
+        assert begun.wait(timeout=60)
+
+
+def test_an_error_arrives_in_its_place_and_as_it_was(no_thread_stays):
+    error = OptionError("the third one")
+
+    def items():
+        yield 0
+        yield 1
+        raise error
+
+    stream = ahead(items())
+    assert [next(stream), next(stream)] == [0, 1]
+    with pytest.raises(OptionError) as caught:
+        next(stream)
+    assert caught.value is error
+    assert list(stream) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_leaving_early_ends_the_thread(no_thread_stays, error):
+    with pytest.raises(error), closing(ahead(itertools.count())) as stream:
+        for i in stream:
+            if i == 3:
+                raise error
+    with closing(ahead(itertools.count())) as stream:
+        next(stream)
+
+
+def test_a_stream_left_open_does_not_keep_the_process():
+    code = (
+        "import itertools\n"
+        "from kanji_np.data import ahead\n"
+        "stream = ahead(itertools.count())\n"
+        "print(next(stream))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert (run.stdout, run.stderr) == ("0\n", "")
+
+
+def test_ahead_refuses_before_the_first_item():
+    with pytest.raises(OptionError, match="ahead: depth must be positive, got 0"):
+        ahead(iter(()), depth=0)
