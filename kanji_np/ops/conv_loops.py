@@ -3,9 +3,8 @@
 Each image is copied once into a padded buffer. A window then is a handful of contiguous
 runs: one of KW * Cin numbers a kernel row (one of Cin a kernel cell where the kernel is
 dilated), at fixed distances from the window's corner. `_Plan` lists them; the register
-kernels of `simd` walk them. One thread works on one block of images from padding to
-requantized bytes; outputs are disjoint and the number of blocks does not depend on the
-number of threads, so results do not either.
+kernels of `simd` walk them. One thread works on a share of the images from padding to
+requantized bytes.
 
 Integers are multiplied in the fastest way the CPU has (`products`). Sums longer than it
 adds exactly are cut into parts that are added up in int32. The bytes are the same.
@@ -16,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from kanji_np.ops.products import PRODUCTS, products
 from kanji_np.ops.requantize import (
@@ -56,11 +55,11 @@ from kanji_np.ops.simd import (
     tile_8x2,
 )
 from kanji_np.ops.window import Geometry
+from kanji_np.threads import run, shares
 from kanji_np.types import LinearInts, LinearParams, Saved
 
 FLOAT = PRODUCTS["float32"].way
 UNLIMITED = 1 << 30
-BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -173,17 +172,17 @@ def _pack(
 def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
+    """Fill int8 `y`; return int64 (shares, 2), smallest and largest sum of each."""
     p = products()
     plan = _plan(g, x.shape[3], p.way.depth, p.longest)
-    ranges = empty_ranges(min(BLOCKS, len(x)))
+    ranges = empty_ranges(shares(len(x)))
     # Activations are stored with an offset of `p`, and the padding is the zero point;
     # what that adds to a sum is the same for every window of a channel.
     added = p.offset - ints.input_offset
     weights = ints.weight.reshape(len(ints.weight), -1).sum(axis=1, dtype=np.int64)
     bias = (ints.bias - added * weights).astype(np.uint32).view(np.int32)
-    _forward_int(
-        p.way, np.ascontiguousarray(x), _pack(ints.weight, plan, p.weight, p.way.depth),
+    run(
+        _forward_int, len(x), p.way, np.ascontiguousarray(x), _pack(ints.weight, plan, p.weight, p.way.depth),
         p.x.type(p.offset), p.x.type(added), rescaling(ints, bias), g.pad, plan.layout,
         plan.parts, y, ranges,
     )  # fmt: skip
@@ -195,10 +194,9 @@ def forward_float(
 ) -> None:
     """Fill floating `y`."""
     plan = _plan(g, x.shape[3])
-    _forward_float(
-        FLOAT, np.ascontiguousarray(x), _pack(params.weight, plan, x.dtype),
+    run(
+        _forward_float, len(x), FLOAT, np.ascontiguousarray(x), _pack(params.weight, plan, x.dtype),
         params.bias.astype(x.dtype), relu, g.pad, plan.layout, plan.parts, y,
-        min(BLOCKS, len(x)),
     )  # fmt: skip
 
 
@@ -215,15 +213,14 @@ def backward(
     rows = _as_rows(weight, plan, width).astype(gy.dtype)
     if has_bfloats:
         rows = _bfloats(rows.reshape(-1, width)[:, np.argsort(UNPACKED)])
-    blocks = min(BLOCKS, len(gy))
     gwidth = LANES if is_small else width
-    grows = np.empty((blocks, *_as_rows(weight, plan, gwidth).shape), gy.dtype)
-    gbias = np.empty((blocks, len(weight)), gy.dtype)
+    grows = np.empty((shares(len(gy)), *_as_rows(weight, plan, gwidth).shape), gy.dtype)
+    gbias = np.empty((shares(len(gy)), len(weight)), gy.dtype)
     gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
-    _backward(
-        saved.x, saved.y, np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
+    run(
+        _backward, len(gy), saved.x, saved.y, np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
         g.pad, plan.layout, pieces, vectors[: len(vectors) * is_small], width,
-        grows.reshape(blocks, -1), gbias, gx,
+        grows.reshape(len(grows), -1), gbias, gx,
     )  # fmt: skip
     gweight = grows.sum(axis=0)
     if gwidth != LANES:
@@ -245,7 +242,7 @@ def _bfloats(x: np.ndarray) -> np.ndarray:
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _fill(padded, image, offset, pad):
     """Copy (H,W,C) into the middle of the padded image; the rest stays as it is."""
     height, width, channels = image.shape
@@ -259,7 +256,7 @@ def _fill(padded, image, offset, pad):
             target[left * channels + k] = source[k] + offset
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _add_part(way, store, corner, pixel, weight, weight_at, part, lanes, sums):
     """Add one part of 8 neighbouring windows to `sums`, 8 rows of `lanes`."""
     a = address(store, corner + part[0])
@@ -271,71 +268,74 @@ def _add_part(way, store, corner, pixel, weight, weight_at, part, lanes, sums):
         tile_8x2(way, a, pixel, part[1], part[2], part[3], b, c)
 
 
-@njit(cache=True, parallel=True)
-def _forward_int(way, x, weight, offset, padding, r, pad, layout, parts, y, ranges):
-    count, out_h, out_w, outputs = y.shape
+@njit(cache=True, nogil=True)
+def _forward_int(
+    share, start, stop, way, x, weight, offset, padding, r, pad, layout, parts, y,
+    ranges,
+):  # fmt: skip
+    _, out_h, out_w, outputs = y.shape
     rows, pitch, pixel, line = layout
     depth = weight.shape[0] // (-(-outputs // LANES) * LANES)
     flat = y.reshape(-1)
-    blocks = ranges.shape[0]
-    for block in prange(blocks):
-        # The last run is read in whole columns, which may reach past the image.
-        store = np.full(rows * pitch + LANES, padding)
-        padded = store[: rows * pitch].reshape(rows, pitch)
-        acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
-        spare = np.empty(TILE_ROWS * 2 * LANES, np.int8)
-        extremes = new_extremes()
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], offset, pad)
-            for first in range(0, outputs, 2 * LANES):
-                channels = min(2 * LANES, outputs - first)
-                lanes = LANES if channels <= LANES else 2 * LANES
-                for oy in range(out_h):
-                    for ox in range(0, out_w, TILE_ROWS):
-                        acc[: TILE_ROWS * lanes] = 0
-                        for p in range(parts.shape[0]):
-                            _add_part(
-                                way, store, oy * line + ox * pixel, pixel, weight,
-                                first * depth, parts[p], lanes, acc,
-                            )  # fmt: skip
-                        requantize_rows(
-                            acc, min(TILE_ROWS, out_w - ox), lanes, first, channels, r,
-                            flat, ((n * out_h + oy) * out_w + ox) * outputs + first,
-                            outputs, spare, extremes,
+    # The last run is read in whole columns, which may reach past the image.
+    store = np.full(rows * pitch + LANES, padding)
+    padded = store[: rows * pitch].reshape(rows, pitch)
+    acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
+    spare = np.empty(TILE_ROWS * 2 * LANES, np.int8)
+    extremes = new_extremes()
+    for n in range(start, stop):
+        _fill(padded, x[n], offset, pad)
+        for first in range(0, outputs, 2 * LANES):
+            channels = min(2 * LANES, outputs - first)
+            lanes = LANES if channels <= LANES else 2 * LANES
+            for oy in range(out_h):
+                for ox in range(0, out_w, TILE_ROWS):
+                    for k in range(TILE_ROWS * lanes):
+                        acc[k] = 0
+                    for p in range(parts.shape[0]):
+                        _add_part(
+                            way, store, oy * line + ox * pixel, pixel, weight,
+                            first * depth, parts[p], lanes, acc,
                         )  # fmt: skip
-        fold_extremes(extremes, ranges[block])
+                    requantize_rows(
+                        acc, min(TILE_ROWS, out_w - ox), lanes, first, channels, r,
+                        flat, ((n * out_h + oy) * out_w + ox) * outputs + first,
+                        outputs, spare, extremes,
+                    )  # fmt: skip
+    fold_extremes(extremes, ranges[share])
 
 
-@njit(cache=True, parallel=True)
-def _forward_float(way, x, weight, bias, relu, pad, layout, parts, y, blocks):
-    count, out_h, out_w, outputs = y.shape
+@njit(cache=True, nogil=True)
+def _forward_float(
+    share, start, stop, way, x, weight, bias, relu, pad, layout, parts, y
+):
+    _, out_h, out_w, outputs = y.shape
     rows, pitch, pixel, line = layout
     depth = weight.shape[0] // (-(-outputs // LANES) * LANES)
-    for block in prange(blocks):
-        store = np.zeros(rows * pitch + LANES, x.dtype)
-        padded = store[: rows * pitch].reshape(rows, pitch)
-        sums = np.empty(TILE_ROWS * 2 * LANES, x.dtype)
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], x.dtype.type(0), pad)
-            for first in range(0, outputs, 2 * LANES):
-                channels = min(2 * LANES, outputs - first)
-                lanes = LANES if channels <= LANES else 2 * LANES
-                for oy in range(out_h):
-                    for ox in range(0, out_w, TILE_ROWS):
-                        corner = oy * line + ox * pixel
-                        sums[:] = 0
-                        for p in range(parts.shape[0]):
-                            _add_part(
-                                way, store, corner, pixel, weight, first * depth,
-                                parts[p], lanes, sums,
-                            )  # fmt: skip
-                        for r in range(min(TILE_ROWS, out_w - ox)):
-                            out = y[n, oy, ox + r]
-                            for k in range(channels):
-                                value = sums[r * lanes + k] + bias[first + k]
-                                if relu and not value > 0:
-                                    value = x.dtype.type(0) * value
-                                out[first + k] = value
+    store = np.zeros(rows * pitch + LANES, x.dtype)
+    padded = store[: rows * pitch].reshape(rows, pitch)
+    sums = np.empty(TILE_ROWS * 2 * LANES, x.dtype)
+    for n in range(start, stop):
+        _fill(padded, x[n], x.dtype.type(0), pad)
+        for first in range(0, outputs, 2 * LANES):
+            channels = min(2 * LANES, outputs - first)
+            lanes = LANES if channels <= LANES else 2 * LANES
+            for oy in range(out_h):
+                for ox in range(0, out_w, TILE_ROWS):
+                    for k in range(TILE_ROWS * lanes):
+                        sums[k] = 0
+                    for p in range(parts.shape[0]):
+                        _add_part(
+                            way, store, oy * line + ox * pixel, pixel, weight,
+                            first * depth, parts[p], lanes, sums,
+                        )  # fmt: skip
+                    for row in range(min(TILE_ROWS, out_w - ox)):
+                        out = y[n, oy, ox + row]
+                        for k in range(channels):
+                            value = sums[row * lanes + k] + bias[first + k]
+                            if relu and not value > 0:
+                                value = x.dtype.type(0) * value
+                            out[first + k] = value
 
 
 @njit(cache=True)
@@ -386,7 +386,7 @@ def _add_row(out, row, row_pieces, pieces, weights, bits):
         row_1(out, length, row, row_pieces, weights, bits)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _fill_rows(store, image, pitch, pad):
     """`_fill` of rows that may be bfloats."""
     height, width, channels = image.shape
@@ -399,98 +399,97 @@ def _fill_rows(store, image, pitch, pad):
             put(address(store, start + k), source[k])
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _backward(
-    x, y, gy, weight, low, high, pad, layout, pieces, vectors, width, gweight, gbias, gx
-):
+    share, start, stop, x, y, gy, weight, low, high, pad, layout, pieces, vectors,
+    width, gweight, gbias, gx,
+):  # fmt: skip
     """Only the gradients that are not zero and not clamped are multiplied.
 
     Input gradients are formed pixel by pixel, as a sum over the output channels. So are
     weight gradients of small windows, which fit into registers, `vectors` of them;
     those of others channel by channel, as a sum over the pixels noted on the way.
     """
-    count, out_h, out_w, outputs = gy.shape
+    _, out_h, out_w, outputs = gy.shape
     rows, pitch, pixel, line = layout
     flat_y, flat_gy = y.reshape(-1), gy.reshape(-1)
     packed = np.arange(len(pieces)) * width  # the pieces where they are side by side
     length = len(pieces) * width
-    blocks = gweight.shape[0]
     needs_gx = gx.shape[0] > 0
     is_small = len(vectors) > 0
     noted = 0 if is_small else out_h * out_w
-    for block in prange(blocks):
-        store = aligned(rows * pitch + width, weight.dtype)
-        store[:] = 0
-        gstore = aligned(rows * pitch + width if needs_gx else 0, gy.dtype)
-        # Per channel, the window corners whose gradient counts, and the gradients.
-        # Lists end with a gradient of zero, so that they can be taken in pairs.
-        corners = np.empty((outputs, noted + 1), np.int32)
-        values = np.empty((outputs, noted + 1), weight.dtype)
-        counts = np.zeros(outputs, np.int64)
-        # The same of one pixel: rows of the packed weights.
-        channel_rows = np.empty(outputs + 1, np.int32)
-        channel_values = np.empty(outputs + 1, weight.dtype)
-        gw, gb = gweight[block], gbias[block]
-        gw[:] = 0
-        gb[:] = 0
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill_rows(store, x[n], pitch, pad)
-            counts[:] = 0
-            if needs_gx:
-                gstore[:] = 0
-            for oy in range(out_h):
-                for ox in range(out_w):
-                    corner = oy * line + ox * pixel
-                    at = ((n * out_h + oy) * out_w + ox) * outputs
-                    many = 0
-                    for first in range(0, outputs, LANES):
-                        lanes = _kept(flat_gy, flat_y, at, first, low, high, gb)
-                        if not lanes:
-                            continue
-                        if is_small:
-                            _add_row(
-                                address(gw, first * len(vectors) * LANES),
-                                address(store, corner), address(vectors, 0),
-                                len(vectors), address(flat_gy, at + first), lanes,
-                            )  # fmt: skip
-                            if not needs_gx:
-                                continue
-                        while lanes:
-                            o = first + lowest_bit(lanes)
-                            lanes &= lanes - 1
-                            if not is_small:
-                                corners[o, counts[o]] = corner
-                                put(
-                                    address(values, o * (noted + 1) + counts[o]),
-                                    flat_gy[at + o],
-                                )
-                                counts[o] += 1
-                            channel_rows[many] = o * length
-                            put(address(channel_values, many), flat_gy[at + o])
-                            many += 1
-                    if needs_gx and many:
-                        channel_rows[many] = 0
-                        channel_values[many] = 0
-                        _add_pieces(
-                            address(gstore, corner), address(pieces, 0),
-                            address(weight, 0), address(packed, 0), len(pieces),
-                            address(channel_rows, 0), address(channel_values, 0), many,
+    store = aligned(rows * pitch + width, weight.dtype)
+    store[:] = 0
+    gstore = aligned(rows * pitch + width if needs_gx else 0, gy.dtype)
+    # Per channel, the window corners whose gradient counts, and the gradients.
+    # Lists end with a gradient of zero, so that they can be taken in pairs.
+    corners = np.empty((outputs, noted + 1), np.int32)
+    values = np.empty((outputs, noted + 1), weight.dtype)
+    counts = np.zeros(outputs, np.int64)
+    # The same of one pixel: rows of the packed weights.
+    channel_rows = np.empty(outputs + 1, np.int32)
+    channel_values = np.empty(outputs + 1, weight.dtype)
+    gw, gb = gweight[share], gbias[share]
+    gw[:] = 0
+    gb[:] = 0
+    for n in range(start, stop):
+        _fill_rows(store, x[n], pitch, pad)
+        counts[:] = 0
+        if needs_gx:
+            gstore[:] = 0
+        for oy in range(out_h):
+            for ox in range(out_w):
+                corner = oy * line + ox * pixel
+                at = ((n * out_h + oy) * out_w + ox) * outputs
+                many = 0
+                for first in range(0, outputs, LANES):
+                    lanes = _kept(flat_gy, flat_y, at, first, low, high, gb)
+                    if not lanes:
+                        continue
+                    if is_small:
+                        _add_row(
+                            address(gw, first * len(vectors) * LANES),
+                            address(store, corner), address(vectors, 0),
+                            len(vectors), address(flat_gy, at + first), lanes,
                         )  # fmt: skip
-            for o in range(outputs):
-                if counts[o]:
-                    corners[o, counts[o]] = 0
-                    values[o, counts[o]] = 0
+                        if not needs_gx:
+                            continue
+                    while lanes:
+                        o = first + lowest_bit(lanes)
+                        lanes &= lanes - 1
+                        if not is_small:
+                            corners[o, counts[o]] = corner
+                            put(
+                                address(values, o * (noted + 1) + counts[o]),
+                                flat_gy[at + o],
+                            )
+                            counts[o] += 1
+                        channel_rows[many] = o * length
+                        put(address(channel_values, many), flat_gy[at + o])
+                        many += 1
+                if needs_gx and many:
+                    channel_rows[many] = 0
+                    channel_values[many] = 0
                     _add_pieces(
-                        address(gw, o * length), address(packed, 0), address(store, 0),
-                        address(pieces, 0), len(pieces),
-                        address(corners, o * (noted + 1)),
-                        address(values, o * (noted + 1)), counts[o],
+                        address(gstore, corner), address(pieces, 0),
+                        address(weight, 0), address(packed, 0), len(pieces),
+                        address(channel_rows, 0), address(channel_values, 0), many,
                     )  # fmt: skip
-            if needs_gx:
-                _crop(gx[n], gstore, pitch, pad)
+        for o in range(outputs):
+            if counts[o]:
+                corners[o, counts[o]] = 0
+                values[o, counts[o]] = 0
+                _add_pieces(
+                    address(gw, o * length), address(packed, 0), address(store, 0),
+                    address(pieces, 0), len(pieces),
+                    address(corners, o * (noted + 1)),
+                    address(values, o * (noted + 1)), counts[o],
+                )  # fmt: skip
+        if needs_gx:
+            _crop(gx[n], gstore, pitch, pad)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _kept(gy, y, at, first, low, high, gbias):
     """`simd.kept` of 16 channels of a pixel from `first` on, or of those left."""
     left = gbias.shape[0] - first
@@ -510,7 +509,7 @@ def _kept(gy, y, at, first, low, high, gbias):
     return lanes
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _crop(image, store, pitch, pad):
     """The inverse of `_fill`: cells no window reaches get zero."""
     height, width, channels = image.shape

@@ -35,6 +35,7 @@ from kanji_np.ops.cmsis import (
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Window
+from kanji_np.threads import SHARES
 from kanji_np.types import (
     BufferSize,
     Constant,
@@ -158,7 +159,7 @@ def _as_image(x: np.ndarray) -> np.ndarray:
     The loops take the G images side by side.
     """
     count = len(x)
-    groups = max(g for g in range(1, conv_loops.BLOCKS + 1) if count % g == 0)
+    groups = max(g for g in range(1, SHARES + 1) if count % g == 0)
     return x.reshape(groups, 1, count // groups, x.shape[1])
 
 

@@ -6,9 +6,8 @@ each channel stands there as often as there are outputs of it. A tap, one cell o
 kernel, then adds products of two plain vectors to the sums of a few neighbouring
 pixels, whatever stride, dilation and multiplier are. `_Plan` says where things lie.
 
-Integers are int16 factors and int32 sums, which are exact. One thread works on one
-block of images from padding to requantized bytes; outputs are disjoint and the number
-of blocks does not depend on the number of threads, so results do not either.
+Integers are int16 factors and int32 sums, which are exact. One thread works on a share
+of the images from padding to requantized bytes.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba import types as nb
 
-from kanji_np.ops.conv_loops import BLOCKS
 from kanji_np.ops.requantize import (
     empty_ranges,
     fold_extremes,
@@ -28,6 +26,7 @@ from kanji_np.ops.requantize import (
     rescaling,
 )
 from kanji_np.ops.window import Geometry
+from kanji_np.threads import run, shares
 from kanji_np.types import LinearInts, LinearParams, Saved
 
 RUN = 256  # sums that are formed together, at least where a row has so many
@@ -90,11 +89,11 @@ def _pack(weight: np.ndarray, pixels: int, dtype: np.dtype) -> np.ndarray:
 def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (blocks, 2), smallest and largest sum of each."""
+    """Fill int8 `y`; return int64 (shares, 2), smallest and largest sum of each."""
     plan = _plan(g, y.shape[3])
-    ranges = empty_ranges(min(BLOCKS, len(x)))
-    _forward_int(
-        np.ascontiguousarray(x), _pack(ints.weight, plan.pixels, np.dtype(np.int16)),
+    ranges = empty_ranges(shares(len(x)))
+    run(
+        _forward_int, len(x), np.ascontiguousarray(x), _pack(ints.weight, plan.pixels, np.dtype(np.int16)),
         ints.input_offset, rescaling(ints, ints.bias, plan.pixels), g.stride, g.pad,
         plan.layout, plan.taps, y, ranges,
     )  # fmt: skip
@@ -106,10 +105,9 @@ def forward_float(
 ) -> None:
     """Fill floating `y`."""
     plan = _plan(g, y.shape[3])
-    _forward_float(
-        np.ascontiguousarray(x), _pack(params.weight, plan.pixels, x.dtype),
+    run(
+        _forward_float, len(x), np.ascontiguousarray(x), _pack(params.weight, plan.pixels, x.dtype),
         params.bias.astype(x.dtype), relu, g.stride, g.pad, plan.layout, plan.taps, y,
-        min(BLOCKS, len(x)),
     )  # fmt: skip
 
 
@@ -121,12 +119,12 @@ def backward(
     outputs = len(weight)
     plan = _plan(g, outputs)
     packed = _pack(weight, plan.pixels, gy.dtype)
-    blocks = min(BLOCKS, len(gy))
+    blocks = shares(len(gy))
     gpacked = np.empty((blocks, *packed.shape), gy.dtype)
     gbias = np.empty((blocks, outputs), gy.dtype)
     gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
-    _backward(
-        saved.x, saved.y, np.ascontiguousarray(gy), packed, saved.low, saved.high,
+    run(
+        _backward, len(gy), saved.x, saved.y, np.ascontiguousarray(gy), packed, saved.low, saved.high,
         g.stride, g.pad, plan.layout, plan.taps,
         gpacked, gbias, gx,
     )  # fmt: skip
@@ -137,7 +135,7 @@ def backward(
     return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _fill(padded, image, offset, stride_w, pad):
     """Copy (H,W,Cin) to its places in the padded image; the rest stays as it is."""
     height, width, channels = image.shape
@@ -158,7 +156,7 @@ def _fill(padded, image, offset, stride_w, pad):
                             target[c * times + k] = source[c] + offset
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _crop(image, padded, stride_w, pad):
     """The adjoint of `_fill`: cells no window reaches get zero."""
     height, width, channels = image.shape
@@ -180,116 +178,116 @@ def _crop(image, padded, stride_w, pad):
                             target[c] += source[c * times + k]
 
 
-@njit(cache=True, parallel=True)
-def _forward_int(x, weight, offset, rescaling, stride, pad, layout, taps, y, ranges):
-    count, out_h, out_w, outputs = y.shape
+@njit(cache=True, nogil=True)
+def _forward_int(
+    share, start, stop, x, weight, offset, r, stride, pad, layout, taps, y, ranges
+):
+    _, out_h, out_w, outputs = y.shape
     rows, phases, columns, groups, pixels = layout
     run = pixels * outputs
     flat = y.reshape(-1)
-    blocks = ranges.shape[0]
-    for block in prange(blocks):
-        padded = np.zeros((rows, phases, columns, outputs), np.int16)
-        store = padded.reshape(-1)
-        acc = np.empty(run, np.int32)
-        extremes = new_extremes()
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], offset, stride[1], pad)
-            for oy in range(out_h):
-                line = oy * stride[0] * phases * columns * outputs
-                for group in range(groups):
-                    acc[:] = 0
-                    for t in range(taps.shape[0]):
-                        start = line + group * run + taps[t]
-                        cells = store[start : start + run]
-                        w = weight[t]
-                        for k in range(run):
-                            acc[k] += int32(int32(cells[k]) * int32(w[k]))
-                    ox = group * pixels
-                    requantize_row(
-                        acc[: min(pixels, out_w - ox) * outputs], rescaling, flat,
-                        ((n * out_h + oy) * out_w + ox) * outputs, extremes,
-                    )  # fmt: skip
-        fold_extremes(extremes, ranges[block])
+    padded = np.zeros((rows, phases, columns, outputs), np.int16)
+    store = padded.reshape(-1)
+    acc = np.empty(run, np.int32)
+    extremes = new_extremes()
+    for n in range(start, stop):
+        _fill(padded, x[n], offset, stride[1], pad)
+        for oy in range(out_h):
+            line = oy * stride[0] * phases * columns * outputs
+            for group in range(groups):
+                acc[:] = 0
+                for t in range(taps.shape[0]):
+                    start = line + group * run + taps[t]
+                    cells = store[start : start + run]
+                    w = weight[t]
+                    for k in range(run):
+                        acc[k] += int32(int32(cells[k]) * int32(w[k]))
+                ox = group * pixels
+                requantize_row(
+                    acc[: min(pixels, out_w - ox) * outputs], r, flat,
+                    ((n * out_h + oy) * out_w + ox) * outputs, extremes,
+                )  # fmt: skip
+    fold_extremes(extremes, ranges[share])
 
 
-@njit(cache=True, parallel=True)
-def _forward_float(x, weight, bias, relu, stride, pad, layout, taps, y, blocks):
-    count, out_h, out_w, outputs = y.shape
+@njit(cache=True, nogil=True)
+def _forward_float(
+    share, start, stop, x, weight, bias, relu, stride, pad, layout, taps, y
+):
+    _, out_h, out_w, outputs = y.shape
     rows, phases, columns, groups, pixels = layout
     run = pixels * outputs
-    for block in prange(blocks):
-        padded = np.zeros((rows, phases, columns, outputs), x.dtype)
-        store = padded.reshape(-1)
-        sums = np.empty(run, x.dtype)
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], x.dtype.type(0), stride[1], pad)
-            for oy in range(out_h):
-                line = oy * stride[0] * phases * columns * outputs
-                for group in range(groups):
-                    sums[:] = 0
-                    for t in range(taps.shape[0]):
-                        start = line + group * run + taps[t]
-                        cells = store[start : start + run]
-                        w = weight[t]
-                        for k in range(run):
-                            sums[k] += cells[k] * w[k]
-                    ox = group * pixels
-                    for r in range(min(pixels, out_w - ox)):
-                        out = y[n, oy, ox + r]
-                        of_pixel = sums[r * outputs : (r + 1) * outputs]
-                        for k in range(outputs):
-                            value = of_pixel[k] + bias[k]
-                            if relu and not value > 0:
-                                value = x.dtype.type(0) * value
-                            out[k] = value
+    padded = np.zeros((rows, phases, columns, outputs), x.dtype)
+    store = padded.reshape(-1)
+    sums = np.empty(run, x.dtype)
+    for n in range(start, stop):
+        _fill(padded, x[n], x.dtype.type(0), stride[1], pad)
+        for oy in range(out_h):
+            line = oy * stride[0] * phases * columns * outputs
+            for group in range(groups):
+                sums[:] = 0
+                for t in range(taps.shape[0]):
+                    start = line + group * run + taps[t]
+                    cells = store[start : start + run]
+                    w = weight[t]
+                    for k in range(run):
+                        sums[k] += cells[k] * w[k]
+                ox = group * pixels
+                for r in range(min(pixels, out_w - ox)):
+                    out = y[n, oy, ox + r]
+                    of_pixel = sums[r * outputs : (r + 1) * outputs]
+                    for k in range(outputs):
+                        value = of_pixel[k] + bias[k]
+                        if relu and not value > 0:
+                            value = x.dtype.type(0) * value
+                        out[k] = value
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _backward(
-    x, y, gy, weight, low, high, stride, pad, layout, taps, gweight, gbias, gx
-):
-    count, out_h, out_w, outputs = gy.shape
+    share, start, stop, x, y, gy, weight, low, high, stride, pad, layout, taps,
+    gweight, gbias, gx,
+):  # fmt: skip
+    _, out_h, out_w, outputs = gy.shape
     rows, phases, columns, groups, pixels = layout
     run = pixels * outputs
     needs_gx = gx.shape[0] > 0
-    blocks = gweight.shape[0]
-    for block in prange(blocks):
-        padded = np.zeros((rows, phases, columns, outputs), gy.dtype)
-        store = padded.reshape(-1)
-        gpadded = np.empty(padded.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
-        gstore = gpadded.reshape(-1)
-        # The gradients of a row that count; the windows beyond it have none.
-        grow = np.zeros(groups * run, gy.dtype)
-        gw = gweight[block]
-        gw[:] = 0
-        gb = gbias[block]
-        gb[:] = 0
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
-            _fill(padded, x[n], gy.dtype.type(0), stride[1], pad)
-            gstore[:] = 0
-            for oy in range(out_h):
-                gradient = gy[n, oy].reshape(-1)
-                value = y[n, oy].reshape(-1)
-                for k in range(out_w * outputs):
-                    inside = low < value[k] < high
-                    grow[k] = gradient[k] if inside else gy.dtype.type(0)
-                for ox in range(out_w):
-                    of_pixel = grow[ox * outputs : (ox + 1) * outputs]
-                    for k in range(outputs):
-                        gb[k] += of_pixel[k]
-                line = oy * stride[0] * phases * columns * outputs
-                for group in range(groups):
-                    g = grow[group * run : (group + 1) * run]
-                    for t in range(taps.shape[0]):
-                        start = line + group * run + taps[t]
-                        cells = store[start : start + run]
-                        gtap = gw[t]
+    padded = np.zeros((rows, phases, columns, outputs), gy.dtype)
+    store = padded.reshape(-1)
+    gpadded = np.empty(padded.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    gstore = gpadded.reshape(-1)
+    # The gradients of a row that count; the windows beyond it have none.
+    grow = np.zeros(groups * run, gy.dtype)
+    gw = gweight[share]
+    gw[:] = 0
+    gb = gbias[share]
+    gb[:] = 0
+    for n in range(start, stop):
+        _fill(padded, x[n], gy.dtype.type(0), stride[1], pad)
+        gstore[:] = 0
+        for oy in range(out_h):
+            gradient = gy[n, oy].reshape(-1)
+            value = y[n, oy].reshape(-1)
+            for k in range(out_w * outputs):
+                inside = low < value[k] < high
+                grow[k] = gradient[k] if inside else gy.dtype.type(0)
+            for ox in range(out_w):
+                of_pixel = grow[ox * outputs : (ox + 1) * outputs]
+                for k in range(outputs):
+                    gb[k] += of_pixel[k]
+            line = oy * stride[0] * phases * columns * outputs
+            for group in range(groups):
+                g = grow[group * run : (group + 1) * run]
+                for t in range(taps.shape[0]):
+                    start = line + group * run + taps[t]
+                    cells = store[start : start + run]
+                    gtap = gw[t]
+                    for k in range(run):
+                        gtap[k] += g[k] * cells[k]
+                    if needs_gx:
+                        gcells = gstore[start : start + run]
+                        w = weight[t]
                         for k in range(run):
-                            gtap[k] += g[k] * cells[k]
-                        if needs_gx:
-                            gcells = gstore[start : start + run]
-                            w = weight[t]
-                            for k in range(run):
-                                gcells[k] += g[k] * w[k]
-            if needs_gx:
-                _crop(gx[n], gpadded, stride[1], pad)
+                            gcells[k] += g[k] * w[k]
+        if needs_gx:
+            _crop(gx[n], gpadded, stride[1], pad)

@@ -71,9 +71,9 @@ def empty_range() -> np.ndarray:
     return np.array([2**31 - 1, -(2**31)], np.int64)
 
 
-def empty_ranges(blocks: int) -> np.ndarray:
-    """One `acc_range` for each block of a batch, int64 (blocks, 2)."""
-    return np.tile(empty_range(), (blocks, 1))
+def empty_ranges(count: int) -> np.ndarray:
+    """An `acc_range` for each share of a batch, int64 (count, 2)."""
+    return np.tile(empty_range(), (count, 1))
 
 
 def widen(acc_range: np.ndarray, ranges: np.ndarray) -> None:
@@ -174,13 +174,15 @@ def _one_by_one(acc, rows, lanes, first, channels, r, y, y_at, stride, extremes)
 def new_extremes():
     """16 smallest and 16 largest values of nothing, int32 (32,)."""
     extremes = np.empty(2 * LANES, np.int32)
-    extremes[:LANES] = 2**31 - 1
-    extremes[LANES:] = -(2**31)
+    for k in range(LANES):
+        extremes[k] = 2**31 - 1
+        extremes[LANES + k] = -(2**31)
     return extremes
 
 
 @njit(cache=True)
 def fold_extremes(extremes, acc_range):
     """Lower and raise `acc_range` to hold `extremes`."""
-    acc_range[0] = min(acc_range[0], int64(extremes[:LANES].min()))
-    acc_range[1] = max(acc_range[1], int64(extremes[LANES:].max()))
+    for k in range(LANES):
+        acc_range[0] = min(acc_range[0], int64(extremes[k]))
+        acc_range[1] = max(acc_range[1], int64(extremes[LANES + k]))
