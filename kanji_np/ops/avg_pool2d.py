@@ -24,6 +24,7 @@ from numba import njit, prange
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
+from kanji_np.ops import buffers
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
     ClampInts,
@@ -105,7 +106,8 @@ def vjp(
     attrs: Pool2DAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray | None, None]:
     """gX = gY / cells, at every cell of the window."""
-    gx = np.zeros(saved.x.shape, gy.dtype)
+    gx = buffers.empty(saved.x.shape, gy.dtype)
+    gx[...] = 0
     for (oy, ox), window in windows(attrs, gx, saved.y):
         window += (gy[:, oy, ox] / (window.shape[1] * window.shape[2]))[:, None, None]
     return gx, None

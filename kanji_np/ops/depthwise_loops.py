@@ -20,6 +20,7 @@ from numba import njit, prange
 from numba import types as nb
 
 from kanji_np.fixedpoint import ROUNDINGS
+from kanji_np.ops import buffers
 from kanji_np.ops.conv_loops import BLOCKS
 from kanji_np.ops.requantize import common_right_shift, empty_range, requantize_block
 from kanji_np.ops.window import Geometry
@@ -121,7 +122,7 @@ def backward(
     blocks = min(BLOCKS, len(gy))
     gpacked = np.empty((blocks, *packed.shape), gy.dtype)
     gbias = np.empty((blocks, outputs), gy.dtype)
-    gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     _backward(
         saved.x, saved.y, np.ascontiguousarray(gy), packed, saved.low, saved.high,
         g.stride, g.pad, plan.layout, plan.taps,

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit, prange
 
 from kanji_np.errors import ShapeError
+from kanji_np.ops import buffers
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
 from kanji_np.types import (
@@ -72,7 +73,7 @@ def forward_int(
     attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
 ) -> np.ndarray:
     """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
-    y = np.empty(x.shape, np.int8)
+    y = buffers.empty(x.shape, np.int8)
     mean = np.broadcast_to(ints.mean, x.shape[1:]).astype(np.int16).ravel()
     _normalize(
         np.ascontiguousarray(x).reshape(len(x), -1),  # (N,H,W,C) -> (N,H*W*C)
