@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -160,7 +161,8 @@ class Saved:
 
     `x` and `y` are the layer's input and output as they were (int8, or floating in fp32
     training); ``x_scale * x`` is the real input. The straight-through gradient passes
-    where ``low < y < high``: a value at a bound counts as clamped.
+    where ``low < y < high``: a value at a bound counts as clamped. `extra` is what the
+    operator's `forward_train` left, or None.
     """
 
     x: np.ndarray
@@ -168,6 +170,7 @@ class Saved:
     x_scale: float
     low: float
     high: float
+    extra: Any = None
 
 
 # The C side: lowering an operator gives calls as data; only the C writer prints them.
