@@ -16,24 +16,23 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from kanji_np.autograd import Tensor, record
-from kanji_np.errors import FileFormatError, OptionError
+from kanji_np.errors import FileFormatError
 from kanji_np.layers import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Sequential
 from kanji_np.ops.products import PRODUCTS, Products, products
 from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
 from kanji_np.optim import SGD, Slots
+from kanji_np.threads import limit, limited, run
 from kanji_np.zoo import paper_cnn
 
 # Lai and Suda, 2018, table 1.
@@ -41,6 +40,7 @@ PAPER_CHANNELS = ((16, 16, 32), (32, 32, 64), (48, 48, 96), (64, 64, 128))
 BATCH, STEPS = 128, 20
 N_WARM_UP = 3
 N_RATES = 10
+N_PARTS = 16
 # Random labels cannot be learned; a small rate keeps the weights where they are.
 OPTIMIZER = SGD(lr=1e-4, momentum=0.9, nesterov=False, weight_decay=0.0)
 
@@ -138,7 +138,7 @@ def measure(
     batch : int
         Images in a batch.
     threads : int or None
-        None: as many as Numba is set to.
+        None: as many as there are.
     steps : int
         Batches that each median is taken over.
 
@@ -148,7 +148,7 @@ def measure(
         There are not so many threads.
     """
     x, labels = _random_batch(batch)
-    with _using(threads):
+    with limited(threads):
         net = paper_cnn(channels)
         int8_train_ms = _median_ms(_training_step(net, x, labels, "int8"), steps)
         graph = net.freeze()
@@ -159,7 +159,7 @@ def measure(
         return Bench(
             channels,
             batch,
-            numba.get_num_threads(),
+            limit(),
             _cpu(),
             int8_train_ms,
             fp32_train_ms,
@@ -183,7 +183,7 @@ def measure_layers(
     x, labels = _random_batch(batch)
     net = paper_cnn(channels)
     slots = OPTIMIZER.slots(net.parameters())
-    with _using(threads):
+    with limited(threads):
         timed = [_timed_step(net, x, labels, slots) for _ in range(N_WARM_UP + steps)]
         # Each begins with the time of the step, so they are sorted by it.
         middle = sorted(timed[N_WARM_UP:])[steps // 4 : steps - steps // 4]
@@ -193,7 +193,7 @@ def measure_layers(
         return Breakdown(
             channels=channels,
             batch=batch,
-            threads=numba.get_num_threads(),
+            threads=limit(),
             cpu=_cpu(),
             step_ms=step,
             layers=layers,
@@ -216,36 +216,28 @@ def product_rate(products: Products, total: type) -> float:
     total : dtype
         Of the sums.
     """
-    columns, repeats = 256, 2_000
+    columns, repeats = 256, 500
     numbers = columns * products.way.depth
     a = np.ones(TILE_ROWS * numbers, products.x)
     b = aligned(2 * LANES * numbers, products.weight)
     b[:] = 1
-    sums = np.zeros((numba.get_num_threads(), TILE_ROWS * 2 * LANES), total)
+    sums = np.zeros((N_PARTS, TILE_ROWS * 2 * LANES), total)
     seconds = []
     for _ in range(1 + N_RATES):  # the first pays for compilation
         start = time.perf_counter()
-        _multiply(products.way, a, b, sums, columns, repeats)
+        run(_multiply, N_PARTS, products.way, a, b, sums, columns, repeats)
         seconds.append(time.perf_counter() - start)
     return sums.size * numbers * repeats / min(seconds)
 
 
-@njit(cache=True, parallel=True)
-def _multiply(way, a, b, sums, columns, repeats):
-    threads, size = sums.shape
-    for thread in prange(threads):
+@njit(cache=True, nogil=True)
+def _multiply(share, start, stop, way, a, b, sums, columns, repeats):
+    for part in range(start, stop):
         for _ in range(repeats):
             tile_8x2(
                 way, address(a, 0), columns * way.depth, 1, 0, columns, address(b, 0),
-                address(sums, thread * size),
+                address(sums, part * sums.shape[1]),
             )  # fmt: skip
-
-
-def check_threads(count: int) -> None:
-    """OptionError if there are not `count` threads to compute with."""
-    most = numba.config.NUMBA_NUM_THREADS
-    if not 1 <= count <= most:
-        raise OptionError(f"threads must be in 1..{most} on this machine, got {count}")
 
 
 def read_results(path: str | Path) -> list[Bench]:
@@ -276,19 +268,6 @@ def _result(line: str, where: str) -> Bench:
     if least <= 0:
         raise FileFormatError(f"{where}: not a line of `kanji-np bench --json`")
     return result
-
-
-@contextmanager
-def _using(threads: int | None) -> Iterator[None]:
-    """Compute with so many threads; None: as many as before."""
-    before = numba.get_num_threads()
-    if threads is not None:
-        check_threads(threads)
-        numba.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 def _random_batch(batch: int) -> tuple[np.ndarray, np.ndarray]:

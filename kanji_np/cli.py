@@ -707,18 +707,18 @@ def bench(
         BATCH,
         PAPER_CHANNELS,
         STEPS,
-        check_threads,
         measure,
         measure_layers,
         read_results,
     )
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
+    from kanji_np.threads import check_limit
 
     if plot:
         check_plot(plot)
         _check_writable(plot.parent)
     for count in threads:
-        check_threads(count)
+        check_limit(count)
     steps = steps or STEPS
     cases = list(
         itertools.product(

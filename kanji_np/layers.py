@@ -11,7 +11,7 @@ Names and arguments are Keras's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +53,8 @@ from kanji_np.types import (
 )
 
 ACTIVATIONS = ("linear", "relu")
+
+Forward = Callable[[Any, Any, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -163,20 +165,23 @@ class Layer:
             Whether the ranges take in this batch, as they do in training.
         """
         ints, y_qparams = self.frozen(x.qparams)
-        y = self.op.forward_int(self.attrs, ints, x.tensor.data)
-        return self._recorded(x, y, y_qparams)
+        return self._recorded(x, self.op.forward_int, ints, y_qparams)
 
     def forward_float(self, x: Activation) -> Activation:
         """The smooth function, in float32: fp32 training and its baseline."""
-        y = self.op.forward_float(self.attrs, self.constants, x.tensor.data)
-        return self._recorded(x, y, None)
+        return self._recorded(x, self.op.forward_float, self.constants, None)
 
     def _recorded(
-        self, x: Activation, y: np.ndarray, y_qparams: QParams | None
+        self, x: Activation, forward: Forward, ints: Any, y_qparams: QParams | None
     ) -> Activation:
-        """`y` on the tape; what the vjp needs is kept, and no tensor."""
+        """The output on the tape; what the vjp needs is kept, and no tensor."""
         op, attrs, constants = self.op, self.attrs, self.constants
-        saved, needs_gx = _saved(x, y, (-math.inf, math.inf)), x.tensor.requires_grad
+        needs_gx, extra = x.tensor.requires_grad, None
+        if needs_gx and op.forward_train is not None:
+            y, extra = op.forward_train(attrs, ints, x.tensor.data)
+        else:
+            y = forward(attrs, ints, x.tensor.data)
+        saved = _saved(x, y, (-math.inf, math.inf), extra)
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None]:
             return (op.vjp(attrs, constants, saved, gy, needs_gx)[0],)
@@ -312,8 +317,11 @@ def make_layer(
     return kind(op, attrs, name, constants)
 
 
-def _saved(x: Activation, y: np.ndarray, bounds: tuple[float, float]) -> Saved:
-    return Saved(x.tensor.data, y, x.qparams.scale if x.qparams else 1.0, *bounds)
+def _saved(
+    x: Activation, y: np.ndarray, bounds: tuple[float, float], extra: Any = None
+) -> Saved:
+    x_scale = x.qparams.scale if x.qparams else 1.0
+    return Saved(x.tensor.data, y, x_scale, *bounds, extra=extra)
 
 
 @contextmanager

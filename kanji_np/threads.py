@@ -55,14 +55,27 @@ def limit() -> int:
     return _crew.limit
 
 
-@contextmanager
-def limited(count: int) -> Iterator[None]:
-    """Inside, loops run on `count` threads; OptionError if there are not so many."""
+def check_limit(count: int) -> None:
+    """OptionError if there are not `count` threads."""
     if not 1 <= count <= MOST_THREADS:
         raise OptionError(
             f"threads must be in 1..{MOST_THREADS} on this machine, got {count}"
         )
-    before, _crew.limit = _crew.limit, count
+
+
+@contextmanager
+def limited(count: int | None) -> Iterator[None]:
+    """Inside, loops run on `count` threads; None: on as many as before.
+
+    Raises
+    ------
+    OptionError
+        There are not so many.
+    """
+    before = _crew.limit
+    if count is not None:
+        check_limit(count)
+        _crew.limit = count
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -162,6 +163,7 @@ class Saved:
     training); ``x_scale * x`` is the real input. The straight-through gradient passes
     where ``low < y < high``: a value at a bound counts as clamped. With `gradients`
     "bfloat16" those that come in may be rounded to it before they are multiplied.
+    `extra` is what the operator's `forward_train` left, or None.
     """
 
     x: np.ndarray
@@ -170,6 +172,7 @@ class Saved:
     low: float
     high: float
     gradients: str = "float32"
+    extra: Any = None
 
 
 # The C side: lowering an operator gives calls as data; only the C writer prints them.

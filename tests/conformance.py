@@ -8,6 +8,7 @@ A file in `ops/` makes a class for its operator, derived from `Conformance` (or
 - `forward_int` is as near to `forward_float` as quantization allows (`bound`);
 - `vjp` is the derivative of `forward_float` by central differences in float64: along
   random directions for every case, element by element for the small ones;
+- what the forward pass of training leaves for `vjp` changes no bit of the results;
 - float32 agrees with float64, and the gradients of int8 values with those of the same
   values in float64, stopped where the output is clamped;
 - multiply-accumulates and flash bytes are what can be counted;
@@ -282,6 +283,26 @@ class Conformance:
             )
 
         check_gradients(function, self.real_input(case), rng=case.rng())
+
+    def test_training_computes_the_same(self, case):
+        if self.op.forward_train is None:
+            return
+        params, real = self.params(case), self.real_input(case).astype(np.float32)
+        for x, ints, forward in (
+            (self.images(case), self.ints(case), self.op.forward_int),
+            (real, params, self.op.forward_float),
+        ):
+            y, extra = self.op.forward_train(case.attrs, ints, x)
+            expected = forward(case.attrs, ints, x)
+            assert y.dtype == expected.dtype
+            np.testing.assert_array_equal(y, expected)
+            gy = case.rng().standard_normal(y.shape).astype(np.float32)
+            saved = Saved(x, y, 1.0, *self.output_range(case))
+            (gx, _), (gx_without, _) = (
+                self.op.vjp(case.attrs, params, s, gy, True)
+                for s in (replace(saved, extra=extra), saved)
+            )
+            assert gx.tobytes() == gx_without.tobytes()
 
     def test_float32_agrees_with_float64(self, case):
         rng, x = case.rng(), self.real_input(case).astype(np.float32)

@@ -18,9 +18,7 @@ def source_digest() -> str:
 
 
 # Numba's cache sees a change in a function's own file, not in one it inlines from.
-os.environ["NUMBA_CACHE_DIR"] = str(
-    ROOT / ".pytest_cache" / f"numba-{source_digest()}"
-)
+os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / f"numba-{source_digest()}")
 
 pytest.register_assert_rewrite("conformance")
 

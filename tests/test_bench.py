@@ -7,7 +7,6 @@ import json
 import sys
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -24,6 +23,7 @@ from kanji_np.report import (
     plot_speed,
     speed_table,
 )
+from kanji_np.threads import MOST_THREADS, limit
 
 
 def result(channels=(2, 2), batch=4, threads=1, ms=1.0):
@@ -72,15 +72,14 @@ def measured(monkeypatch):
 # Measuring
 
 
-def test_threads_are_as_told_and_then_as_before(monkeypatch):
-    told = []
-    monkeypatch.setattr(numba, "set_num_threads", told.append)
-    measure((2,), batch=2, threads=1, steps=1)
-    assert told == [1, numba.get_num_threads()]
+def test_threads_are_as_told_and_then_as_before():
+    before = limit()
+    assert measure((2,), batch=2, threads=1, steps=1).threads == 1
+    assert limit() == before
 
 
 @pytest.mark.parametrize("measure", [measure, measure_layers])
-@pytest.mark.parametrize("count", [0, numba.config.NUMBA_NUM_THREADS + 1])
+@pytest.mark.parametrize("count", [0, MOST_THREADS + 1])
 def test_threads_that_are_not_there(measure, count):
     with pytest.raises(OptionError, match=rf"threads must be in 1\..*got {count}"):
         measure((2,), batch=2, threads=count, steps=1)
@@ -113,11 +112,9 @@ def test_every_phase_gets_its_time(monkeypatch):
 
     net = paper_cnn((2, 2))
     for i, layer in enumerate(net.layers):
-        layer.op = replace(
-            layer.op,
-            forward_int=lasting(1 + i, layer.op.forward_int),
-            vjp=lasting(10 * i, layer.op.vjp),
-        )
+        forward = "forward_train" if layer.op.forward_train else "forward_int"
+        slow = {forward: lasting(1 + i, getattr(layer.op, forward))}
+        layer.op = replace(layer.op, vjp=lasting(10 * i, layer.op.vjp), **slow)
     monkeypatch.setattr(bench, "paper_cnn", lambda channels: net)
     monkeypatch.setattr(bench, "cross_entropy", lasting(0.5, cross_entropy))
     monkeypatch.setattr(bench.time, "perf_counter", lambda: now)
@@ -271,7 +268,7 @@ def test_without_options_the_papers_sizes_are_measured(measured):
 
 
 def test_all_combinations_are_measured(measured):
-    most = numba.config.NUMBA_NUM_THREADS
+    most = MOST_THREADS
     options = ("--channels", "2", "--channels", "3,4", "--batch", 5, "--batch", 6)
     code, output = run(*options, "--threads", most, "--steps", 7, "--json")
     assert code == 0

@@ -1,6 +1,7 @@
 """Layers: arguments, int8 training against the frozen program, straight-through."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -274,3 +275,31 @@ def test_repr_is_one_line_with_the_name():
     net = small_net()
     assert repr(net.layers[1]).startswith("conv1: Conv2DAttrs(filters=8")
     assert repr(kj.ReLU()) == "relu: ReluAttrs()"
+
+
+def test_what_a_vjp_wants_is_kept_only_where_a_gradient_may_be_asked_for():
+    kept = []
+
+    def forward_train(attrs, ints, x):
+        y, extra = op.forward_train(attrs, ints, x)
+        kept.append(extra)
+        return y, extra
+
+    def vjp(attrs, params, saved, gy, needs_gx):
+        assert saved.extra is kept[-1]
+        return op.vjp(attrs, params, saved, gy, needs_gx)
+
+    op = kj.MaxPool2D(2).op
+    pool = kj.MaxPool2D(2)
+    pool.op = replace(op, forward_train=forward_train, vjp=vjp)
+    net = kj.Sequential([kj.Conv2D(3, 1), pool, kj.Flatten(), kj.Dense(2)], (4, 4, 3))
+    x = images(2)[:, :4, :4].astype(np.int8)
+    net.calibrate(x)
+    net.predict(x)
+    net.predict(x, precision="fp32")
+    assert not kept
+    for precision in ("int8", "fp32"):
+        net.logits(x, precision=precision).sum().backward()
+    assert len(kept) == 2
+    pool.forward_int(Activation(Tensor(x), QParams(1.0)), track=True)
+    assert len(kept) == 2

@@ -25,6 +25,7 @@ from kanji_np.errors import (
     RangeError,
     ShapeError,
 )
+from kanji_np.threads import limited
 from kanji_np.train import CHECKPOINT, COMPILING, HISTORY, MODEL, EpochRecord, Recipe
 
 HERE = Path(__file__).parent
@@ -34,10 +35,8 @@ DATA = stripes(48)
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """Quicker on networks this small; that it changes no byte is tested below."""
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(threads)
+    with limited(1):
+        yield
 
 
 def settings(**options):

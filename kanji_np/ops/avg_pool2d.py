@@ -20,10 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
+from kanji_np.ops import buffers
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
     ClampInts,
@@ -36,6 +37,7 @@ from kanji_np.ops.pooling import (
     window_numbers,
     windows,
 )
+from kanji_np.threads import run
 from kanji_np.types import (
     BufferSize,
     KernelCall,
@@ -71,7 +73,8 @@ def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndar
     """int8 (N,H,W,C) -> int8 (N,OH,OW,C)."""
     y = new_output(attrs, x)
     divide, numbers = DIVISIONS[ints.divide], window_numbers(attrs, x)
-    _avg_pool_int(x, *numbers, divide, ints.act_min, ints.act_max, y)
+    limits = (ints.act_min, ints.act_max)
+    run(_avg_pool_int, len(x), x, *numbers, divide, *limits, y)
     return y
 
 
@@ -105,7 +108,8 @@ def vjp(
     attrs: Pool2DAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray | None, None]:
     """gX = gY / cells, at every cell of the window."""
-    gx = np.zeros(saved.x.shape, gy.dtype)
+    gx = buffers.empty(saved.x.shape, gy.dtype)
+    gx[...] = 0
     for (oy, ox), window in windows(attrs, gx, saved.y):
         window += (gy[:, oy, ox] / (window.shape[1] * window.shape[2]))[:, None, None]
     return gx, None
@@ -143,10 +147,10 @@ def lower_cmsis_nn_q7(
     return (call,)
 
 
-@njit(cache=True, parallel=True)
-def _avg_pool_int(x, kernel, stride, pad, divide, low, high, y):
-    count, height, width, channels = x.shape
-    for n in prange(count):
+@njit(cache=True, nogil=True)
+def _avg_pool_int(share, start, stop, x, kernel, stride, pad, divide, low, high, y):
+    _, height, width, channels = x.shape
+    for n in range(start, stop):
         for oy in range(y.shape[1]):
             top = oy * stride[0] - pad[0]
             rows = range(max(top, 0), min(top + kernel[0], height))

@@ -25,7 +25,7 @@ from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import conv_loops, convolution
+from kanji_np.ops import buffers, conv_loops, convolution
 from kanji_np.ops.cmsis import dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -77,7 +77,7 @@ def forward_int(
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
-    y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
+    y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
     ranges = conv_loops.forward_int(x, ints, g, y)
     if acc_range is not None:
         widen(acc_range, ranges)
@@ -108,7 +108,7 @@ def forward_float(
 ) -> np.ndarray:
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
     g = _geometry(attrs, params.weight, x)
-    y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
+    y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
     conv_loops.forward_float(x, params, g, attrs.activation == "relu", y)
     return y
 

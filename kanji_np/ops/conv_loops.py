@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from kanji_np.ops import buffers
 from kanji_np.ops.products import PRODUCTS, products
 from kanji_np.ops.requantize import (
     empty_ranges,
@@ -182,9 +183,10 @@ def forward_int(
     weights = ints.weight.reshape(len(ints.weight), -1).sum(axis=1, dtype=np.int64)
     bias = (ints.bias - added * weights).astype(np.uint32).view(np.int32)
     run(
-        _forward_int, len(x), p.way, np.ascontiguousarray(x), _pack(ints.weight, plan, p.weight, p.way.depth),
-        p.x.type(p.offset), p.x.type(added), rescaling(ints, bias), g.pad, plan.layout,
-        plan.parts, y, ranges,
+        _forward_int, len(x), p.way, np.ascontiguousarray(x),
+        _pack(ints.weight, plan, p.weight, p.way.depth), p.x.type(p.offset),
+        p.x.type(added), rescaling(ints, bias), g.pad, plan.layout, plan.parts, y,
+        ranges,
     )  # fmt: skip
     return ranges
 
@@ -195,8 +197,9 @@ def forward_float(
     """Fill floating `y`."""
     plan = _plan(g, x.shape[3])
     run(
-        _forward_float, len(x), FLOAT, np.ascontiguousarray(x), _pack(params.weight, plan, x.dtype),
-        params.bias.astype(x.dtype), relu, g.pad, plan.layout, plan.parts, y,
+        _forward_float, len(x), FLOAT, np.ascontiguousarray(x),
+        _pack(params.weight, plan, x.dtype), params.bias.astype(x.dtype), relu, g.pad,
+        plan.layout, plan.parts, y,
     )  # fmt: skip
 
 
@@ -214,12 +217,15 @@ def backward(
     if has_bfloats:
         rows = _bfloats(rows.reshape(-1, width)[:, np.argsort(UNPACKED)])
     gwidth = LANES if is_small else width
-    grows = np.empty((shares(len(gy)), *_as_rows(weight, plan, gwidth).shape), gy.dtype)
+    grows = buffers.empty(
+        (shares(len(gy)), *_as_rows(weight, plan, gwidth).shape), gy.dtype
+    )
     gbias = np.empty((shares(len(gy)), len(weight)), gy.dtype)
-    gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
-        _backward, len(gy), saved.x, saved.y, np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
-        g.pad, plan.layout, pieces, vectors[: len(vectors) * is_small], width,
+        _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
+        np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high, g.pad,
+        plan.layout, pieces, vectors[: len(vectors) * is_small], width,
         grows.reshape(len(grows), -1), gbias, gx,
     )  # fmt: skip
     gweight = grows.sum(axis=0)

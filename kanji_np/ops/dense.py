@@ -23,7 +23,7 @@ from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import cmsis_q7, conv_loops
+from kanji_np.ops import buffers, cmsis_q7, conv_loops
 from kanji_np.ops.cmsis import (
     HEADER,
     activation_range,
@@ -150,7 +150,7 @@ def _output(
         raise ShapeError(
             f"dense: input {x.shape} needs weights {expected}, got {weight.shape}"
         )
-    return np.empty((len(x), attrs.units), dtype)
+    return buffers.empty((len(x), attrs.units), dtype)
 
 
 def _as_image(x: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import conv2d, convolution, depthwise_loops
+from kanji_np.ops import buffers, conv2d, convolution, depthwise_loops
 from kanji_np.ops.cmsis import dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -83,7 +83,7 @@ def forward_int(
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
-    y = np.empty((len(x), *g.out, len(ints.weight)), np.int8)
+    y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
     ranges = depthwise_loops.forward_int(x, ints, g, y)
     if acc_range is not None:
         widen(acc_range, ranges)
@@ -114,7 +114,7 @@ def forward_float(
 ) -> np.ndarray:
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
     g = _geometry(attrs, params.weight, x)
-    y = np.empty((len(x), *g.out, len(params.weight)), x.dtype)
+    y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
     depthwise_loops.forward_float(x, params, g, attrs.activation == "relu", y)
     return y
 

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 from numba import types as nb
 
+from kanji_np.ops import buffers
 from kanji_np.ops.requantize import (
     empty_ranges,
     fold_extremes,
@@ -93,9 +94,10 @@ def forward_int(
     plan = _plan(g, y.shape[3])
     ranges = empty_ranges(shares(len(x)))
     run(
-        _forward_int, len(x), np.ascontiguousarray(x), _pack(ints.weight, plan.pixels, np.dtype(np.int16)),
-        ints.input_offset, rescaling(ints, ints.bias, plan.pixels), g.stride, g.pad,
-        plan.layout, plan.taps, y, ranges,
+        _forward_int, len(x), np.ascontiguousarray(x),
+        _pack(ints.weight, plan.pixels, np.dtype(np.int16)), ints.input_offset,
+        rescaling(ints, ints.bias, plan.pixels), g.stride, g.pad, plan.layout,
+        plan.taps, y, ranges,
     )  # fmt: skip
     return ranges
 
@@ -106,8 +108,9 @@ def forward_float(
     """Fill floating `y`."""
     plan = _plan(g, y.shape[3])
     run(
-        _forward_float, len(x), np.ascontiguousarray(x), _pack(params.weight, plan.pixels, x.dtype),
-        params.bias.astype(x.dtype), relu, g.stride, g.pad, plan.layout, plan.taps, y,
+        _forward_float, len(x), np.ascontiguousarray(x),
+        _pack(params.weight, plan.pixels, x.dtype), params.bias.astype(x.dtype), relu,
+        g.stride, g.pad, plan.layout, plan.taps, y,
     )  # fmt: skip
 
 
@@ -119,17 +122,17 @@ def backward(
     outputs = len(weight)
     plan = _plan(g, outputs)
     packed = _pack(weight, plan.pixels, gy.dtype)
-    blocks = shares(len(gy))
-    gpacked = np.empty((blocks, *packed.shape), gy.dtype)
-    gbias = np.empty((blocks, outputs), gy.dtype)
-    gx = np.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    parts = shares(len(gy))
+    gpacked = buffers.empty((parts, *packed.shape), gy.dtype)
+    gbias = np.empty((parts, outputs), gy.dtype)
+    gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
-        _backward, len(gy), saved.x, saved.y, np.ascontiguousarray(gy), packed, saved.low, saved.high,
-        g.stride, g.pad, plan.layout, plan.taps,
-        gpacked, gbias, gx,
+        _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
+        np.ascontiguousarray(gy), packed, saved.low, saved.high, g.stride, g.pad,
+        plan.layout, plan.taps, gpacked, gbias, gx,
     )  # fmt: skip
-    # (blocks,KH*KW,pixels*Cout) -> (KH*KW,Cout) -> (Cout,KH,KW)
-    gtaps = gpacked.reshape(blocks, len(packed), plan.pixels, outputs).sum(axis=(0, 2))
+    # (shares,KH*KW,pixels*Cout) -> (KH*KW,Cout) -> (Cout,KH,KW)
+    gtaps = gpacked.reshape(parts, len(packed), plan.pixels, outputs).sum(axis=(0, 2))
     gweight = np.ascontiguousarray(gtaps.T).reshape(weight.shape)
     gweight *= gy.dtype.type(saved.x_scale)
     return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))

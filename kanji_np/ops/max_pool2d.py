@@ -5,7 +5,9 @@
 over the cells of the window that lie in the image. X (N,H,W,C), Y (N,OH,OW,C); input
 and output share one scale. No accumulator.
 
-The gradient goes to the first cell, in row order, that holds the maximum.
+The gradient goes to the first cell, in row order, that holds the maximum. The forward
+pass of training notes which cell of its window that is, i * KW + j, and the backward
+pass adds each gradient there.
 
 Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`; TFLite `MAX_POOL_2D` int8. Legacy: CMSIS
 5.9.0 `arm_maxpool_q7_HWC`, which has no range to clamp to.
@@ -13,9 +15,12 @@ Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`; TFLite `MAX_POOL_2D` int8. Legacy: CM
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit, prange
+import math
 
+import numpy as np
+from numba import njit
+
+from kanji_np.ops import buffers
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
     ClampInts,
@@ -29,16 +34,13 @@ from kanji_np.ops.pooling import (
     window_numbers,
     windows,
 )
+from kanji_np.threads import run
 from kanji_np.types import KernelCall, Saved, TargetSpec, TensorSpec
 
 
 def forward_int(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray:
     """int8 (N,H,W,C) -> int8 (N,OH,OW,C)."""
-    y = new_output(attrs, x)
-    _max_pool(x, *window_numbers(attrs, x), y)
-    if (ints.act_min, ints.act_max) != (-128, 127):
-        np.clip(y, ints.act_min, ints.act_max, out=y)
-    return y
+    return _clamped(forward_float(attrs, None, x), ints)
 
 
 def definition(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray:
@@ -50,9 +52,29 @@ def definition(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray
 
 
 def forward_float(attrs: Pool2DAttrs, params: None, x: np.ndarray) -> np.ndarray:
-    """Floating (N,H,W,C) -> same dtype (N,OH,OW,C)."""
+    """Any dtype (N,H,W,C) -> same dtype (N,OH,OW,C)."""
     y = new_output(attrs, x)
-    _max_pool(x, *window_numbers(attrs, x), y)
+    x = np.ascontiguousarray(x)
+    run(_max_pool, len(x), x, *window_numbers(attrs, x), y)
+    return y
+
+
+def forward_train(
+    attrs: Pool2DAttrs, ints: ClampInts | None, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Any dtype (N,H,W,C) -> same dtype (N,OH,OW,C), and the number in its window of
+    the first cell as large: uint8, or uint32 for windows of more than 256 cells."""
+    y = new_output(attrs, x)
+    dtype = np.uint8 if math.prod(attrs.pool_size) <= 256 else np.uint32
+    cells = buffers.empty(y.shape, dtype)
+    x = np.ascontiguousarray(x)
+    run(_max_pool_cells, len(x), x, *window_numbers(attrs, x), y, cells)
+    return (y if ints is None else _clamped(y, ints)), cells
+
+
+def _clamped(y: np.ndarray, ints: ClampInts) -> np.ndarray:
+    if (ints.act_min, ints.act_max) != (-128, 127):
+        np.clip(y, ints.act_min, ints.act_max, out=y)
     return y
 
 
@@ -60,9 +82,12 @@ def vjp(
     attrs: Pool2DAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray | None, None]:
     """gX = gY at the first maximum of each window."""
-    gx = np.zeros(saved.x.shape, gy.dtype)
+    cells = saved.extra
+    if cells is None:
+        _, cells = forward_train(attrs, None, saved.x)
+    gx = buffers.empty(saved.x.shape, gy.dtype)
     numbers = window_numbers(attrs, saved.x)
-    _max_pool_vjp(saved.x, saved.y, np.ascontiguousarray(gy), *numbers, gx)
+    run(_max_pool_vjp, len(gx), cells, np.ascontiguousarray(gy), *numbers, gx)
     return gx, None
 
 
@@ -86,50 +111,108 @@ def lower_cmsis_nn_q7(
     return (lower_pool_q7("arm_maxpool_q7_HWC", attrs, x, y, target),)
 
 
-@njit(cache=True, parallel=True)
-def _max_pool(x, kernel, stride, pad, y):
-    count, height, width, channels = x.shape
-    for n in prange(count):
+# The largest of each column of a row of windows is found first, for whole rows of the
+# image at once, and of those columns the largest of each window.
+
+
+@njit(cache=True, nogil=True)
+def _max_pool(share, start, stop, x, kernel, stride, pad, y):
+    _, height, width, channels = x.shape
+    for n in range(start, stop):
+        columns = np.empty((width, channels), x.dtype)
+        flat = columns.reshape(-1)
         for oy in range(y.shape[1]):
             top = oy * stride[0] - pad[0]
+            first = max(top, 0)
+            _copy(flat, x[n, first].reshape(-1))
+            for iy in range(first + 1, min(top + kernel[0], height)):
+                _raise(flat, x[n, iy].reshape(-1))
             for ox in range(y.shape[2]):
                 left = ox * stride[1] - pad[1]
+                first = max(left, 0)
                 out = y[n, oy, ox]
-                first = True
-                for iy in range(max(top, 0), min(top + kernel[0], height)):
-                    for ix in range(max(left, 0), min(left + kernel[1], width)):
-                        cell = x[n, iy, ix]
-                        if first:
-                            for c in range(channels):
-                                out[c] = cell[c]
-                            first = False
-                        else:
-                            for c in range(channels):
-                                out[c] = max(out[c], cell[c])
+                _copy(out, columns[first])
+                for ix in range(first + 1, min(left + kernel[1], width)):
+                    _raise(out, columns[ix])
 
 
-@njit(cache=True, parallel=True)
-def _max_pool_vjp(x, y, gy, kernel, stride, pad, gx):
-    count, height, width, channels = x.shape
-    for n in prange(count):
-        left_over = np.empty(channels, gy.dtype)
-        zero = gy.dtype.type(0)
+@njit(cache=True)
+def _copy(out, values):
+    for k in range(out.shape[0]):
+        out[k] = values[k]
+
+
+@njit(cache=True)
+def _raise(largest, values):
+    """Raise `largest` to `values` where they are larger."""
+    for k in range(largest.shape[0]):
+        largest[k] = values[k] if values[k] > largest[k] else largest[k]
+
+
+@njit(cache=True, nogil=True)
+def _max_pool_cells(share, start, stop, x, kernel, stride, pad, y, cells):
+    """`_max_pool`, and the number in its window of the first cell as large."""
+    _, height, width, channels = x.shape
+    number = cells.dtype.type
+    for n in range(start, stop):
+        columns = np.empty((width, channels), x.dtype)
+        column_cells = np.empty((width, channels), cells.dtype)
+        flat, flat_cells = columns.reshape(-1), column_cells.reshape(-1)
         for oy in range(y.shape[1]):
             top = oy * stride[0] - pad[0]
+            first = max(top, 0)
+            _copy(flat, x[n, first].reshape(-1))
+            flat_cells[:] = number((first - top) * kernel[1])
+            for iy in range(first + 1, min(top + kernel[0], height)):
+                row, cell = x[n, iy].reshape(-1), number((iy - top) * kernel[1])
+                for k in range(flat.shape[0]):
+                    larger = row[k] > flat[k]
+                    flat[k] = row[k] if larger else flat[k]
+                    flat_cells[k] = cell if larger else flat_cells[k]
             for ox in range(y.shape[2]):
                 left = ox * stride[1] - pad[1]
-                largest = y[n, oy, ox]
+                out, out_cells = y[n, oy, ox], cells[n, oy, ox]
+                first = max(left, 0)
+                column, of_column = columns[first], column_cells[first]
                 for c in range(channels):
-                    left_over[c] = gy[n, oy, ox, c]
-                for iy in range(max(top, 0), min(top + kernel[0], height)):
-                    for ix in range(max(left, 0), min(left + kernel[1], width)):
-                        cell = x[n, iy, ix]
-                        gradient = gx[n, iy, ix]
-                        # All channels side by side: the first hit takes what is left.
-                        for c in range(channels):
-                            hit = cell[c] == largest[c]
-                            gradient[c] += left_over[c] if hit else zero
-                            left_over[c] = zero if hit else left_over[c]
+                    out[c] = column[c]
+                    out_cells[c] = number(of_column[c] + number(first - left))
+                for ix in range(first + 1, min(left + kernel[1], width)):
+                    column, of_column = columns[ix], column_cells[ix]
+                    for c in range(channels):
+                        cell = number(of_column[c] + number(ix - left))
+                        # A cell as large comes first if it lies in a row above.
+                        first_of_equal = column[c] == out[c] and cell < out_cells[c]
+                        better = column[c] > out[c] or first_of_equal
+                        out[c] = column[c] if better else out[c]
+                        out_cells[c] = cell if better else out_cells[c]
+
+
+@njit(cache=True, nogil=True)
+def _max_pool_vjp(share, start, stop, cells, gy, kernel, stride, pad, gx):
+    """Rows of `gx` are zeroed just before the first gradient reaches them."""
+    _, height, width, channels = gx.shape
+    # Unsigned, for a signed index could count from the end and would be tested for it.
+    offsets = np.empty(kernel[0] * kernel[1], np.uint64)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            offsets[i * kernel[1] + j] = (i * width + j) * channels
+    for n in range(start, stop):
+        image = gx[n].reshape(-1)
+        zeroed = 0
+        for oy in range(gy.shape[1]):
+            top = oy * stride[0] - pad[0]
+            end = min(top + kernel[0], height) * width * channels
+            image[zeroed:end] = 0
+            zeroed = max(zeroed, end)
+            for ox in range(gy.shape[2]):
+                left = ox * stride[1] - pad[1]
+                # Modulo 2^64 below zero where the window starts in the padding.
+                corner = np.uint64((top * width + left) * channels)
+                cell, gradient = cells[n, oy, ox], gy[n, oy, ox]
+                for c in range(channels):
+                    image[corner + offsets[cell[c]] + np.uint64(c)] += gradient[c]
+        image[zeroed:] = 0
 
 
 MAX_POOL2D = Op(
@@ -139,6 +222,7 @@ MAX_POOL2D = Op(
     forward_int=forward_int,
     definition=definition,
     forward_float=forward_float,
+    forward_train=forward_train,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},

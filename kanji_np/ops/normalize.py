@@ -15,11 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from kanji_np.errors import ShapeError
+from kanji_np.ops import buffers
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
+from kanji_np.threads import run
 from kanji_np.types import (
     Constant,
     ConstPtr,
@@ -72,9 +74,11 @@ def forward_int(
     attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
 ) -> np.ndarray:
     """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
-    y = np.empty(x.shape, np.int8)
+    y = buffers.empty(x.shape, np.int8)
     mean = np.broadcast_to(ints.mean, x.shape[1:]).astype(np.int16).ravel()
-    _normalize(
+    run(
+        _normalize,
+        len(x),
         np.ascontiguousarray(x).reshape(len(x), -1),  # (N,H,W,C) -> (N,H*W*C)
         mean,
         attrs.shift,
@@ -142,11 +146,11 @@ def lower(
     return (call,)
 
 
-@njit(cache=True, parallel=True)
-def _normalize(x, mean, shift, y):
-    count, size = x.shape
+@njit(cache=True, nogil=True)
+def _normalize(share, start, stop, x, mean, shift, y):
+    size = x.shape[1]
     half = np.int16((1 << shift) >> 1)
-    for n in prange(count):
+    for n in range(start, stop):
         for k in range(size):
             value = np.int16(np.int16(x[n, k]) - mean[k] + half) >> np.int16(shift)
             y[n, k] = min(max(value, -128), 127)

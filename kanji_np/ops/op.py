@@ -15,9 +15,9 @@ lowering        one function a target library: KernelCall data, or UnsupportedOp
 loops           the Numba loops
 
 `forward_int` may be fast; `definition` is a slow, obvious integer loop that it must
-equal byte for byte. To add an operator: write its file, add its row to `OPS` in
-`ops/__init__.py`, and give `tests/ops/` a file with its list of cases for the
-conformance suite.
+equal byte for byte. Outputs and gradients may be large: take them from `buffers.empty`.
+To add an operator: write its file, add its row to `OPS` in `ops/__init__.py`, and give
+`tests/ops/` a file with its list of cases for the conformance suite.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Op:
         Floating arrays, float32 or float64 (uint8 for operators that read images).
     vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)
         gx is None where it is not needed, gparams where there are no parameters.
+        It must manage where `saved.extra` is None.
     cost : (attrs, in_shape, target) -> Cost
     lowerings : mapping of library name to (attrs, ints, x, y, target) -> KernelCalls
         Empty where the output is the input's bytes under another shape.
@@ -73,6 +74,10 @@ class Op:
         None: the layer tracks the range of its output.
     ints : (attrs, QParams of x, numerics) -> ints, or None
         The integers of an operator without parameters that needs some.
+    forward_train : (attrs, ints, x) -> (y, extra), or None
+        For an operator without parameters whose forward pass can spare its `vjp` work;
+        runs where a gradient may be asked for. `y` is that of `forward_int`, or of
+        `forward_float` where `x` is floating; `vjp` finds `extra` in `saved.extra`.
     reads_image : bool
         Takes uint8 images instead of int8 activations.
     """
@@ -92,6 +97,9 @@ class Op:
     param_shapes: Callable[[Any, Shape], tuple[Shape, Shape]] | None = None
     output_qparams: Callable[[Any, QParams, Numerics], QParams] | None = None
     ints: Callable[[Any, QParams, Numerics], Any] | None = None
+    forward_train: Callable[[Any, Any, np.ndarray], tuple[np.ndarray, Any]] | None = (
+        None
+    )
     reads_image: bool = False
 
     def lower(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.ops import cmsis_q7
+from kanji_np.ops import buffers, cmsis_q7
 from kanji_np.ops.cmsis import HEADER, activation_range, dims, scratch, tile
 from kanji_np.ops.window import Padding, Pair, Window
 from kanji_np.types import (
@@ -79,7 +79,7 @@ def cost(attrs: Pool2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
 
 def new_output(attrs: Pool2DAttrs, x: np.ndarray) -> np.ndarray:
     """Uninitialized output for a batch `x`."""
-    return np.empty((len(x), *infer(attrs, x.shape[1:])), x.dtype)
+    return buffers.empty((len(x), *infer(attrs, x.shape[1:])), x.dtype)
 
 
 def window_numbers(attrs: Pool2DAttrs, x: np.ndarray) -> tuple[Pair, Pair, Pair]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.ops import cmsis_q7
+from kanji_np.ops import buffers, cmsis_q7
 from kanji_np.ops.op import Op
 from kanji_np.types import (
     Cost,
@@ -35,7 +35,7 @@ def infer(attrs: ReluAttrs, shape: Shape) -> Shape:
 
 def forward_int(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
     """int8 -> int8, same shape."""
-    return np.maximum(x, np.int8(0))
+    return np.maximum(x, np.int8(0), out=buffers.empty(x.shape, np.int8))
 
 
 def definition(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def definition(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
 
 
 def forward_float(attrs: ReluAttrs, params: None, x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+    return np.maximum(x, 0, out=buffers.empty(x.shape, x.dtype))
 
 
 def vjp(

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.special
-from numba import njit, prange
+from numba import njit
 from numba import types as nb
 
 from kanji_np.errors import ShapeError
@@ -46,6 +46,7 @@ from kanji_np.fixedpoint import (
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.op import Op
 from kanji_np.quantize import multiplier_and_shift
+from kanji_np.threads import run
 from kanji_np.types import (
     Cost,
     InputPtr,
@@ -115,9 +116,9 @@ def forward_int(
     """int8 (N,K) -> int8 (N,K)."""
     y = np.empty(x.shape, np.int8)
     if isinstance(ints, Pow2SoftmaxInts):
-        _softmax_pow2(x, y)
+        run(_softmax_pow2, len(x), x, y)
     else:
-        _softmax(x, ints.multiplier, ints.shift, ints.diff_min, y)
+        run(_softmax, len(x), x, ints.multiplier, ints.shift, ints.diff_min, y)
     return y
 
 
@@ -228,10 +229,10 @@ def _one_over_one_plus(a):
     return _shift_left_saturating(x, 1)
 
 
-@njit(cache=True, parallel=True)
-def _softmax(x, multiplier, shift, diff_min, y):
-    rows, columns = x.shape
-    for n in prange(rows):
+@njit(cache=True, nogil=True)
+def _softmax(share, start, stop, x, multiplier, shift, diff_min, y):
+    columns = x.shape[1]
+    for n in range(start, stop):
         largest = int(x[n].max())
         total = int64(0)
         for k in range(columns):
@@ -256,10 +257,10 @@ def _softmax(x, multiplier, shift, diff_min, y):
             y[n, k] = clamp(value, -128, 127)
 
 
-@njit(cache=True, parallel=True)
-def _softmax_pow2(x, y):
-    rows, columns = x.shape
-    for n in prange(rows):
+@njit(cache=True, nogil=True)
+def _softmax_pow2(share, start, stop, x, y):
+    columns = x.shape[1]
+    for n in range(start, stop):
         base = int(x[n].max()) - 8
         total = 0
         for k in range(columns):

@@ -19,13 +19,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba import types as nb
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
+from kanji_np.threads import run
 from kanji_np.types import (
     Cost,
     InputPtr,
@@ -71,7 +72,9 @@ def forward_int(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarra
     """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
     y = np.empty(x.shape, np.int8)
     count = len(x)
-    _standardize(
+    run(
+        _standardize,
+        count,
         np.ascontiguousarray(x).reshape(count, -1),  # (N,H,W,C) -> (N,H*W*C)
         attrs.frac_bits,
         y.reshape(count, -1),
@@ -155,10 +158,10 @@ def _isqrt(value):
     return root
 
 
-@njit(cache=True, parallel=True)
-def _standardize(x, frac_bits, y):
-    count, n = x.shape
-    for i in prange(count):
+@njit(cache=True, nogil=True)
+def _standardize(share, start, stop, x, frac_bits, y):
+    n = x.shape[1]
+    for i in range(start, stop):
         total, squares = int64(0), int64(0)
         for k in range(n):
             v = int64(x[i, k])

@@ -1,11 +1,12 @@
 """Max pooling: windows, both roundings of their number, padding, ties."""
 
 import numpy as np
+import pytest
 from conformance import Case, Conformance, Refusal
 
 import kanji_np as kj
 from kanji_np.ops.max_pool2d import MAX_POOL2D
-from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
+from kanji_np.ops.pooling import ClampInts, Pool2DAttrs, windows
 from kanji_np.types import Saved
 
 POOLS = (
@@ -33,7 +34,6 @@ def legacy_reason(case: Case) -> str | None:
     if case.target.core == "dsp" and case.attrs.padding == "same":
         return r"padding \(1\) is not less than the stride \(1\)"
     return None
-
 
 
 REFUSALS = (
@@ -94,3 +94,59 @@ def test_the_first_maximum_gets_the_gradient():
     saved = Saved(x, y, 1.0, -np.inf, np.inf)
     gx, _ = MAX_POOL2D.vjp(attrs, None, saved, np.float32([[[[2.5]]]]), True)
     assert gx.ravel().tolist() == [0, 2.5, 0, 0]
+
+
+def first_maxima(attrs, x, y, gy):
+    """The gradient by comparing: cell after cell, each window in its turn."""
+    gx = np.zeros(x.shape, gy.dtype)
+    cells = np.arange(x[0, ..., 0].size).reshape(1, *x.shape[1:3], 1)
+    numbers = {at: cell for at, cell in windows(attrs, cells, y)}
+    for (oy, ox), window in windows(attrs, x, y):
+        for n, c in np.ndindex(len(x), x.shape[3]):
+            first = window[n, ..., c].argmax()
+            cell = numbers[oy, ox].ravel()[first]
+            gx.reshape(len(x), -1, x.shape[3])[n, cell, c] += gy[n, oy, ox, c]
+    return gx
+
+
+WIDE = (
+    Case(Pool2DAttrs((16, 16), (1, 1)), (16, 17, 2), batch=1),  # 256 cells: one byte
+    Case(Pool2DAttrs((257, 1), (1, 1)), (258, 2, 2), batch=1),
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [(case, dtype) for case in POOLS for dtype in (np.int8, np.float32)]
+    + [(case, np.int8) for case in WIDE],
+    ids=str,
+)
+def test_gradients_are_those_of_comparing_to_the_bit(case, dtype):
+    rng = case.rng()
+    # Few values, so that most windows hold their maximum more than once; the wide ones
+    # hold it in their last cell.
+    x = np.minimum(rng.integers(-3, 3, (case.batch, *case.shape)), 1)
+    if case in WIDE:
+        x[:, -1, -1] = 2
+    x = x.astype(dtype)
+    y, cells = MAX_POOL2D.forward_train(case.attrs, ClampInts(), x)
+    gy = rng.standard_normal(y.shape).astype(np.float32)
+    gy[rng.random(y.shape) < 0.2] = -0.0
+    saved = Saved(x, y, 1.0, -np.inf, np.inf, extra=cells)
+    gx, _ = MAX_POOL2D.vjp(case.attrs, None, saved, gy, True)
+    expected = first_maxima(case.attrs, x, y, gy)
+    assert (gx.dtype, gx.tobytes()) == (expected.dtype, expected.tobytes())
+    assert cells.itemsize == (4 if case == WIDE[1] else 1)
+
+
+def test_results_do_not_depend_on_what_memory_held():
+    attrs, rng = Pool2DAttrs((2, 2), (3, 3)), np.random.default_rng(0)
+    x = rng.integers(-128, 128, (4, 64, 64, 16)).astype(np.int8)
+    y, cells = MAX_POOL2D.forward_train(attrs, ClampInts(), x)
+    saved, gy = Saved(x, y, 1.0, -np.inf, np.inf, extra=cells), y.astype(np.float32)
+    gx, _ = MAX_POOL2D.vjp(attrs, None, saved, gy, True)
+    expected = gx.copy()
+    gx[:] = np.nan
+    del gx
+    gx, _ = MAX_POOL2D.vjp(attrs, None, saved, gy, True)
+    assert gx.tobytes() == expected.tobytes()

@@ -44,7 +44,6 @@ def test_training_ends_with_the_same_weights_either_way(monkeypatch):
             np.testing.assert_array_equal(one, same)
 
 
-
 LESSER = """
 import numpy as np
 import kanji_np as kj
