@@ -154,18 +154,18 @@ def _pack(
 ) -> np.ndarray:
     """(Cout,KH,KW,Cin) -> flat (Cout/32 blocks, columns, 32, depth).
 
-    The last block has only 16 lanes if that is enough.
-    Runs are filled up to whole columns with zeros, which undo what is read beyond them.
-    Lanes without a channel repeat the last one, so that their sums are nothing new.
+    The last block has only 16 lanes if that is enough. Zeros that fill up runs to whole
+    columns undo what is read beyond them; lanes without a channel repeat the last one,
+    so that their sums are nothing new.
     """
-    runs = weight.reshape(len(weight), len(plan.runs), plan.run).astype(dtype)
-    filled = np.pad(runs, ((0, 0), (0, 0), (0, -plan.run % depth)))
-    columns = filled.reshape(len(weight), -1, depth)  # (Cout,R,...) -> (Cout,K,depth)
+    rows = _as_rows(weight, plan, depth).astype(dtype)
+    columns = rows.reshape(len(weight), -1, depth)  # (Cout,R,run) -> (Cout,K,depth)
     blocks = []
     for first in range(0, len(weight), 2 * LANES):
         part = columns[first : first + 2 * LANES]
         lanes = LANES if len(part) <= LANES else 2 * LANES
-        part = np.pad(part, ((0, lanes - len(part)), (0, 0), (0, 0)), mode="edge")
+        if len(part) < lanes:
+            part = part[np.minimum(np.arange(lanes), len(part) - 1)]
         blocks.append(part.transpose(1, 0, 2).ravel())  # (K, lanes, depth)
     return np.concatenate(blocks)
 
@@ -237,9 +237,13 @@ def backward(
 
 
 def _as_rows(weight: np.ndarray, plan: _Plan, width: int) -> np.ndarray:
-    """(Cout,KH,KW,Cin) -> (Cout, runs, run filled up to whole pieces with zeros)."""
+    """(Cout,KH,KW,Cin) -> (Cout, runs, run and zeros up to a multiple of `width`)."""
     runs = weight.reshape(len(weight), len(plan.runs), plan.run)
-    return np.pad(runs, ((0, 0), (0, 0), (0, -plan.run % width)))
+    if plan.run % width == 0:
+        return runs
+    rows = np.zeros((*runs.shape[:2], -(-plan.run // width) * width), weight.dtype)
+    rows[:, :, : plan.run] = runs
+    return rows
 
 
 def _bfloats(x: np.ndarray) -> np.ndarray:

@@ -54,10 +54,14 @@ def rescaling(ints: LinearInts, bias: np.ndarray, repeats: int = 1) -> Rescaling
 
     What a vector holds beyond the channels repeats the last one.
     """
-    rows = (bias, ints.multiplier, ints.shift)
-    beyond = -(repeats * len(bias)) % (2 * LANES)
+    length = repeats * len(bias)
+    # The places of a row: 0 1 2 0 1 2 ... 2 2 2
+    places = np.minimum(np.arange(-(-length // (2 * LANES)) * 2 * LANES), length - 1)
+    places %= len(bias)
     return Rescaling(
-        *(np.pad(np.tile(row, repeats), (0, beyond), mode="edge") for row in rows),
+        bias[places],
+        ints.multiplier[places],
+        ints.shift[places],
         ROUNDINGS[ints.rounding],
         common_right_shift(ints),
         ints.output_offset,

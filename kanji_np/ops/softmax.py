@@ -29,6 +29,7 @@ Legacy: CMSIS 5.9.0 `arm_softmax_q7`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -114,11 +115,9 @@ def forward_int(
     attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, x: np.ndarray
 ) -> np.ndarray:
     """int8 (N,K) -> int8 (N,K)."""
+    kernel, numbers = _kernel(ints)
     y = np.empty(x.shape, np.int8)
-    if isinstance(ints, Pow2SoftmaxInts):
-        run(_softmax_pow2, len(x), x, y)
-    else:
-        run(_softmax, len(x), x, ints.multiplier, ints.shift, ints.diff_min, y)
+    run(kernel, len(x), x, *numbers, y)
     return y
 
 
@@ -126,12 +125,17 @@ def definition(
     attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, x: np.ndarray
 ) -> np.ndarray:
     """The same text, uncompiled."""
+    kernel, numbers = _kernel(ints)
     y = np.empty(x.shape, np.int8)
-    if isinstance(ints, Pow2SoftmaxInts):
-        _softmax_pow2.py_func(x, y)
-    else:
-        _softmax.py_func(x, ints.multiplier, ints.shift, ints.diff_min, y)
+    kernel.py_func(0, 0, len(x), x, *numbers, y)
     return y
+
+
+def _kernel(ints: SoftmaxInts | Pow2SoftmaxInts) -> tuple[Any, tuple[int, ...]]:
+    """The loop, and the numbers it takes."""
+    if isinstance(ints, Pow2SoftmaxInts):
+        return _softmax_pow2, ()
+    return _softmax, (ints.multiplier, ints.shift, ints.diff_min)
 
 
 def forward_float(attrs: SoftmaxAttrs, params: None, x: np.ndarray) -> np.ndarray:
