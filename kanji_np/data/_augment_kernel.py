@@ -32,17 +32,45 @@ def augment(
     out : ndarray of uint8, (B, H, W, C)
     """
     n, height, width, channels = images.shape
+    inside, pixels = images.reshape(-1), out.reshape(-1)
+    line, step = width * channels, np.uint64(channels)
     for b in range(n):
         top, left, mirror = draws[b, 0], draws[b, 1], draws[b, 2]
-        row, column = draws[b, 3] - cutout // 2, draws[b, 4] - cutout // 2
+        # Pixels first..last-1 of an output row, before it is mirrored, lie inside.
+        first = min(max(-left, 0), width)
+        last = max(min(width - left, width), first)
         for y in range(height):
-            for x in range(width):
-                from_y = y + top
-                from_x = (width - 1 - x if mirror else x) + left
-                hidden = (
-                    row <= y < row + cutout and column <= x < column + cutout
-                ) or not (0 <= from_y < height and 0 <= from_x < width)
-                for c in range(channels):
-                    out[b, y, x, c] = (
-                        fill[c] if hidden else images[b, from_y, from_x, c]
-                    )
+            row = (b * height + y) * line
+            source = (b * height + y + top) * line + left * channels
+            if not 0 <= y + top < height:
+                _paint(pixels, row, width, fill)
+            elif mirror:
+                _paint(pixels, row, width - last, fill)
+                # Unsigned: signed indices are tested for counting from the end.
+                to = np.uint64(row + (width - 1 - first) * channels)
+                at = np.uint64(source + first * channels)
+                for _ in range(first, last):
+                    for c in range(step):
+                        pixels[to + c] = inside[at + c]
+                    to -= step
+                    at += step
+                _paint(pixels, row + (width - first) * channels, first, fill)
+            else:
+                _paint(pixels, row, first, fill)
+                start, stop = first * channels, last * channels
+                pixels[row + start : row + stop] = inside[
+                    source + start : source + stop
+                ]
+                _paint(pixels, row + stop, width - last, fill)
+        top, left = draws[b, 3] - cutout // 2, draws[b, 4] - cutout // 2
+        first, last = max(left, 0), min(left + cutout, width)
+        for y in range(max(top, 0), min(top + cutout, height)):
+            row = (b * height + y) * line
+            _paint(pixels, row + first * channels, last - first, fill)
+
+
+@njit(cache=True)
+def _paint(pixels: np.ndarray, start: int, count: int, fill: np.ndarray) -> None:
+    for x in range(count):
+        for c in range(len(fill)):
+            pixels[start + x * len(fill) + c] = fill[c]
