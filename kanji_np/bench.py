@@ -29,7 +29,12 @@ from kanji_np.errors import FileFormatError
 from kanji_np.layers import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Sequential
-from kanji_np.ops.products import PRODUCTS, Products, products
+from kanji_np.ops.products import (
+    PRODUCTS,
+    Products,
+    check_gradients,
+    products,
+)
 from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
 from kanji_np.optim import SGD, Slots
 from kanji_np.threads import limit, limited, run
@@ -50,7 +55,8 @@ class Bench:
     """Medians in milliseconds a batch [ms], and what they were measured on.
 
     `peak_rss_mb` is the largest memory the process held [MiB]; None where the system
-    does not say, or it may have been for another measurement.
+    does not say, or it may have been for another measurement. `gradients` are those of
+    the int8 training step.
     """
 
     channels: tuple[int, ...]
@@ -62,6 +68,7 @@ class Bench:
     int8_eval_ms: float
     fp32_eval_ms: float
     peak_rss_mb: float | None
+    gradients: str = "float32"
 
     def json(self) -> str:
         """The figures as one JSON object on one line."""
@@ -129,6 +136,7 @@ def measure(
     batch: int = BATCH,
     threads: int | None = None,
     steps: int = STEPS,
+    gradients: str = "float32",
 ) -> Bench:
     """Time training steps and evaluations of `paper_cnn(channels)`.
 
@@ -141,20 +149,26 @@ def measure(
         None: as many as there are.
     steps : int
         Batches that each median is taken over.
+    gradients : "float32" or "bfloat16"
+        Of int8 training, as in `fit`.
 
     Raises
     ------
     OptionError
-        There are not so many threads.
+        There are not so many threads, or the CPU has no bfloat16.
     """
     x, labels = _random_batch(batch)
     with limited(threads):
         net = paper_cnn(channels)
-        int8_train_ms = _median_ms(_training_step(net, x, labels, "int8"), steps)
+        int8_train_ms = _median_ms(
+            _training_step(net, x, labels, "int8", gradients), steps
+        )
         graph = net.freeze()
         int8_eval_ms = _median_ms(lambda: graph.run(x), steps)
         net = paper_cnn(channels)
-        fp32_train_ms = _median_ms(_training_step(net, x, labels, "fp32"), steps)
+        fp32_train_ms = _median_ms(
+            _training_step(net, x, labels, "fp32", "float32"), steps
+        )
         fp32_eval_ms = _median_ms(lambda: net.predict(x, precision="fp32"), steps)
         return Bench(
             channels,
@@ -166,6 +180,7 @@ def measure(
             int8_eval_ms,
             fp32_eval_ms,
             _peak_rss_mb(),
+            gradients,
         )
 
 
@@ -175,16 +190,21 @@ def measure_layers(
     batch: int = BATCH,
     threads: int | None = None,
     steps: int = STEPS,
+    gradients: str = "float32",
 ) -> Breakdown:
     """Time the parts of int8 training steps of `paper_cnn(channels)`.
 
     Parameters and errors are those of `measure`.
     """
     x, labels = _random_batch(batch)
+    check_gradients(gradients)
     net = paper_cnn(channels)
     slots = OPTIMIZER.slots(net.parameters())
     with limited(threads):
-        timed = [_timed_step(net, x, labels, slots) for _ in range(N_WARM_UP + steps)]
+        timed = [
+            _timed_step(net, x, labels, slots, gradients)
+            for _ in range(N_WARM_UP + steps)
+        ]
         # Each begins with the time of the step, so they are sorted by it.
         middle = sorted(timed[N_WARM_UP:])[steps // 4 : steps - steps // 4]
         means = np.mean(middle, axis=0).tolist()
@@ -278,13 +298,14 @@ def _random_batch(batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _training_step(
-    net: Sequential, x: np.ndarray, labels: np.ndarray, precision: str
+    net: Sequential, x: np.ndarray, labels: np.ndarray, precision: str, gradients: str
 ) -> Callable[[], None]:
     parameters = net.parameters()
     slots = OPTIMIZER.slots(parameters)
 
     def step() -> None:
-        loss = cross_entropy(net.logits(x, precision=precision, track=True), labels)
+        logits = net.logits(x, precision=precision, track=True, gradients=gradients)
+        loss = cross_entropy(logits, labels)
         for parameter in parameters:
             parameter.grad = None
         loss.backward()
@@ -294,7 +315,7 @@ def _training_step(
 
 
 def _timed_step(
-    net: Sequential, x: np.ndarray, labels: np.ndarray, slots: Slots
+    net: Sequential, x: np.ndarray, labels: np.ndarray, slots: Slots, gradients: str
 ) -> list[float]:
     """A training step in int8, layer by layer.
 
@@ -319,7 +340,7 @@ def _timed_step(
     forward = []
     for layer in net.layers:
         began = clock()
-        value = layer.forward_int(value, track=True)
+        value = layer.forward_int(value, track=True, gradients=gradients)
         forward.append(clock() - began)
         value = watched(value)
     began = clock()

@@ -307,6 +307,13 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     help="So many of the epochs in fp32 first.",
 )
 @click.option(
+    "--gradients",
+    type=click.Choice(("float32", "bfloat16")),
+    default="float32",
+    help="What gradients are rounded to before they are multiplied; bfloat16 is "
+    "faster, and needs a CPU that has it.",
+)
+@click.option(
     "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.0
 )
 @click.option(
@@ -343,8 +350,8 @@ def train(
     rounding: str | None, library_version: str | None, epochs: int, batch: int,
     optimizer: str, lr: float | None, momentum: float | None,
     weight_decay: float | None, schedule: str, precision: str, fp32_epochs: int,
-    label_smoothing: float, augment: bool, crop: int, cutout: int, seed: int,
-    name: str | None, directory: Path | None, resume: bool,
+    gradients: str, label_smoothing: float, augment: bool, crop: int, cutout: int,
+    seed: int, name: str | None, directory: Path | None, resume: bool,
 ) -> None:  # fmt: skip
     """Train the paper's network: 5x5 convolutions, each with ReLU and a pool.
 
@@ -396,6 +403,7 @@ def train(
             label_smoothing=label_smoothing,
             augment=_augment(augment, crop, cutout, mean),
             precision=precision,
+            gradients=gradients,
             fp32_epochs=fp32_epochs,
             seed=seed,
             directory=directory,
@@ -672,6 +680,12 @@ def datasets() -> None:
     help="Steps that each median is taken over; 20 if not given.",
 )
 @click.option(
+    "--gradients",
+    type=click.Choice(("float32", "bfloat16")),
+    default="float32",
+    help="Of int8 training, as in train.",
+)
+@click.option(
     "--layers", is_flag=True, help="Where the time of an int8 training step goes."
 )
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON a measurement.")
@@ -686,8 +700,8 @@ def datasets() -> None:
 )
 def bench(
     channels: tuple[tuple[int, ...], ...], batch: tuple[int, ...],
-    threads: tuple[int, ...], steps: int | None, layers: bool, as_json: bool,
-    read: Path | None, plot: Path | None,
+    threads: tuple[int, ...], steps: int | None, gradients: str, layers: bool,
+    as_json: bool, read: Path | None, plot: Path | None,
 ) -> None:  # fmt: skip
     """Time training and evaluation on random images.
 
@@ -727,7 +741,9 @@ def bench(
     )
     if layers:
         for i, (n, size, images) in enumerate(cases):
-            times = measure_layers(size, batch=images, threads=n, steps=steps)
+            times = measure_layers(
+                size, batch=images, threads=n, steps=steps, gradients=gradients
+            )
             if i and not as_json:
                 click.echo()
             click.echo(times.json() if as_json else breakdown_table(times))
@@ -735,7 +751,9 @@ def bench(
     results = read_results(read) if read else []
     with _bar("measuring") as progress:
         for n, size, images in () if read else cases:
-            result = measure(size, batch=images, threads=n, steps=steps)
+            result = measure(
+                size, batch=images, threads=n, steps=steps, gradients=gradients
+            )
             if results:  # the process had its peak in any of them
                 result = replace(result, peak_rss_mb=None)
             results.append(result)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -154,7 +154,9 @@ class Layer:
             return self.constants
         return self.op.ints(self.attrs, x, self.numerics)
 
-    def forward_int(self, x: Activation, *, track: bool) -> Activation:
+    def forward_int(
+        self, x: Activation, *, track: bool, gradients: str = "float32"
+    ) -> Activation:
         """The device's integers forward, the straight-through gradient backward.
 
         Parameters
@@ -163,6 +165,8 @@ class Layer:
             int8 (or a uint8 image) (N, ...).
         track : bool
             Whether the ranges take in this batch, as they do in training.
+        gradients : "float32" or "bfloat16"
+            What gradients may be rounded to before they are multiplied.
         """
         ints, y_qparams = self.frozen(x.qparams)
         return self._recorded(x, self.op.forward_int, ints, y_qparams)
@@ -237,7 +241,9 @@ class LinearLayer(Layer):
         scales = self._scales(x)
         return self._quantized(self._params(), scales), scales.y
 
-    def forward_int(self, x: Activation, *, track: bool) -> Activation:
+    def forward_int(
+        self, x: Activation, *, track: bool, gradients: str = "float32"
+    ) -> Activation:
         if track or not self.weight_range.updates:
             self.weight_range.update(self.weight.data.min(), self.weight.data.max())
         if not self.is_calibrated:
@@ -252,7 +258,8 @@ class LinearLayer(Layer):
         w = np.float32(scales.w.scale)
         params = LinearParams(ints.weight.astype(np.float32) * w, self.bias.data)
         inside = np.abs(self.weight.data) <= np.float32(WEIGHT_MAX + 0.5) * w
-        saved = _saved(x, y, (ints.act_min, ints.act_max))
+        bounds = (ints.act_min, ints.act_max)
+        saved = replace(_saved(x, y, bounds), gradients=gradients)
         return self._recorded_with(x, saved, params, inside, scales.y)
 
     def forward_float(self, x: Activation) -> Activation:

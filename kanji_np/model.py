@@ -26,6 +26,7 @@ from kanji_np.layers import Activation, Layer, LinearLayer, make_layer, naming
 from kanji_np.ops import OPS
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
+from kanji_np.ops.products import check_gradients
 from kanji_np.quantize import RangeTracker
 from kanji_np.targets import check_calls, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -134,7 +135,12 @@ class Sequential:
                 yield f"{layer.name}/{kind}", parameter
 
     def logits(
-        self, x: np.ndarray, *, precision: str = "int8", track: bool = False
+        self,
+        x: np.ndarray,
+        *,
+        precision: str = "int8",
+        track: bool = False,
+        gradients: str = "float32",
     ) -> Tensor:
         """Real outputs (N, ...) before a final softmax, on the tape.
 
@@ -145,17 +151,24 @@ class Sequential:
             int8 runs the device's integers and dequantizes the result.
         track : bool
             Whether tracked ranges take in this batch (int8 training).
+        gradients : "float32" or "bfloat16"
+            What gradients are rounded to before they are multiplied, in int8.
+
+        Raises
+        ------
+        OptionError
+            The CPU cannot multiply bfloat16.
         """
-        return self._forward(x, precision, track, self._without_softmax()).real()
+        check_gradients(gradients)
+        layers = self._without_softmax()
+        return self._forward(x, precision, layers, track, gradients).real()
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
         """Outputs of a batch: int8 (N, ...) as on the device, or float32 logits."""
         if precision == "int8":
             return self.freeze().run(x)
         with no_grad():
-            return self._forward(
-                x, precision, False, self._without_softmax()
-            ).tensor.data
+            return self._forward(x, precision, self._without_softmax()).tensor.data
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
         """Accuracy in 0..1 on a dataset, by the first largest output of each image."""
@@ -195,7 +208,7 @@ class Sequential:
     def calibrate(self, x: np.ndarray) -> None:
         """Give ranges to layers that have none yet, from a batch of inputs."""
         with no_grad():
-            self._forward(x, "int8", False, self.layers)
+            self._forward(x, "int8", self.layers)
 
     def freeze(self) -> Graph:
         """The integer program as it stands.
@@ -313,7 +326,12 @@ class Sequential:
                 layer.output_range = RangeTracker.from_state(entry["output_range"])
 
     def _forward(
-        self, x: np.ndarray, precision: str, track: bool, layers: list[Layer]
+        self,
+        x: np.ndarray,
+        precision: str,
+        layers: list[Layer],
+        track: bool = False,
+        gradients: str = "float32",
     ) -> Activation:
         if precision not in PRECISIONS:
             raise OptionError(
@@ -330,7 +348,7 @@ class Sequential:
         for layer in layers:
             with naming(layer):
                 if precision == "int8":
-                    value = layer.forward_int(value, track=track)
+                    value = layer.forward_int(value, track=track, gradients=gradients)
                 else:
                     value = layer.forward_float(value)
         return value

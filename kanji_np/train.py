@@ -29,6 +29,7 @@ from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy
 from kanji_np.model import PRECISIONS, Sequential
+from kanji_np.ops.products import check_gradients
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
@@ -91,6 +92,9 @@ class Recipe:
         With "int8": so many epochs in fp32 first.
     label_smoothing : float
     augment : Augment or None
+    gradients : "float32" or "bfloat16"
+        What gradients are rounded to before they are multiplied, in int8 epochs;
+        bfloat16 is faster where the CPU multiplies it.
     seed : int
         Of order and augmentation; the weights' own seed is the network's.
     """
@@ -103,6 +107,7 @@ class Recipe:
     fp32_epochs: int = 0
     label_smoothing: float = 0.0
     augment: Augment | None = None
+    gradients: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -115,6 +120,12 @@ class Recipe:
         if self.precision not in PRECISIONS:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {self.precision!r}"
+            )
+        check_gradients(self.gradients)
+        if self.gradients != "float32" and self.precision != "int8":
+            raise OptionError(
+                f"gradients {self.gradients!r} go with precision 'int8', whose weights "
+                f"they multiply exactly; got {self.precision!r}"
             )
         if not isinstance(self.seed, int) or self.seed < 0:
             raise OptionError(f"seed must not be negative, got {self.seed}")
@@ -138,6 +149,7 @@ def fit(
     augment: Augment | None = None,
     precision: str = "int8",
     fp32_epochs: int = 0,
+    gradients: str = "float32",
     seed: int = 0,
     directory: str | Path | None = None,
     resume: bool = False,
@@ -151,7 +163,7 @@ def fit(
     train, validation : Dataset
         `validation` is scored after every epoch, in the epoch's precision.
     epochs, batch_size, optimizer, schedule, label_smoothing, augment, precision, \
-fp32_epochs, seed
+fp32_epochs, gradients, seed
         See `Recipe`.
     loss : callable or None
         (outputs Tensor (N, K), labels (N,)) -> scalar Tensor; None: cross-entropy.
@@ -176,7 +188,7 @@ fp32_epochs, seed
     """
     recipe = Recipe(
         epochs, batch_size, optimizer or SGD(), schedule or OneCycle(), precision,
-        fp32_epochs, label_smoothing, augment, seed,
+        fp32_epochs, label_smoothing, augment, gradients, seed,
     )  # fmt: skip
     net.check_labels(train)
     if validation is not None:
@@ -266,7 +278,9 @@ class _Run:
         )  # fmt: skip
         with closing(stream):
             for images, labels in stream:
-                logits = net.logits(images, precision=precision, track=True)
+                logits = net.logits(
+                    images, precision=precision, track=True, gradients=recipe.gradients
+                )
                 value = self.loss(logits, labels)
                 if not math.isfinite(value.item()):
                     raise RangeError(

@@ -61,7 +61,7 @@ def measured(monkeypatch):
     """What the command measures, in order; measuring takes no time."""
     cases = []
 
-    def fake(channels, *, batch, threads, steps):
+    def fake(channels, *, batch, threads, steps, gradients):
         cases.append((channels, batch, threads, steps))
         return result(channels, batch, threads or 1)
 
@@ -88,11 +88,11 @@ def test_threads_that_are_not_there(measure, count):
 def test_a_timed_step_trains_as_any_other():
     x, labels = bench._random_batch(4)
     plain, timed = paper_cnn((2, 2)), paper_cnn((2, 2))
-    step = bench._training_step(plain, x, labels, "int8")
+    step = bench._training_step(plain, x, labels, "int8", "float32")
     slots = bench.OPTIMIZER.slots(timed.parameters())
     for _ in range(3):
         step()
-        bench._timed_step(timed, x, labels, slots)
+        bench._timed_step(timed, x, labels, slots, "float32")
     for a, b in zip(plain.parameters(), timed.parameters(), strict=True):
         assert np.array_equal(a.data, b.data)
     assert plain.state()[0] == timed.state()[0]

@@ -36,7 +36,7 @@ ALLOWED = {
     },
     "zoo": {"errors", "layers", "model", "types"},
     "train": {
-        "archive", "autograd", "data", "errors", "losses", "model", "optim",
+        "archive", "autograd", "data", "errors", "losses", "model", "ops", "optim",
     },
 }  # fmt: skip
 

@@ -5,6 +5,9 @@ weights are stored meanwhile. Dot products of four take one factor unsigned on x
 (`vpdpbusd`), so 128 is added to activations and taken off again in the bias.
 
 The environment variable `KANJI_NP_PRODUCTS` picks one by name.
+
+Gradients are float32. Where the CPU multiplies bfloat16 they may be rounded to it; int8
+activations and weights at a scale of 2^-n are exact in it, and sums stay float32.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from llvmlite import binding
 from kanji_np.errors import OptionError
 
 VARIABLE = "KANJI_NP_PRODUCTS"
+
+#: What incoming gradients may be rounded to before they are multiplied.
+GRADIENTS = ("float32", "bfloat16")
 
 
 class Way(NamedTuple):
@@ -174,3 +180,14 @@ def products() -> Products:
             f"got {wanted!r}"
         )
     return PRODUCTS[wanted]
+
+
+def check_gradients(kind: str) -> None:
+    """OptionError if `kind` is none of `GRADIENTS`, or the CPU cannot multiply it."""
+    if kind not in GRADIENTS:
+        raise OptionError(f"gradients must be one of {GRADIENTS}, got {kind!r}")
+    if kind == "bfloat16" and "avx512bf16" not in cpu_features():
+        raise OptionError(
+            'gradients "bfloat16" need a CPU with AVX-512 BF16, which this is not: '
+            'leave them at "float32"'
+        )
