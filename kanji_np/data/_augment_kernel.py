@@ -1,7 +1,6 @@
 """The loop of `Augment.apply`, in a module of its own so that Numba loads late.
 
-It runs on one thread and lets go of Python's lock: batches are made beside a training
-step, and some of Numba's threading layers abort when two threads enter parallel loops.
+It runs on one thread, beside a training step, and lets go of Python's lock.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ forward_float   the smooth function: what fp32 training runs and `vjp` different
 vjp             gradients of input and parameters, straight through the rounding
 cost            multiply-accumulates and flash bytes
 lowering        one function a target library: KernelCall data, or UnsupportedOp
-loops           the Numba loops
+loops           the Numba loops, each over a share of the images (`threads.run`)
 
 `forward_int` may be fast; `definition` is a slow, obvious integer loop that it must
 equal byte for byte. Outputs and gradients may be large: take them from `buffers.empty`.
