@@ -267,15 +267,20 @@ def _fill(padded, image, offset, pad):
 
 
 @njit(cache=True)
-def _add_part(way, store, corner, pixel, weight, weight_at, part, lanes, sums):
-    """Add one part of 8 neighbouring windows to `sums`, 8 rows of `lanes`."""
-    a = address(store, corner + part[0])
-    b = address(weight, weight_at + part[4] * lanes)
-    c = address(sums, 0)
-    if lanes == LANES:
-        tile_8x1(way, a, pixel, part[1], part[2], part[3], b, c)
-    else:
-        tile_8x2(way, a, pixel, part[1], part[2], part[3], b, c)
+def _multiply(way, store, corner, pixel, weight, weight_at, parts, lanes, sums):
+    """8 neighbouring windows by `lanes` channels, into 8 rows of `sums`."""
+    for k in range(TILE_ROWS * lanes):
+        sums[k] = 0
+    for p in range(parts.shape[0]):
+        start, segments, distance = parts[p, 0], parts[p, 1], parts[p, 2]
+        columns, at = parts[p, 3], parts[p, 4]
+        a = address(store, corner + start)
+        b = address(weight, weight_at + at * lanes)
+        c = address(sums, 0)
+        if lanes == LANES:
+            tile_8x1(way, a, pixel, segments, distance, columns, b, c)
+        else:
+            tile_8x2(way, a, pixel, segments, distance, columns, b, c)
 
 
 @njit(cache=True, nogil=True)
@@ -300,13 +305,10 @@ def _forward_int(
             lanes = LANES if channels <= LANES else 2 * LANES
             for oy in range(out_h):
                 for ox in range(0, out_w, TILE_ROWS):
-                    for k in range(TILE_ROWS * lanes):
-                        acc[k] = 0
-                    for p in range(parts.shape[0]):
-                        _add_part(
-                            way, store, oy * line + ox * pixel, pixel, weight,
-                            first * depth, parts[p], lanes, acc,
-                        )  # fmt: skip
+                    _multiply(
+                        way, store, oy * line + ox * pixel, pixel, weight,
+                        first * depth, parts, lanes, acc,
+                    )  # fmt: skip
                     requantize_rows(
                         acc, min(TILE_ROWS, out_w - ox), lanes, first, channels, r,
                         flat, ((n * out_h + oy) * out_w + ox) * outputs + first,
@@ -332,13 +334,10 @@ def _forward_float(
             lanes = LANES if channels <= LANES else 2 * LANES
             for oy in range(out_h):
                 for ox in range(0, out_w, TILE_ROWS):
-                    for k in range(TILE_ROWS * lanes):
-                        sums[k] = 0
-                    for p in range(parts.shape[0]):
-                        _add_part(
-                            way, store, oy * line + ox * pixel, pixel, weight,
-                            first * depth, parts[p], lanes, sums,
-                        )  # fmt: skip
+                    _multiply(
+                        way, store, oy * line + ox * pixel, pixel, weight,
+                        first * depth, parts, lanes, sums,
+                    )  # fmt: skip
                     for row in range(min(TILE_ROWS, out_w - ox)):
                         out = y[n, oy, ox + row]
                         for k in range(channels):
