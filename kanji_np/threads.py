@@ -118,6 +118,10 @@ class _Crew:
 
     def __init__(self) -> None:
         self.limit = MOST_THREADS
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """Know of no threads: a forked process has none but its own."""
         self.n_threads = 0
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
 
@@ -134,5 +138,5 @@ class _Crew:
 
 
 _crew = _Crew()
-if hasattr(os, "register_at_fork"):  # a forked process has no threads but its own
-    os.register_at_fork(after_in_child=_crew.__init__)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_crew.dismiss)

@@ -69,6 +69,13 @@ def measured(monkeypatch):
     return cases
 
 
+def test_rounded_gradients_are_told():
+    rounded = replace(TABLE[0], gradients="bfloat16")
+    assert "bfloat16" in speed_table([rounded])
+    assert "bfloat16" not in speed_table(TABLE)
+    assert json.loads(rounded.json())["gradients"] == "bfloat16"
+
+
 # Measuring
 
 
