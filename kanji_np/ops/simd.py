@@ -44,6 +44,7 @@ from kanji_np.ops.products import (
 )
 
 LANES = 16
+VECTOR_BYTES = 64
 TILE_ROWS = 8
 HAS_WIDE_REGISTERS = "avx512f" in cpu_features()  # 32 of them, of a vector each
 #: Vectors of sums that stay in registers beside what is added to them.
@@ -71,9 +72,9 @@ def address(typing, array, offset):
 
 @njit(cache=True)
 def aligned(size, dtype):
-    """Uninitialized array (size,) that begins where a vector of 64 bytes may."""
-    room = np.empty(size + LANES, dtype)
-    first = -room.ctypes.data // room.itemsize % LANES
+    """Uninitialized array (size,) that begins at a multiple of 64 bytes."""
+    room = np.empty(size + VECTOR_BYTES, dtype)
+    first = -room.ctypes.data % VECTOR_BYTES // room.itemsize
     return room[first : first + size]
 
 
@@ -135,7 +136,7 @@ class _Vectors:
 class _Sums(_Vectors):
     """Sums of the tile kernels as plain products of floating numbers.
 
-    Into int32 they are rounded to at the end, and added to what is there.
+    Where the result is int32 they are converted at the end, and added to what is there.
     """
 
     depth = 1
@@ -144,7 +145,7 @@ class _Sums(_Vectors):
 
     def __init__(self, builder, element, total):
         super().__init__(builder, element)
-        self.is_rounded = element != total
+        self.is_converted = element != total
         self.total = ir.VectorType(I32, LANES)
 
     def broadcast(self, pointer, column):
@@ -154,10 +155,10 @@ class _Sums(_Vectors):
         return self.load(pointer, I64(lane))
 
     def start(self, c, place):
-        return self.type(None) if self.is_rounded else self.load(c, place)
+        return self.type(None) if self.is_converted else self.load(c, place)
 
     def finish(self, value, c, place):
-        if self.is_rounded:
+        if self.is_converted:
             added = self.builder.fptosi(value, self.total)
             value = self.builder.add(self.load(c, place, self.total), added)
         self.store(value, c, place)
@@ -166,7 +167,7 @@ class _Sums(_Vectors):
 class _Dots(_Sums):
     """The same with instructions that add up several products of small integers."""
 
-    #: Of each way: intrinsic, bits of a register and of a stored number, registers.
+    #: Of each way: intrinsic, bits of a register, bits of a stored number.
     INSTRUCTIONS = {
         Vnni512: ("llvm.x86.avx512.vpdpbusd.512", 512, 8),
         Vnni256: ("llvm.x86.avx512.vpdpbusd.256", 256, 8),
@@ -180,10 +181,10 @@ class _Dots(_Sums):
         _Vectors.__init__(self, builder, nb.int32, register_bits // 32)
         self.depth = 32 // bits
         self.alignment = 1
-        self.is_rounded = False
-        self.is_wide = register_bits == 512
-        self.rows = TILE_ROWS if self.is_wide else TILE_ROWS // 2
-        self.lanes = 2 * LANES if self.is_wide else LANES
+        self.is_converted = False
+        is_wide = register_bits == 512
+        self.rows = TILE_ROWS if is_wide else TILE_ROWS // 2
+        self.lanes = 2 * LANES if is_wide else LANES
         numbers = ir.VectorType(ir.IntType(bits), register_bits // bits)
         # LLVM declares vpdpbusd over int32 lanes, the others over what they read.
         self.factor = self.type if way in (Vnni512, Vnni256) else numbers
