@@ -251,8 +251,8 @@ def product_rate(products: Products, total: type) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _multiply(share, start, stop, way, a, b, sums, columns, repeats):
-    for part in range(start, stop):
+def _multiply(begin, end, edges, way, a, b, sums, columns, repeats):
+    for part in range(edges[begin], edges[end]):
         for _ in range(repeats):
             tile_8x2(
                 way, address(a, 0), columns * way.depth, 1, 0, columns, address(b, 0),

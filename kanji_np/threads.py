@@ -1,9 +1,13 @@
 """Compiled loops over the images of a batch, on every core.
 
-A loop is a function ``kernel(share, start, stop, *arguments)`` that lets go of Python's
-lock and does images start..stop-1, which are share number `share` of the batch. Shares
-do not depend on the number of threads, so neither do results. Whoever is free takes the
-next one: a thread that wakes up late, or whose core is busy, holds nobody up.
+A batch is cut into shares, share i being images edges[i] to edges[i + 1] - 1. A loop is
+a function ``kernel(begin, end, edges, *arguments)`` that lets go of Python's lock and
+does shares begin to end - 1. Shares do not depend on the number of threads, so neither
+do results. Whoever is free takes the next ones: a thread that wakes up late, or whose
+core is busy, holds nobody up.
+
+Layers follow each other within microseconds, and to wake a sleeping thread takes longer
+than that; so a thread looks out for the next loop for a moment before it sleeps.
 
 There are as many threads as cores, or as `NUMBA_NUM_THREADS` says.
 """
@@ -18,11 +22,16 @@ from queue import SimpleQueue
 from typing import Any
 
 import numba
+import numpy as np
+from numba import njit
+from numba import types as nb
+from numba.extending import intrinsic
 
 from kanji_np.errors import OptionError
 
 MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS
 SHARES = 16
+LOOKS = 50_000  # some 100 microseconds
 
 Kernel = Callable[..., None]
 
@@ -35,14 +44,19 @@ def run(kernel: Kernel, count: int, *arguments: Any) -> None:
     kernel : callable
         Compiled with `nogil`. Shares must not write to the same memory.
     """
+    if count == 0:
+        return
     job = _Job(kernel, count, arguments)
-    for _ in range(min(_crew.limit, job.n_shares) - 1):
+    for _ in range(job.n_threads - 1):
         _crew.call(job)
     job.work()
-    errors = [job.finished.get() for _ in range(job.n_shares)]
+    done = 0
+    while done < job.n_shares and _look(job.n_done, done):
+        done = int(job.n_done[0])
+    job.finished.wait()
     job.arguments = ()  # a thread that comes too late shall not keep arrays alive
-    for error in filter(None, errors):
-        raise error
+    if job.errors:
+        raise job.errors[0]
 
 
 def shares(count: int) -> int:
@@ -87,30 +101,33 @@ class _Job:
 
     def __init__(self, kernel: Kernel, count: int, arguments: tuple[Any, ...]) -> None:
         self.kernel = kernel
-        self.count = count
         self.arguments = arguments
         self.n_shares = shares(count)
+        self.edges = np.arange(self.n_shares + 1) * count // self.n_shares
+        self.n_threads = min(_crew.limit, self.n_shares)
         self.n_taken = 0
+        self.n_done = np.zeros(1, np.int64)
         self.lock = threading.Lock()
-        #: What became of each share, in the order they ended: an error, or None.
-        self.finished: SimpleQueue[BaseException | None] = SimpleQueue()
+        self.finished = threading.Event()
+        self.errors: list[BaseException] = []
 
     def work(self) -> None:
-        """Do shares until none is left."""
+        """Do shares until none is left, of those left one thread's part at a time."""
         while True:
             with self.lock:
-                share = self.n_taken
-                self.n_taken += 1
-            if share >= self.n_shares:
+                begin, left = self.n_taken, self.n_shares - self.n_taken
+                end = self.n_taken = begin - (-left // self.n_threads)
+            if not left:
                 return
-            start = share * self.count // self.n_shares
-            stop = (share + 1) * self.count // self.n_shares
             try:
-                self.kernel(share, start, stop, *self.arguments)
+                self.kernel(begin, end, self.edges, *self.arguments)
             except BaseException as error:
-                self.finished.put(error)
-            else:
-                self.finished.put(None)
+                self.errors.append(error)
+            with self.lock:
+                self.n_done[0] += end - begin
+                is_last = self.n_done[0] == self.n_shares
+            if is_last:
+                self.finished.set()
 
 
 class _Crew:
@@ -124,6 +141,7 @@ class _Crew:
         """Know of no threads: a forked process has none but its own."""
         self.n_threads = 0
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.n_calls = np.zeros(1, np.int64)
 
     def call(self, job: _Job) -> None:
         """Ask one more thread to work on `job`."""
@@ -131,10 +149,34 @@ class _Crew:
             self.n_threads += 1
             threading.Thread(target=self._serve, daemon=True, name="kernels").start()
         self.jobs.put(job)
+        self.n_calls[0] += 1
 
     def _serve(self) -> None:
         while True:
+            calls = int(self.n_calls[0])
+            if self.jobs.empty():
+                _look(self.n_calls, calls)
             self.jobs.get().work()
+
+
+@intrinsic
+def _current(typing, counter):
+    """``counter[0]`` as other threads left it."""
+
+    def build(context, builder, signature, arguments):
+        data = context.make_array(counter)(context, builder, arguments[0]).data
+        return builder.load_atomic(data, "monotonic", 8)
+
+    return nb.int64(counter), build
+
+
+@njit(cache=True, nogil=True)
+def _look(counter, value):
+    """Look at ``counter[0]`` until it is not `value`; whether that was soon."""
+    for _ in range(LOOKS):
+        if _current(counter) != value:
+            return True
+    return False
 
 
 _crew = _Crew()

@@ -19,10 +19,9 @@ def three(monkeypatch):
         yield
 
 
-def tick(share, start, stop, times, who):
-    for i in range(start, stop):
-        times[i] += 1
-    who[share] = threading.get_ident()
+def tick(begin, end, edges, times, who):
+    times[edges[begin] : edges[end]] += 1
+    who[begin:end] = [threading.get_ident()] * (end - begin)
     time.sleep(1e-3)  # lets go of the lock, as kernels do
 
 
@@ -31,23 +30,24 @@ def tick(share, start, stop, times, who):
 def test_every_item_is_done_once_in_shares_that_follow_each_other(count):
     times, bounds = np.zeros(count, np.int64), {}
 
-    def kernel(share, start, stop):
-        times[start:stop] += 1
-        bounds[share] = start, stop
+    def kernel(begin, end, edges):
+        for share in range(begin, end):
+            times[edges[share] : edges[share + 1]] += 1
+            bounds[share] = edges.tolist()
 
     run(kernel, count)
     assert (times == 1).all()
     assert sorted(bounds) == list(range(shares(count)))
-    edges = [bounds[share] for share in sorted(bounds)]
-    assert all(a[1] == b[0] for a, b in zip(edges, edges[1:], strict=False))
+    edges = [share * count // SHARES for share in range(SHARES + 1)]
+    assert count < SHARES or all(seen == edges for seen in bounds.values())
 
 
 @pytest.mark.usefixtures("three")
 def test_all_threads_help():
     together = threading.Barrier(3, timeout=30)
 
-    def kernel(share, start, stop):
-        if share < 3:
+    def kernel(begin, end, edges):
+        if begin < 11:  # the first that each thread takes: 0, 6 and 10
             together.wait()
 
     run(kernel, SHARES)
@@ -64,9 +64,9 @@ def test_one_thread_is_the_callers():
 def test_an_error_is_raised_once_all_have_finished():
     times = np.zeros(SHARES, np.int64)
 
-    def kernel(share, start, stop):
-        times[share] += 1
-        if share == 5:
+    def kernel(begin, end, edges):
+        times[begin:end] += 1
+        if begin <= 5 < end:
             raise KeyError("five")
 
     with pytest.raises(KeyError, match="five"):

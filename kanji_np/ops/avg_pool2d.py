@@ -148,9 +148,9 @@ def lower_cmsis_nn_q7(
 
 
 @njit(cache=True, nogil=True)
-def _avg_pool_int(share, start, stop, x, kernel, stride, pad, divide, low, high, y):
+def _avg_pool_int(begin, end, edges, x, kernel, stride, pad, divide, low, high, y):
     _, height, width, channels = x.shape
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         for oy in range(y.shape[1]):
             top = oy * stride[0] - pad[0]
             rows = range(max(top, 0), min(top + kernel[0], height))

@@ -285,7 +285,7 @@ def _multiply(way, store, corner, pixel, weight, weight_at, parts, lanes, sums):
 
 @njit(cache=True, nogil=True)
 def _forward_int(
-    share, start, stop, way, x, weight, offset, padding, r, pad, layout, parts, y,
+    begin, end, edges, way, x, weight, offset, padding, r, pad, layout, parts, y,
     ranges,
 ):  # fmt: skip
     _, out_h, out_w, outputs = y.shape
@@ -298,7 +298,7 @@ def _forward_int(
     acc = np.empty(TILE_ROWS * 2 * LANES, np.int32)
     spare = np.empty(TILE_ROWS * 2 * LANES, np.int8)
     extremes = new_extremes()
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         _fill(padded, x[n], offset, pad)
         for first in range(0, outputs, 2 * LANES):
             channels = min(2 * LANES, outputs - first)
@@ -314,12 +314,12 @@ def _forward_int(
                         flat, ((n * out_h + oy) * out_w + ox) * outputs + first,
                         outputs, spare, extremes,
                     )  # fmt: skip
-    fold_extremes(extremes, ranges[share])
+    fold_extremes(extremes, ranges[begin])
 
 
 @njit(cache=True, nogil=True)
 def _forward_float(
-    share, start, stop, way, x, weight, bias, relu, pad, layout, parts, y
+    begin, end, edges, way, x, weight, bias, relu, pad, layout, parts, y
 ):
     _, out_h, out_w, outputs = y.shape
     rows, pitch, pixel, line = layout
@@ -327,7 +327,7 @@ def _forward_float(
     store = np.zeros(rows * pitch + LANES, x.dtype)
     padded = store[: rows * pitch].reshape(rows, pitch)
     sums = np.empty(TILE_ROWS * 2 * LANES, x.dtype)
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         _fill(padded, x[n], x.dtype.type(0), pad)
         for first in range(0, outputs, 2 * LANES):
             channels = min(2 * LANES, outputs - first)
@@ -410,7 +410,7 @@ def _fill_rows(store, image, pitch, pad):
 
 @njit(cache=True, nogil=True)
 def _backward(
-    share, start, stop, x, y, gy, weight, low, high, pad, layout, pieces, vectors,
+    begin, end, edges, x, y, gy, weight, low, high, pad, layout, pieces, vectors,
     width, gweight, gbias, gx,
 ):  # fmt: skip
     """Only the gradients that are not zero and not clamped are multiplied.
@@ -438,10 +438,14 @@ def _backward(
     # The same of one pixel: rows of the packed weights.
     channel_rows = np.empty(outputs + 1, np.int32)
     channel_values = np.empty(outputs + 1, weight.dtype)
-    gw, gb = gweight[share], gbias[share]
-    gw[:] = 0
-    gb[:] = 0
-    for n in range(start, stop):
+    for share in range(begin, end):
+        gweight[share] = 0
+        gbias[share] = 0
+    share = begin
+    for n in range(edges[begin], edges[end]):
+        while n >= edges[share + 1]:
+            share += 1
+        gw, gb = gweight[share], gbias[share]
         _fill_rows(store, x[n], pitch, pad)
         counts[:] = 0
         if needs_gx:

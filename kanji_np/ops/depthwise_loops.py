@@ -183,7 +183,7 @@ def _crop(image, padded, stride_w, pad):
 
 @njit(cache=True, nogil=True)
 def _forward_int(
-    share, start, stop, x, weight, offset, r, stride, pad, layout, taps, y, ranges
+    begin, end, edges, x, weight, offset, r, stride, pad, layout, taps, y, ranges
 ):
     _, out_h, out_w, outputs = y.shape
     rows, phases, columns, groups, pixels = layout
@@ -193,7 +193,7 @@ def _forward_int(
     store = padded.reshape(-1)
     acc = np.empty(run, np.int32)
     extremes = new_extremes()
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         _fill(padded, x[n], offset, stride[1], pad)
         for oy in range(out_h):
             line = oy * stride[0] * phases * columns * outputs
@@ -210,12 +210,12 @@ def _forward_int(
                     acc[: min(pixels, out_w - ox) * outputs], r, flat,
                     ((n * out_h + oy) * out_w + ox) * outputs, extremes,
                 )  # fmt: skip
-    fold_extremes(extremes, ranges[share])
+    fold_extremes(extremes, ranges[begin])
 
 
 @njit(cache=True, nogil=True)
 def _forward_float(
-    share, start, stop, x, weight, bias, relu, stride, pad, layout, taps, y
+    begin, end, edges, x, weight, bias, relu, stride, pad, layout, taps, y
 ):
     _, out_h, out_w, outputs = y.shape
     rows, phases, columns, groups, pixels = layout
@@ -223,7 +223,7 @@ def _forward_float(
     padded = np.zeros((rows, phases, columns, outputs), x.dtype)
     store = padded.reshape(-1)
     sums = np.empty(run, x.dtype)
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         _fill(padded, x[n], x.dtype.type(0), stride[1], pad)
         for oy in range(out_h):
             line = oy * stride[0] * phases * columns * outputs
@@ -248,7 +248,7 @@ def _forward_float(
 
 @njit(cache=True, nogil=True)
 def _backward(
-    share, start, stop, x, y, gy, weight, low, high, stride, pad, layout, taps,
+    begin, end, edges, x, y, gy, weight, low, high, stride, pad, layout, taps,
     gweight, gbias, gx,
 ):  # fmt: skip
     _, out_h, out_w, outputs = gy.shape
@@ -261,11 +261,14 @@ def _backward(
     gstore = gpadded.reshape(-1)
     # The gradients of a row that count; the windows beyond it have none.
     grow = np.zeros(groups * run, gy.dtype)
-    gw = gweight[share]
-    gw[:] = 0
-    gb = gbias[share]
-    gb[:] = 0
-    for n in range(start, stop):
+    for share in range(begin, end):
+        gweight[share] = 0
+        gbias[share] = 0
+    share = begin
+    for n in range(edges[begin], edges[end]):
+        while n >= edges[share + 1]:
+            share += 1
+        gw, gb = gweight[share], gbias[share]
         _fill(padded, x[n], gy.dtype.type(0), stride[1], pad)
         gstore[:] = 0
         for oy in range(out_h):

@@ -116,9 +116,9 @@ def lower_cmsis_nn_q7(
 
 
 @njit(cache=True, nogil=True)
-def _max_pool(share, start, stop, x, kernel, stride, pad, y):
+def _max_pool(begin, end, edges, x, kernel, stride, pad, y):
     _, height, width, channels = x.shape
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         columns = np.empty((width, channels), x.dtype)
         flat = columns.reshape(-1)
         for oy in range(y.shape[1]):
@@ -150,11 +150,11 @@ def _raise(largest, values):
 
 
 @njit(cache=True, nogil=True)
-def _max_pool_cells(share, start, stop, x, kernel, stride, pad, y, cells):
+def _max_pool_cells(begin, end, edges, x, kernel, stride, pad, y, cells):
     """`_max_pool`, and the number in its window of the first cell as large."""
     _, height, width, channels = x.shape
     number = cells.dtype.type
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         columns = np.empty((width, channels), x.dtype)
         column_cells = np.empty((width, channels), cells.dtype)
         flat, flat_cells = columns.reshape(-1), column_cells.reshape(-1)
@@ -189,7 +189,7 @@ def _max_pool_cells(share, start, stop, x, kernel, stride, pad, y, cells):
 
 
 @njit(cache=True, nogil=True)
-def _max_pool_vjp(share, start, stop, cells, gy, kernel, stride, pad, gx):
+def _max_pool_vjp(begin, end, edges, cells, gy, kernel, stride, pad, gx):
     """Rows of `gx` are zeroed just before the first gradient reaches them."""
     _, height, width, channels = gx.shape
     # Unsigned, for a signed index could count from the end and would be tested for it.
@@ -197,7 +197,7 @@ def _max_pool_vjp(share, start, stop, cells, gy, kernel, stride, pad, gx):
     for i in range(kernel[0]):
         for j in range(kernel[1]):
             offsets[i * kernel[1] + j] = (i * width + j) * channels
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         image = gx[n].reshape(-1)
         zeroed = 0
         for oy in range(gy.shape[1]):

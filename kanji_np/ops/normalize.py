@@ -147,10 +147,10 @@ def lower(
 
 
 @njit(cache=True, nogil=True)
-def _normalize(share, start, stop, x, mean, shift, y):
+def _normalize(begin, end, edges, x, mean, shift, y):
     size = x.shape[1]
     half = np.int16((1 << shift) >> 1)
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         for k in range(size):
             value = np.int16(np.int16(x[n, k]) - mean[k] + half) >> np.int16(shift)
             y[n, k] = min(max(value, -128), 127)

@@ -127,7 +127,7 @@ def definition(
     """The same text, uncompiled."""
     kernel, numbers = _kernel(ints)
     y = np.empty(x.shape, np.int8)
-    kernel.py_func(0, 0, len(x), x, *numbers, y)
+    kernel.py_func(0, 1, (0, len(x)), x, *numbers, y)
     return y
 
 
@@ -234,9 +234,9 @@ def _one_over_one_plus(a):
 
 
 @njit(cache=True, nogil=True)
-def _softmax(share, start, stop, x, multiplier, shift, diff_min, y):
+def _softmax(begin, end, edges, x, multiplier, shift, diff_min, y):
     columns = x.shape[1]
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         largest = int(x[n].max())
         total = int64(0)
         for k in range(columns):
@@ -262,9 +262,9 @@ def _softmax(share, start, stop, x, multiplier, shift, diff_min, y):
 
 
 @njit(cache=True, nogil=True)
-def _softmax_pow2(share, start, stop, x, y):
+def _softmax_pow2(begin, end, edges, x, y):
     columns = x.shape[1]
-    for n in range(start, stop):
+    for n in range(edges[begin], edges[end]):
         base = int(x[n].max()) - 8
         total = 0
         for k in range(columns):

@@ -159,9 +159,9 @@ def _isqrt(value):
 
 
 @njit(cache=True, nogil=True)
-def _standardize(share, start, stop, x, frac_bits, y):
+def _standardize(begin, end, edges, x, frac_bits, y):
     n = x.shape[1]
-    for i in range(start, stop):
+    for i in range(edges[begin], edges[end]):
         total, squares = int64(0), int64(0)
         for k in range(n):
             v = int64(x[i, k])
