@@ -266,7 +266,7 @@ def _fill(padded, image, offset, pad):
             target[left * channels + k] = source[k] + offset
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _multiply(way, store, corner, pixel, weight, weight_at, parts, lanes, sums):
     """8 neighbouring windows by `lanes` channels, into 8 rows of `sums`."""
     for k in range(TILE_ROWS * lanes):
@@ -373,7 +373,7 @@ def _add_pieces(out, out_pieces, rows, row_pieces, pieces, offsets, weights, cou
         done += size
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _add_row(out, row, row_pieces, pieces, weights, bits):
     """`simd.row_8` of up to 8 pieces."""
     length = pieces * LANES
@@ -502,7 +502,7 @@ def _backward(
             _crop(gx[n], gstore, pitch, pad)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _kept(gy, y, at, first, low, high, gbias):
     """`simd.kept` of 16 channels of a pixel from `first` on, or of those left."""
     left = gbias.shape[0] - first

@@ -97,7 +97,7 @@ def common_right_shift(ints: LinearInts) -> int:
     return -shift if same and -30 <= shift <= 0 else NOT_POW2
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def requantize_rows(
     acc, rows, lanes, first, channels, r, y, y_at, stride, spare, extremes
 ):
@@ -143,7 +143,7 @@ def requantize_row(acc, r, y, y_at, extremes):
         _by_vectors(acc[last:], 1, LANES, last, r, y, y_at + last, 0, extremes)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _by_vectors(acc, rows, lanes, first, r, y, y_at, stride, extremes):
     """By one power of two, whole vectors at a time."""
     a, b = address(acc, 0), address(r.bias, first)
