@@ -158,16 +158,16 @@ def _pack(
     columns undo what is read beyond them; lanes without a channel repeat the last one,
     so that their sums are nothing new.
     """
-    rows = _as_rows(weight, plan, depth).astype(dtype)
-    columns = rows.reshape(len(weight), -1, depth)  # (Cout,R,run) -> (Cout,K,depth)
+    rows = _as_rows(weight, plan, depth).astype(dtype).reshape(len(weight), -1)
+    columns = rows.view(f"u{depth * rows.itemsize}")  # (Cout,K*depth) -> (Cout,K)
     blocks = []
     for first in range(0, len(weight), 2 * LANES):
         part = columns[first : first + 2 * LANES]
         lanes = LANES if len(part) <= LANES else 2 * LANES
         if len(part) < lanes:
             part = part[np.minimum(np.arange(lanes), len(part) - 1)]
-        blocks.append(part.transpose(1, 0, 2).ravel())  # (K, lanes, depth)
-    return np.concatenate(blocks)
+        blocks.append(part.T.ravel())
+    return np.concatenate(blocks).view(dtype)
 
 
 def forward_int(
