@@ -32,7 +32,7 @@ from kanji_np.model import Sequential
 from kanji_np.ops.products import (
     PRODUCTS,
     Products,
-    check_gradients,
+    check_gradient_kind,
     products,
 )
 from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
@@ -197,7 +197,7 @@ def measure_layers(
     Parameters and errors are those of `measure`.
     """
     x, labels = _random_batch(batch)
-    check_gradients(gradients)
+    check_gradient_kind(gradients)
     net = paper_cnn(channels)
     slots = OPTIMIZER.slots(net.parameters())
     with limited(threads):

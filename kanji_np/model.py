@@ -26,7 +26,7 @@ from kanji_np.layers import Activation, Layer, LinearLayer, make_layer, naming
 from kanji_np.ops import OPS
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
-from kanji_np.ops.products import check_gradients
+from kanji_np.ops.products import check_gradient_kind
 from kanji_np.quantize import RangeTracker
 from kanji_np.targets import check_calls, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -159,7 +159,7 @@ class Sequential:
         OptionError
             The CPU cannot multiply bfloat16.
         """
-        check_gradients(gradients)
+        check_gradient_kind(gradients)
         layers = self._without_softmax()
         return self._forward(x, precision, layers, track, gradients).real()
 

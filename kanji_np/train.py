@@ -29,7 +29,7 @@ from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy
 from kanji_np.model import PRECISIONS, Sequential
-from kanji_np.ops.products import check_gradients
+from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
@@ -121,7 +121,7 @@ class Recipe:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {self.precision!r}"
             )
-        check_gradients(self.gradients)
+        check_gradient_kind(self.gradients)
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
                 f"gradients {self.gradients!r} go with precision 'int8', whose weights "

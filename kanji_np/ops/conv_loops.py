@@ -29,8 +29,8 @@ from kanji_np.ops.requantize import (
 from kanji_np.ops.simd import (
     LANES,
     MOST_PIECES,
+    PACKED,
     TILE_ROWS,
-    UNPACKED,
     add_1,
     add_2,
     add_3,
@@ -215,11 +215,9 @@ def backward(
     is_small = len(vectors) <= MOST_PIECES
     rows = _as_rows(weight, plan, width).astype(gy.dtype)
     if has_bfloats:
-        rows = _bfloats(rows.reshape(-1, width)[:, np.argsort(UNPACKED)])
-    gwidth = LANES if is_small else width
-    grows = buffers.empty(
-        (shares(len(gy)), *_as_rows(weight, plan, gwidth).shape), gy.dtype
-    )
+        rows = _bfloats(rows.reshape(-1, width)[:, PACKED])
+    length = len(vectors) * LANES if is_small else len(pieces) * width
+    grows = buffers.empty((shares(len(gy)), len(weight), length), gy.dtype)
     gbias = np.empty((shares(len(gy)), len(weight)), gy.dtype)
     gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
@@ -229,9 +227,9 @@ def backward(
         grows.reshape(len(grows), -1), gbias, gx,
     )  # fmt: skip
     gweight = grows.sum(axis=0)
-    if gwidth != LANES:
-        gweight = gweight.reshape(-1, width)[:, np.argsort(UNPACKED)]
-    gweight = gweight.reshape(*weight.shape[:1], len(plan.runs), -1)[:, :, : plan.run]
+    if has_bfloats and not is_small:
+        gweight = gweight.reshape(-1, width)[:, PACKED]
+    gweight = gweight.reshape(len(weight), len(plan.runs), -1)[:, :, : plan.run]
     gweight = gweight.reshape(weight.shape) * gy.dtype.type(saved.x_scale)
     return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
 

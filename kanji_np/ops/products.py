@@ -182,7 +182,7 @@ def products() -> Products:
     return PRODUCTS[wanted]
 
 
-def check_gradients(kind: str) -> None:
+def check_gradient_kind(kind: str) -> None:
     """OptionError if `kind` is none of `GRADIENTS`, or the CPU cannot multiply it."""
     if kind not in GRADIENTS:
         raise OptionError(f"gradients must be one of {GRADIENTS}, got {kind!r}")

@@ -374,6 +374,8 @@ class _BfloatRows:
 
 #: Which of 32 numbers of a row each sum of a piece is of, where rows are bfloat16.
 UNPACKED = np.arange(2 * LANES).reshape(4, 2, 4).swapaxes(0, 1).ravel()
+#: The inverse: the order that unpacking puts right, or that undoes it.
+PACKED = np.argsort(UNPACKED)
 
 
 @intrinsic
