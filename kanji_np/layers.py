@@ -252,10 +252,10 @@ class LinearLayer(Layer):
             track = False
         scales = self._scales(x.qparams)
         ints = self._quantized(self._params(), scales)
-        acc_range = empty_range()
-        y = self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
+        y_range = empty_range()
+        y = self.op.forward_int(self.attrs, ints, x.tensor.data, y_range)
         if track:
-            self._track(acc_range, scales)
+            self._track(y_range, scales)
         w = np.float32(scales.w.scale)
         params = LinearParams(ints.weight.astype(np.float32) * w, self.bias.data)
         inside = np.abs(self.weight.data) <= np.float32(WEIGHT_MAX + 0.5) * w
@@ -302,16 +302,17 @@ class LinearLayer(Layer):
         return LinearScales(x, w, legal_output(x, w, self.output_range.qparams()))
 
     def _observe(self, x: Activation) -> None:
-        """Take the output's first range from the sums of this batch."""
+        """Take the output's first range from this batch, at a scale fine enough."""
         w = self.weight_range.qparams()
-        scales = LinearScales(x.qparams, w, legal_output(x.qparams, w, QParams(1.0)))
+        finest = x.qparams.scale * w.scale
+        scales = LinearScales(x.qparams, w, QParams(4 * finest))
         ints = self._quantized(self._params(), scales)
-        acc_range = empty_range()
-        self.op.forward_int(self.attrs, ints, x.tensor.data, acc_range)
-        self._track(acc_range, scales)
+        y_range = empty_range()
+        self.op.forward_int(self.attrs, ints, x.tensor.data, y_range)
+        self._track(y_range, scales)
 
-    def _track(self, acc_range: np.ndarray, scales: LinearScales) -> None:
-        low, high = acc_range * (scales.x.scale * scales.w.scale)
+    def _track(self, y_range: np.ndarray, scales: LinearScales) -> None:
+        low, high = y_range * scales.y.scale
         if self.attrs.activation == "relu":
             low, high = max(low, 0.0), max(high, 0.0)
         self.output_range.update(low, high)

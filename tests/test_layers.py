@@ -169,7 +169,7 @@ def test_looking_does_not_track_and_training_does():
 
 
 def test_tracked_ranges_are_those_of_the_values():
-    """Of the sums before they are clamped; a ReLU's from zero."""
+    """Before they are clamped, to 4 steps of the sums; a ReLU's from zero."""
     net = kj.Sequential([kj.Dense(5), kj.Dense(4, activation="relu")], (6,))
     x = np.random.default_rng(0).integers(-128, 128, (50, 6)).astype(np.int8)
     first, second = net.layers
@@ -177,8 +177,9 @@ def test_tracked_ranges_are_those_of_the_values():
     weight = first.frozen(net.input.qparams)[0].weight
     sums = x.astype(np.int64) @ weight.T.astype(np.int64)
     scale = 2.0**-7 * first.weight_range.qparams().scale
-    assert first.output_range.low == sums.min() * scale
-    assert first.output_range.high == sums.max() * scale
+    seen = np.array([first.output_range.low, first.output_range.high])
+    exact = np.array([sums.min(), sums.max()]) * scale
+    assert (np.abs(seen - exact) <= 2 * scale).all()
     assert first.weight_range.low == first.weight.data.min()
     assert first.weight_range.high == first.weight.data.max()
     assert second.output_range.low == 0
