@@ -17,7 +17,6 @@ from kanji_np.errors import (
     UnsupportedOp,
 )
 from kanji_np.layers import Activation
-
 from kanji_np.types import QParams
 
 
