@@ -54,6 +54,7 @@ class Conv2DAttrs:
     dilation: Pair = (1, 1)
     padding: Padding = "valid"
     activation: str = "linear"
+    weight_bits: int = 8
 
     @property
     def window(self) -> Window:

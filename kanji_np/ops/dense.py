@@ -63,6 +63,7 @@ class DenseAttrs:
 
     units: int
     activation: str = "linear"
+    weight_bits: int = 8
 
 
 def infer(attrs: DenseAttrs, shape: Shape) -> Shape:

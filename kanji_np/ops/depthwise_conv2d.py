@@ -59,6 +59,7 @@ class DepthwiseConv2DAttrs:
     padding: Padding = "valid"
     depth_multiplier: int = 1
     activation: str = "linear"
+    weight_bits: int = 8
 
     @property
     def window(self) -> Window:

@@ -87,6 +87,8 @@ class Op:
         Takes uint8 images instead of int8 activations.
     inputs : int or None
         How many; None: any number from 2.
+    channel_scales : (attrs, target) -> bool
+        Whether the target's function takes a scale for each output channel.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Op:
     )
     reads_image: bool = False
     inputs: int | None = 1
+    channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
 
     def lower(
         self, attrs: Any, ints: Any, x: TensorSpec, y: TensorSpec, target: TargetSpec
