@@ -606,7 +606,7 @@ class LinearLayer(TrackedLayer):
             if sums is None:
                 gx, g = op.vjp(attrs, params, saved, gy, needs_gx)
             else:
-                gz, ggamma, gbeta = batch_norm.vjp(sums.z, _inside(saved, gy), sums.s)
+                gz, ggamma, gbeta = batch_norm.vjp(sums.z, sums.s, saved, gy)
                 gx, g = op.vjp(plain, params, _unclamped(saved), gz, needs_gx)
             gweight = g.weight
             thetas: tuple[np.ndarray, ...] = ()
@@ -676,13 +676,6 @@ class _WeightPull:
         if tracker.low.ndim == 0:
             scale = scale[0]
         return tracker.gradient(self.weight, gweight, scale, (-most, most))
-
-
-def _inside(saved: Saved, gy: np.ndarray) -> np.ndarray:
-    """Gradients of outputs that were not clamped."""
-    return np.where(
-        (saved.y > saved.low) & (saved.y < saved.high), gy, gy.dtype.type(0)
-    )
 
 
 def _unclamped(saved: Saved) -> Saved:
