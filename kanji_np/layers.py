@@ -238,6 +238,11 @@ class LinearLayer(Layer):
     def is_calibrated(self) -> bool:
         return self.output_range.updates > 0
 
+    def renew_weight_range(self) -> None:
+        """Forget the weight's tracked range; take it from the weight as it is."""
+        self.weight_range = RangeTracker(self.weight_range.momentum)
+        self.weight_range.update(self.weight.data.min(), self.weight.data.max())
+
     def frozen(self, x: QParams | None) -> tuple[LinearInts, QParams]:
         scales = self._scales(x)
         return self._quantized(self._params(), scales), scales.y

@@ -210,6 +210,11 @@ class Sequential:
         with no_grad():
             self._forward(x, "int8", self.layers)
 
+    def renew_weight_ranges(self) -> None:
+        """Take the range of every weight from the weight as it is."""
+        for layer in self._linear():
+            layer.renew_weight_range()
+
     def freeze(self) -> Graph:
         """The integer program as it stands.
 

@@ -120,7 +120,7 @@ class SGD:
     nesterov : bool
     """
 
-    lr: float = 0.01
+    lr: float = 0.02
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
