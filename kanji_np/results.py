@@ -145,8 +145,8 @@ def results_table(results: Sequence[Result]) -> str:
     with the lowest and the highest behind it.
     """
     header = (
-        "network", "data", "target", "scheme", "ranges", "weights", "trained in", "epochs",
-        "seeds", "int8 %", "fp32 %", "differing bytes", "minutes",
+        "network", "data", "target", "scheme", "ranges", "weights", "trained in",
+        "epochs", "seeds", "int8 %", "fp32 %", "differing bytes", "minutes",
     )  # fmt: skip
     groups: dict[tuple[str | int, ...], list[Result]] = {}
     for r in results:

@@ -74,7 +74,8 @@ def test_seeds_share_a_line():
     fp32 = replace(RESULT, precision="fp32", fp32_accuracy=0.8217, int8_accuracy=0.8)
     both = replace(RESULT, fp32_epochs=20, scheme="symmetric", weight_bits=4)
     table = rows(fp32, RESULT.with_proof(HOST), both, other)
-    assert [row["trained in"] for row in table] == ["fp32", "int8", "fp32 (20), then int8"]
+    trained_in = [row["trained in"] for row in table]
+    assert trained_in == ["fp32", "int8", "fp32 (20), then int8"]
     assert [row["seeds"] for row in table] == ["1", "2", "1"]
     assert table[0]["fp32 %"] == "82.17"
     assert table[1] == {
