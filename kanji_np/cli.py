@@ -27,7 +27,7 @@ from kanji_np.errors import KanjiError, OptionError, ToolError, VerificationErro
 if TYPE_CHECKING:
     from kanji_np.data import Augment, Dataset
     from kanji_np.deploy import Verification
-    from kanji_np.model import Sequential
+    from kanji_np.model import Model
     from kanji_np.optim import Optimizer
     from kanji_np.results import Result
     from kanji_np.train import History
@@ -841,7 +841,7 @@ def bench(
 def _load_for(
     model: Path, target: str | None, core: str | None, rounding: str | None,
     library_version: str | None,
-) -> Sequential:  # fmt: skip
+) -> Model:  # fmt: skip
     """A saved network for the target that options name, or for its own."""
     from kanji_np.model import load
 

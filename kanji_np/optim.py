@@ -105,7 +105,7 @@ def average(
     """
     new = np.float32(1 - min(decay, (1 + count) / (10 + count)))
     for mean, p in zip(averages, parameters, strict=True):
-        mean += new * (p.data - mean)
+        mean[...] += new * (p.data - mean)
 
 
 @dataclass(frozen=True)

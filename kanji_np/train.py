@@ -32,7 +32,7 @@ from kanji_np.autograd import Tensor
 from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy
-from kanji_np.model import PRECISIONS, Sequential
+from kanji_np.model import PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule, average
 
@@ -167,7 +167,7 @@ DEFAULT = Recipe()
 
 
 def fit(
-    net: Sequential,
+    net: Model,
     train: Dataset,
     *,
     epochs: int = DEFAULT.epochs,
@@ -192,7 +192,7 @@ def fit(
 
     Parameters
     ----------
-    net : Sequential
+    net : Model
     train, validation : Dataset
         `validation` is scored after every epoch, in the epoch's precision.
     epochs, batch_size, optimizer, schedule, label_smoothing, averaging, \
@@ -284,7 +284,7 @@ class _Run:
     """The state of a training run: what a checkpoint holds."""
 
     def __init__(
-        self, net: Sequential, recipe: Recipe, loss: Loss, train: Dataset
+        self, net: Model, recipe: Recipe, loss: Loss, train: Dataset
     ) -> None:
         self.net = net
         self.recipe = recipe
@@ -296,7 +296,7 @@ class _Run:
         self.slots = recipe.optimizer.slots(net.parameters())
         self.averages: list[np.ndarray] = []
         if recipe.averaging:
-            self.averages = [p.data.copy() for p in net.parameters()]
+            self.averages = [np.array(p.data) for p in net.parameters()]
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
 
     @cached_property
@@ -320,8 +320,7 @@ class _Run:
         recipe, net = self.recipe, self.net
         precision = recipe.precision_of(self.epoch)
         parameters = net.parameters()
-        freezes = recipe.freezes_batch_norm(self.epoch)
-        if freezes and hasattr(net, "freeze_batch_norm"):
+        if recipe.freezes_batch_norm(self.epoch):
             net.freeze_batch_norm()
         total_loss = correct = seen = 0
         stream = ahead(
@@ -366,7 +365,7 @@ class _Run:
             return
         parameters = self.net.parameters()
         for parameter, mean in zip(parameters, self.averages, strict=True):
-            parameter.data = mean.copy()
+            parameter.data = np.array(mean)
         self.net.renew_weight_ranges()
 
     @contextmanager
