@@ -866,7 +866,8 @@ def _augment(
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:
     """Mean of each channel over all images, rounded."""
     # Image on image first: adding up rows of three values is slow.
-    sums = dataset.images.sum(axis=0, dtype="int64").sum(axis=(0, 1))
+    sums = dataset.images.sum(axis=0, dtype="int64")
+    sums = sums.reshape(-1, sums.shape[-1]).sum(axis=0)  # (H,W,C) -> (C,)
     pixels = dataset.images[..., 0].size
     return tuple(round(float(total / pixels)) for total in sums)
 
