@@ -91,7 +91,7 @@ DATASETS: dict[str, DatasetInfo] = {
         options=("seed",),
     ),
     "synthetic-machines": DatasetInfo(
-        description="sounds of a machine: 4,000 normal; 1,000, of which half are not",
+        description="sounds of a machine: 4,000 normal; 1,000, half of them not",
         shape=(640,),
         n_classes=2,
         how_to_get="built in",
