@@ -148,4 +148,6 @@ def _pull(begin, end, edges, z, gy, mean, slope, offset, gz):
     for n in range(edges[begin], edges[end]):
         for m in range(z.shape[1]):
             for c in range(z.shape[2]):
-                gz[n, m, c] = gy[n, m, c] + (z[n, m, c] - mean[c]) * slope[c] + offset[c]
+                gz[n, m, c] = (
+                    gy[n, m, c] + (z[n, m, c] - mean[c]) * slope[c] + offset[c]
+                )
