@@ -719,7 +719,6 @@ def bench(
 
     from kanji_np.bench import (
         BATCH,
-        PAPER_CHANNELS,
         STEPS,
         measure,
         measure_layers,
@@ -727,6 +726,7 @@ def bench(
     )
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
     from kanji_np.threads import check_limit
+    from kanji_np.zoo import PAPER_SIZES
 
     if plot:
         check_plot(plot)
@@ -736,7 +736,7 @@ def bench(
     steps = steps or STEPS
     cases = list(
         itertools.product(
-            threads or (None,), channels or PAPER_CHANNELS, batch or (BATCH,)
+            threads or (None,), channels or PAPER_SIZES, batch or (BATCH,)
         )
     )
     if layers:
