@@ -532,6 +532,10 @@ class LinearLayer(TrackedLayer):
             own = {"weight": self.weight, **norm}
         return own | super().named_parameters()
 
+    def renew_weight_range(self) -> None:
+        """Take the weight's range from the weight as it is."""
+        self.weight_range.renew(self._params().weight)
+
     def frozen(self, *x: QParams | None) -> tuple[LinearInts, QParams]:
         params = self._params()
         scales = self._scales(x[0], params)

@@ -44,7 +44,7 @@ ALLOWED = {
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("deploy", "bench", "report", "cli")
+AFTER = ("deploy", "results", "bench", "report", "cli")
 
 #: Imports for annotations alone are no dependency.
 TYPES_ONLY = {("model", "data")}

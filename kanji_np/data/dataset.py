@@ -6,10 +6,11 @@ Everything that reads or draws images ends in a `Dataset`, so the code behind it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kanji_np.data.augment import Augment
 from kanji_np.errors import DataError, OptionError
 from kanji_np.types import Shape
 
@@ -26,6 +27,8 @@ class Dataset:
     classes : tuple of str
     name : str
         Stands at the head of every message about this set.
+    augment : Augment or None
+        What leaves every image what it is: training does it unless told otherwise.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class Dataset:
     labels: np.ndarray
     classes: tuple[str, ...]
     name: str
+    augment: Augment | None = None
 
     def __post_init__(self) -> None:
         for field, dtype, n_axes, axes in (
@@ -80,7 +84,7 @@ class Dataset:
         rows : slice, ndarray of int (M,), or ndarray of bool (N,)
             A slice shares memory with this set; an array copies.
         """
-        return Dataset(self.images[rows], self.labels[rows], self.classes, self.name)
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def take(self, n: int) -> Dataset:
         """The first `n` images, sharing memory with this set.

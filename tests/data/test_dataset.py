@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanji_np.data import Dataset
+from kanji_np.data import Augment, Dataset
 from kanji_np.errors import DataError, OptionError
 
 
@@ -85,6 +85,14 @@ def test_take_is_the_beginning_and_shares_memory():
 def test_take_out_of_range(n):
     with pytest.raises(OptionError, match=f"^pets: cannot take {n} of 6 images$"):
         make().take(n)
+
+
+def test_parts_may_be_augmented_as_the_whole():
+    augment = Augment(crop_padding=1)
+    whole = make(augment=augment)
+    parts = (whole.take(2), whole.select(np.array([5, 0])), *whole.split(0.5))
+    assert all(part.augment == augment for part in parts)
+    assert make().augment is None
 
 
 def test_select_keeps_the_given_order():
