@@ -736,7 +736,7 @@ class Normalize(Layer):
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image.
+        One mean a channel, or a mean image; of vectors one mean, or one an element.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     """
