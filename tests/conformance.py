@@ -603,9 +603,7 @@ class LinearConformance(Conformance):
         params = _cast(self.params(case), np.float32)
         scale, zero_point = case.x_qparams.scale, case.x_qparams.zero_point
         saved = Saved(x, y, scale, *bounds, x_offset=-zero_point)
-        gx, gparams = self.op.vjp(
-            case.attrs, params, saved, gy, True
-        )
+        gx, gparams = self.op.vjp(case.attrs, params, saved, gy, True)
         clamped = (y <= ints.act_min) | (y >= ints.act_max)
         real_x = scale * (x * 1.0 - zero_point)
         free = Saved(real_x, y * 0.0, 1.0, -math.inf, math.inf)
