@@ -519,6 +519,7 @@ class LinearConformance(Conformance):
         weight = np.ones(self.weight_shape(case))
         params = LinearParams(weight, np.zeros(len(weight)))
         attrs, shape = self.unpadded(case)
+        attrs = replace(attrs, activation="linear")
         return int(self.op.forward_float(attrs, params, np.ones((1, *shape))).sum())
 
     def unpadded(self, case: Case) -> tuple[Any, Shape]:
