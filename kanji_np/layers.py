@@ -134,7 +134,7 @@ class Layer:
 
     def _make(self, shape: Shape, rng: np.random.Generator) -> Any:
         """Make the parameters; integers of the right shapes to try the target with."""
-        return self._ints(QParams(1.0))
+        return self._ints(QParams(1.0), QParams(1.0))
 
     def parameters(self) -> list[Tensor]:
         """Weight and bias, or nothing."""
@@ -147,12 +147,13 @@ class Layer:
 
     def frozen(self, x: QParams | None) -> tuple[Any, QParams]:
         """The integers of the layer as it stands, and the QParams of its output."""
-        return self._ints(x), self.op.output_qparams(self.attrs, x, self.numerics)
+        y = self.op.output_qparams(self.attrs, x, self.numerics)
+        return self._ints(x, y), y
 
-    def _ints(self, x: QParams | None) -> Any:
+    def _ints(self, x: QParams | None, y: QParams) -> Any:
         if self.op.ints is None:
             return self.constants
-        return self.op.ints(self.attrs, x, self.numerics)
+        return self.op.ints(self.attrs, x, y, self.numerics)
 
     def forward_int(
         self, x: Activation, *, track: bool, gradients: str = "float32"

@@ -171,7 +171,8 @@ class Conformance:
     def ints(self, case: Case) -> Any:
         if self.op.ints is None:
             return None
-        return self.op.ints(case.attrs, X_QPARAMS, case.target.numerics)
+        y = self.op.output_qparams(case.attrs, X_QPARAMS, case.target.numerics)
+        return self.op.ints(case.attrs, X_QPARAMS, y, case.target.numerics)
 
     def params(self, case: Case) -> Any:
         """What `forward_float` and `vjp` take beside x."""
