@@ -90,7 +90,7 @@ def _pack(weight: np.ndarray, pixels: int, dtype: np.dtype) -> np.ndarray:
 def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (shares, 2), smallest and largest sum of each."""
+    """Fill int8 `y`; return int64 (shares, 2), the `y_range` of each."""
     plan = _plan(g, y.shape[3])
     ranges = empty_ranges(shares(len(x)))
     run(

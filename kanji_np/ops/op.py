@@ -63,8 +63,9 @@ class Op:
     infer : (attrs, in_shape) -> out_shape
         Raises ShapeError.
     forward_int, definition : (attrs, ints, x) -> y
-        Integer arrays. Operators with parameters also take `acc_range`, an int64 (2,)
-        that is lowered and raised to hold the smallest and largest sum.
+        Integer arrays. Operators with parameters also take `y_range`, an int64 (2,)
+        that is lowered and raised to hold the smallest and largest output, rescaled,
+        before the zero point is added and before it is clamped.
     forward_float : (attrs, params, x) -> y
         Floating arrays, float32 or float64 (uint8 for operators that read images).
     vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)
@@ -86,6 +87,8 @@ class Op:
         Takes uint8 images instead of int8 activations.
     inputs : int or None
         How many; None: any number from 2.
+    channel_scales : (attrs, target) -> bool
+        Whether the target's function takes a scale for each output channel.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Op:
     )
     reads_image: bool = False
     inputs: int | None = 1
+    channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
 
     def lower(
         self, attrs: Any, ints: Any, x: TensorSpec, y: TensorSpec, target: TargetSpec

@@ -1,4 +1,4 @@
-"""Around exact sums: the range they take, and how they become int8.
+"""Around exact sums: how they become int8, and the range of it before clamping.
 
 Sums of int8 products are formed in int32, or exactly in float32 (see `products`). Then
 bias, requantization and activation range follow in one pass over a block of rows that
@@ -71,19 +71,19 @@ def rescaling(ints: LinearInts, bias: np.ndarray, repeats: int = 1) -> Rescaling
 
 
 def empty_range() -> np.ndarray:
-    """An `acc_range` that has seen nothing yet, int64 (2,)."""
+    """A `y_range` that has seen nothing yet, int64 (2,)."""
     return np.array([2**31 - 1, -(2**31)], np.int64)
 
 
 def empty_ranges(count: int) -> np.ndarray:
-    """An `acc_range` for each share of a batch, int64 (count, 2)."""
+    """A `y_range` for each share of a batch, int64 (count, 2)."""
     return np.tile(empty_range(), (count, 1))
 
 
-def widen(acc_range: np.ndarray, ranges: np.ndarray) -> None:
-    """Lower and raise `acc_range` to hold all of `ranges`, int64 (n, 2)."""
-    acc_range[0] = min(acc_range[0], ranges[:, 0].min())
-    acc_range[1] = max(acc_range[1], ranges[:, 1].max())
+def widen(y_range: np.ndarray, ranges: np.ndarray) -> None:
+    """Lower and raise `y_range` to hold all of `ranges`, int64 (n, 2)."""
+    y_range[0] = min(y_range[0], ranges[:, 0].min())
+    y_range[1] = max(y_range[1], ranges[:, 1].max())
 
 
 def common_right_shift(ints: LinearInts) -> int:
@@ -167,10 +167,10 @@ def _one_by_one(acc, rows, lanes, first, channels, r, y, y_at, stride, extremes)
         for c in range(channels):
             o = first + c
             v = int32(acc[row * lanes + c] + r.bias[o])
-            smallest = min(smallest, v)
-            largest = max(largest, v)
-            q = rescale(v, r.multiplier[o], r.shift[o], r.rounding) + r.offset
-            y[y_at + row * stride + c] = clamp(q, r.low, r.high)
+            q = int32(rescale(v, r.multiplier[o], r.shift[o], r.rounding))
+            smallest = min(smallest, q)
+            largest = max(largest, q)
+            y[y_at + row * stride + c] = clamp(q + r.offset, r.low, r.high)
     extremes[0], extremes[LANES] = smallest, largest
 
 
@@ -185,8 +185,8 @@ def new_extremes():
 
 
 @njit(cache=True)
-def fold_extremes(extremes, acc_range):
-    """Lower and raise `acc_range` to hold `extremes`."""
+def fold_extremes(extremes, y_range):
+    """Lower and raise `y_range` to hold `extremes`."""
     for k in range(LANES):
-        acc_range[0] = min(acc_range[0], int64(extremes[k]))
-        acc_range[1] = max(acc_range[1], int64(extremes[LANES + k]))
+        y_range[0] = min(y_range[0], int64(extremes[k]))
+        y_range[1] = max(y_range[1], int64(extremes[LANES + k]))

@@ -560,7 +560,8 @@ def _requantize(twice: bool):
 
     ``v = acc + bias``, then ``v / 2^(shift + 1)`` in two roundings, or ``(v + half) >>
     shift``; plus the offset, between low and high. A row is `vectors` vectors, the rows
-    of y are `stride` apart; `extremes` are 16 smallest and 16 largest v so far.
+    of y are `stride` apart; `extremes` are 16 smallest and 16 largest so far, before
+    the offset.
     """
 
     def typed(
@@ -600,8 +601,6 @@ def _requantize(twice: bool):
         smallest, largest = phis = [builder.phi(v.type) for _ in start]
         place = builder.mul(vector, I64(LANES))
         value = builder.add(v.load(sums, place), v.load(bias, place))
-        smallest = v.choose("<", value, smallest)
-        largest = v.choose(">", value, largest)
         if twice:
             d = builder.add(builder.ashr(value, one), builder.and_(value, one))
             # all ones where true, so subtracting it adds one
@@ -610,6 +609,8 @@ def _requantize(twice: bool):
             q = builder.sub(builder.ashr(d, shift), up)
         else:
             q = builder.ashr(builder.add(value, half), shift)
+        smallest = v.choose("<", q, smallest)
+        largest = v.choose(">", q, largest)
         q = v.choose(">", v.choose("<", builder.add(q, offset), high), low)
         narrow = _Vectors(builder, nb.int8)
         narrow.store(builder.trunc(q, narrow.type), out, place)
