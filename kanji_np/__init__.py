@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Activation": "layers",
+    "Add": "layers",
     "Adam": "optim",
     "AdamW": "optim",
     "Augment": "data",
@@ -34,8 +35,11 @@ _HOME = {
     "Flatten": "layers",
     "Graph": "graph",
     "History": "train",
+    "Input": "layers",
     "KanjiError": "errors",
     "MaxPool2D": "layers",
+    "Model": "model",
+    "Multiply": "layers",
     "Normalize": "layers",
     "OneCycle": "optim",
     "ReLU": "layers",

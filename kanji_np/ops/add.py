@@ -23,7 +23,6 @@ from numba import types as nb
 
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.ops import buffers
-from kanji_np.ops.activation import act_range
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (
     clipped,
@@ -37,6 +36,7 @@ from kanji_np.ops.elementwise import (
 )
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, empty_ranges, widen
+from kanji_np.quantize import activation_range
 from kanji_np.threads import run, shares
 from kanji_np.types import (
     InputPtr,
@@ -94,7 +94,7 @@ def ints_of(
         y.zero_point,
         *output_factor(twice_max / 2.0**LEFT_SHIFT, 0, y),
         LEFT_SHIFT,
-        *act_range(attrs.activation, y),
+        *activation_range(attrs.activation, y),
         numerics.requantize,
     )
 

@@ -11,8 +11,7 @@ from numba import types as nb
 
 from kanji_np.errors import RangeError, ShapeError
 from kanji_np.ops import buffers
-from kanji_np.ops.activation import ACTIVATIONS
-from kanji_np.quantize import multiplier_and_shift
+from kanji_np.quantize import activation_bounds, multiplier_and_shift
 from kanji_np.threads import run
 from kanji_np.types import Cost, QParams, Saved, Shape, TargetSpec
 
@@ -86,7 +85,7 @@ def scaled(value, f):
 
 def clipped(attrs: Any, y: np.ndarray) -> np.ndarray:
     """`y` clipped in place to what the activation lets pass."""
-    low, high = ACTIVATIONS[attrs.activation]
+    low, high = activation_bounds(attrs.activation)
     if not math.isinf(low):
         np.clip(y, low, high, out=y)
     return y

@@ -22,7 +22,6 @@ from numba import types as nb
 
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.ops import buffers
-from kanji_np.ops.activation import act_range
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (
     clipped,
@@ -35,6 +34,7 @@ from kanji_np.ops.elementwise import (
 )
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, empty_ranges, widen
+from kanji_np.quantize import activation_range
 from kanji_np.threads import run, shares
 from kanji_np.types import (
     InputPtr,
@@ -83,7 +83,7 @@ def ints_of(
         -second.zero_point,
         y.zero_point,
         *output_factor(first.scale * second.scale, MOST_SHIFT, y),
-        *act_range(attrs.activation, y),
+        *activation_range(attrs.activation, y),
         numerics.requantize,
     )
 
