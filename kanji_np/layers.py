@@ -462,7 +462,8 @@ class BatchNorm:
         """Take in one batch's statistics, as `RangeTracker` takes in ranges."""
         past = np.float32(min(MOMENTUM, self.updates / (self.updates + 1)))
         mean, var = (
-            past * old + (1 - past) * new for old, new in zip(self.moving, s, strict=True)
+            past * old + (1 - past) * new
+            for old, new in zip(self.moving, s, strict=True)
         )
         self.moving = Statistics(mean, var)
         self.updates += 1
@@ -682,7 +683,9 @@ class _WeightPull:
 
 def _inside(saved: Saved, gy: np.ndarray) -> np.ndarray:
     """Gradients of outputs that were not clamped."""
-    return np.where((saved.y > saved.low) & (saved.y < saved.high), gy, gy.dtype.type(0))
+    return np.where(
+        (saved.y > saved.low) & (saved.y < saved.high), gy, gy.dtype.type(0)
+    )
 
 
 def _unclamped(saved: Saved) -> Saved:

@@ -118,8 +118,10 @@ def _rows(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _sums(
     a: np.ndarray, b: np.ndarray, mean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of a and of a' (b - mean) a channel, float64 (C,); a' is a, or a - mean where
-    both are the same array. (N, M, C)."""
+    """Sums of a and of a' (b - mean) a channel, float64 (C,), of (N, M, C).
+
+    a' is a, or a - mean where both are the same array.
+    """
     parts = np.zeros((shares(len(a)), 2, a.shape[-1]))
     run(_add_up, len(a), a, b, mean, a is b, parts)
     total = parts.sum(axis=0)
@@ -148,4 +150,6 @@ def _pull(begin, end, edges, z, gy, mean, slope, offset, gz):
     for n in range(edges[begin], edges[end]):
         for m in range(z.shape[1]):
             for c in range(z.shape[2]):
-                gz[n, m, c] = gy[n, m, c] + (z[n, m, c] - mean[c]) * slope[c] + offset[c]
+                gz[n, m, c] = (
+                    gy[n, m, c] + (z[n, m, c] - mean[c]) * slope[c] + offset[c]
+                )
