@@ -80,6 +80,9 @@ class Op:
         `forward_float` where `x` is floating; `vjp` finds `extra` in `saved.extra`.
     reads_image : bool
         Takes uint8 images instead of int8 activations.
+    channel_scales : (attrs, target) -> bool
+        Whether the target's function takes a weight scale for each output channel;
+        asked of operators with weights. Where it does not, all must be equal.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Op:
         None
     )
     reads_image: bool = False
+    channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
 
     def lower(
         self, attrs: Any, ints: Any, x: TensorSpec, y: TensorSpec, target: TargetSpec

@@ -25,6 +25,7 @@ CMSIS_NN = Library(
     numerics=_numerics,
     since={
         "arm_convolve_wrapper_s4": "5.0.0",
+        "arm_depthwise_conv_wrapper_s4": "5.0.0",
         "arm_fully_connected_s4": "5.0.0",
         "arm_vector_sum_s8": "5.0.0",
         "arm_fully_connected_per_channel_s8": "7.0.0",

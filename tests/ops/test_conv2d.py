@@ -154,7 +154,7 @@ def test_scratch_is_what_the_library_asks_for(core):
         attrs = conv(filters, kernel, stride, dilation, "same")
         g = attrs.window.over((high, wide, channels))
         try:
-            reserved.append(scratch_bytes((high, wide, channels), g, target))
+            reserved.append(scratch_bytes((high, wide, channels), g, 8, target))
         except UnsupportedOp:
             continue
         calls.append(
