@@ -446,11 +446,11 @@ def fully_connected_per_channel_s8(
 
 def int4(call: Call) -> Call:
     """The same call of the function for int4 weights, which are packed."""
-    x, *rest = call.arrays or (None,)
-    if rest:
-        weight, *others = rest
-        call = replace(call, arrays=(x, pack_s4(weight), *others))
-    return replace(call, function=call.function.replace("_s8", "_s4"))
+    arrays = list(call.arrays)
+    if arrays:  # a `_get_buffer_size` has none
+        arrays[1] = pack_s4(arrays[1])
+    function = call.function.replace("_s8", "_s4")
+    return replace(call, function=function, arrays=tuple(arrays))
 
 
 def fully_connected_s8_get_buffer_size(rows: int, columns: int, *, core: str) -> Call:
