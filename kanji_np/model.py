@@ -1,4 +1,4 @@
-"""Networks: layers in a row, trained as they are deployed."""
+"""Networks: layers wired together, trained as they are deployed."""
 
 from __future__ import annotations
 
@@ -22,32 +22,50 @@ from kanji_np.errors import (
     ShapeError,
 )
 from kanji_np.graph import Graph, Node, noise
-from kanji_np.layers import Activation, Layer, LinearLayer, make_layer, naming
+from kanji_np.layers import (
+    Activation,
+    Input,
+    Layer,
+    LinearLayer,
+    Quantization,
+    Symbol,
+    TrackedLayer,
+    make_layer,
+    naming,
+)
 from kanji_np.ops import OPS
+from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.ops.products import check_gradient_kind
-from kanji_np.quantize import RangeTracker
-from kanji_np.targets import check_calls, target_spec
+from kanji_np.quantize import SCHEMES
+from kanji_np.ranges import check_ranges
+from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
 
+Wires = tuple[int, ...]
+
 PRECISIONS = ("int8", "fp32")
-FORMAT = 1
+FORMAT = 2
 CALIBRATION_IMAGES = 64
 EVALUATION_BATCH = 250
 
 
-class Sequential:
-    """Layers in a row, for one input shape and one target.
+class Model:
+    """A network with branches, for one input shape and one target.
+
+        x = kj.Input((32, 32, 3))
+        ...
+        net = kj.Model(x, y)
 
     Parameters
     ----------
-    layers : sequence of Layer
-        The first is `Normalize` or `Standardize` where the input is images.
-    input_shape : (H, W, C) or (K,)
+    inputs, outputs : Symbol
+        What `Input` gave, and the last layer's output. Layers are those that `outputs`
+        depends on, in the order of the calls of their arguments.
     target : str or TargetSpec
         "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
     core : str, optional
@@ -58,6 +76,11 @@ class Sequential:
         "half_up" or "truncate" for "cmsis-nn-q7".
     version : str, optional
         Of the library; the newest that is known unless told.
+    scheme : str
+        Which scales there are: "pow2", "pow2-per-channel", "symmetric" or
+        "asymmetric"; see `quantize.SCHEMES`.
+    ranges : str
+        How ranges are tracked: "minmax", "percentile" or "learned"; see `ranges`.
     seed : int
         Of the initial weights.
     name : str
@@ -73,48 +96,46 @@ class Sequential:
 
     def __init__(
         self,
-        layers: Sequence[Layer],
-        input_shape: Shape,
+        inputs: Symbol,
+        outputs: Symbol,
         target: str | TargetSpec = "cmsis-nn",
         *,
         core: str | None = None,
         rounding: str | None = None,
         version: str | None = None,
+        scheme: str = "pow2",
+        ranges: str = "minmax",
         seed: int = 0,
         name: str = "network",
         input_scale: float = 2.0**-7,
     ) -> None:
-        if not layers:
-            raise OptionError("a network needs at least one layer")
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise OptionError(
                 f"a network's name must be a C identifier in lower case, got {name!r}"
             )
         self.name = name
         self.target = target_spec(target, core=core, rounding=rounding, version=version)
-        self.layers = list(layers)
-        _name_layers(self.layers)
-        image = self.layers[0].op.reads_image
-        if math.frexp(input_scale)[0] != 0.5:
-            raise OptionError(f"input_scale must be a power of two, got {input_scale}")
-        qparams = None if image else QParams(float(input_scale))
-        is_shape = isinstance(input_shape, tuple | list) and len(input_shape) > 0
-        if not is_shape or min(input_shape) < 1:
-            raise ShapeError(
-                "input_shape must be (H, W, C) or (K,), all positive, "
-                f"got {input_shape}"
+        if scheme not in SCHEMES:
+            raise OptionError(
+                f"scheme must be one of {', '.join(SCHEMES)}; got {scheme!r}"
             )
-        shape = tuple(int(n) for n in input_shape)
-        self.input = TensorSpec(shape, "uint8" if image else "int8", qparams)
+        check_scheme(self.target, scheme)
+        self.quantization = Quantization(SCHEMES[scheme], check_ranges(ranges))
+        self.layers, self.wiring = _wired(inputs, outputs)
+        _name_layers(self.layers)
+        self.input = _input_spec(inputs.shape, self.layers[0], input_scale)
         self.shapes: list[Shape] = []
         rng = np.random.default_rng(seed)
-        for i, layer in enumerate(self.layers):
+        for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
             with naming(layer):
                 if i and layer.op.reads_image:
                     raise ShapeError("reads uint8 images and must be the first layer")
                 if layer.op.name == "softmax" and layer is not self.layers[-1]:
                     raise ShapeError("must be the last layer")
-                shape, calls = layer.build(shape, self.target, rng)
+                known = [self.input.shape, *self.shapes]
+                shape, calls = layer.build(
+                    tuple(known[k] for k in wires), self.target, self.quantization, rng
+                )
                 check_calls(self.target, calls)
             self.shapes.append(shape)
 
@@ -123,16 +144,24 @@ class Sequential:
         return self.shapes[-1]
 
     def parameters(self) -> list[Tensor]:
-        """Every weight and bias, in the order of the layers."""
-        return [p for layer in self.layers for p in layer.parameters()]
+        """Everything that training changes, in the order of the layers."""
+        return [parameter for _, parameter in self.named_parameters()]
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """("conv1/weight", Tensor) and so on, in the order of the layers."""
         for layer in self.layers:
-            for kind, parameter in zip(
-                ("weight", "bias"), layer.parameters(), strict=False
-            ):
+            for kind, parameter in layer.named_parameters().items():
                 yield f"{layer.name}/{kind}", parameter
+
+    def freeze_batch_norm(self) -> None:
+        """Go on training with the moving statistics as they are.
+
+        The weights that are trained are then the folded ones of the device, in the
+        forward pass and in the gradient.
+        """
+        for layer in self._linear():
+            if layer.norm is not None:
+                layer.norm.is_frozen = True
 
     def logits(
         self,
@@ -160,15 +189,15 @@ class Sequential:
             The CPU cannot multiply bfloat16.
         """
         check_gradient_kind(gradients)
-        layers = self._without_softmax()
-        return self._forward(x, precision, layers, track, gradients).real()
+        count = self._before_softmax()
+        return self._forward(x, precision, count, track, gradients).real()
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
         """Outputs of a batch: int8 (N, ...) as on the device, or float32 logits."""
         if precision == "int8":
             return self.freeze().run(x)
         with no_grad():
-            return self._forward(x, precision, self._without_softmax()).tensor.data
+            return self._forward(x, precision, self._before_softmax()).tensor.data
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
         """Accuracy in 0..1 on a dataset, by the first largest output of each image."""
@@ -208,7 +237,7 @@ class Sequential:
     def calibrate(self, x: np.ndarray) -> None:
         """Give ranges to layers that have none yet, from a batch of inputs."""
         with no_grad():
-            self._forward(x, "int8", self.layers)
+            self._forward(x, "int8", len(self.layers))
 
     def freeze(self) -> Graph:
         """The integer program as it stands.
@@ -218,16 +247,21 @@ class Sequential:
         """
         if self.is_calibrated:
             return self._frozen()
-        kept = [(layer.weight_range, layer.output_range) for layer in self._linear()]
+        kept = [(layer, layer.trackers()) for layer in self._tracked()]
         try:
-            for layer in self._linear():
-                layer.weight_range = copy(layer.weight_range)
-                layer.output_range = copy(layer.output_range)
+            for layer, trackers in kept:
+                for name, tracker in trackers.items():
+                    setattr(layer, name, copy(tracker))
             self.calibrate(noise(self.input, CALIBRATION_IMAGES))
             return self._frozen()
         finally:
-            for layer, ranges in zip(self._linear(), kept, strict=True):
-                layer.weight_range, layer.output_range = ranges
+            for layer, trackers in kept:
+                for name, tracker in trackers.items():
+                    setattr(layer, name, tracker)
+
+    def _tracked(self) -> list[TrackedLayer]:
+        """The layers whose output has a scale of its own."""
+        return [layer for layer in self.layers if isinstance(layer, TrackedLayer)]
 
     def _linear(self) -> list[LinearLayer]:
         """The layers with parameters."""
@@ -235,13 +269,16 @@ class Sequential:
 
     def _frozen(self) -> Graph:
         nodes = []
-        qparams = self.input.qparams
-        for i, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=True)):
+        qparams = [self.input.qparams]
+        for layer, wires, shape in zip(
+            self.layers, self.wiring, self.shapes, strict=True
+        ):
             with naming(layer):
-                ints, qparams = layer.frozen(qparams)
-            output = TensorSpec(shape, "int8", qparams)
+                ints, y = layer.frozen(*(qparams[k] for k in wires))
+            qparams.append(y)
+            output = TensorSpec(shape, "int8", y)
             nodes.append(
-                Node(layer.name, layer.op.name, layer.attrs, ints, (i,), output)
+                Node(layer.name, layer.op.name, layer.attrs, ints, wires, output)
             )
         return Graph(self.name, self.target, self.input, tuple(nodes))
 
@@ -252,7 +289,7 @@ class Sequential:
         core: str | None = None,
         rounding: str | None = None,
         version: str | None = None,
-    ) -> Sequential:
+    ) -> Model:
         """The same weights and ranges for another target, of which a part may be named.
 
         The core class stays unless told; another library has its own defaults for the
@@ -283,14 +320,22 @@ class Sequential:
         """Header and arrays that `load` makes the network from."""
         arrays = {name: p.data for name, p in self.named_parameters()}
         layers = []
-        for layer in self.layers:
-            entry: dict[str, Any] = {"op": layer.op.name, "name": layer.name}
-            entry["attrs"] = attrs_to_json(layer.attrs)
+        for layer, wires in zip(self.layers, self.wiring, strict=True):
+            entry: dict[str, Any] = {
+                "op": layer.op.name,
+                "name": layer.name,
+                "attrs": attrs_to_json(layer.attrs),
+                "inputs": wires,
+            }
             if layer.constants is not None:
                 arrays[f"{layer.name}/mean"] = layer.constants.mean
-            if isinstance(layer, LinearLayer):
-                entry["weight_range"] = layer.weight_range.state()
-                entry["output_range"] = layer.output_range.state()
+            if isinstance(layer, TrackedLayer):
+                entry["ranges"] = {n: t.state() for n, t in layer.trackers().items()}
+            norm = layer.norm if isinstance(layer, LinearLayer) else None
+            if norm is not None:
+                entry["batch_norm"] = [norm.updates, norm.is_frozen]
+                arrays[f"{layer.name}/moving_mean"] = norm.moving.mean
+                arrays[f"{layer.name}/moving_var"] = norm.moving.var
             layers.append(entry)
         target = self.target
         header = {
@@ -298,6 +343,8 @@ class Sequential:
             "format": FORMAT,
             "name": self.name,
             "target": [target.library, target.version, target.core, target.rounding],
+            "scheme": self.quantization.scheme.name,
+            "ranges": self.quantization.ranges,
             "input_shape": self.input.shape,
             "input_scale": self.input.qparams.scale if self.input.qparams else None,
             "layers": layers,
@@ -313,52 +360,155 @@ class Sequential:
             ):
                 raise FileFormatError(f"{name} is another one in the file")
         for name, parameter in self.named_parameters():
-            stored = arrays.get(name)
-            if stored is None or stored.shape != parameter.shape:
-                shape = None if stored is None else stored.shape
-                raise FileFormatError(
-                    f"{name} must have shape {parameter.shape}, the file has {shape}"
-                )
-            parameter.data = stored.astype(np.float32)
+            parameter.data = _stored(arrays, name, parameter.shape)
         for layer, entry in zip(self.layers, header["layers"], strict=True):
-            if isinstance(layer, LinearLayer):
-                layer.weight_range = RangeTracker.from_state(entry["weight_range"])
-                layer.output_range = RangeTracker.from_state(entry["output_range"])
+            if isinstance(layer, TrackedLayer):
+                for name, tracker in layer.trackers().items():
+                    tracker.restore(entry["ranges"][name])
+            norm = layer.norm if isinstance(layer, LinearLayer) else None
+            if norm is not None:
+                shape = norm.moving.mean.shape
+                norm.moving = Statistics(
+                    _stored(arrays, f"{layer.name}/moving_mean", shape),
+                    _stored(arrays, f"{layer.name}/moving_var", shape),
+                )
+                updates, is_frozen = entry["batch_norm"]
+                norm.updates, norm.is_frozen = int(updates), bool(is_frozen)
 
     def _forward(
         self,
         x: np.ndarray,
         precision: str,
-        layers: list[Layer],
+        count: int,
         track: bool = False,
         gradients: str = "float32",
     ) -> Activation:
+        """The output of the first `count` layers."""
         if precision not in PRECISIONS:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {precision!r}"
             )
         self.input.check_batch(x, self.name)
-        if precision == "int8":
-            value = Activation(Tensor(x), self.input.qparams)
-        elif self.input.qparams is None:
-            value = Activation(Tensor(x), None)
-        else:
-            real = x.astype(np.float32) * np.float32(self.input.qparams.scale)
-            value = Activation(Tensor(real), None)
-        for layer in layers:
+        value = Activation(Tensor(x), self.input.qparams)
+        if precision == "fp32":
+            value = Activation(Tensor(value.values()), None)
+        last_read = {k: i for i, wires in enumerate(self.wiring) for k in wires}
+        values = [value]
+        for i, layer in enumerate(self.layers[:count]):
+            arguments = [values[k] for k in self.wiring[i]]
             with naming(layer):
                 if precision == "int8":
-                    value = layer.forward_int(value, track=track, gradients=gradients)
+                    value = layer.forward_int(
+                        *arguments, track=track, gradients=gradients
+                    )
                 else:
-                    value = layer.forward_float(value)
+                    value = layer.forward_float(*arguments, track=track)
+            values.append(value)
+            for k in self.wiring[i]:
+                if last_read[k] == i:
+                    values[k] = None  # its memory may be used again
         return value
 
-    def _without_softmax(self) -> list[Layer]:
-        return self.layers[:-1] if self.layers[-1].op.name == "softmax" else self.layers
+    def _before_softmax(self) -> int:
+        return len(self.layers) - (self.layers[-1].op.name == "softmax")
 
 
-def load(path: str | Path) -> Sequential:
-    """A network from the file `Sequential.save` wrote.
+class Sequential(Model):
+    """Layers in a row.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The first is `Normalize` or `Standardize` where the input is images.
+    input_shape : (H, W, C) or (K,)
+    target, core, rounding, version, scheme, ranges, seed, name, input_scale
+        As `Model` has them.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Shape,
+        target: str | TargetSpec = "cmsis-nn",
+        *,
+        core: str | None = None,
+        rounding: str | None = None,
+        version: str | None = None,
+        scheme: str = "pow2",
+        ranges: str = "minmax",
+        seed: int = 0,
+        name: str = "network",
+        input_scale: float = 2.0**-7,
+    ) -> None:
+        if not layers:
+            raise OptionError("a network needs at least one layer")
+        first = value = Input(input_shape)
+        for layer in layers:
+            value = layer(value)
+        super().__init__(
+            first, value, target, core=core, rounding=rounding, version=version,
+            scheme=scheme, ranges=ranges, seed=seed, name=name,
+            input_scale=input_scale,
+        )  # fmt: skip
+
+
+def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
+    """The layers that `outputs` depends on, each after those it reads, and the tensors
+    each reads, numbered as in `Node.inputs`."""
+    for symbol, what in ((inputs, "inputs"), (outputs, "outputs")):
+        if not isinstance(symbol, Symbol):
+            raise OptionError(
+                f"{what} must be what Input or a layer gave, not {symbol!r}"
+            )
+    if inputs.layer is not None or outputs.layer is None:
+        raise OptionError("a network goes from an Input to the output of a layer")
+    number: dict[Symbol, int] = {inputs: 0}
+    layers: list[Layer] = []
+    wiring: list[Wires] = []
+    pending = [outputs]
+    while pending:
+        symbol = pending[-1]
+        if symbol.layer is None and symbol is not inputs:
+            raise OptionError(
+                "the outputs depend on an Input that is not the network's"
+            )
+        missing = [x for x in symbol.inputs if x not in number]
+        if missing:
+            pending.append(missing[0])
+            continue
+        pending.pop()
+        if symbol not in number:
+            wiring.append(tuple(number[x] for x in symbol.inputs))
+            layers.append(symbol.layer)
+            number[symbol] = len(layers)
+    return layers, wiring
+
+
+def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
+    image = first.op.reads_image
+    if math.frexp(scale)[0] != 0.5:
+        raise OptionError(f"input_scale must be a power of two, got {scale}")
+    is_shape = isinstance(shape, tuple | list) and len(shape) > 0
+    if not is_shape or min(shape) < 1:
+        raise ShapeError(
+            f"input_shape must be (H, W, C) or (K,), all positive, got {shape}"
+        )
+    shape = tuple(int(n) for n in shape)
+    qparams = None if image else QParams(float(scale))
+    return TensorSpec(shape, "uint8" if image else "int8", qparams)
+
+
+def _stored(arrays: dict[str, np.ndarray], name: str, shape: Shape) -> np.ndarray:
+    """An array of a file, float32; FileFormatError if it is not there in this shape."""
+    stored = arrays.get(name)
+    if stored is None or stored.shape != shape:
+        found = None if stored is None else stored.shape
+        raise FileFormatError(f"{name} must have shape {shape}, the file has {found}")
+    return stored.astype(np.float32)
+
+
+def load(path: str | Path) -> Model:
+    """A network from the file `Model.save` wrote.
 
     Raises
     ------
@@ -378,22 +528,27 @@ def from_state(
     header: dict[str, Any],
     arrays: dict[str, np.ndarray],
     target: TargetSpec | None = None,
-) -> Sequential:
-    """A network from what `Sequential.state` gave, for its own target unless told."""
+) -> Model:
+    """A network from what `Model.state` gave, for its own target unless told."""
     if header["format"] != FORMAT:
         raise FileFormatError(f"format {header['format']}, expected {FORMAT}")
-    layers = []
+    values = [Input(tuple(header["input_shape"]))]
     for entry in header["layers"]:
         op = OPS[entry["op"]]
         attrs = attrs_from_json(op.attrs, entry["attrs"])
         mean = arrays.get(f"{entry['name']}/mean")
         constants = None if mean is None else NormalizeInts(mean)
-        layers.append(make_layer(op, attrs, entry["name"], constants))
+        layer = make_layer(
+            op, attrs, entry["name"], constants, batch_norm="batch_norm" in entry
+        )
+        values.append(layer(*(values[k] for k in entry["inputs"])))
     library, version, core, rounding = header["target"]
-    network = Sequential(
-        layers,
-        tuple(header["input_shape"]),
+    network = Model(
+        values[0],
+        values[-1],
         target or target_spec(library, version=version, core=core, rounding=rounding),
+        scheme=header["scheme"],
+        ranges=header["ranges"],
         name=header["name"],
         input_scale=header["input_scale"] or 1.0,
     )

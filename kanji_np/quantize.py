@@ -1,26 +1,32 @@
-"""Between real scales and integers: ranges, power-of-two scales, layer constants.
+"""Between real scales and integers: schemes, legal scales, the integers of a layer.
 
-The scheme is the paper's: symmetric int8, one scale 2^-f per tensor, f taken from a
-moving minimum and maximum. With x = X 2^-fx, w = W 2^-fw and y = Y 2^-fy a sum of
-products has the scale 2^-(fx + fw), the bias is an int32 at that scale, and
+A scheme says which scales there are. The paper's is symmetric int8 with one scale 2^-f
+a tensor; others have a scale for each output channel of a weight, scales that are no
+powers of two, or activations with a zero point (TFLite's). In all of them
 
-    n = fx + fw - fy
+    real(x) = sx (x - zx),   w = sw[o] W,   real(y) = sy (y - zy)
 
-is the right shift from sum to output, written for CMSIS-NN as multiplier 2^30 and shift
-1 - n. Scales that would make n negative (an output finer than the sums it comes from)
-or larger than 30 (an output coarser than any sum) are moved to the nearest legal one.
+so that a sum of products has the scale sx sw[o], the bias is an int32 at that scale,
+and ``sx sw[o] / sy`` is written for CMSIS-NN as a multiplier of 31 bits and a shift.
+With powers of two it is 2^-n, a multiplier of 2^30 and a shift of 1 - n.
 
-Where the library stores int8 biases, a bias has a scale 2^-fb of its own, and fx + fw -
-fb is its shift to the left. It too is kept from being negative.
+What a device cannot do is not asked of it: an output is never finer than the sums it
+comes from, and a weight never so fine that its sums or its bias leave int32 or have to
+be shifted by more than 30 to the right. `legal_scales` moves scales to the nearest that
+are.
 
-Reference: Lai and Suda, "Rethinking Machine Learning Development and Deployment for
-Edge Devices", 2018, section 3.
+Where the library stores int8 biases, a bias has a scale 2^-fb of its own, and its shift
+to the left is kept from being negative.
+
+References: Lai and Suda, "Rethinking Machine Learning Development and Deployment for
+Edge Devices", 2018, section 3; Jacob et al., "Quantization and Training of Neural
+Networks for Efficient Integer-Arithmetic-Only Inference", 2018.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,14 +35,86 @@ from kanji_np.types import LinearInts, LinearParams, Numerics, QParams
 
 INT32_MAX = 2**31 - 1
 MAX_PRODUCTS = 65_535  # of (x - zero point) * w, 255 * 128 at most, in one int32
-WEIGHT_MAX = 127
 MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
 MAX_RIGHT_SHIFT = 30
-# What the s8 kernels shift sums to the left before they multiply, at n = 0. MVE cores
+# How much further than the shift of a call sums may be shifted to the left: MVE cores
 # that round once shift by one more than the others.
-LEFT_SHIFTS = {"double": 1, "single": 2}
+EXTRA_LEFT_SHIFT = {"double": 0, "single": 1}
 MAX_BIAS_SHIFT = 23  # keeps an int8 bias inside int32
+MAX_BIAS = 2**28  # leaves room for the products beside it
 POW2_MULTIPLIER = 1 << 30
+RELU6_MAX = 6.0
+ACTIVATIONS = ("linear", "relu", "relu6")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Which scales and zero points a network is quantized with.
+
+    Parameters
+    ----------
+    name : str
+        Key of `SCHEMES`.
+    pow2 : bool
+        Scales are powers of two.
+    per_channel : bool
+        A weight has a scale for each output channel.
+    asymmetric : bool
+        Activations have zero points.
+    """
+
+    name: str
+    pow2: bool
+    per_channel: bool
+    asymmetric: bool
+
+    def weight_scales(self, max_abs: np.ndarray, bits: int) -> np.ndarray:
+        """Scales that hold weights up to `max_abs` in `bits` bits, float64, same shape.
+
+        A range of zero gets the scale of 0 .. 1.
+        """
+        largest = np.where(max_abs == 0, 1.0, max_abs).astype(np.float64)
+        if self.pow2:
+            scales = ceil_pow2(largest / 2 ** (bits - 1))
+            return np.clip(scales, 2.0**-MAX_FRAC_BITS, 2.0**-MIN_FRAC_BITS)
+        return largest / weight_max(bits)
+
+    def activation_qparams(self, low: float, high: float) -> QParams:
+        """QParams that hold an activation's range; the range is widened to hold 0."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        if not math.isfinite(high - low):
+            raise RangeError(f"a range of {low} .. {high} cannot be quantized")
+        if low == high:
+            high = 1.0
+        largest = max(-low, high)
+        if self.pow2:
+            return pow2_qparams(frac_bits(largest))
+        if not self.asymmetric:
+            return QParams(largest / 127)
+        scale = (high - low) / 255
+        return QParams(scale, round(min(max(-128 - low / scale, -128), 127)))
+
+
+SCHEMES: dict[str, Scheme] = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("pow2", True, False, False),
+        Scheme("pow2-per-channel", True, True, False),
+        Scheme("symmetric", False, True, False),
+        Scheme("asymmetric", False, True, True),
+    )
+}
+
+
+def weight_max(bits: int) -> int:
+    """Largest weight of so many bits: 127 or 7; the smallest is its negative."""
+    return 2 ** (bits - 1) - 1
+
+
+def ceil_pow2(values: np.ndarray) -> np.ndarray:
+    """The powers of two at or above positive `values`."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(1.0, exponent - (mantissa == 0.5))
 
 
 def frac_bits(max_abs: float) -> int:
@@ -58,92 +136,49 @@ def pow2_qparams(bits: int) -> QParams:
     return QParams(2.0**-bits)
 
 
-def pow2_bits(qparams: QParams) -> int:
-    """f of a scale 2^-f; RangeError if the scale is no power of two."""
-    mantissa, exponent = math.frexp(qparams.scale)
-    if mantissa != 0.5:
-        raise RangeError(f"scale {qparams.scale!r} is not a power of two")
-    return 1 - exponent
-
-
-class RangeTracker:
-    """Moving minimum and maximum of a tensor.
-
-    The average starts as a plain mean of what was seen and becomes an exponential one:
-    the weight of the past is ``min(momentum, n / (n + 1))`` after n updates, so the
-    first update counts in full and no long warm-up is needed.
-
-    Parameters
-    ----------
-    momentum : float
-        Weight of the past once enough has been seen, 0 <= momentum < 1.
-    """
-
-    def __init__(self, momentum: float = 0.99) -> None:
-        self.momentum = momentum
-        self.low = 0.0
-        self.high = 0.0
-        self.updates = 0
-
-    def update(self, low: float, high: float) -> None:
-        """Take in one batch's minimum and maximum; RangeError if one is not finite."""
-        low, high = float(low), float(high)
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise RangeError(
-                f"values from {low} to {high} cannot be quantized: training diverged "
-                "(lower the learning rate) or the input holds NaN"
-            )
-        past = min(self.momentum, self.updates / (self.updates + 1))
-        self.low = past * self.low + (1 - past) * low
-        self.high = past * self.high + (1 - past) * high
-        self.updates += 1
-
-    @property
-    def max_abs(self) -> float:
-        return max(-self.low, self.high, 0.0)
-
-    def qparams(self) -> QParams:
-        """Symmetric power-of-two QParams that hold the range."""
-        return pow2_qparams(frac_bits(self.max_abs))
-
-    def state(self) -> dict[str, float]:
-        """Low, high, momentum and count, as JSON can hold them exactly."""
-        return {
-            "low": self.low,
-            "high": self.high,
-            "momentum": self.momentum,
-            "updates": self.updates,
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, float]) -> RangeTracker:
-        tracker = cls(float(state["momentum"]))
-        tracker.low, tracker.high = float(state["low"]), float(state["high"])
-        tracker.updates = int(state["updates"])
-        if not (math.isfinite(tracker.low) and math.isfinite(tracker.high)):
-            raise RangeError(f"a tracked range is {tracker.low} .. {tracker.high}")
-        return tracker
-
-
-def legal_output(x: QParams, w: QParams, y: QParams) -> QParams:
-    """`y` moved to the nearest scale that a sum at scale x·w can be shifted to."""
-    sum_bits = pow2_bits(x) + pow2_bits(w)
-    return pow2_qparams(min(max(pow2_bits(y), sum_bits - MAX_RIGHT_SHIFT), sum_bits))
-
-
-def quantize_weight(weight: np.ndarray, qparams: QParams) -> np.ndarray:
-    """Real weights to int8 in -127..127, halves to even, same shape."""
-    scaled = np.rint(weight / qparams.scale)
-    return np.clip(scaled, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
-
-
 @dataclass(frozen=True)
 class LinearScales:
-    """Scales of input, weight and output of one layer."""
+    """Scales of one layer: input, weight (float64, one for each output), output."""
 
     x: QParams
-    w: QParams
+    w: np.ndarray
     y: QParams
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Scales of the sums, float64 (Cout,)."""
+        return self.x.scale * self.w
+
+
+def legal_scales(
+    scales: LinearScales, bias: np.ndarray, scheme: Scheme, numerics: Numerics
+) -> LinearScales:
+    """The nearest scales that a device can compute with; see the module's text.
+
+    A scale is only ever made coarser, so that nothing is clamped that was not before.
+    An output keeps its zero point.
+    """
+    x, w, y = scales.x, scales.w, scales.y
+    least = np.full(len(w), y.scale / (x.scale * 2.0**MAX_RIGHT_SHIFT))
+    if numerics.bias_bits == 32:
+        biggest = np.abs(bias) if scheme.per_channel else np.abs(bias).max(initial=0)
+        least = np.maximum(least, biggest / (x.scale * MAX_BIAS))
+    # A scale that is moved stays what it was otherwise: one for all, a power of two.
+    if scheme.pow2:
+        least = ceil_pow2(np.maximum(least, 2.0**-126))
+    w = np.maximum(w, least)
+    coarsest = float((x.scale * w).max())
+    return LinearScales(x, w, y if y.scale >= coarsest else replace(y, scale=coarsest))
+
+
+def quantize_weight(weight: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
+    """Real weights to int8, halves to even, saturating at ``+-weight_max(bits)``.
+
+    `scales` has one for each of the first axis of `weight`, whose shape the result has.
+    """
+    largest = weight_max(bits)
+    each = scales.reshape(-1, *[1] * (weight.ndim - 1))
+    return np.clip(np.rint(weight / each), -largest, largest).astype(np.int8)
 
 
 def bias_shift(bias: np.ndarray, sum_bits: int) -> int:
@@ -157,7 +192,11 @@ def bias_shift(bias: np.ndarray, sum_bits: int) -> int:
 
 
 def linear_ints(
-    params: LinearParams, scales: LinearScales, activation: str, numerics: Numerics
+    params: LinearParams,
+    scales: LinearScales,
+    activation: str,
+    numerics: Numerics,
+    weight_bits: int = 8,
 ) -> LinearInts:
     """The integers of a convolution or dense layer.
 
@@ -166,11 +205,12 @@ def linear_ints(
     params : LinearParams
         Real weight, output channels first, and bias.
     scales : LinearScales
-        Powers of two; `y` must be legal (see `legal_output`).
+        Legal ones; see `legal_scales`.
     activation : str
-        "linear" or "relu".
+        One of `ACTIVATIONS`.
     numerics : Numerics
         Of the target.
+    weight_bits : 8 or 4
 
     Raises
     ------
@@ -180,42 +220,61 @@ def linear_ints(
         If a weight or bias is not finite.
     """
     channels = len(params.bias)
-    if not np.isfinite(params.weight).all():
-        raise RangeError("a weight is not finite: training diverged")
-    weight = quantize_weight(params.weight, scales.w)
-    sum_bits = pow2_bits(scales.x) + pow2_bits(scales.w)
-    right = sum_bits - pow2_bits(scales.y)
-    if not np.isfinite(params.bias).all():
-        raise RangeError("a bias is not finite: training diverged")
-    left = bias_shift(params.bias, sum_bits) if numerics.bias_bits == 8 else 0
-    bias = np.rint(params.bias.astype(np.float64) * 2.0 ** (sum_bits - left))
+    for name, values in (("weight", params.weight), ("bias", params.bias)):
+        if not np.isfinite(values).all():
+            raise RangeError(f"a {name} is not finite: training diverged")
+    weight = quantize_weight(params.weight, scales.w, weight_bits)
+    multiplier, shift = multipliers_and_shifts(scales.sums / scales.y.scale)
+    left = 0
+    if numerics.bias_bits == 8:
+        left = bias_shift(params.bias, -int(np.frexp(scales.sums[0])[1]) + 1)
+    bias = np.rint(params.bias / (scales.sums * 2**left))
     if numerics.bias_bits == 8:
         bias = np.clip(bias, -128, 127) * 2**left
-    largest = max(127 - scales.x.zero_point, 128 + scales.x.zero_point)
+    zero_point = scales.x.zero_point
+    largest = max(127 - zero_point, 128 + zero_point)
     reach = largest * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
-    bound = float((reach + np.abs(bias)).max())
+    bounds = reach + np.abs(bias)
     if numerics.bias_bits == 8:
-        bound += 2**right >> 1  # the half that rounds
+        bounds += 2 ** (1 - int(shift[0])) >> 1  # the half that rounds
     else:
-        bound *= 2 ** max(LEFT_SHIFTS[numerics.requantize] - right, 0)
-    if bound > INT32_MAX:
+        further = EXTRA_LEFT_SHIFT[numerics.requantize]
+        bounds *= 2.0 ** np.maximum(shift + further, 0)
+    worst = int(bounds.argmax())
+    if bounds[worst] > INT32_MAX:
         raise AccumulatorOverflow(
-            f"sums can reach {bound:.4g}, beyond int32 ({INT32_MAX}); of that the bias "
-            f"(up to {np.abs(params.bias).max():.4g} at scale 2^-{sum_bits}) takes "
-            f"{np.abs(bias).max():.4g}: training diverged, or the bias is too large"
+            f"sums can reach {bounds[worst]:.4g}, beyond int32 ({INT32_MAX}); of that "
+            f"the bias ({params.bias[worst]:.4g} at scale {scales.sums[worst]:.4g}) "
+            f"takes {abs(bias[worst]):.4g}: training diverged, or the bias is too large"
         )
+    act_min, act_max = activation_range(activation, scales.y)
     return LinearInts(
         weight=weight,
         bias=bias.astype(np.int32),
-        multiplier=np.full(channels, POW2_MULTIPLIER, np.int32),
-        shift=np.full(channels, 1 - right, np.int32),
-        input_offset=-scales.x.zero_point,
+        multiplier=multiplier,
+        shift=shift,
+        input_offset=-zero_point,
         output_offset=scales.y.zero_point,
-        act_min=0 if activation == "relu" else -128,
-        act_max=127,
+        act_min=act_min,
+        act_max=act_max,
         rounding=numerics.requantize,
         bias_shift=left,
     )
+
+
+def activation_range(activation: str, y: QParams) -> tuple[int, int]:
+    """Smallest and largest int8 output of an activation fused into a layer."""
+    if activation == "linear":
+        return -128, 127
+    if activation == "relu":
+        return y.zero_point, 127
+    return y.zero_point, min(127, y.zero_point + round(RELU6_MAX / y.scale))
+
+
+def activation_bounds(activation: str) -> tuple[float, float]:
+    """Smallest and largest real output of an activation."""
+    low = -math.inf if activation == "linear" else 0.0
+    return low, RELU6_MAX if activation == "relu6" else math.inf
 
 
 def check_products(count: int) -> None:
@@ -227,14 +286,19 @@ def check_products(count: int) -> None:
         )
 
 
+def multipliers_and_shifts(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`multiplier_and_shift` of positive float64 (C,), two int32 arrays (C,)."""
+    mantissa, shift = np.frexp(scales)
+    multiplier = np.rint(mantissa * 2.0**31).astype(np.int64)
+    carried = multiplier == 2**31
+    multiplier = np.where(carried, 2**30, multiplier)
+    return multiplier.astype(np.int32), (shift + carried).astype(np.int32)
+
+
 def multiplier_and_shift(scale: float) -> tuple[int, int]:
     """``scale = multiplier * 2^(shift - 31)`` with 2^30 <= multiplier < 2^31.
 
     Reference: TFLite `QuantizeMultiplier`.
     """
-    mantissa, shift = math.frexp(scale)
-    multiplier = round(mantissa * 2**31)
-    if multiplier == 2**31:
-        multiplier //= 2
-        shift += 1
-    return multiplier, shift
+    (multiplier,), (shift,) = multipliers_and_shifts(np.array([scale]))
+    return int(multiplier), int(shift)

@@ -26,10 +26,13 @@ def paper_cnn(
     channels: Sequence[int] = (32, 32, 64),
     *,
     pool: str = "max",
+    batch_norm: bool = False,
     input_shape: Shape = (32, 32, 3),
     classes: int = 10,
     mean: Any = CIFAR10_MEAN,
     target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "pow2",
+    ranges: str = "minmax",
     seed: int = 0,
     name: str = "cifar10",
 ) -> Sequential:
@@ -40,6 +43,8 @@ def paper_cnn(
     channels : sequence of int
         Output channels of each convolution.
     pool : "max" or "average"
+    batch_norm : bool
+        Whether convolutions are normalized while they are trained.
     mean : int or sequence of ints
         What `Normalize` takes off.
 
@@ -54,8 +59,12 @@ def paper_cnn(
     layers: list[Layer] = [Normalize(mean)]
     for filters in channels:
         layers += [
-            Conv2D(filters, 5, padding="same", activation="relu"),
+            Conv2D(
+                filters, 5, padding="same", activation="relu", batch_norm=batch_norm
+            ),
             POOLS[pool](3, 2),
         ]
     layers += [Flatten(), Dense(classes)]
-    return Sequential(layers, input_shape, target, seed=seed, name=name)
+    return Sequential(
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
+    )

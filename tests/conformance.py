@@ -40,11 +40,12 @@ from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
 from kanji_np.ops.requantize import empty_range
 from kanji_np.ops.window import Window
 from kanji_np.quantize import (
+    SCHEMES,
     LinearScales,
-    frac_bits,
-    legal_output,
+    Scheme,
+    activation_bounds,
+    legal_scales,
     linear_ints,
-    pow2_qparams,
 )
 from kanji_np.targets import target_spec
 from kanji_np.types import (
@@ -91,6 +92,8 @@ class Case:
     unsupported : str or None
         A pattern of the reason why no target takes it.
     target : TargetSpec
+    scheme : str
+        Of a "layer".
     """
 
     attrs: Any
@@ -99,6 +102,11 @@ class Case:
     scaling: str = "layer"
     unsupported: str | None = None
     target: TargetSpec = TARGETS[0]
+    scheme: str = "pow2"
+
+    @property
+    def x_qparams(self) -> QParams:
+        return replace(X_QPARAMS, zero_point=-20 * SCHEMES[self.scheme].asymmetric)
 
     @property
     def name(self) -> str:
@@ -107,7 +115,9 @@ class Case:
         return "-".join(parts).replace(" ", "")
 
     def __str__(self) -> str:
-        return self.name if self.target == TARGETS[0] else f"{self.name}-{self.target}"
+        target = f"-{self.target}" if self.target != TARGETS[0] else ""
+        scheme = f"-{self.scheme}" if self.scheme != "pow2" else ""
+        return f"{self.name}{target}{scheme}"
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng([len(self.name), self.batch, *self.shape])
@@ -148,12 +158,17 @@ class Conformance:
             metafunc.parametrize("small_case", small, ids=str)
         if "layer_case" in metafunc.fixturenames:
             layers = [c for c in self.target_cases() if c.scaling == "layer"]
+            layers += [c for c in self.scheme_cases() if c.scaling == "layer"]
             metafunc.parametrize("layer_case", layers, ids=str)
 
     def target_cases(self) -> list[Case]:
         """Cases for every target; the legacy API has one scale a tensor."""
         cases = [replace(case, target=t) for t in TARGETS for case in self.cases]
         return [case for case in cases if case.scaling == "layer" or not case.is_legacy]
+
+    def scheme_cases(self) -> list[Case]:
+        """Cases for every other scheme, where the scheme makes a difference."""
+        return []
 
     # What a case stands for; `LinearConformance` has its own.
 
@@ -171,7 +186,8 @@ class Conformance:
     def ints(self, case: Case) -> Any:
         if self.op.ints is None:
             return None
-        return self.op.ints(case.attrs, X_QPARAMS, case.target.numerics)
+        y = self.op.output_qparams(case.attrs, X_QPARAMS, case.target.numerics)
+        return self.op.ints(case.attrs, X_QPARAMS, y, case.target.numerics)
 
     def params(self, case: Case) -> Any:
         """What `forward_float` and `vjp` take beside x."""
@@ -241,7 +257,9 @@ class Conformance:
         ints, params, y_qparams = self.surrogate(case)
         x = self.images(case)
         y = self.op.forward_int(case.attrs, ints, x).astype(np.float64)
-        real_x = x * (1.0 if self.op.reads_image else X_QPARAMS.scale)
+        real_x = x * 1.0
+        if not self.op.reads_image:
+            real_x = X_QPARAMS.scale * (real_x - case.x_qparams.zero_point)
         real_y = self.op.forward_float(case.attrs, params, real_x.astype(np.float64))
         low, high = (y_qparams.scale * (q - y_qparams.zero_point) for q in (-128, 127))
         error = np.abs(
@@ -386,6 +404,16 @@ class Conformance:
 class LinearConformance(Conformance):
     """The same for operators with weights."""
 
+    def scheme_cases(self) -> list[Case]:
+        others = [scheme for scheme in SCHEMES if scheme != "pow2"]
+        return [replace(c, scheme=scheme) for scheme in others for c in self.cases]
+
+    def scheme(self, case: Case) -> Scheme:
+        """The scheme as far as operator and target allow."""
+        scheme = SCHEMES[case.scheme]
+        per_channel = self.op.channel_scales(case.attrs, case.target)
+        return replace(scheme, per_channel=scheme.per_channel and per_channel)
+
     def images(self, case: Case) -> np.ndarray:
         if case.scaling == "extreme":
             rng = case.rng()
@@ -407,21 +435,25 @@ class LinearConformance(Conformance):
         )
 
     def scales(self, case: Case) -> LinearScales:
-        params = self.params(case)
-        w = pow2_qparams(frac_bits(float(np.abs(params.weight).max())))
-        x = self.images(case) * X_QPARAMS.scale
+        params, scheme = self.params(case), self.scheme(case)
+        rows = np.abs(params.weight).reshape(len(params.weight), -1)
+        max_abs = rows.max(axis=1) if scheme.per_channel else rows.max()
+        w = scheme.weight_scales(max_abs, case.attrs.weight_bits)
+        x = X_QPARAMS.scale * (self.images(case) * 1.0 - case.x_qparams.zero_point)
         y = self.op.forward_float(case.attrs, params, x)
         # Half of the range: some values are clamped, as in a trained layer.
-        bits = frac_bits(float(np.abs(y).max()) / 2 + 1e-3)
-        return LinearScales(
-            X_QPARAMS, w, legal_output(X_QPARAMS, w, pow2_qparams(bits))
+        y_qparams = scheme.activation_qparams(y.min() / 2, y.max() / 2 + 1e-3)
+        scales = LinearScales(
+            case.x_qparams, np.broadcast_to(w, len(params.bias)), y_qparams
         )
+        return legal_scales(scales, params.bias, scheme, case.target.numerics)
 
     def ints(self, case: Case) -> LinearInts:
         if case.scaling == "layer":
             numerics, activation = case.target.numerics, case.attrs.activation
+            bits = case.attrs.weight_bits
             return linear_ints(
-                self.params(case), self.scales(case), activation, numerics
+                self.params(case), self.scales(case), activation, numerics, bits
             )
         rng, shape = case.rng(), self.weight_shape(case)
         channels, depth = shape[0], math.prod(shape[1:])
@@ -463,22 +495,24 @@ class LinearConformance(Conformance):
         the rounding to the output scale: half a step, before it half a step of 2^(1-n)
         of its size where there are two, a whole step where it truncates."""
         ints, params, scales = self.ints(case), self.params(case), self.scales(case)
-        off_weight = np.abs(params.weight - ints.weight * scales.w.scale)
-        off_bias = np.abs(params.bias - ints.bias * (scales.x.scale * scales.w.scale))
+        each = scales.w.reshape(-1, *[1] * (params.weight.ndim - 1))
+        off_weight = np.abs(params.weight - ints.weight * each)
+        off_bias = np.abs(params.bias - ints.bias * scales.sums)
         linear = replace(case.attrs, activation="linear")
         off_sum = self.op.forward_float(
             linear, LinearParams(off_weight, off_bias), np.abs(x)
         )
-        right = 1 - int(ints.shift[0])
-        steps = {"double": 0.5 + 2.0**-right, "single": 0.5, "truncate": 1.0}
-        rounding = steps[ints.rounding] if right else 0.0
-        return off_sum + rounding * scales.y.scale
+        twice = 0.5 + 2.0 ** (ints.shift - 1)
+        steps = {"double": twice, "single": 0.5, "truncate": 1.0}
+        rounding = np.where(ints.shift < 1, steps[ints.rounding], 0.0)
+        multipliers = 1e-6  # of 31 bits, times outputs of 8
+        return off_sum + (rounding + multipliers) * scales.y.scale
 
     def size(self, case: Case) -> int:
         return super().size(case) + math.prod(self.weight_shape(case))
 
     def output_range(self, case: Case) -> tuple[float, float]:
-        return (0.0 if case.attrs.activation == "relu" else -math.inf), math.inf
+        return activation_bounds(case.attrs.activation)
 
     def counted_macs(self, case: Case) -> int:
         """Every factor is 1, padding too: an output is the number of its products."""
@@ -491,7 +525,7 @@ class LinearConformance(Conformance):
         """Attributes and input shape of as many windows that need no padding."""
         return case.attrs, case.shape
 
-    def test_the_range_of_the_sums_is_exact(self, target_case):
+    def test_the_range_of_the_output_is_exact(self, target_case):
         case = target_case
         x, ints = self.images(case), self.ints(case)
         fast, slow = empty_range(), empty_range()
@@ -511,10 +545,12 @@ class LinearConformance(Conformance):
 
     def test_extreme_sums_stay_in_int32_on_the_way(self):
         for case in self.cases:
-            ints, acc_range = self.ints(case), empty_range()
-            self.op.definition(case.attrs, ints, self.images(case), acc_range)
+            ints, sums = self.ints(case), empty_range()
+            one = np.ones_like(ints.shift)  # 2^30 * 2^(1 - 31): outputs are the sums
+            as_they_are = replace(ints, multiplier=one << 30, shift=one)
+            self.op.definition(case.attrs, as_they_are, self.images(case), sums)
             left = max(int(ints.shift.max()), 0)
-            assert np.abs(acc_range).max() << left < 2**31
+            assert np.abs(sums).max() << left < 2**31
 
     def test_parameter_slopes_in_every_direction(self, case):
         rng, x, params = case.rng(), self.real_input(case), self.params(case)
@@ -564,11 +600,12 @@ class LinearConformance(Conformance):
         bounds = ints.act_min, ints.act_max
         gy = case.rng().standard_normal(y.shape).astype(np.float32)
         params = _cast(self.params(case), np.float32)
-        gx, gparams = self.op.vjp(
-            case.attrs, params, Saved(x, y, X_QPARAMS.scale, *bounds), gy, True
-        )
+        scale, zero_point = case.x_qparams.scale, case.x_qparams.zero_point
+        saved = Saved(x, y, scale, *bounds, x_offset=-zero_point)
+        gx, gparams = self.op.vjp(case.attrs, params, saved, gy, True)
         clamped = (y <= ints.act_min) | (y >= ints.act_max)
-        free = Saved(x * X_QPARAMS.scale, y * 0.0, 1.0, -math.inf, math.inf)
+        real_x = scale * (x * 1.0 - zero_point)
+        free = Saved(real_x, y * 0.0, 1.0, -math.inf, math.inf)
         expected_gx, expected = self.op.vjp(
             case.attrs,
             _cast(params, np.float64),

@@ -65,7 +65,9 @@ class AvgPoolInts(ClampInts):
     divide: str = "half_away"
 
 
-def ints_of(attrs: Pool2DAttrs, x: QParams, numerics: Numerics) -> AvgPoolInts:
+def ints_of(
+    attrs: Pool2DAttrs, x: QParams, y: QParams, numerics: Numerics
+) -> AvgPoolInts:
     return AvgPoolInts(divide=numerics.average)
 
 

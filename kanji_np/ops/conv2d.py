@@ -75,14 +75,14 @@ def forward_int(
     attrs: Conv2DAttrs,
     ints: LinearInts,
     x: np.ndarray,
-    acc_range: np.ndarray | None = None,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
     ranges = conv_loops.forward_int(x, ints, g, y)
-    if acc_range is not None:
-        widen(acc_range, ranges)
+    if y_range is not None:
+        widen(y_range, ranges)
     return y
 
 
@@ -90,12 +90,12 @@ def definition(
     attrs: Conv2DAttrs,
     ints: LinearInts,
     x: np.ndarray,
-    acc_range: np.ndarray | None = None,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    seen = empty_range() if acc_range is None else acc_range
+    seen = empty_range() if y_range is None else y_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         g.stride, g.dilation, g.pad,
@@ -336,7 +336,7 @@ def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry
 @njit(cache=True)
 def _definition(
     x, weight, bias, multiplier, shift, stride, dilation, pad, limits, rounding, y,
-    acc_range,
+    y_range,
 ):  # fmt: skip
     count, height, width, channels = x.shape
     outputs, kernel_h, kernel_w, _ = weight.shape
@@ -355,9 +355,9 @@ def _definition(
                                     total += (x[n, iy, ix, c] + input_offset) * weight[
                                         o, i, j, c
                                     ]
-                    acc_range[0] = min(acc_range[0], total)
-                    acc_range[1] = max(acc_range[1], total)
                     q = rescale(total, multiplier[o], shift[o], rounding)
+                    y_range[0] = min(y_range[0], q)
+                    y_range[1] = max(y_range[1], q)
                     y[n, oy, ox, o] = clamp(q + output_offset, low, high)
 
 

@@ -173,7 +173,7 @@ def _pack(
 def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (shares, 2), smallest and largest sum of each."""
+    """Fill int8 `y`; return int64 (shares, 2), the `y_range` of each."""
     p = products()
     plan = _plan(g, x.shape[3], p.way.depth, p.longest)
     ranges = empty_ranges(shares(len(x)))

@@ -85,7 +85,7 @@ def forward_int(
     attrs: DenseAttrs,
     ints: LinearInts,
     x: np.ndarray,
-    acc_range: np.ndarray | None = None,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,Cin) -> int8 (N,Cout)."""
     y = _output(attrs, ints.weight, x, np.int8)
@@ -93,8 +93,8 @@ def forward_int(
     ranges = conv_loops.forward_int(
         image, replace(ints, weight=kernels), _window(image), _as_image(y)
     )
-    if acc_range is not None:
-        widen(acc_range, ranges)
+    if y_range is not None:
+        widen(y_range, ranges)
     return y
 
 
@@ -102,11 +102,11 @@ def definition(
     attrs: DenseAttrs,
     ints: LinearInts,
     x: np.ndarray,
-    acc_range: np.ndarray | None = None,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
     y = _output(attrs, ints.weight, x, np.int8)
-    seen = empty_range() if acc_range is None else acc_range
+    seen = empty_range() if y_range is None else y_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
@@ -340,17 +340,17 @@ def _interleaved(rows: int, columns: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _definition(x, weight, bias, multiplier, shift, limits, rounding, y, acc_range):
+def _definition(x, weight, bias, multiplier, shift, limits, rounding, y, y_range):
     input_offset, output_offset, low, high = limits
     for n in range(x.shape[0]):
         for o in range(weight.shape[0]):
             total = bias[o]
             for k in range(x.shape[1]):
                 total += (x[n, k] + input_offset) * weight[o, k]
-            acc_range[0] = min(acc_range[0], total)
-            acc_range[1] = max(acc_range[1], total)
-            q = rescale(total, multiplier[o], shift[o], rounding) + output_offset
-            y[n, o] = clamp(q, low, high)
+            q = rescale(total, multiplier[o], shift[o], rounding)
+            y_range[0] = min(y_range[0], q)
+            y_range[1] = max(y_range[1], q)
+            y[n, o] = clamp(q + output_offset, low, high)
 
 
 DENSE = Op(

@@ -80,14 +80,14 @@ def forward_int(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
     x: np.ndarray,
-    acc_range: np.ndarray | None = None,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
     ranges = depthwise_loops.forward_int(x, ints, g, y)
-    if acc_range is not None:
-        widen(acc_range, ranges)
+    if y_range is not None:
+        widen(y_range, ranges)
     return y
 
 
@@ -95,12 +95,12 @@ def definition(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
     x: np.ndarray,
-    acc_range: np.ndarray | None = None,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), *g.out, len(ints.weight)), np.int8)
-    seen = empty_range() if acc_range is None else acc_range
+    seen = empty_range() if y_range is None else y_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift, attrs.depth_multiplier,
         g.stride, g.dilation, g.pad,
@@ -309,7 +309,7 @@ def _geometry(
 @njit(cache=True)
 def _definition(
     x, weight, bias, multiplier, shift, depth_multiplier, stride, dilation, pad, limits,
-    rounding, y, acc_range,
+    rounding, y, y_range,
 ):  # fmt: skip
     count, height, width, _ = x.shape
     outputs, kernel_h, kernel_w = weight.shape
@@ -326,9 +326,9 @@ def _definition(
                             if 0 <= iy < height and 0 <= ix < width:
                                 value = x[n, iy, ix, o // depth_multiplier]
                                 total += (value + input_offset) * weight[o, i, j]
-                    acc_range[0] = min(acc_range[0], total)
-                    acc_range[1] = max(acc_range[1], total)
                     q = rescale(total, multiplier[o], shift[o], rounding)
+                    y_range[0] = min(y_range[0], q)
+                    y_range[1] = max(y_range[1], q)
                     y[n, oy, ox, o] = clamp(q + output_offset, low, high)
 
 

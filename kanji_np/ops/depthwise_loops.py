@@ -23,7 +23,7 @@ from kanji_np.ops.requantize import (
     empty_ranges,
     fold_extremes,
     new_extremes,
-    requantize_row,
+    requantize_pixels,
     rescaling,
 )
 from kanji_np.ops.window import Geometry
@@ -90,7 +90,7 @@ def _pack(weight: np.ndarray, pixels: int, dtype: np.dtype) -> np.ndarray:
 def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (shares, 2), smallest and largest sum of each."""
+    """Fill int8 `y`; return int64 (shares, 2), the `y_range` of each."""
     plan = _plan(g, y.shape[3])
     ranges = empty_ranges(shares(len(x)))
     run(
@@ -206,8 +206,8 @@ def _forward_int(
                     for k in range(run):
                         acc[k] += int32(int32(cells[k]) * int32(w[k]))
                 ox = group * pixels
-                requantize_row(
-                    acc[: min(pixels, out_w - ox) * outputs], r, flat,
+                requantize_pixels(
+                    acc[: min(pixels, out_w - ox) * outputs], outputs, r, flat,
                     ((n * out_h + oy) * out_w + ox) * outputs, extremes,
                 )  # fmt: skip
     fold_extremes(extremes, ranges[begin])

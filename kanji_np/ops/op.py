@@ -50,6 +50,10 @@ Lowering = Callable[
 class Op:
     """One operator, as data. Shapes are of one sample; arrays have a batch in front.
 
+    An operator of several inputs takes as many shapes and arrays where `x` or
+    `in_shape` stands here; `saved.x`, `needs_gx`, `gx`, the TensorSpecs of a lowering
+    and the QParams of inputs are then tuples.
+
     Parameters
     ----------
     name : str
@@ -59,20 +63,21 @@ class Op:
     infer : (attrs, in_shape) -> out_shape
         Raises ShapeError.
     forward_int, definition : (attrs, ints, x) -> y
-        Integer arrays. Operators with parameters also take `acc_range`, an int64 (2,)
-        that is lowered and raised to hold the smallest and largest sum.
+        Integer arrays. Operators with parameters also take `y_range`, an int64 (2,)
+        that is lowered and raised to hold the smallest and largest output, rescaled,
+        before the zero point is added and before it is clamped.
     forward_float : (attrs, params, x) -> y
         Floating arrays, float32 or float64 (uint8 for operators that read images).
     vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)
         gx is None where it is not needed, gparams where there are no parameters.
         It must manage where `saved.extra` is None.
-    cost : (attrs, in_shape, target) -> Cost
+    cost : (attrs, shape of the first input, target) -> Cost
     lowerings : mapping of library name to (attrs, ints, x, y, target) -> KernelCalls
         Empty where the output is the input's bytes under another shape.
     param_shapes : (attrs, in_shape) -> (weight shape, bias shape), or None
     output_qparams : (attrs, QParams of x, numerics) -> QParams, or None
         None: the layer tracks the range of its output.
-    ints : (attrs, QParams of x, numerics) -> ints, or None
+    ints : (attrs, QParams of x, QParams of y, numerics) -> ints, or None
         The integers of an operator without parameters that needs some.
     forward_train : (attrs, ints, x) -> (y, extra), or None
         For an operator without parameters whose forward pass can spare its `vjp` work;
@@ -80,6 +85,8 @@ class Op:
         `forward_float` where `x` is floating; `vjp` finds `extra` in `saved.extra`.
     reads_image : bool
         Takes uint8 images instead of int8 activations.
+    inputs : int or None
+        How many; None: any number from 2.
     channel_scales : (attrs, target) -> bool
         Whether the target's function takes a weight scale for each output channel;
         asked of operators with weights. Where it does not, all must be equal.
@@ -98,12 +105,13 @@ class Op:
     cost: Callable[[Any, Shape, TargetSpec], Cost]
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     param_shapes: Callable[[Any, Shape], tuple[Shape, Shape]] | None = None
-    output_qparams: Callable[[Any, QParams, Numerics], QParams] | None = None
-    ints: Callable[[Any, QParams, Numerics], Any] | None = None
+    output_qparams: Callable[[Any, Any, Numerics], QParams] | None = None
+    ints: Callable[[Any, Any, QParams, Numerics], Any] | None = None
     forward_train: Callable[[Any, Any, np.ndarray], tuple[np.ndarray, Any]] | None = (
         None
     )
     reads_image: bool = False
+    inputs: int | None = 1
     channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
 
     def lower(

@@ -52,7 +52,9 @@ class ClampInts:
     act_max: int = 127
 
 
-def full_range(attrs: Pool2DAttrs, x: QParams, numerics: Numerics) -> ClampInts:
+def full_range(
+    attrs: Pool2DAttrs, x: QParams, y: QParams, numerics: Numerics
+) -> ClampInts:
     return ClampInts()
 
 

@@ -95,7 +95,7 @@ def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
 
 
 def ints_of(
-    attrs: SoftmaxAttrs, x: QParams, numerics: Numerics
+    attrs: SoftmaxAttrs, x: QParams, y: QParams, numerics: Numerics
 ) -> SoftmaxInts | Pow2SoftmaxInts:
     """As TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give them."""
     if numerics.softmax == "pow2":

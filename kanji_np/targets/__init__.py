@@ -72,6 +72,16 @@ def check_calls(target: TargetSpec, calls: Iterable[KernelCall]) -> None:
             )
 
 
+def check_scheme(target: TargetSpec, scheme: str) -> None:
+    """UnsupportedOp if the library's kernels cannot compute a quantization scheme."""
+    schemes = LIBRARIES[target.library].schemes
+    if scheme not in schemes:
+        raise UnsupportedOp(
+            f"{target.library} computes with scheme {', '.join(schemes)} only; "
+            f"got {scheme!r}"
+        )
+
+
 def _number(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 

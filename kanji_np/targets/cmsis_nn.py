@@ -23,6 +23,7 @@ CMSIS_NN = Library(
     versions=("7.0.0", "4.0.0"),
     roundings=("double", "single"),
     numerics=_numerics,
+    schemes=("pow2", "pow2-per-channel", "symmetric", "asymmetric"),
     since={
         "arm_convolve_wrapper_s4": "5.0.0",
         "arm_depthwise_conv_wrapper_s4": "5.0.0",

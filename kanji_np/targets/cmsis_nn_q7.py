@@ -34,5 +34,6 @@ CMSIS_NN_Q7 = Library(
     versions=("5.9.0",),
     roundings=("half_up", "truncate"),
     numerics=_numerics,
+    schemes=("pow2",),
     since={},
 )

@@ -39,6 +39,8 @@ class Library:
     roundings : tuple of str
         How it can be built, the default first.
     numerics : (core class, rounding) -> Numerics
+    schemes : tuple of str
+        The quantization schemes its kernels can compute (`quantize.SCHEMES`).
     since : mapping of str to str
         Functions that are not in every version: the first that has them.
     """
@@ -47,4 +49,5 @@ class Library:
     versions: tuple[str, ...]
     roundings: tuple[str, ...]
     numerics: Callable[[str, str], Numerics]
+    schemes: tuple[str, ...]
     since: Mapping[str, str]

@@ -193,7 +193,7 @@ def test_the_fastest_legacy_function_that_is_right(attrs, shape, kind):
     x, y = TensorSpec(shape), TensorSpec(CONV2D.infer(attrs, shape))
     target = target_spec("cmsis-nn-q7")
     weight_shape, _ = CONV2D.param_shapes(attrs, shape)
-    one = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
+    one = LinearScales(QParams(1.0), np.ones(attrs.filters), QParams(1.0))
     zero = LinearParams(np.zeros(weight_shape), np.zeros(attrs.filters))
     ints = linear_ints(zero, one, "linear", target.numerics)
     (call,) = CONV2D.lower(attrs, ints, x, y, target)

@@ -1,0 +1,155 @@
+"""Batch normalization: there while a network is trained, folded before it is deployed.
+
+    mean[c], var[c] = mean and variance of Z[..., c] over the batch
+    Y = gamma[c] (Z - mean[c]) / sqrt(var[c] + epsilon) + beta[c]
+
+Z is the output of a convolution or dense layer without bias, so Y is that of the same
+layer with the weights W[o] k[o] and the bias beta[o] - mean[o] k[o],
+
+    k = gamma / sqrt(var + epsilon)
+
+which is what the device gets (`fold`): no operator, no instruction, no byte.
+
+Layouts: Z (..., C), all statistics and parameters (C,). Sums are float64, in an order
+that does not depend on the number of threads.
+
+References: Ioffe and Szegedy, "Batch Normalization", 2015; Jacob et al., 2018, section
+3.2, for folding while training.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from kanji_np.ops import buffers
+from kanji_np.threads import run, shares
+from kanji_np.types import LinearParams
+
+EPSILON = 1e-3  # Keras's
+
+
+class Statistics(NamedTuple):
+    """Mean and variance of each channel, float (C,)."""
+
+    mean: np.ndarray
+    var: np.ndarray
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """1 / sqrt(var + epsilon), (C,)."""
+        return 1 / np.sqrt(self.var + np.asarray(EPSILON, self.var.dtype))
+
+
+def statistics(z: np.ndarray) -> Statistics:
+    """Of a batch (N, ..., C), in its dtype."""
+    rows = z.reshape(len(z), -1, z.shape[-1])  # (N, ..., C) -> (N, M, C)
+    count = z.size // z.shape[-1]
+    sums = _sums(rows, rows, np.zeros(z.shape[-1], z.dtype))[0]
+    mean = (sums / count).astype(z.dtype)
+    squares = _sums(rows, rows, mean)[1]
+    return Statistics(mean, (squares / count).astype(z.dtype))
+
+
+def normalize(
+    z: np.ndarray, gamma: np.ndarray, beta: np.ndarray, s: Statistics
+) -> np.ndarray:
+    """Y of Z (N, ..., C), same shape and dtype."""
+    k = gamma * s.inverse
+    y = buffers.empty(z.shape, z.dtype)
+    np.multiply(z, k, out=y)
+    y += beta - s.mean * k
+    return y
+
+
+def fold(
+    weight: np.ndarray, gamma: np.ndarray, beta: np.ndarray, s: Statistics
+) -> LinearParams:
+    """Weight and bias of the layer with its normalization."""
+    k = gamma * s.inverse
+    return LinearParams(_rows(k, weight) * weight, beta - s.mean * k)
+
+
+def vjp(
+    z: np.ndarray, gy: np.ndarray, s: Statistics
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients through normalization by the batch's own statistics.
+
+    With zhat = (Z - mean) / sqrt(var + epsilon) and M elements a channel,
+
+        gbeta = sum gY,   ggamma = sum gY zhat
+        gZ = k (gY - gbeta / M - zhat ggamma / M)
+
+    Returns
+    -------
+    gZ / k, ggamma, gbeta: k is left out because whoever goes on to multiply by folded
+    weights has it in them.
+    """
+    channels = z.shape[-1]
+    count = z.size // channels
+    rows, grows = (a.reshape(len(z), -1, channels) for a in (z, gy))
+    gbeta, products = _sums(grows, rows, s.mean)
+    ggamma = (products * s.inverse).astype(gy.dtype)
+    gbeta = gbeta.astype(gy.dtype)
+    gz = buffers.empty(gy.shape, gy.dtype)
+    slope = -ggamma * s.inverse / gy.dtype.type(count)
+    run(
+        _pull, len(z), rows, grows, s.mean, slope, -gbeta / gy.dtype.type(count),
+        gz.reshape(rows.shape),
+    )  # fmt: skip
+    return gz, ggamma, gbeta
+
+
+def fold_vjp(
+    weight: np.ndarray, gamma: np.ndarray, s: Statistics, gfolded: LinearParams
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of weight, gamma and beta from those of what `fold` gave."""
+    per_row = (gfolded.weight * weight).reshape(len(weight), -1).sum(axis=1)
+    ggamma = (per_row - gfolded.bias * s.mean) * s.inverse
+    return _rows(gamma * s.inverse, weight) * gfolded.weight, ggamma, gfolded.bias
+
+
+def _rows(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, *[1] * (weight.ndim - 1))  # (C,) -> (C,1,...)
+
+
+def _sums(
+    a: np.ndarray, b: np.ndarray, mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of a and of a' (b - mean) a channel, float64 (C,), of (N, M, C).
+
+    a' is a, or a - mean where both are the same array.
+    """
+    parts = np.zeros((shares(len(a)), 2, a.shape[-1]))
+    run(_add_up, len(a), a, b, mean, a is b, parts)
+    total = parts.sum(axis=0)
+    return total[0], total[1]
+
+
+@njit(cache=True, nogil=True)
+def _add_up(begin, end, edges, a, b, mean, same, parts):
+    for share in range(begin, end):
+        sums, products = parts[share, 0], parts[share, 1]
+        for n in range(edges[share], edges[share + 1]):
+            for m in range(a.shape[1]):
+                if same:
+                    for c in range(a.shape[2]):
+                        off = a[n, m, c] - mean[c]
+                        sums[c] += a[n, m, c]
+                        products[c] += off * off
+                else:
+                    for c in range(a.shape[2]):
+                        sums[c] += a[n, m, c]
+                        products[c] += a[n, m, c] * (b[n, m, c] - mean[c])
+
+
+@njit(cache=True, nogil=True)
+def _pull(begin, end, edges, z, gy, mean, slope, offset, gz):
+    for n in range(edges[begin], edges[end]):
+        for m in range(z.shape[1]):
+            for c in range(z.shape[2]):
+                gz[n, m, c] = (
+                    gy[n, m, c] + (z[n, m, c] - mean[c]) * slope[c] + offset[c]
+                )

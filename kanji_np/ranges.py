@@ -1,0 +1,226 @@
+"""The ranges that training tracks, from which scales are made.
+
+Three trackers, one interface. `RangeTracker` keeps a moving minimum and maximum, the
+paper's way. `PercentileRange` leaves out the farthest values, which are few and would
+cost all others resolution. `LearnedRange` starts like the first and is then trained:
+its range is 2^theta times the one it started from, and theta is a parameter with the
+gradient
+
+    d real(q) / d theta = s ln 2 (round(v / s) - v / s)   inside the range
+                          s ln 2 q                        where q is clamped
+
+of a scale s proportional to 2^theta. It grows where clamping costs more than rounding,
+and shrinks where rounding costs more.
+
+References: Jain et al., "Trained Quantization Thresholds for Accurate and Efficient
+Fixed-Point Inference of Deep Neural Networks", 2020 (powers of two, normed gradients);
+Esser et al., "Learned Step Size Quantization", 2020 (any scale; here it is learned in
+the log2 domain too).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from kanji_np.autograd import Tensor
+from kanji_np.errors import OptionError, RangeError
+
+MOMENTUM = 0.99
+PERCENTILE = 99.9
+WARMUP_UPDATES = 100
+# Of a normed gradient, which is about 1: momentum multiplies the learning rate by ten.
+THETA_RATE = 0.1
+NORM_MOMENTUM = 0.99
+
+
+class RangeTracker:
+    """Moving minimum and maximum of a tensor, or of each channel of one.
+
+    The average starts as a plain mean of what was seen and becomes an exponential one:
+    the weight of the past is ``min(momentum, n / (n + 1))`` after n updates, so the
+    first update counts in full and no long warm-up is needed.
+
+    Parameters
+    ----------
+    momentum : float
+        Weight of the past once enough has been seen, 0 <= momentum < 1.
+    channels : int or None
+        How many ranges; None: one.
+
+    Attributes
+    ----------
+    low, high : float64 () or (channels,)
+    updates : int
+    """
+
+    #: Whether it wants a tensor's values, not only the ends of their range.
+    wants_values = False
+
+    def __init__(
+        self, momentum: float = MOMENTUM, *, channels: int | None = None
+    ) -> None:
+        self.momentum = momentum
+        shape = () if channels is None else (channels,)
+        self.low = np.zeros(shape)
+        self.high = np.zeros(shape)
+        self.updates = 0
+
+    def update(self, low: Any, high: Any) -> None:
+        """Take in one batch's minimum and maximum; RangeError if one is not finite."""
+        low, high = np.float64(low), np.float64(high)
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise RangeError(
+                f"values from {np.min(low)} to {np.max(high)} cannot be quantized: "
+                "training diverged (lower the learning rate) or the input holds NaN"
+            )
+        past = min(self.momentum, self.updates / (self.updates + 1))
+        self.low = past * self.low + (1 - past) * low
+        self.high = past * self.high + (1 - past) * high
+        self.updates += 1
+
+    def observe(self, values: np.ndarray) -> None:
+        """Take in one batch of real values, channels first where there are some."""
+        rows = values.reshape(*self.low.shape, -1)
+        self.update(rows.min(axis=-1), rows.max(axis=-1))
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The range, low and high, float64 () or (channels,)."""
+        return self.low, self.high
+
+    @property
+    def max_abs(self) -> np.ndarray:
+        """Largest magnitude in the range, float64 () or (channels,)."""
+        low, high = self.bounds()
+        return np.maximum(np.maximum(-low, high), 0.0)
+
+    def parameters(self) -> list[Tensor]:
+        """What of it is trained."""
+        return []
+
+    def state(self) -> dict[str, Any]:
+        """Low, high, momentum and count, as JSON can hold them exactly."""
+        return {
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "momentum": self.momentum,
+            "updates": self.updates,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave; RangeError if it is no range."""
+        low, high = (np.array(state[end], np.float64) for end in ("low", "high"))
+        if low.shape != self.low.shape or high.shape != self.high.shape:
+            raise RangeError(
+                f"tracked ranges have shape {low.shape}, expected {self.low.shape}"
+            )
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise RangeError(f"a tracked range is {low} .. {high}")
+        self.low, self.high = low, high
+        self.momentum = float(state["momentum"])
+        self.updates = int(state["updates"])
+
+
+class PercentileRange(RangeTracker):
+    """The same of two percentiles instead of minimum and maximum."""
+
+    wants_values = True
+
+    def observe(self, values: np.ndarray) -> None:
+        rows = values.reshape(*self.low.shape, -1)
+        low, high = np.percentile(rows, (100 - PERCENTILE, PERCENTILE), axis=-1)
+        self.update(low, high)
+
+
+class LearnedRange(RangeTracker):
+    """A range that is trained, after a moving minimum and maximum has found its start.
+
+    Attributes
+    ----------
+    theta : Tensor, float32 () or (channels,)
+        log2 of how much wider than its start the range is.
+    """
+
+    wants_values = True
+
+    def __init__(
+        self, momentum: float = MOMENTUM, *, channels: int | None = None
+    ) -> None:
+        super().__init__(momentum, channels=channels)
+        self.theta = Tensor(np.zeros(self.low.shape, np.float32), requires_grad=True)
+        self.square = np.zeros(self.low.shape)  # moving mean of squared gradients
+        self.steps = 0
+
+    def update(self, low: Any, high: Any) -> None:
+        if self.updates < WARMUP_UPDATES:
+            super().update(low, high)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        wider = 2.0 ** self.theta.data.astype(np.float64)
+        return self.low * wider, self.high * wider
+
+    def parameters(self) -> list[Tensor]:
+        return [self.theta]
+
+    def gradient(
+        self,
+        values: np.ndarray,
+        gradients: np.ndarray,
+        scale: np.ndarray,
+        limits: tuple[int, int],
+    ) -> np.ndarray:
+        """The gradient of `theta`, normed.
+
+        Parameters
+        ----------
+        values, gradients : float32, channels first where there are some
+            Real values before they were quantized; gradients of the quantized ones.
+        scale : float64 () or (channels,)
+        limits : (int, int)
+            Smallest and largest integer, the zero point taken off.
+
+        Returns
+        -------
+        float32, as `theta`
+        """
+        shape = self.low.shape
+        values, gradients = (a.reshape(*shape, -1) for a in (values, gradients))
+        steps = values / np.float32(scale)[..., None]
+        q = np.clip(np.rint(steps), *limits)
+        inside = (steps > limits[0] - 0.5) & (steps < limits[1] + 0.5)
+        slope = np.where(inside, q - steps, q)
+        total = (slope * gradients).sum(axis=-1, dtype=np.float64) * scale * math.log(2)
+        self.steps += 1
+        self.square = NORM_MOMENTUM * self.square + (1 - NORM_MOMENTUM) * total**2
+        mean = self.square / (1 - NORM_MOMENTUM**self.steps)
+        normed = np.tanh(total / np.sqrt(np.maximum(mean, 1e-300)))
+        return (THETA_RATE * normed).astype(np.float32)
+
+    def state(self) -> dict[str, Any]:
+        """The parameter is not in it: it is saved with the others."""
+        learned = {"square": self.square.tolist(), "steps": self.steps}
+        return super().state() | learned
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.square = np.array(state["square"], np.float64)
+        self.steps = int(state["steps"])
+
+
+#: Trackers of activations by name, and of weights where they are others: the ends of a
+#: weight's range are few and matter.
+TRACKERS: dict[str, type[RangeTracker]] = {
+    "minmax": RangeTracker,
+    "percentile": PercentileRange,
+    "learned": LearnedRange,
+}
+WEIGHT_TRACKERS = TRACKERS | {"percentile": RangeTracker}
+
+
+def check_ranges(name: str) -> str:
+    """OptionError unless `name` is one of `TRACKERS`."""
+    if name not in TRACKERS:
+        raise OptionError(f"ranges must be one of {', '.join(TRACKERS)}; got {name!r}")
+    return name
