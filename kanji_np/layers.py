@@ -59,6 +59,7 @@ from kanji_np.types import (
     TensorSpec,
 )
 
+WEIGHT_BITS = (8, 4)
 SAMPLE = 8  # of every so many images a tracker sees the values
 
 Forward = Callable[..., np.ndarray]
@@ -733,6 +734,12 @@ def _positive(value: int, name: str) -> int:
     return value
 
 
+def _weight_bits(value: int) -> int:
+    if value not in WEIGHT_BITS:
+        raise OptionError(f"weight_bits must be 8 or 4, got {value!r}")
+    return value
+
+
 class Normalize(Layer):
     """uint8 image -> int8: ``(x - mean) >> shift``, rounded; see `ops.normalize`.
 
@@ -781,6 +788,8 @@ class Conv2D(LinearLayer):
     batch_norm : bool
         Normalize before the activation while training; see `ops.batch_norm`. It is
         folded into the weights, and takes the bias's place.
+    weight_bits : 8 or 4
+        int4 weights take half the flash; not every target has kernels for them.
     """
 
     def __init__(
@@ -794,6 +803,7 @@ class Conv2D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         attrs = Conv2DAttrs(
             _positive(filters, "filters"),
@@ -802,6 +812,7 @@ class Conv2D(LinearLayer):
             pair(dilation_rate, "dilation_rate"),
             padding_option(padding),
             _activation(activation),
+            _weight_bits(weight_bits),
         )
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -820,6 +831,8 @@ class DepthwiseConv2D(LinearLayer):
     batch_norm : bool
         Normalize before the activation while training; see `ops.batch_norm`. It is
         folded into the weights, and takes the bias's place.
+    weight_bits : 8 or 4
+        int4 weights take half the flash; not every target has kernels for them.
     """
 
     def __init__(
@@ -833,6 +846,7 @@ class DepthwiseConv2D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         attrs = DepthwiseConv2DAttrs(
             pair(kernel_size, "kernel_size"),
@@ -841,6 +855,7 @@ class DepthwiseConv2D(LinearLayer):
             padding_option(padding),
             _positive(depth_multiplier, "depth_multiplier"),
             _activation(activation),
+            _weight_bits(weight_bits),
         )
         super().__init__(OPS["depthwise_conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -854,7 +869,8 @@ class Dense(LinearLayer):
         Number of outputs.
     activation : None, "linear", "relu" or "relu6"
     batch_norm : bool
-        As in `Conv2D`.
+    weight_bits : 8 or 4
+        Both as in `Conv2D`; int4 weights have one scale for all outputs.
     """
 
     def __init__(
@@ -864,8 +880,13 @@ class Dense(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
-        attrs = DenseAttrs(_positive(units, "units"), _activation(activation))
+        attrs = DenseAttrs(
+            _positive(units, "units"),
+            _activation(activation),
+            _weight_bits(weight_bits),
+        )
         super().__init__(OPS["dense"], attrs, name, batch_norm=batch_norm)
 
 
