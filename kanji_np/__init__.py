@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Activation": "layers",
+    "Add": "layers",
     "Adam": "optim",
     "AdamW": "optim",
     "Augment": "data",
@@ -38,6 +39,7 @@ _HOME = {
     "KanjiError": "errors",
     "MaxPool2D": "layers",
     "Model": "model",
+    "Multiply": "layers",
     "Normalize": "layers",
     "OneCycle": "optim",
     "ReLU": "layers",

@@ -400,12 +400,17 @@ class _Run:
 
     def settings(self) -> dict[str, str]:
         """What must be equal for a checkpoint to be this run's."""
+        net = self.net
+        layers = [
+            (x.name, x.op.name, x.attrs, wires, list(x.named_parameters()))
+            for x, wires in zip(net.layers, net.wiring, strict=True)
+        ]
         return {
             **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
-            "network": repr(
-                [(layer.name, layer.op.name, layer.attrs) for layer in self.net.layers]
-            ),
-            "target": str(self.net.target),
+            "network": repr(layers),
+            "target": str(net.target),
+            "scheme": net.quantization.scheme.name,
+            "ranges": net.quantization.ranges,
             "training data": self.data_digest,
         }
 

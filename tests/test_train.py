@@ -302,6 +302,44 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(run_directory, model_bytes):
     assert weights(net) == weights(kj.load(run_directory / MODEL))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scheme": "asymmetric", "ranges": "learned"}],
+    ids=["pow2", "learned"],
+)
+def test_normalized_and_learned_runs_go_on_to_the_same_bytes(tmp_path, options):
+    """Batch normalization is frozen after the second of three epochs."""
+
+    class Stop(Exception):
+        pass
+
+    def train(directory, stop):
+        steps = iter(range(100))
+
+        def loss(logits, labels):
+            if next(steps) == stop:
+                raise Stop
+            return kj.cross_entropy(logits, labels)
+
+        layers = [
+            kj.Normalize((120, 130, 110)),
+            kj.Conv2D(8, 3, padding="same", batch_norm=True, activation="relu"),
+            kj.Flatten(),
+            kj.Dense(3),
+        ]
+        kj.fit(
+            kj.Sequential(layers, (8, 8, 3), **options), DATA, loss=loss,
+            directory=directory, resume=True, **settings(),
+        )  # fmt: skip
+        return (directory / MODEL).read_bytes()
+
+    whole = train(tmp_path / "whole", None)
+    for stop in (4, 4):  # after one epoch, then after the second
+        with pytest.raises(Stop):
+            train(tmp_path / "cut", stop)
+    assert train(tmp_path / "cut", None) == whole
+
+
 def test_a_directory_with_a_run_is_not_overwritten(run_directory):
     before = (run_directory / CHECKPOINT).read_bytes()
     with pytest.raises(OptionError, match="holds a run already: resume it, or choose"):
@@ -352,6 +390,16 @@ def test_resuming_another_network_is_refused(run_directory, change, message):
     with pytest.raises(kj.KanjiError, match=message):
         kj.fit(net, DATA, directory=run_directory, resume=True, **settings())
     assert weights(net) == before
+
+
+@pytest.mark.parametrize(
+    "option", [("scheme", "symmetric"), ("ranges", "percentile"), ("target", "q7")]
+)
+def test_resuming_with_another_quantization_is_refused(run_directory, option):
+    name, value = option
+    net = small_net(**{name: value.replace("q7", "cmsis-nn-q7")})
+    with pytest.raises(OptionError, match=f"is of a run with {name} .*, not .*{value}"):
+        kj.fit(net, DATA, directory=run_directory, resume=True, **settings())
 
 
 def test_resuming_with_other_data_is_refused(run_directory):
