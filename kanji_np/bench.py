@@ -40,8 +40,6 @@ from kanji_np.results import cpu_model
 from kanji_np.threads import limit, limited, run
 from kanji_np.zoo import paper_cnn
 
-# Lai and Suda, 2018, table 1.
-PAPER_CHANNELS = ((16, 16, 32), (32, 32, 64), (48, 48, 96), (64, 64, 128))
 BATCH, STEPS = 128, 20
 N_WARM_UP = 3
 N_RATES = 10

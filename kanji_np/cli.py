@@ -790,7 +790,6 @@ def bench(
 
     from kanji_np.bench import (
         BATCH,
-        PAPER_CHANNELS,
         STEPS,
         measure,
         measure_layers,
@@ -798,6 +797,7 @@ def bench(
     )
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
     from kanji_np.threads import check_limit
+    from kanji_np.zoo import PAPER_SIZES
 
     if plot:
         check_plot(plot)
@@ -807,7 +807,7 @@ def bench(
     steps = steps or STEPS
     cases = list(
         itertools.product(
-            threads or (None,), channels or PAPER_CHANNELS, batch or (BATCH,)
+            threads or (None,), channels or PAPER_SIZES, batch or (BATCH,)
         )
     )
     if layers:
@@ -952,7 +952,8 @@ def _augment(
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:
     """Mean of each channel over all images, rounded."""
     # Image on image first: adding up rows of three values is slow.
-    sums = dataset.images.sum(axis=0, dtype="int64").sum(axis=(0, 1))
+    sums = dataset.images.sum(axis=0, dtype="int64")
+    sums = sums.reshape(-1, sums.shape[-1]).sum(axis=0)  # (H,W,C) -> (C,)
     pixels = dataset.images[..., 0].size
     return tuple(round(float(total / pixels)) for total in sums)
 

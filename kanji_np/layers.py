@@ -21,11 +21,13 @@ import numpy as np
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.ops import OPS, Op, batch_norm
+from kanji_np.ops.add import AddAttrs
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.flatten import FlattenAttrs
+from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
 from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
@@ -292,9 +294,10 @@ class Layer:
         extra: Any = None,
     ) -> Saved:
         data = self._joined([value.tensor.data for value in x])
-        qparams = x[0].qparams or QParams(1.0)
-        offset = -qparams.zero_point
-        return Saved(data, y, qparams.scale, *bounds, extra=extra, x_offset=offset)
+        qparams = [value.qparams or QParams(1.0) for value in x]
+        scale = self._joined([q.scale for q in qparams])
+        offset = self._joined([-q.zero_point for q in qparams])
+        return Saved(data, y, scale, *bounds, extra=extra, x_offset=offset)
 
     def __repr__(self) -> str:
         return f"{self.name or self.op.name}: {self.attrs}"
@@ -388,7 +391,7 @@ class TrackedLayer(Layer):
         """The output, its range tracked, and what a learned range is trained with."""
         seen = empty_range()
         data = [value.tensor.data for value in x]
-        y = self.op.forward_int(self.attrs, ints, *data, seen)
+        y = self.op.forward_int(self.attrs, ints, *data, y_range=seen)
         tracker = self.output_range
         learns = track and bool(tracker.parameters())
         if track and tracker.wants_values:
@@ -459,7 +462,8 @@ class BatchNorm:
         """Take in one batch's statistics, as `RangeTracker` takes in ranges."""
         past = np.float32(min(MOMENTUM, self.updates / (self.updates + 1)))
         mean, var = (
-            past * old + (1 - past) * new for old, new in zip(self.moving, s, strict=True)
+            past * old + (1 - past) * new
+            for old, new in zip(self.moving, s, strict=True)
         )
         self.moving = Statistics(mean, var)
         self.updates += 1
@@ -609,7 +613,7 @@ class LinearLayer(TrackedLayer):
             if sums is None:
                 gx, g = op.vjp(attrs, params, saved, gy, needs_gx)
             else:
-                gz, ggamma, gbeta = batch_norm.vjp(sums.z, _inside(saved, gy), sums.s)
+                gz, ggamma, gbeta = batch_norm.vjp(sums.z, sums.s, saved, gy)
                 gx, g = op.vjp(plain, params, _unclamped(saved), gz, needs_gx)
             gweight = g.weight
             thetas: tuple[np.ndarray, ...] = ()
@@ -681,11 +685,6 @@ class _WeightPull:
         return tracker.gradient(self.weight, gweight, scale, (-most, most))
 
 
-def _inside(saved: Saved, gy: np.ndarray) -> np.ndarray:
-    """Gradients of outputs that were not clamped."""
-    return np.where((saved.y > saved.low) & (saved.y < saved.high), gy, gy.dtype.type(0))
-
-
 def _unclamped(saved: Saved) -> Saved:
     """The same, but for outputs of which none was clamped."""
     return replace(saved, y=np.zeros_like(saved.y), low=-128, high=127)
@@ -740,7 +739,7 @@ class Normalize(Layer):
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image.
+        One mean a channel, or a mean image; of vectors one mean, or one an element.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     """
@@ -953,3 +952,26 @@ class Softmax(Layer):
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["softmax"], SoftmaxAttrs(), name)
+
+
+class Add(TrackedLayer):
+    """Sum of two tensors of one shape; see `ops.add`.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
+
+    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
+        super().__init__(OPS["add"], AddAttrs(_activation(activation)), name)
+
+
+class Multiply(TrackedLayer):
+    """Product of two tensors of one shape, element by element; see `ops.mul`.
+
+    Parameters are those of `Add`.
+    """
+
+    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
+        super().__init__(OPS["mul"], MulAttrs(_activation(activation)), name)

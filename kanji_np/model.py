@@ -474,7 +474,9 @@ def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
     while pending:
         symbol = pending[-1]
         if symbol.layer is None and symbol is not inputs:
-            raise OptionError("the outputs depend on an Input that is not the network's")
+            raise OptionError(
+                "the outputs depend on an Input that is not the network's"
+            )
         missing = [x for x in symbol.inputs if x not in number]
         if missing:
             pending.append(missing[0])

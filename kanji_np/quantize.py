@@ -6,9 +6,9 @@ powers of two, or activations with a zero point (TFLite's). In all of them
 
     real(x) = sx (x - zx),   w = sw[o] W,   real(y) = sy (y - zy)
 
-so that a sum of products has the scale sx sw[o], the bias is an int32 at that scale, and
-``sx sw[o] / sy`` is written for CMSIS-NN as a multiplier of 31 bits and a shift. With
-powers of two it is 2^-n, a multiplier of 2^30 and a shift of 1 - n.
+so that a sum of products has the scale sx sw[o], the bias is an int32 at that scale,
+and ``sx sw[o] / sy`` is written for CMSIS-NN as a multiplier of 31 bits and a shift.
+With powers of two it is 2^-n, a multiplier of 2^30 and a shift of 1 - n.
 
 What a device cannot do is not asked of it: an output is never finer than the sums it
 comes from, and a weight never so fine that its sums or its bias leave int32 or have to

@@ -36,8 +36,10 @@ ALLOWED = {
         "targets", "types",
     },
     "zoo": {"errors", "layers", "model", "types"},
+    "anomaly": {"errors", "model"},
     "train": {
-        "archive", "autograd", "data", "errors", "losses", "model", "ops", "optim",
+        "anomaly", "archive", "autograd", "data", "errors", "losses", "model", "ops",
+        "optim",
     },
 }  # fmt: skip
 

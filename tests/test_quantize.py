@@ -1,6 +1,5 @@
 """Ranges to scales, scales to the integers of a call."""
 
-import json
 import math
 
 import numpy as np
@@ -10,14 +9,17 @@ from hypothesis import strategies as st
 
 from kanji_np.errors import AccumulatorOverflow, RangeError
 from kanji_np.quantize import (
+    ACTIVATIONS,
+    SCHEMES,
     LinearScales,
-    RangeTracker,
+    activation_bounds,
+    activation_range,
+    ceil_pow2,
     check_products,
     frac_bits,
-    legal_output,
+    legal_scales,
     linear_ints,
     multiplier_and_shift,
-    pow2_bits,
     pow2_qparams,
     quantize_weight,
 )
@@ -65,15 +67,13 @@ def test_what_is_not_finite_has_no_scale(value):
 
 
 @pytest.mark.parametrize("bits", [-16, -1, 0, 7, 24])
-def test_power_of_two_scales_round_trip(bits):
-    assert pow2_bits(pow2_qparams(bits)) == bits
+def test_power_of_two_scales_are_written_as_such(bits):
     assert str(pow2_qparams(bits)) == f"2^{-bits}"
 
 
-@pytest.mark.parametrize("scale", [0.3, 3.0, math.nextafter(0.5, 1)])
-def test_other_scales_have_no_bits(scale):
-    with pytest.raises(RangeError, match="not a power of two"):
-        pow2_bits(QParams(scale))
+def test_ceil_pow2_is_exact_at_and_beside_powers():
+    values = np.array([1.0, math.nextafter(1, 2), math.nextafter(1, 0), 0.3, 2.0**-40])
+    assert ceil_pow2(values).tolist() == [1.0, 2.0, 1.0, 0.5, 2.0**-40]
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
@@ -82,90 +82,126 @@ def test_scales_are_positive_numbers(scale):
         QParams(scale)
 
 
-# ------------------------------------------------------------------- range trackers
-
-
-def test_the_first_updates_are_a_plain_mean_the_later_ones_exponential():
-    tracker = RangeTracker(momentum=0.75)
-    seen = []
-    for i in range(1, 4):
-        tracker.update(-i, 10 * i)
-        seen += [tracker.low, tracker.high]
-    assert seen == pytest.approx([-1, 10, -1.5, 15, -2, 20])
-    for value in (0.0, 8.0):
-        before = tracker.high
-        tracker.update(0.0, value)
-        assert tracker.high == pytest.approx(0.75 * before + 0.25 * value)
-    assert tracker.updates == 5
-
-
-def test_a_tracker_holds_the_larger_side():
-    tracker = RangeTracker()
-    tracker.update(-3.0, 1.0)
-    assert (tracker.max_abs, tracker.qparams()) == (3.0, QParams(2.0**-5))
-    tracker = RangeTracker()
-    tracker.update(1.0, 3.0)
-    assert (tracker.max_abs, tracker.qparams()) == (3.0, QParams(2.0**-5))
+@pytest.mark.parametrize(("bits", "most"), [(8, 127), (4, 7)])
+@pytest.mark.parametrize("name", SCHEMES)
+def test_weight_scales_hold_the_range_and_waste_little(name, bits, most):
+    scheme = SCHEMES[name]
+    max_abs = np.random.default_rng(0).uniform(1e-3, 10, 100)
+    scales = scheme.weight_scales(max_abs, bits)
+    assert scales.dtype == np.float64
+    steps = max_abs / scales
+    if scheme.pow2:
+        assert (np.frexp(scales)[0] == 0.5).all()
+        assert (steps <= most + 1).all()
+        assert (steps > (most + 1) / 2).all()
+    else:
+        np.testing.assert_allclose(steps, most)
+    assert scheme.weight_scales(np.float64(0), bits) > 0
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "bits"),
-    [(0.0, 0.0, 7), (1.5, 1.5, 6), (-5.0, -5.0, 4), (-1e30, 1e30, -16), (0, 1e-30, 24)],
+    ("name", "low", "high", "expected"),
+    [
+        ("pow2", -0.3, 0.9, QParams(2.0**-7)),
+        ("pow2-per-channel", 0.0, 6.0, QParams(2.0**-4)),
+        ("symmetric", -6.35, 1.0, QParams(0.05)),
+        ("symmetric", 1.0, 2.54, QParams(0.02)),
+        ("asymmetric", 0.0, 2.55, QParams(0.01, -128)),
+        ("asymmetric", -2.55, 0.0, QParams(0.01, 127)),
+        ("asymmetric", -1.0, 1.55, QParams(0.01, -28)),
+        ("asymmetric", 1.0, 2.55, QParams(0.01, -128)),  # zero is always there
+        ("asymmetric", 0.0, 0.0, QParams(1 / 255, -128)),
+        ("symmetric", 0.0, 0.0, QParams(1 / 127)),
+    ],
 )
-def test_ranges_without_width_and_beyond_the_scales(low, high, bits):
-    tracker = RangeTracker()
-    for _ in range(200):
-        tracker.update(low, high)
-    assert tracker.qparams() == QParams(2.0**-bits)
+def test_activation_qparams_hold_the_range_and_zero(name, low, high, expected):
+    got = SCHEMES[name].activation_qparams(low, high)
+    assert got.scale == pytest.approx(expected.scale, rel=1e-12)
+    assert got.zero_point == expected.zero_point
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.float32("nan")])
-def test_a_range_that_is_not_finite_is_refused_and_not_taken_in(bad):
-    tracker = RangeTracker()
-    tracker.update(-1.0, 1.0)
-    before = tracker.state()
-    for low, high in ((bad, 1.0), (0.0, bad)):
-        with pytest.raises(RangeError, match="training diverged"):
-            tracker.update(low, high)
-    assert tracker.state() == before
-
-
-@given(st.lists(st.tuples(st.floats(-1e30, 0), st.floats(0, 1e30)), max_size=5))
-def test_state_survives_json_exactly(updates):
-    tracker = RangeTracker(momentum=0.9)
-    for low, high in updates:
-        tracker.update(low, high)
-    again = RangeTracker.from_state(json.loads(json.dumps(tracker.state())))
-    assert again.state() == tracker.state()
-    again.update(-1.0, 2.0)
-    tracker.update(-1.0, 2.0)
-    assert again.state() == tracker.state()
-
-
-def test_a_stored_range_must_be_finite():
-    state = RangeTracker().state() | {"high": math.nan}
-    with pytest.raises(RangeError, match=r"0.0 \.\. nan"):
-        RangeTracker.from_state(state)
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_range_that_is_not_finite_has_no_qparams(name):
+    with pytest.raises(RangeError, match="cannot be quantized"):
+        SCHEMES[name].activation_qparams(-1.0, math.inf)
 
 
 # ------------------------------------------------------------------ linear integers
 
 
-@pytest.mark.parametrize(
-    ("wanted", "legal"),
-    [(15, 10), (11, 10), (10, 10), (3, 3), (-16, -16), (-20, -20), (-21, -20)],
-)
-def test_legal_output_moves_to_the_nearest_shift(wanted, legal):
-    y = legal_output(QParams(2.0**-6), QParams(2.0**-4), QParams(2.0**-wanted))
-    assert pow2_bits(y) == legal
-    assert 0 <= 10 - pow2_bits(y) <= 30
+def legal(w, y, bias=0.0, scheme="pow2", x=2.0**-6, numerics=None):
+    w = np.atleast_1d(np.float64(w))
+    bias = np.broadcast_to(np.float64(bias), len(w))
+    scales = LinearScales(QParams(x), w, QParams(y))
+    return legal_scales(scales, bias, SCHEMES[scheme], numerics or Numerics())
+
+
+@pytest.mark.parametrize(("wanted", "y"), [(15, 10), (11, 10), (10, 10), (3, 3)])
+def test_an_output_is_not_finer_than_its_sums(wanted, y):
+    scales = legal(2.0**-4, 2.0**-wanted)
+    assert scales.y == QParams(2.0**-y)
+    assert scales.w.tolist() == [2.0**-4]
+    # the coarsest channel decides
+    scales = legal([2.0**-4, 2.0**-2], 2.0**-wanted, scheme="pow2-per-channel")
+    assert scales.y.scale == max(2.0**-8, 2.0**-wanted)
+
+
+@pytest.mark.parametrize(("y", "w"), [(20, 4), (21, 3), (23, 1)])
+def test_a_weight_is_not_so_fine_that_sums_are_shifted_too_far(y, w):
+    scales = legal(2.0**-4, 2.0**y)
+    assert (scales.w.tolist(), scales.y.scale) == ([2.0**-w], 2.0**y)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_weight_is_not_so_fine_that_its_bias_leaves_int32(scheme):
+    w = [2.0**-20, 1e-7, 2.0**-4]
+    if scheme == "pow2":
+        w = [2.0**-20] * 3
+    if scheme == "pow2-per-channel":
+        w[1] = 2.0**-23
+    scales = legal(w, 1.0, [3.0, 500.0, 0.1], scheme)
+    assert (scales.w >= w).all()
+    assert (np.array([3.0, 500.0, 0.1]) / scales.sums <= 2**28).all()
+    if SCHEMES[scheme].pow2:
+        assert (np.frexp(scales.w)[0] == 0.5).all()
+    if not SCHEMES[scheme].per_channel:
+        assert len(set(scales.w)) == 1
+    else:
+        assert scales.w[2] == w[2]
+
+
+def test_an_output_keeps_its_zero_point():
+    y = QParams(1e-9, -7)
+    scales = LinearScales(QParams(0.1), np.array([0.1, 0.3]), y)
+    moved = legal_scales(scales, np.zeros(2), SCHEMES["asymmetric"], Numerics())
+    assert moved.y == QParams(0.1 * 0.3, -7)
 
 
 def test_weights_round_half_to_even_and_saturate_symmetrically():
-    weight = np.array([0.5, 1.5, -0.5, 127.4, 127.6, -128.0, 1e9, -1e9]) * 0.25
-    rounded = quantize_weight(weight, QParams(0.25))
+    weight = np.array([[0.5, 1.5, -0.5, 127.4, 127.6, -128.0, 1e9, -1e9]]) * 0.25
+    rounded = quantize_weight(weight, np.array([0.25]), 8)
     assert rounded.dtype == np.int8
-    assert rounded.tolist() == [0, 2, 0, 127, 127, -127, 127, -127]
+    assert rounded.tolist() == [[0, 2, 0, 127, 127, -127, 127, -127]]
+    rounded = quantize_weight(weight, np.array([0.25]), 4)
+    assert rounded.tolist() == [[0, 2, 0, 7, 7, -7, 7, -7]]
+    two = quantize_weight(np.ones((2, 3)), np.array([0.5, 0.25]), 8)
+    assert two.tolist() == [[2] * 3, [4] * 3]
+
+
+@pytest.mark.parametrize(
+    ("activation", "y", "integers", "reals"),
+    [
+        ("linear", QParams(0.1, 5), (-128, 127), (-math.inf, math.inf)),
+        ("relu", QParams(0.1, 5), (5, 127), (0, math.inf)),
+        ("relu6", QParams(0.1, 5), (5, 65), (0, 6)),
+        ("relu6", QParams(0.01, 5), (5, 127), (0, 6)),
+        ("relu6", QParams(6 / 255, -128), (-128, 127), (0, 6)),
+    ],
+)
+def test_activations_are_ranges(activation, y, integers, reals):
+    assert activation in ACTIVATIONS
+    assert activation_range(activation, y) == integers
+    assert activation_bounds(activation) == reals
 
 
 S8 = Numerics()
@@ -174,7 +210,8 @@ Q7 = Numerics(requantize="single", bias_bits=8)
 
 def ints_of(weight, bias, activation="linear", x=5, w=6, y=4, zero=0, numerics=S8):
     params = LinearParams(np.array(weight, np.float32), np.array(bias, np.float32))
-    scales = LinearScales(QParams(2.0**-x, zero), QParams(2.0**-w), QParams(2.0**-y))
+    each = np.full(len(params.bias), 2.0**-w)
+    scales = LinearScales(QParams(2.0**-x, zero), each, QParams(2.0**-y))
     return linear_ints(params, scales, activation, numerics)
 
 
@@ -195,7 +232,7 @@ def test_linear_ints_of_a_layer():
 def test_a_sum_that_can_leave_int32_is_refused_with_its_bound():
     limit = 2**31 - 1 - 128 * 100
     fits = LinearParams(np.full((2, 1), 100.0), np.array([0.0, limit]))
-    one = LinearScales(QParams(1.0), QParams(1.0), QParams(1024.0))
+    one = LinearScales(QParams(1.0), np.ones(2), QParams(1024.0))
     assert linear_ints(fits, one, "linear", S8).bias.tolist() == [0, limit]
     over = LinearParams(fits.weight, np.array([0.0, -limit - 1.0]))
     with pytest.raises(
@@ -207,14 +244,14 @@ def test_a_sum_that_can_leave_int32_is_refused_with_its_bound():
 def test_the_bound_counts_the_zero_point_of_the_input():
     # 255 grey levels above a zero point of -128, not 128
     weight = np.full((1, 80_000), 127.0)
-    one = LinearScales(QParams(1.0, -128), QParams(1.0), QParams(1024.0))
+    one = LinearScales(QParams(1.0, -128), np.ones(1), QParams(1024.0))
     with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.591e\+09"):
         linear_ints(LinearParams(weight, np.zeros(1)), one, "linear", S8)
 
 
 def test_the_bound_counts_a_shift_to_the_left():
     # n = 0 is shift 1: the device doubles the sum before it multiplies.
-    one = LinearScales(QParams(1.0), QParams(1.0), QParams(1.0))
+    one = LinearScales(QParams(1.0), np.ones(1), QParams(1.0))
     for bias, numerics in ((2.0**30, S8), (2.0**29, Numerics(requantize="single"))):
         params = LinearParams(np.zeros((1, 1)), np.array([bias]))
         with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09"):
@@ -250,7 +287,7 @@ def test_the_bound_counts_the_half_that_rounds():
 
     def ints(right):
         y = QParams(2.0 ** (right - 7))
-        scales = LinearScales(QParams(2.0**-7), QParams(1.0), y)
+        scales = LinearScales(QParams(2.0**-7), np.ones(1), y)
         return linear_ints(params, scales, "linear", Q7)
 
     assert ints(24).bias.tolist() == [127 << 23]
@@ -283,3 +320,16 @@ def test_multiplier_and_shift_is_the_scale_in_31_bits(scale):
     multiplier, shift = multiplier_and_shift(scale)
     assert 2**30 <= multiplier < 2**31
     assert multiplier * 2.0 ** (shift - 31) == pytest.approx(scale, rel=2.0**-31)
+
+
+def test_every_channel_has_its_own_scale():
+    weight = np.array([[1.27, -0.5], [0.127, 0.05]])
+    params = LinearParams(weight, np.array([0.3, 0.4]))
+    scales = LinearScales(QParams(0.1, 3), np.array([0.01, 0.001]), QParams(0.05, -9))
+    ints = linear_ints(params, scales, "relu", S8)
+    assert ints.weight.tolist() == [[127, -50], [127, 50]]
+    assert ints.bias.tolist() == [300, 4000]
+    real = ints.multiplier * 2.0 ** (ints.shift - 31.0)
+    np.testing.assert_allclose(real, [0.02, 0.002], rtol=2.0**-30)
+    assert (ints.input_offset, ints.output_offset, ints.act_min) == (-3, -9, -9)
+    assert linear_ints(params, scales, "linear", S8, 4).weight.max() == 7

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from kanji_np.ops.add import ADD
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
 from kanji_np.ops.conv2d import CONV2D
 from kanji_np.ops.dense import DENSE
 from kanji_np.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from kanji_np.ops.flatten import FLATTEN
 from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
 from kanji_np.ops.op import Op
 from kanji_np.ops.relu import RELU
@@ -25,6 +27,8 @@ OPS: dict[str, Op] = {
         MAX_POOL2D,
         AVG_POOL2D,
         RELU,
+        ADD,
+        MUL,
         FLATTEN,
         SOFTMAX,
     )

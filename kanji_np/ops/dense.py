@@ -1,4 +1,4 @@
-"""Fully connected layer with bias and an optional fused ReLU.
+"""Fully connected layer with bias and an optional fused ReLU or ReLU6.
 
     acc[n,o] = bias[o] + sum over k of (X[n,k] + input_offset) * W[o,k]
     Y = clamp(rescale(acc, multiplier[o], shift[o]) + output_offset, low, high)
@@ -35,6 +35,7 @@ from kanji_np.ops.cmsis import (
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Window
+from kanji_np.quantize import activation_bounds
 from kanji_np.threads import SHARES
 from kanji_np.types import (
     BufferSize,
@@ -59,7 +60,7 @@ BEFORE_KERNEL_SUMS = "4.0.0"  # the version whose MVE kernel sums rows by itself
 
 @dataclass(frozen=True)
 class DenseAttrs:
-    """Number of outputs, and activation ("linear", "relu")."""
+    """Number of outputs, and activation ("linear", "relu", "relu6")."""
 
     units: int
     activation: str = "linear"
@@ -117,8 +118,8 @@ def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.
     y = _output(attrs, params.weight, x, x.dtype)
     image = _as_image(x)
     kernels = replace(params, weight=_as_kernels(params.weight))
-    relu = attrs.activation == "relu"
-    conv_loops.forward_float(image, kernels, _window(image), relu, _as_image(y))
+    bounds = activation_bounds(attrs.activation)
+    conv_loops.forward_float(image, kernels, _window(image), bounds, _as_image(y))
     return y
 
 

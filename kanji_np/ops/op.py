@@ -50,9 +50,9 @@ Lowering = Callable[
 class Op:
     """One operator, as data. Shapes are of one sample; arrays have a batch in front.
 
-    An operator of several inputs takes as many shapes and arrays where `x` or `in_shape`
-    stands here; `saved.x`, `needs_gx`, `gx`, the TensorSpecs of a lowering and the
-    QParams of inputs are then tuples.
+    An operator of several inputs takes as many shapes and arrays where `x` or
+    `in_shape` stands here; `saved.x`, `needs_gx`, `gx`, the TensorSpecs of a lowering
+    and the QParams of inputs are then tuples.
 
     Parameters
     ----------

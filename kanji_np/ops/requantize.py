@@ -15,11 +15,11 @@ from numba import njit
 from numba import types as nb
 
 from kanji_np.fixedpoint import DOUBLE, ROUNDINGS, SINGLE, clamp, rescale
-from kanji_np.ops.simd import LANES, address, once, twice
+from kanji_np.ops.simd import LANES, address, once, once_pow2, twice, twice_pow2
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
-NOT_POW2 = -1
+Bounds = tuple[float, float]
 
 int32, int64 = nb.int32, nb.int64
 
@@ -33,8 +33,8 @@ class Rescaling(NamedTuple):
         Whole vectors of them are read, which may reach past the channels.
     rounding : int
         As in `fixedpoint.rescale`.
-    right : int
-        What `common_right_shift` says of multiplier and shift.
+    is_pow2 : bool
+        Every scale is 2^-1 or a smaller power of two, for which there is a fast way.
     offset, low, high : int
         Output offset and activation range.
     """
@@ -43,7 +43,7 @@ class Rescaling(NamedTuple):
     multiplier: np.ndarray
     shift: np.ndarray
     rounding: int
-    right: int
+    is_pow2: bool
     offset: int
     low: int
     high: int
@@ -63,7 +63,7 @@ def rescaling(ints: LinearInts, bias: np.ndarray, repeats: int = 1) -> Rescaling
         ints.multiplier[places],
         ints.shift[places],
         ROUNDINGS[ints.rounding],
-        common_right_shift(ints),
+        _is_pow2(ints),
         ints.output_offset,
         ints.act_min,
         ints.act_max,
@@ -86,15 +86,15 @@ def widen(y_range: np.ndarray, ranges: np.ndarray) -> None:
     y_range[1] = max(y_range[1], ranges[:, 1].max())
 
 
-def common_right_shift(ints: LinearInts) -> int:
-    """The right shift that all channels share if they scale by 2^-n, n >= 1, else -1.
+def _is_pow2(ints: LinearInts) -> bool:
+    """Whether every channel scales by 2^-n, n >= 1.
 
     Multiplier 2^30 with shift 1 - n is the scale 2^-n; the doubling multiply then only
     halves, and 32-bit arithmetic is enough.
     """
-    shift = int(ints.shift[0])
-    same = (ints.multiplier == POW2_MULTIPLIER).all() and (ints.shift == shift).all()
-    return -shift if same and -30 <= shift <= 0 else NOT_POW2
+    shift = ints.shift
+    same = (ints.multiplier == POW2_MULTIPLIER).all()
+    return bool(same and (shift >= -30).all() and (shift <= 0).all())
 
 
 @njit(cache=True, forceinline=True)
@@ -118,9 +118,7 @@ def requantize_rows(
     extremes : int32 (32,)
         See `new_extremes`.
     """
-    if r.right < 0:
-        _one_by_one(acc, rows, lanes, first, channels, r, y, y_at, stride, extremes)
-    elif channels == lanes:
+    if channels == lanes:
         _by_vectors(acc, rows, lanes, first, r, y, y_at, stride, extremes)
     else:
         _by_vectors(acc, rows, lanes, first, r, spare, 0, lanes, extremes)
@@ -130,11 +128,18 @@ def requantize_rows(
 
 
 @njit(cache=True)
-def requantize_row(acc, r, y, y_at, extremes):
-    """Requantize one row of any length; `r` is as long. See `requantize_rows`."""
+def requantize_pixels(acc, channels, r, y, y_at, extremes):
+    """Requantize the sums of neighbouring pixels; `r` is as long as `acc` or longer.
+
+    See `requantize_rows`.
+    """
     count = acc.shape[0]
-    if r.right < 0 or count < LANES:
-        _one_by_one(acc, 1, count, 0, count, r, y, y_at, 0, extremes)
+    if channels % LANES == 0:
+        pixels = count // channels
+        _by_vectors(acc, pixels, channels, 0, r, y, y_at, channels, extremes)
+        return
+    if count < LANES:
+        _one_by_one(acc, r, y, y_at, extremes)
         return
     whole = count // LANES * LANES
     _by_vectors(acc, 1, whole, 0, r, y, y_at, 0, extremes)
@@ -145,33 +150,47 @@ def requantize_row(acc, r, y, y_at, extremes):
 
 @njit(cache=True, forceinline=True)
 def _by_vectors(acc, rows, lanes, first, r, y, y_at, stride, extremes):
-    """By one power of two, whole vectors at a time."""
+    """Whole vectors at a time."""
     a, b = address(acc, 0), address(r.bias, first)
+    m, s = address(r.multiplier, first), address(r.shift, first)
     c, e = address(y, y_at), address(extremes, 0)
     vectors = lanes // LANES
     offset, low, high = int32(r.offset), int32(r.low), int32(r.high)
+    up = int32(r.rounding == SINGLE)
     if r.rounding == DOUBLE:
-        shift, half = int32(r.right), int32(0)
-        twice(a, rows, vectors, b, shift, half, offset, low, high, c, stride, e)
+        if r.is_pow2:
+            twice_pow2(a, rows, vectors, b, m, s, up, offset, low, high, c, stride, e)
+        else:
+            twice(a, rows, vectors, b, m, s, up, offset, low, high, c, stride, e)
+    elif r.is_pow2:
+        once_pow2(a, rows, vectors, b, m, s, up, offset, low, high, c, stride, e)
     else:
-        shift = int32(r.right + 1)
-        half = int32((int64(1) << r.right) if r.rounding == SINGLE else 0)
-        once(a, rows, vectors, b, shift, half, offset, low, high, c, stride, e)
+        once(a, rows, vectors, b, m, s, up, offset, low, high, c, stride, e)
 
 
 @njit(cache=True)
-def _one_by_one(acc, rows, lanes, first, channels, r, y, y_at, stride, extremes):
-    """By any scale of each channel."""
+def _one_by_one(acc, r, y, y_at, extremes):
+    """Fewer sums than a vector has."""
     smallest, largest = extremes[0], extremes[LANES]
-    for row in range(rows):
-        for c in range(channels):
-            o = first + c
-            v = int32(acc[row * lanes + c] + r.bias[o])
-            q = int32(rescale(v, r.multiplier[o], r.shift[o], r.rounding))
-            smallest = min(smallest, q)
-            largest = max(largest, q)
-            y[y_at + row * stride + c] = clamp(q + r.offset, r.low, r.high)
+    for k in range(acc.shape[0]):
+        v = int32(acc[k] + r.bias[k])
+        q = int32(rescale(v, r.multiplier[k], r.shift[k], r.rounding))
+        smallest = min(smallest, q)
+        largest = max(largest, q)
+        y[y_at + k] = clamp(q + r.offset, r.low, r.high)
     extremes[0], extremes[LANES] = smallest, largest
+
+
+@njit(cache=True)
+def add_bias(sums, bias, low, high, y):
+    """The same of floating sums: ``y = clamp(sums + bias, low, high)``; NaN stays."""
+    for k in range(y.shape[0]):
+        value = sums[k] + bias[k]
+        if value < low:
+            value = low
+        if value > high:
+            value = high
+        y[k] = value
 
 
 @njit(cache=True)

@@ -21,7 +21,8 @@ numbers. Int32 sums are exact modulo 2^32, of floating factors as far as those a
 stored as uint16. Gradients behind a ReLU and a max pool are mostly zero: `kept` finds
 those that are not, and only they are multiplied.
 
-`twice` and `once` make int8 outputs of int32 sums, in two roundings or in one.
+`twice` and `once` make int8 outputs of int32 sums, in two roundings or in one;
+`twice_pow2` and `once_pow2` do where scales are powers of two.
 
 Numba's cache does not notice a change in this file: delete `__pycache__` after one.
 """
@@ -555,87 +556,157 @@ def kept(typing, gradient, value, low, high, total):
     return nb.int64(gradient, value, low, high, total), build
 
 
-def _requantize(twice: bool):
-    """Rows of int32 sums to int8, by one power of two.
+class _Rescale:
+    """`fixedpoint.rescale` of vectors of the same 16 channels.
 
-    ``v = acc + bias``, then ``v / 2^(shift + 1)`` in two roundings, or ``(v + half) >>
-    shift``; plus the offset, between low and high. A row is `vectors` vectors, the rows
-    of y are `stride` apart; `extremes` are 16 smallest and 16 largest so far, before
-    the offset.
+    What depends on the channels alone is formed once. Multiplier None stands for 2^30;
+    with shifts of -30 .. 0 that takes no product.
+    """
+
+    def __init__(self, builder, multiplier):
+        self.builder = builder
+        self.v = _Vectors(builder, nb.int32)
+        self.wide = ir.VectorType(I64, LANES)
+        self.has_product = multiplier is not None
+        if self.has_product:
+            self.multiplier = builder.sext(multiplier, self.wide)
+
+    def product(self, value):
+        """value * multiplier in int64."""
+        return self.builder.mul(self.builder.sext(value, self.wide), self.multiplier)
+
+    def narrow(self, value):
+        return self.builder.trunc(value, self.v.type)
+
+
+class _RescaleTwice(_Rescale):
+    """In two roundings; see `fixedpoint.requantize`."""
+
+    def __init__(self, builder, multiplier, shift, up):
+        super().__init__(builder, multiplier)
+        self.zero, self.one = self.v.type(None), _constant(self.v.type, 1)
+        self.left = self.v.choose(">", shift, self.zero)
+        self.right = builder.sub(self.left, shift)
+        self.mask = builder.sub(builder.shl(self.one, self.right), self.one)
+        self.middle = builder.lshr(self.mask, self.one)
+
+    def high(self, value):
+        """The doubling high multiply."""
+        builder, wide = self.builder, self.wide
+        if not self.has_product:
+            halved = builder.ashr(value, self.one)
+            return builder.add(halved, builder.and_(value, self.one))
+        product = self.product(builder.shl(value, self.left))
+        rounded = builder.add(product, _constant(wide, 1 << 30))
+        return self.narrow(builder.ashr(rounded, _constant(wide, 31)))
+
+    def of(self, value):
+        builder, high = self.builder, self.high(value)
+        # all ones where true, so subtracting it adds one
+        limit = builder.sub(self.middle, self.v.test("<", high, self.zero))
+        up = self.v.test(">", builder.and_(high, self.mask), limit)
+        return builder.sub(builder.ashr(high, self.right), up)
+
+
+class _RescaleOnce(_Rescale):
+    """In one rounding: halves up where `up` is 1, down where it is 0."""
+
+    def __init__(self, builder, multiplier, shift, up):
+        super().__init__(builder, multiplier)
+        bits = 30 if self.has_product else 0
+        self.up = self.v.splat(up)
+        # All but the last of the bits that are shifted out.
+        self.right = builder.sub(_constant(self.v.type, bits), shift)
+        if self.has_product:
+            self.up = builder.zext(self.up, self.wide)
+            self.right = builder.zext(self.right, self.wide)
+
+    def of(self, value):
+        builder = self.builder
+        if self.has_product:
+            value = self.product(value)
+        twice = builder.ashr(value, self.right)
+        once = builder.ashr(twice, _constant(twice.type, 1))
+        q = builder.add(once, builder.and_(twice, self.up))
+        return self.narrow(q) if self.has_product else q
+
+
+def _constant(kind, number):
+    """A vector of the same number."""
+    return ir.Constant(kind, [number] * kind.count)
+
+
+def _requantize(rescale: type[_Rescale], is_pow2: bool):
+    """Rows of int32 sums to int8: ``rescale(acc + bias)`` plus the offset, clamped.
+
+    A row is `vectors` vectors, the rows of y are `stride` apart. Bias, multiplier and
+    shift have a number a lane. `extremes` are 16 smallest and 16 largest outputs so
+    far, before the offset.
     """
 
     def typed(
-        typing, acc, rows, vectors, bias, shift, half, offset, low, high, y, stride,
-        extremes,
+        typing, acc, rows, vectors, bias, multiplier, shift, up, offset, low, high, y,
+        stride, extremes,
     ):  # fmt: skip
-        n, i = nb.intp, nb.int32
-        return nb.void(acc, n, n, bias, i, i, i, i, i, y, n, extremes), build
+        n, i, channels = nb.intp, nb.int32, (bias, multiplier, shift)
+        return nb.void(acc, n, n, *channels, i, i, i, i, y, n, extremes), build
 
     def build(context, builder, signature, arguments):
-        acc, rows, vectors, bias, shift, half, *limits, y, stride, extremes = arguments
+        acc, rows, vectors, bias, multiplier, shift, up, *limits = arguments[:10]
+        y, stride, extremes = arguments[10:]
         v = _Vectors(builder, nb.int32)
-        one = v.splat(I32(1))
-        mask = builder.sub(builder.shl(I32(1), shift), I32(1))
-        middle = v.splat(builder.lshr(mask, I32(1)))
-        shift, half, mask, offset, low, high = map(
-            v.splat, (shift, half, mask, *limits)
-        )
+        offset, low, high = map(v.splat, limits)
         start = [v.load(extremes, I64(0)), v.load(extremes, I64(LANES))]
         entry = builder.block
+        vector_loop = builder.append_basic_block("vector")
         row_loop = builder.append_basic_block("row")
-        loop = builder.append_basic_block("vector")
-        row_end = builder.append_basic_block("row_end")
+        vector_end = builder.append_basic_block("vector_end")
         done = builder.append_basic_block("done")
+        builder.branch(vector_loop)
+
+        builder.position_at_end(vector_loop)
+        vector = builder.phi(I64)
+        vector_extremes = [builder.phi(v.type) for _ in start]
+        place = builder.mul(vector, I64(LANES))
+        added = v.load(bias, place)
+        factor = None if is_pow2 else v.load(multiplier, place)
+        rescaled = rescale(builder, factor, v.load(shift, place), up)
         builder.branch(row_loop)
 
         builder.position_at_end(row_loop)
         row = builder.phi(I64)
-        row_extremes = [builder.phi(v.type) for _ in start]
+        smallest, largest = phis = [builder.phi(v.type) for _ in start]
         width = builder.mul(vectors, I64(LANES))
         sums = builder.gep(acc, [builder.mul(row, width)])
         out = builder.gep(y, [builder.mul(row, stride)])
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        vector = builder.phi(I64)
-        smallest, largest = phis = [builder.phi(v.type) for _ in start]
-        place = builder.mul(vector, I64(LANES))
-        value = builder.add(v.load(sums, place), v.load(bias, place))
-        if twice:
-            d = builder.add(builder.ashr(value, one), builder.and_(value, one))
-            # all ones where true, so subtracting it adds one
-            limit = builder.sub(middle, v.test("<", d, v.type(None)))
-            up = v.test(">", builder.and_(d, mask), limit)
-            q = builder.sub(builder.ashr(d, shift), up)
-        else:
-            q = builder.ashr(builder.add(value, half), shift)
+        q = rescaled.of(builder.add(v.load(sums, place), added))
         smallest = v.choose("<", q, smallest)
         largest = v.choose(">", q, largest)
         q = v.choose(">", v.choose("<", builder.add(q, offset), high), low)
         narrow = _Vectors(builder, nb.int8)
         narrow.store(builder.trunc(q, narrow.type), out, place)
-        next_vector = builder.add(vector, I64(1))
-        more = builder.icmp_signed("<", next_vector, vectors)
-        builder.cbranch(more, loop, row_end)
-
-        builder.position_at_end(row_end)
         next_row = builder.add(row, I64(1))
         more = builder.icmp_signed("<", next_row, rows)
-        builder.cbranch(more, row_loop, done)
+        builder.cbranch(more, row_loop, vector_end)
+
+        builder.position_at_end(vector_end)
+        next_vector = builder.add(vector, I64(1))
+        more = builder.icmp_signed("<", next_vector, vectors)
+        builder.cbranch(more, vector_loop, done)
 
         seen = (smallest, largest)
         for phi, first, following in [
-            (row, I64(0), next_row),
-            *zip(row_extremes, start, seen, strict=True),
+            (vector, I64(0), next_vector),
+            *zip(vector_extremes, start, seen, strict=True),
         ]:
             phi.add_incoming(first, entry)
-            phi.add_incoming(following, row_end)
+            phi.add_incoming(following, vector_end)
         for phi, first, following in [
-            (vector, I64(0), next_vector),
-            *zip(phis, row_extremes, seen, strict=True),
+            (row, I64(0), next_row),
+            *zip(phis, vector_extremes, seen, strict=True),
         ]:
-            phi.add_incoming(first, row_loop)
-            phi.add_incoming(following, loop)
+            phi.add_incoming(first, vector_loop)
+            phi.add_incoming(following, row_loop)
 
         builder.position_at_end(done)
         v.store(smallest, extremes, I64(0))
@@ -648,4 +719,7 @@ def _requantize(twice: bool):
 tile_8x1, tile_8x2 = _tile(1), _tile(2)
 add_1, add_2, add_3, add_4, add_5, add_6, add_7, add_8 = map(_add_pieces, range(1, 9))
 row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8 = map(_add_row, range(1, 9))
-twice, once = _requantize(True), _requantize(False)
+twice, once = (_requantize(way, False) for way in (_RescaleTwice, _RescaleOnce))
+twice_pow2, once_pow2 = (
+    _requantize(way, True) for way in (_RescaleTwice, _RescaleOnce)
+)

@@ -22,6 +22,7 @@ def make(n=6, n_classes=3, **changes):
 def test_facts():
     assert len(make()) == 6
     assert make().input_shape == (2, 2, 3)
+    assert make(images=np.zeros((6, 5), np.uint8)).input_shape == (5,)
 
 
 @pytest.mark.parametrize(
@@ -29,17 +30,17 @@ def test_facts():
     [
         (
             {"images": np.zeros((6, 2, 2, 3), np.float32)},
-            "pets: images must be uint8 of shape (N, H, W, C), "
+            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), "
             "got float32 of shape (6, 2, 2, 3)",
         ),
         (
             {"images": np.zeros((6, 2, 2), np.uint8)},
-            "pets: images must be uint8 of shape (N, H, W, C), "
+            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), "
             "got uint8 of shape (6, 2, 2)",
         ),
         (
             {"images": [[1, 2]]},
-            "pets: images must be uint8 of shape (N, H, W, C), got a list",
+            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), got a list",
         ),
         (
             {"labels": np.zeros(6, np.int32)},

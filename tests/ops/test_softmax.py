@@ -59,7 +59,9 @@ def test_every_input_scale_is_near_the_smooth_function(bits):
 def test_equal_inputs_over_the_widest_row_get_equal_shares():
     for value in (-128, 0, 127):
         x = np.full((1, MOST_CLASSES), value, np.int8)
-        y = SOFTMAX.forward_int(ATTRS, ints_of(ATTRS, QParams(1.0), QParams(1 / 256, -128), Numerics()), x)
+        y = SOFTMAX.forward_int(
+            ATTRS, ints_of(ATTRS, QParams(1.0), QParams(1 / 256, -128), Numerics()), x
+        )
         assert set(y.ravel().tolist()) == {1 - 128}  # 256 / 511 rounds to 1
 
 
