@@ -64,6 +64,7 @@ _HOME = {
     "paper_cnn": "zoo",
     "paper_vgg": "zoo",
     "plot_history": "report",
+    "resnet8": "zoo",
     "target_spec": "targets",
     "vectors": "deploy",
     "verify": "deploy",

@@ -28,16 +28,18 @@ import numpy as np
 from numba.core import event
 
 from kanji_np import archive
+from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
-from kanji_np.losses import cross_entropy
+from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule, average
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
+TARGETS = ("labels", "inputs")
 CALIBRATION_IMAGES = 500
 COMPILING = "compiling kernels (first run only)"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
@@ -48,7 +50,8 @@ class EpochRecord:
     """One line of a training history.
 
     Losses and accuracies (0..1) of training are means over the epoch, as it went;
-    `validation_accuracy`, of the averaged weights, is NaN without validation data.
+    `validation_accuracy`, of the averaged weights, is NaN without validation data, and
+    both are if targets are not labels.
     `seconds` is wall-clock time of the epoch [s].
     """
 
@@ -96,6 +99,9 @@ class Recipe:
         A network trained in fp32 alone gets its ranges from training images at the end.
     fp32_epochs : int
         With "int8": so many epochs in fp32 first.
+    targets : "labels" or "inputs"
+        What outputs are compared with; "inputs" trains an autoencoder, to give back the
+        real values of what it was given (see `anomaly`).
     label_smoothing : float
     augment : Augment or None
     averaging : float
@@ -117,6 +123,7 @@ class Recipe:
     schedule: Schedule = OneCycle()
     precision: str = "int8"
     fp32_epochs: int = 0
+    targets: str = "labels"
     label_smoothing: float = 0.1
     augment: Augment | None = None
     averaging: float = 0.998
@@ -135,6 +142,8 @@ class Recipe:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {self.precision!r}"
             )
+        if self.targets not in TARGETS:
+            raise OptionError(f"targets must be one of {TARGETS}, got {self.targets!r}")
         if not isinstance(self.augment, Augment | None):
             raise OptionError(
                 f'augment must be an Augment, None or "default", got {self.augment!r}'
@@ -176,6 +185,7 @@ def fit(
     optimizer: Optimizer = DEFAULT.optimizer,
     schedule: Schedule = DEFAULT.schedule,
     loss: Loss | None = None,
+    targets: str = DEFAULT.targets,
     label_smoothing: float = DEFAULT.label_smoothing,
     augment: Augment | None | Literal["default"] = "default",
     averaging: float = DEFAULT.averaging,
@@ -194,15 +204,16 @@ def fit(
     ----------
     net : Model
     train, validation : Dataset
-        `validation` is scored after every epoch, in the epoch's precision.
-    epochs, batch_size, optimizer, schedule, label_smoothing, averaging, \
+        `validation` is scored after every epoch, in the epoch's precision; it goes with
+        labels as targets.
+    epochs, batch_size, optimizer, schedule, targets, label_smoothing, averaging, \
 freeze_batch_norm, precision, fp32_epochs, gradients, seed
         See `Recipe`.
     augment : Augment, None or "default"
         "default" is what `train` says of itself: see `Dataset.augment`.
     loss : callable or None
-        (outputs Tensor (N, K), labels (N,)) -> scalar Tensor; None: cross-entropy,
-        with the labels smoothed.
+        (outputs Tensor (N, K), targets) -> scalar Tensor. None: of labels (N,),
+        smoothed, the cross-entropy; of inputs (N, K) the mean squared error.
     directory : path or None
         Where `checkpoint.npz` (after every epoch), `model.npz` (at the end) and
         `history.csv` go.
@@ -229,6 +240,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         schedule=schedule,
         precision=precision,
         fp32_epochs=fp32_epochs,
+        targets=targets,
         label_smoothing=label_smoothing,
         augment=train.augment if augment == "default" else augment,
         averaging=averaging,
@@ -239,7 +251,14 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     net.check_labels(train)
     if validation is not None:
         net.check_labels(validation)
-    if loss is None:
+    if targets == "inputs":
+        check_reproduces(net)
+        if validation is not None:
+            raise OptionError(
+                "validation scores classes: score an autoencoder with anomaly_scores"
+            )
+        loss = loss or mean_squared_error
+    elif loss is None:
 
         def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
             return cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -320,7 +339,9 @@ class _Run:
         parameters = net.parameters()
         if recipe.freezes_batch_norm(self.epoch):
             net.freeze_batch_norm()
-        total_loss = correct = seen = 0
+        by_label = recipe.targets == "labels"
+        total_loss = seen = 0
+        correct = 0 if by_label else math.nan
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
@@ -329,10 +350,11 @@ class _Run:
         )  # fmt: skip
         with closing(stream):
             for images, labels in stream:
-                logits = net.logits(
+                outputs = net.logits(
                     images, precision=precision, track=True, gradients=recipe.gradients
                 )
-                value = self.loss(logits, labels)
+                targets = labels if by_label else real_inputs(net, images)
+                value = self.loss(outputs, targets)
                 if not math.isfinite(value.item()):
                     raise RangeError(
                         f"the loss is {value.item()} at step {self.step}: training "
@@ -349,7 +371,7 @@ class _Run:
                     average(self.averages, parameters, recipe.averaging, self.step)
                 seen += len(labels)
                 total_loss += value.item() * len(labels)
-                correct += int((logits.data.argmax(axis=1) == labels).sum())
+                correct += int((outputs.data.argmax(axis=1) == labels).sum())
                 report(total_loss / seen, correct / seen, seen)
         self.epoch += 1
         return total_loss / seen, correct / seen
@@ -461,7 +483,7 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
 
         def report(loss: float, accuracy: float, seen: int) -> None:
             rate = seen / (time.perf_counter() - began)
-            scores = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %"
+            scores = f"loss {loss:.3f}{_percent('accuracy', accuracy, 1)}"
             bar.update(1, f"{scores}  {rate:.0f} images/s")
 
         def explain() -> None:
@@ -493,14 +515,18 @@ class _Compilation(event.Listener):
         pass
 
 
+def _percent(name: str, value: float, digits: int) -> str:
+    """A score after others on a line; nothing if there is none."""
+    return "" if math.isnan(value) else f"  {name} {100 * value:.{digits}f} %"
+
+
 def _line(record: EpochRecord, epochs: int, images: int) -> str:
-    validation = ""
-    if not math.isnan(record.validation_accuracy):
-        validation = f"  validation {100 * record.validation_accuracy:.2f} %"
     left = (epochs - record.epoch) * record.seconds
     return (
         f"epoch {record.epoch}/{epochs}  {record.precision}  "
-        f"loss {record.train_loss:.4f}  accuracy {100 * record.train_accuracy:.2f} %"
-        f"{validation}  {images / record.seconds:.0f} images/s  "
+        f"loss {record.train_loss:.4f}"
+        f"{_percent('accuracy', record.train_accuracy, 2)}"
+        f"{_percent('validation', record.validation_accuracy, 2)}  "
+        f"{images / record.seconds:.0f} images/s  "
         f"{left // 60:.0f}:{left % 60:02.0f} left"
     )

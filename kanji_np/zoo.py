@@ -18,16 +18,18 @@ from typing import Any
 
 from kanji_np.errors import OptionError
 from kanji_np.layers import (
+    Add,
     AvgPool2D,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Flatten,
+    Input,
     Layer,
     MaxPool2D,
     Normalize,
 )
-from kanji_np.model import Sequential
+from kanji_np.model import Model, Sequential
 from kanji_np.types import Shape, TargetSpec
 
 CIFAR10_MEAN = (125, 123, 114)
@@ -149,6 +151,39 @@ def paper_vgg(
     return Sequential(
         layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
+
+
+def resnet8(
+    *,
+    classes: int = 10,
+    mean: Any = CIFAR10_MEAN,
+    target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "symmetric",
+    ranges: str = "minmax",
+    seed: int = 0,
+    name: str = "resnet8",
+) -> Model:
+    """ResNet-8 for 32x32 colour images: three residual stacks of 16, 32 and 64 filters.
+
+    77,706 parameters, 12,501,632 MAC.
+
+    Parameters
+    ----------
+    mean : int or sequence of ints
+        What `Normalize` takes off.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
+    """
+    images = Input((32, 32, 3))
+    x = _conv(16, 3)(Normalize(mean)(images))
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        y = _conv(filters, 3, stride)(x)
+        y = _conv(filters, 3, activation=None)(y)
+        if stride > 1:  # x in the shape of y; the reference does not normalize here
+            x = Conv2D(filters, 1, stride, padding="same")(x)
+        x = Add(activation="relu")(x, y)
+    y = Dense(classes)(Flatten()(AvgPool2D(8)(x)))
+    return Model(images, y, target, scheme=scheme, ranges=ranges, seed=seed, name=name)
 
 
 def ds_cnn(

@@ -14,10 +14,12 @@ def counts(net):
     return parameters, sum(graph.cost(node).macs for node in graph.nodes)
 
 
-# MLPerf Tiny: 22.6k parameters and 2.66M MACs, 210.9k and 7.49M, 265.9k and 0.264M.
+# MLPerf Tiny: 77.7k parameters and 12.5M MACs, 22.6k and 2.66M, 210.9k and 7.49M,
+# 265.9k and 0.264M.
 @pytest.mark.parametrize(
     "make, parameters, macs",
     [
+        (zoo.resnet8, 77_706, 12_501_632),
         (zoo.ds_cnn, 22_604, 2_656_768),
         (zoo.mobilenet_v1_025, 210_850, 7_489_664),
         (zoo.autoencoder, 265_864, 264_192),
@@ -48,8 +50,11 @@ def test_no_channels_are_refused(make):
         make(())
 
 
-def test_nothing_is_left_of_batch_normalization():
-    ops = {node.op for node in zoo.ds_cnn().freeze().nodes}
-    assert ops == {
-        "normalize", "conv2d", "depthwise_conv2d", "avg_pool2d", "flatten", "dense",
-    }  # fmt: skip
+def test_residual_sums_end_in_relu_and_shortcuts_are_not_normalized():
+    net = zoo.resnet8()
+    convolutions = [layer for layer in net.layers if layer.op.name == "conv2d"]
+    shortcuts = [c for c in convolutions if c.attrs.kernel == (1, 1)]
+    assert [c.attrs.stride for c in shortcuts] == [(2, 2)] * 2
+    assert [c for c in convolutions if c.norm is None] == shortcuts
+    sums = [layer.attrs.activation for layer in net.layers if layer.op.name == "add"]
+    assert sums == ["relu"] * 3
