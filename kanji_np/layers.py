@@ -65,6 +65,7 @@ from kanji_np.types import (
     TensorSpec,
 )
 
+WEIGHT_BITS = (8, 4)
 SAMPLE = 8  # of every so many images a tracker sees the values
 
 Forward = Callable[..., np.ndarray]
@@ -541,6 +542,10 @@ class LinearLayer(TrackedLayer):
             own = {"weight": self.weight, **norm}
         return own | super().named_parameters()
 
+    def renew_weight_range(self) -> None:
+        """Take the weight's range from the weight as it is."""
+        self.weight_range.renew(self._params().weight)
+
     def frozen(self, *x: QParams | None) -> tuple[LinearInts, QParams]:
         params = self._params()
         scales = self._scales(x[0], params)
@@ -615,7 +620,7 @@ class LinearLayer(TrackedLayer):
             if sums is None:
                 gx, g = op.vjp(attrs, params, saved, gy, needs_gx)
             else:
-                gz, ggamma, gbeta = batch_norm.vjp(sums.z, _inside(saved, gy), sums.s)
+                gz, ggamma, gbeta = batch_norm.vjp(sums.z, sums.s, saved, gy)
                 gx, g = op.vjp(plain, params, _unclamped(saved), gz, needs_gx)
             gweight = g.weight
             thetas: tuple[np.ndarray, ...] = ()
@@ -687,13 +692,6 @@ class _WeightPull:
         return tracker.gradient(self.weight, gweight, scale, (-most, most))
 
 
-def _inside(saved: Saved, gy: np.ndarray) -> np.ndarray:
-    """Gradients of outputs that were not clamped."""
-    return np.where(
-        (saved.y > saved.low) & (saved.y < saved.high), gy, gy.dtype.type(0)
-    )
-
-
 def _unclamped(saved: Saved) -> Saved:
     """The same, but for outputs of which none was clamped."""
     return replace(saved, y=np.zeros_like(saved.y), low=-128, high=127)
@@ -742,13 +740,19 @@ def _positive(value: int, name: str) -> int:
     return value
 
 
+def _weight_bits(value: int) -> int:
+    if value not in WEIGHT_BITS:
+        raise OptionError(f"weight_bits must be 8 or 4, got {value!r}")
+    return value
+
+
 class Normalize(Layer):
     """uint8 image -> int8: ``(x - mean) >> shift``, rounded; see `ops.normalize`.
 
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image.
+        One mean a channel, or a mean image; of vectors one mean, or one an element.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     """
@@ -790,6 +794,8 @@ class Conv2D(LinearLayer):
     batch_norm : bool
         Normalize before the activation while training; see `ops.batch_norm`. It is
         folded into the weights, and takes the bias's place.
+    weight_bits : 8 or 4
+        int4 weights take half the flash; not every target has kernels for them.
     """
 
     def __init__(
@@ -803,6 +809,7 @@ class Conv2D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         attrs = Conv2DAttrs(
             _positive(filters, "filters"),
@@ -811,6 +818,7 @@ class Conv2D(LinearLayer):
             pair(dilation_rate, "dilation_rate"),
             padding_option(padding),
             _activation(activation),
+            _weight_bits(weight_bits),
         )
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -829,6 +837,8 @@ class DepthwiseConv2D(LinearLayer):
     batch_norm : bool
         Normalize before the activation while training; see `ops.batch_norm`. It is
         folded into the weights, and takes the bias's place.
+    weight_bits : 8 or 4
+        int4 weights take half the flash; not every target has kernels for them.
     """
 
     def __init__(
@@ -842,6 +852,7 @@ class DepthwiseConv2D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         attrs = DepthwiseConv2DAttrs(
             pair(kernel_size, "kernel_size"),
@@ -850,6 +861,7 @@ class DepthwiseConv2D(LinearLayer):
             padding_option(padding),
             _positive(depth_multiplier, "depth_multiplier"),
             _activation(activation),
+            _weight_bits(weight_bits),
         )
         super().__init__(OPS["depthwise_conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -863,7 +875,8 @@ class Dense(LinearLayer):
         Number of outputs.
     activation : None, "linear", "relu" or "relu6"
     batch_norm : bool
-        As in `Conv2D`.
+    weight_bits : 8 or 4
+        Both as in `Conv2D`; int4 weights have one scale for all outputs.
     """
 
     def __init__(
@@ -873,8 +886,13 @@ class Dense(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
-        attrs = DenseAttrs(_positive(units, "units"), _activation(activation))
+        attrs = DenseAttrs(
+            _positive(units, "units"),
+            _activation(activation),
+            _weight_bits(weight_bits),
+        )
         super().__init__(OPS["dense"], attrs, name, batch_norm=batch_norm)
 
 
