@@ -13,7 +13,7 @@ Lai and Suda, "Rethinking Machine Learning Development and Deployment for Edge D
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kanji_np.errors import OptionError
@@ -295,6 +295,17 @@ def autoencoder(
     return Sequential(
         layers, (inputs,), target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
+
+
+#: Every network here by the name the command line has for it.
+NETWORKS: dict[str, Callable[..., Model]] = {
+    "paper-cnn": paper_cnn,
+    "paper-vgg": paper_vgg,
+    "resnet8": resnet8,
+    "ds-cnn": ds_cnn,
+    "mobilenet-v1-025": mobilenet_v1_025,
+    "autoencoder": autoencoder,
+}
 
 
 def _conv(
