@@ -51,6 +51,7 @@ from kanji_np.quantize import (
 )
 from kanji_np.targets import target_spec
 from kanji_np.types import (
+    Constant,
     ConstPtr,
     LinearInts,
     LinearParams,
@@ -467,10 +468,11 @@ class Conformance:
         cost = self.op.cost(case.attrs, case.shape, case.target)
         assert cost.macs == self.counted_macs(case)
         if self.unsupported(case) is None:
-            constants = [
-                c.values for call in self.lowered(case) for c in call.constants
-            ]
-            assert cost.flash_bytes == sum(values.nbytes for values in constants)
+            constants = [c for call in self.lowered(case) for c in call.constants]
+            assert cost.flash_bytes == self.counted_flash(constants)
+
+    def counted_flash(self, constants: list[Constant]) -> int:
+        return sum(constant.values.nbytes for constant in constants)
 
     def counted_macs(self, case: Case) -> int:
         return 0
@@ -517,6 +519,34 @@ class Conformance:
 
 class LinearConformance(Conformance):
     """The same for operators with weights."""
+
+    #: As `networks`, of layers with int4 weights.
+    int4_networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
+
+    def unsupported(self, case: Case) -> str | None:
+        if case.attrs.weight_bits == 4 and case.is_legacy:
+            return "cmsis-nn-q7 has no int4 weights"
+        return case.unsupported
+
+    def without_int4(self, target: TargetSpec) -> str | None:
+        """A pattern of the reason why a target takes none of `int4_networks`."""
+        if target.library == "cmsis-nn-q7":
+            return "cmsis-nn-q7 has no int4 weights"
+        if target.version == "4.0.0":
+            return r"4\.0\.0 has no arm_\w+_s4; it came with 5\.0\.0"
+        return None
+
+    @pytest.mark.parametrize("target", TARGETS, ids=str)
+    def test_emitted_c_with_int4_weights(self, tmp_path, target):
+        reason = self.without_int4(target)
+        for i, (layers, shape) in enumerate(self.int4_networks):
+            assert {layer.attrs.weight_bits for layer in layers} == {4}
+            fresh = [make_layer(x.op, x.attrs) for x in layers]
+            if reason is None:
+                check_emitted_c(Sequential(fresh, shape, target), tmp_path / str(i))
+                continue
+            with pytest.raises(UnsupportedOp, match=reason):
+                Sequential(fresh, shape, target)
 
     def scheme_cases(self) -> list[Case]:
         others = [scheme for scheme in SCHEMES if scheme != "pow2"]
@@ -571,11 +601,12 @@ class LinearConformance(Conformance):
             )
         rng, shape = case.rng(), self.weight_shape(case)
         channels, depth = shape[0], math.prod(shape[1:])
+        least, most = (-8, 7) if case.attrs.weight_bits == 4 else (-128, 127)
         multiplier = rng.integers(2**30, 2**31, channels).astype(np.int32)
         if case.scaling == "channels":
             right = int(math.log2(54 * math.sqrt(depth)))
             return LinearInts(
-                weight=rng.integers(-127, 128, shape).astype(np.int8),
+                weight=rng.integers(least, most + 1, shape).astype(np.int8),
                 bias=rng.integers(-(2**14), 2**14, channels).astype(np.int32),
                 multiplier=multiplier,
                 shift=rng.integers(-right - 1, -right + 2, channels).astype(np.int32),
@@ -586,8 +617,8 @@ class LinearConformance(Conformance):
                 rounding=case.target.numerics.requantize,
             )
         weight = np.empty(shape, np.int8)
-        weight[:] = rng.choice((-128, 127), shape)
-        weight[0::3], weight[1::3] = -127, 127  # sums at both ends, and in between
+        weight[:] = rng.choice((least, most), shape)
+        weight[0::3], weight[1::3] = -most, most  # sums at both ends, and in between
         left = int(math.log2((2**31 - 1) / (256 * 128 * (depth + 1))))
         shift = rng.integers(-31, left + 1, channels).astype(np.int32)
         shift[0] = left

@@ -332,7 +332,9 @@ def softmax_op(case: Case, numerics: Numerics) -> OpCall:
 
 
 def relu_op(case: Case, numerics: Numerics) -> OpCall:
-    return OpCall("relu", ReluAttrs(), None, case.arrays["input"][np.newaxis])
+    return OpCall(
+        "relu", ReluAttrs(), ClampInts(act_min=0), case.arrays["input"][np.newaxis]
+    )
 
 
 def two_inputs(case: Case) -> tuple[np.ndarray, ...]:

@@ -76,6 +76,45 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *
                                                     const cmsis_nn_dims *filter_dims,
                                                     const cmsis_nn_dims *output_dims);
 
+/* Convolution with int4 weights: arm_convolve_wrapper_s8 in everything else.
+ *
+ * filter_data holds weights of -8 .. 7, two a byte: element i of the tensor (n, h, w, c) is the
+ * low nibble of byte i / 2 where i is even, the high one where it is odd. Rows are not padded,
+ * so that one of them may begin in the middle of a byte.
+ *
+ * Three things CMSIS-NN gets wrong or refuses, where this one is right:
+ * - on all cores, filter 1x1 without padding before: windows that begin beyond the input;
+ * - on Helium, one row of input where stride.w * c is a multiple of 4 (its 1xN kernel): an odd
+ *   number of channels, more rows of output than one, padding above; ARM_CMSIS_NN_FAILURE
+ *   where padding is not even, or one more after, or where all windows reach into it.
+ * The first holds for arm_convolve_wrapper_s8 too, and of the second the rows.
+ */
+arm_cmsis_nn_status arm_convolve_wrapper_s4(const cmsis_nn_context *ctx,
+                                            const cmsis_nn_conv_params *conv_params,
+                                            const cmsis_nn_per_channel_quant_params *quant_params,
+                                            const cmsis_nn_dims *input_dims,
+                                            const int8_t *input_data,
+                                            const cmsis_nn_dims *filter_dims,
+                                            const int8_t *filter_data,
+                                            const cmsis_nn_dims *bias_dims,
+                                            const int32_t *bias_data,
+                                            const cmsis_nn_dims *output_dims,
+                                            int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_convolve_wrapper_s4 [bytes]; core classes as above. */
+int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const cmsis_nn_dims *output_dims);
+int32_t arm_convolve_wrapper_s4_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims);
+int32_t arm_convolve_wrapper_s4_get_buffer_size_mve(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims);
+
 /* Depthwise convolution: the formula of the convolution, the sum of output channel o over
  * input channel o / ch_mult alone.
  *
@@ -126,6 +165,45 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
     const cmsis_nn_dims *filter_dims,
     const cmsis_nn_dims *output_dims);
 
+/* Depthwise convolution with int4 weights: arm_depthwise_conv_wrapper_s8 in everything else, the
+ * weights packed as for arm_convolve_wrapper_s4.
+ *
+ * CMSIS-NN is wrong, and this one right,
+ * - on all cores, for ch_mult above 1 or dilation with an odd number of input channels;
+ * - on cores without Helium, for ch_mult 1 and dilation 1, where a window ends above or begins
+ *   below the input by a row or more: it writes outside its scratch;
+ * - on Helium, for ch_mult 1 and dilation 1, as compiled with GCC 12: the odd channels.
+ */
+arm_cmsis_nn_status arm_depthwise_conv_wrapper_s4(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_depthwise_conv_wrapper_s4 [bytes]; core classes as above. */
+int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size_dsp(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size_mve(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+
 /* Fully connected layer, one multiplier and shift for the whole tensor.
  *
  *     y = clamp(requantize(sum((x + input_offset) * w) + bias, multiplier, shift)
@@ -153,6 +231,35 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
 int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims);
+
+/* The same with a multiplier and shift for each output. CMSIS-NN's takes the scratch of
+ * arm_fully_connected_s8. */
+arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_fc_params *fc_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/* The fully connected layer of arm_fully_connected_s8 with int4 weights, packed as for
+ * arm_convolve_wrapper_s4; one scale for all outputs. CMSIS-NN's takes no scratch. */
+arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
+                                           const cmsis_nn_fc_params *fc_params,
+                                           const cmsis_nn_per_tensor_quant_params *quant_params,
+                                           const cmsis_nn_dims *input_dims,
+                                           const int8_t *input_data,
+                                           const cmsis_nn_dims *filter_dims,
+                                           const int8_t *filter_data,
+                                           const cmsis_nn_dims *bias_dims,
+                                           const int32_t *bias_data,
+                                           const cmsis_nn_dims *output_dims,
+                                           int8_t *output_data);
 
 /* Pooling over the part of each window that lies on the input; that part must not be empty.
  *

@@ -29,7 +29,6 @@ from kanji_np.ops.elementwise import (
     factor,
     infer,
     output_factor,
-    passed,
     scaled,
 )
 from kanji_np.ops.op import Op
@@ -150,13 +149,25 @@ def vjp(
     needs_gx: tuple[bool, ...],
 ) -> tuple[tuple[np.ndarray | None, ...], None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
-    g = passed(saved, gy)
-    inputs = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
-    second, first = (
-        g * (x.astype(g.dtype) + offset) * g.dtype.type(scale) if needed else None
-        for needed, (x, scale, offset) in zip(reversed(needs_gx), inputs, strict=True)
+    x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
+    gx = (
+        _gradient(saved, gy, *other) if needed else None
+        for needed, other in zip(needs_gx, (x_2, x_1), strict=True)
     )
-    return (first, second), None
+    return tuple(gx), None
+
+
+def _gradient(
+    saved: Saved, gy: np.ndarray, x: np.ndarray, scale: float, offset: int
+) -> np.ndarray:
+    """`gy` times a real input, 0 where the output was clamped."""
+    g, real = buffers.empty(gy.shape, gy.dtype), gy.dtype.type
+    count, limits = len(gy), (saved.low, saved.high)
+    y, gy, x, out = (
+        np.ascontiguousarray(a).reshape(count, -1) for a in (saved.y, gy, x, g)
+    )
+    run(_mul_vjp, count, y, gy, *limits, x, real(scale), real(offset), out)
+    return g
 
 
 def lower(
@@ -200,6 +211,16 @@ def _mul(begin, end, edges, x_1, x_2, inputs, f_y, output, y, ranges):
                 smallest, largest = min(smallest, q), max(largest, q)
                 row[k] = min(max(int32(q + offset), low), high)
         ranges[share] = smallest, largest
+
+
+@njit(cache=True, nogil=True)
+def _mul_vjp(begin, end, edges, y, gy, low, high, x, scale, offset, g):
+    real = gy.dtype.type
+    for n in range(edges[begin], edges[end]):
+        for k in range(y.shape[1]):
+            inside = (y[n, k] > low) & (y[n, k] < high)
+            value = gy[n, k] * (scale * (real(x[n, k]) + offset))
+            g[n, k] = value if inside else real(0)
 
 
 MUL = Op(

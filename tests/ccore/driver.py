@@ -9,6 +9,8 @@ A kernel's name without its prefix is a function here that returns a `Call`;
 A build has the functions of one API, "s8" (CMSIS-NN v7) or "q7" (the legacy one of
 CMSIS 5), and those that go with both.
 
+`int4` makes of a call the one of the function for int4 weights.
+
 Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin), those
 of depthwise convolutions (KH, KW, Cout). Tensors of the legacy API have no N.
 """
@@ -25,6 +27,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
+from kanji_np.ops.cmsis import pack_s4
 
 CCORE = Path(__file__).resolve().parents[2] / "ccore"
 #: Where an API's headers are, in the order of the compiler's search.
@@ -404,6 +408,49 @@ def fully_connected_s8(
         (n, rows),
         null_mask=1 << 8 if bias is None else 0,
     )
+
+
+def fully_connected_per_channel_s8(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    *,
+    input_offset: int = 0,
+    filter_offset: int = 0,
+    output_offset: int = 0,
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """`fully_connected_s8` with multiplier and shift int32 (rows,)."""
+    call = fully_connected_s8(
+        x,
+        weight,
+        bias,
+        0,
+        0,
+        input_offset=input_offset,
+        filter_offset=filter_offset,
+        output_offset=output_offset,
+        act_min=act_min,
+        act_max=act_max,
+    )
+    return replace(
+        call,
+        function="arm_fully_connected_per_channel_s8",
+        ints=call.ints[:-2],
+        arrays=(*call.arrays, multiplier, shift),
+    )
+
+
+def int4(call: Call) -> Call:
+    """The same call of the function for int4 weights, which are packed."""
+    arrays = list(call.arrays)
+    if arrays:  # a `_get_buffer_size` has none
+        arrays[1] = pack_s4(arrays[1])
+    function = call.function.replace("_s8", "_s4")
+    return replace(call, function=function, arrays=tuple(arrays))
 
 
 def fully_connected_s8_get_buffer_size(rows: int, columns: int, *, core: str) -> Call:
