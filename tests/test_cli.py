@@ -365,6 +365,11 @@ def test_options_of_train(train, options):
             "paper-vgg 2",
             ("pow2-per-channel", "minmax", 8),
         ),
+        (
+            ("--weight-bits", "4", "--ranges", "learned", "--pool", "average"),
+            "paper-cnn 2 average pool",
+            ("pow2", "learned", 4),
+        ),
     ],
 )
 def test_networks_of_the_zoo_are_trained(train, options, title, quantization):
