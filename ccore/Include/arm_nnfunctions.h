@@ -76,6 +76,45 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *
                                                     const cmsis_nn_dims *filter_dims,
                                                     const cmsis_nn_dims *output_dims);
 
+/* Convolution with int4 weights: arm_convolve_wrapper_s8 in everything else.
+ *
+ * filter_data holds weights of -8 .. 7, two a byte: element i of the tensor (n, h, w, c) is the
+ * low nibble of byte i / 2 where i is even, the high one where it is odd. Rows are not padded,
+ * so that one of them may begin in the middle of a byte.
+ *
+ * Three things CMSIS-NN gets wrong or refuses, where this one is right:
+ * - on all cores, filter 1x1 without padding before: windows that begin beyond the input;
+ * - on Helium, one row of input where stride.w * c is a multiple of 4 (its 1xN kernel): an odd
+ *   number of channels, more rows of output than one, padding above; ARM_CMSIS_NN_FAILURE
+ *   where padding is not even, or one more after, or where all windows reach into it.
+ * The first holds for arm_convolve_wrapper_s8 too, and of the second the rows.
+ */
+arm_cmsis_nn_status arm_convolve_wrapper_s4(const cmsis_nn_context *ctx,
+                                            const cmsis_nn_conv_params *conv_params,
+                                            const cmsis_nn_per_channel_quant_params *quant_params,
+                                            const cmsis_nn_dims *input_dims,
+                                            const int8_t *input_data,
+                                            const cmsis_nn_dims *filter_dims,
+                                            const int8_t *filter_data,
+                                            const cmsis_nn_dims *bias_dims,
+                                            const int32_t *bias_data,
+                                            const cmsis_nn_dims *output_dims,
+                                            int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_convolve_wrapper_s4 [bytes]; core classes as above. */
+int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const cmsis_nn_dims *output_dims);
+int32_t arm_convolve_wrapper_s4_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims);
+int32_t arm_convolve_wrapper_s4_get_buffer_size_mve(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims);
+
 /* Depthwise convolution: the formula of the convolution, the sum of output channel o over
  * input channel o / ch_mult alone.
  *
@@ -126,6 +165,45 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
     const cmsis_nn_dims *filter_dims,
     const cmsis_nn_dims *output_dims);
 
+/* Depthwise convolution with int4 weights: arm_depthwise_conv_wrapper_s8 in everything else, the
+ * weights packed as for arm_convolve_wrapper_s4.
+ *
+ * CMSIS-NN is wrong, and this one right,
+ * - on all cores, for ch_mult above 1 or dilation with an odd number of input channels;
+ * - on cores without Helium, for ch_mult 1 and dilation 1, where a window ends above or begins
+ *   below the input by a row or more: it writes outside its scratch;
+ * - on Helium, for ch_mult 1 and dilation 1, as compiled with GCC 12: the odd channels.
+ */
+arm_cmsis_nn_status arm_depthwise_conv_wrapper_s4(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/* Scratch of CMSIS-NN's arm_depthwise_conv_wrapper_s4 [bytes]; core classes as above. */
+int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size_dsp(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size_mve(
+    const cmsis_nn_dw_conv_params *dw_conv_params,
+    const cmsis_nn_dims *input_dims,
+    const cmsis_nn_dims *filter_dims,
+    const cmsis_nn_dims *output_dims);
+
 /* Fully connected layer, one multiplier and shift for the whole tensor.
  *
  *     y = clamp(requantize(sum((x + input_offset) * w) + bias, multiplier, shift)
@@ -153,6 +231,35 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
 int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims);
+
+/* The same with a multiplier and shift for each output. CMSIS-NN's takes the scratch of
+ * arm_fully_connected_s8. */
+arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
+    const cmsis_nn_context *ctx,
+    const cmsis_nn_fc_params *fc_params,
+    const cmsis_nn_per_channel_quant_params *quant_params,
+    const cmsis_nn_dims *input_dims,
+    const int8_t *input_data,
+    const cmsis_nn_dims *filter_dims,
+    const int8_t *filter_data,
+    const cmsis_nn_dims *bias_dims,
+    const int32_t *bias_data,
+    const cmsis_nn_dims *output_dims,
+    int8_t *output_data);
+
+/* The fully connected layer of arm_fully_connected_s8 with int4 weights, packed as for
+ * arm_convolve_wrapper_s4; one scale for all outputs. CMSIS-NN's takes no scratch. */
+arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
+                                           const cmsis_nn_fc_params *fc_params,
+                                           const cmsis_nn_per_tensor_quant_params *quant_params,
+                                           const cmsis_nn_dims *input_dims,
+                                           const int8_t *input_data,
+                                           const cmsis_nn_dims *filter_dims,
+                                           const int8_t *filter_data,
+                                           const cmsis_nn_dims *bias_dims,
+                                           const int32_t *bias_data,
+                                           const cmsis_nn_dims *output_dims,
+                                           int8_t *output_data);
 
 /* Pooling over the part of each window that lies on the input; that part must not be empty.
  *
@@ -205,6 +312,76 @@ void arm_softmax_s8(const int8_t *input,
 
 /* max(x, 0) in place. NULL is ignored. */
 void arm_relu_q7(int8_t *data, uint16_t size);
+
+/* Sum of two tensors of block_size elements, each with a scale of its own.
+ *
+ *     v_k = requantize((x_k + input_k_offset) * 2^left_shift, input_k_mult, input_k_shift)
+ *     y = clamp(requantize(v_1 + v_2, out_mult, out_shift) + out_offset,
+ *               out_activation_min, out_activation_max)
+ *
+ * 16 <= left_shift <= 23: with less, CMSIS-NN loses the sign on DSP cores; with more, x
+ * leaves int32.
+ */
+arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_1_mult,
+                                           const int32_t input_1_shift,
+                                           const int32_t input_2_offset,
+                                           const int32_t input_2_mult,
+                                           const int32_t input_2_shift,
+                                           const int32_t left_shift,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size);
+
+/* Product of two tensors of block_size elements.
+ *
+ *     y = clamp(requantize((x_1 + input_1_offset) * (x_2 + input_2_offset), out_mult,
+ *                          out_shift) + out_offset,
+ *               out_activation_min, out_activation_max)
+ */
+arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_2_offset,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size);
+
+/* Copies a tensor into a slice of a larger one along the innermost axis, x: one call for
+ * each part of a concatenation. A tensor (h, w, c) has x = c, y = w, z = h, w = 1.
+ *
+ *     output[r * output_x + offset_x + i] = input[r * input_x + i]
+ *
+ * for 0 <= r < input_y * input_z * input_w, 0 <= i < input_x. The status being void, a call
+ * with NULL, with an extent of 0, or whose slice does not lie in the output does nothing.
+ */
+void arm_concatenation_s8_x(const int8_t *input,
+                            const uint16_t input_x,
+                            const uint16_t input_y,
+                            const uint16_t input_z,
+                            const uint16_t input_w,
+                            int8_t *output,
+                            const uint16_t output_x,
+                            const uint32_t offset_x);
+
+/* Puts pad_value around a tensor: pre_pad before and post_pad after it, along each axis.
+ * All extents and paddings are 32,767 at most. */
+arm_cmsis_nn_status arm_pad_s8(const int8_t *input,
+                               int8_t *output,
+                               const int8_t pad_value,
+                               const cmsis_nn_dims *input_size,
+                               const cmsis_nn_dims *pre_pad,
+                               const cmsis_nn_dims *post_pad);
 
 #ifdef __cplusplus
 }

@@ -177,4 +177,76 @@ static inline int kanji_pool_ok(const cmsis_nn_pool_params *params,
            kanji_activation_ok(params->activation);
 }
 
+/* ----------------------------------------------------------------------------- scratch */
+
+/* CMSIS-NN's wrappers choose kernels by shape, those for int4 weights as those for int8, and
+ * each kernel has its own scratch. The shapes below passed the checks above. */
+
+/* Channels that Helium's depthwise kernels take at a time. */
+#define KANJI_DW_MVE_BLOCK 124
+
+static inline int kanji_conv_is_1x1(const cmsis_nn_conv_params *params,
+                                    const cmsis_nn_dims *filter)
+{
+    return filter->h == 1 && filter->w == 1 && params->padding.h == 0 && params->padding.w == 0 &&
+           params->dilation.h == 1 && params->dilation.w == 1;
+}
+
+static inline int kanji_conv_is_1xn(const cmsis_nn_conv_params *params,
+                                    const cmsis_nn_dims *input,
+                                    const cmsis_nn_dims *filter)
+{
+    return input->h == 1 && filter->h == 1 && params->dilation.w == 1 &&
+           (int64_t)params->stride.w * input->c % 4 == 0;
+}
+
+/* Four windows of int8, each a multiple of a vector register long [bytes]. */
+static inline int32_t kanji_four_columns_s8(const cmsis_nn_dims *filter)
+{
+    const int32_t depth = filter->h * filter->w * filter->c;
+
+    return 4 * ((depth + 15) / 16 * 16);
+}
+
+/* How many windows of one row Helium's 1xN kernels take to reach into the padding. */
+typedef struct
+{
+    int32_t left;
+    int32_t right;
+    int32_t odd; /* 1: one more cell after the row than before it; -1: one goes unused */
+} kanji_row_ends;
+
+static inline kanji_row_ends kanji_conv_row_ends(const cmsis_nn_conv_params *params,
+                                                 const cmsis_nn_dims *input,
+                                                 const cmsis_nn_dims *filter,
+                                                 const cmsis_nn_dims *output)
+{
+    const int32_t stride = params->stride.w;
+    const int32_t before = params->padding.w;
+    const int32_t odd = ((output->w - 1) * stride + filter->w - input->w) % 2;
+    const int32_t after = before + odd;
+    const kanji_row_ends ends = {(before + stride - 1) / stride,
+                                 after == 0 ? 0 : kanji_max(1, (after + stride - 1) / stride),
+                                 odd};
+
+    return ends;
+}
+
+/* Whether depthwise convolution has more than the library's general kernel. */
+static inline int kanji_dw_has_own_kernel(const cmsis_nn_dw_conv_params *params,
+                                          const cmsis_nn_dims *input)
+{
+    return params->ch_mult == 1 && input->n == 1 && params->dilation.h == 1 &&
+           params->dilation.w == 1;
+}
+
+/* `bytes` for each tap and channel; what no tensor can hold is refused. */
+static inline int32_t
+kanji_dw_window_size(const cmsis_nn_dims *filter, int32_t channels, int32_t bytes)
+{
+    const int32_t size = kanji_volume(filter->h, filter->w, channels, bytes);
+
+    return size > 0 ? size : ARM_CMSIS_NN_ARG_ERROR;
+}
+
 #endif

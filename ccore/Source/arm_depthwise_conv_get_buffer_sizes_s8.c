@@ -5,27 +5,9 @@
 #include "arm_nnfunctions.h"
 #include "arm_nnsupportfunctions.h"
 
-/* Channels that Helium's kernel takes at a time. */
-#define MVE_BLOCK 124
-
-/* Whether the library has more than its general kernel for it. */
-static int has_own_kernel(const cmsis_nn_dw_conv_params *params, const cmsis_nn_dims *input)
-{
-    return params->ch_mult == 1 && input->n == 1 && params->dilation.h == 1 &&
-           params->dilation.w == 1;
-}
-
 static int is_3x3(const cmsis_nn_dw_conv_params *params, const cmsis_nn_dims *filter)
 {
     return filter->h == 3 && filter->w == 3 && params->padding.h <= 1 && params->padding.w <= 1;
-}
-
-/* bytes for each tap and channel; what no tensor can hold is refused. */
-static int32_t window_size(const cmsis_nn_dims *filter, int32_t channels, int32_t bytes)
-{
-    const int32_t size = kanji_volume(filter->h, filter->w, channels, bytes);
-
-    return size > 0 ? size : ARM_CMSIS_NN_ARG_ERROR;
 }
 
 int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(
@@ -51,11 +33,12 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp(
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    if (!has_own_kernel(dw_conv_params, input_dims) || is_3x3(dw_conv_params, filter_dims))
+    if (!kanji_dw_has_own_kernel(dw_conv_params, input_dims) ||
+        is_3x3(dw_conv_params, filter_dims))
     {
         return 0;
     }
-    return window_size(filter_dims, input_dims->c, (int32_t)sizeof(int16_t));
+    return kanji_dw_window_size(filter_dims, input_dims->c, (int32_t)sizeof(int16_t));
 }
 
 int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
@@ -81,7 +64,10 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
         const int32_t size = arm_convolve_wrapper_s8_get_buffer_size_mve(
             &conv_params, input_dims, &conv_filter, output_dims);
 
-        return kanji_saturate_s32((int64_t)size + window_size(filter_dims, filter_dims->c, 1));
+        return kanji_saturate_s32((int64_t)size +
+                                  kanji_dw_window_size(filter_dims, filter_dims->c, 1));
     }
-    return has_own_kernel(dw_conv_params, input_dims) ? window_size(filter_dims, MVE_BLOCK, 4) : 0;
+    return kanji_dw_has_own_kernel(dw_conv_params, input_dims)
+               ? kanji_dw_window_size(filter_dims, KANJI_DW_MVE_BLOCK, 4)
+               : 0;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arm_nnfunctions.h"
-#include "arm_nnsupportfunctions.h"
+#include "kanji_linear.h"
 
-/* Sum of products of one output channel over one window: image and filter begin at its
- * channel. */
 static int32_t window_sum(const int8_t *image,
                           const int8_t *filter,
+                          int32_t channel,
                           kanji_window rows,
                           kanji_window columns,
                           const cmsis_nn_dims *input_dims,
                           const cmsis_nn_dims *filter_dims,
                           const cmsis_nn_dw_conv_params *params)
 {
+    const int8_t *weights = filter + channel;
     int32_t sum = 0;
 
     for (int32_t row = 0; row < rows.count; row++)
@@ -19,7 +19,7 @@ static int32_t window_sum(const int8_t *image,
         const int32_t y = rows.input + row * params->dilation.h;
         const int32_t ky = rows.kernel + row;
         const int8_t *x = image + (y * input_dims->w + columns.input) * input_dims->c;
-        const int8_t *w = filter + (ky * filter_dims->w + columns.kernel) * filter_dims->c;
+        const int8_t *w = weights + (ky * filter_dims->w + columns.kernel) * filter_dims->c;
 
         for (int32_t column = 0; column < columns.count; column++)
         {
@@ -47,53 +47,14 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
     (void)ctx;
     (void)bias_dims;
 
-    if (!kanji_dw_conv_dims_ok(dw_conv_params, input_dims, filter_dims, output_dims) ||
-        !kanji_offsets_ok(dw_conv_params->input_offset, dw_conv_params->output_offset) ||
-        !kanji_activation_ok(dw_conv_params->activation) || input_data == NULL ||
-        filter_data == NULL || output_data == NULL ||
-        !kanji_scales_ok(quant_params, output_dims->c))
-    {
-        return ARM_CMSIS_NN_ARG_ERROR;
-    }
-
-    const cmsis_nn_tile stride = dw_conv_params->stride;
-    const cmsis_nn_tile padding = dw_conv_params->padding;
-    const cmsis_nn_tile dilation = dw_conv_params->dilation;
-    const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
-
-    for (int32_t n = 0; n < input_dims->n; n++)
-    {
-        const int8_t *image = input_data + n * image_size;
-
-        for (int32_t out_y = 0; out_y < output_dims->h; out_y++)
-        {
-            const kanji_window rows = kanji_window_at(
-                out_y * stride.h - padding.h, filter_dims->h, dilation.h, input_dims->h);
-
-            for (int32_t out_x = 0; out_x < output_dims->w; out_x++)
-            {
-                const kanji_window columns = kanji_window_at(
-                    out_x * stride.w - padding.w, filter_dims->w, dilation.w, input_dims->w);
-
-                for (int32_t out_c = 0; out_c < output_dims->c; out_c++)
-                {
-                    const int32_t sum = window_sum(image + out_c / dw_conv_params->ch_mult,
-                                                   filter_data + out_c,
-                                                   rows,
-                                                   columns,
-                                                   input_dims,
-                                                   filter_dims,
-                                                   dw_conv_params);
-
-                    *output_data++ = kanji_output_s8(sum,
-                                                     bias_data == NULL ? 0 : bias_data[out_c],
-                                                     quant_params->multiplier[out_c],
-                                                     quant_params->shift[out_c],
-                                                     dw_conv_params->output_offset,
-                                                     dw_conv_params->activation);
-                }
-            }
-        }
-    }
-    return ARM_CMSIS_NN_SUCCESS;
+    return kanji_depthwise_conv(dw_conv_params,
+                                quant_params,
+                                input_dims,
+                                input_data,
+                                filter_dims,
+                                filter_data,
+                                bias_data,
+                                output_dims,
+                                output_data,
+                                window_sum);
 }

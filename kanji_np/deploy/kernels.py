@@ -21,6 +21,7 @@ from kanji_np.types import TargetSpec
 LIBRARIES = ("ccore", "cmsis-nn")
 CCORE, OWN_INCLUDE = "ccore", "ccore/Include"
 OWN_HEADER, NN_HEADER = "kanji_nn.h", "arm_nnfunctions.h"
+SHARED_HEADER = "kanji_support.h"  # of ccore's kernels for both APIs
 # A function's name and opening parenthesis where its definition or prototype begins.
 DEFINED = re.compile(
     r"^(?!static|typedef)[A-Za-z_][\w \t*]*?[\s*](\w+)\(", re.MULTILINE
@@ -161,9 +162,9 @@ def ccore_files(
     headers = [root / CCORE / "Include" / OWN_HEADER]
     sources = sorted((root / CCORE / "Source").glob("kanji_*.c"))
     if library == "ccore":
-        # one helper and ReLU serve both APIs
-        headers += (root / CCORE / "Include").glob("kanji_*.h")
+        headers.append(root / CCORE / "Include" / SHARED_HEADER)
         headers += (root / kernels.ccore / "Include").glob("*.h")
+        # ReLU serves both APIs
         sources += sorted((root / CCORE / "Source").glob("*.c"))
         sources += sorted((root / kernels.ccore / "Source").glob("*.c"))
     paths = sorted({*headers, *needed(sources, functions)})

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from kanji_np.ops.window import Pair
 from kanji_np.types import (
     Constant,
@@ -9,11 +13,13 @@ from kanji_np.types import (
     LinearInts,
     ScratchBytes,
     ScratchPtr,
+    Shape,
     Struct,
 )
 
 HEADER = "arm_nnfunctions.h"
 KANJI_HEADER = "kanji_nn.h"
+FIRST_VERSION = "4.0.0"  # some of its kernels differ from those of newer ones
 
 
 def dims(name: str, n: int, h: int, w: int, c: int) -> Struct:
@@ -53,10 +59,44 @@ def per_channel_quant() -> Struct:
     )
 
 
-def linear_constants(ints: LinearInts, layout: str) -> tuple[Constant, ...]:
+def weight_constant(ints: LinearInts, layout: str, weight_bits: int) -> Constant:
+    """The weights as the library reads them: packed where they are int4."""
+    if weight_bits == 4:
+        comment = f"{layout}, two a byte, low nibble first"
+        return Constant("weight", "int8_t", pack_s4(ints.weight), comment)
+    return Constant("weight", "int8_t", ints.weight, layout)
+
+
+def linear_constants(
+    ints: LinearInts, layout: str, weight_bits: int
+) -> tuple[Constant, ...]:
     return (
-        Constant("weight", "int8_t", ints.weight, layout),
+        weight_constant(ints, layout, weight_bits),
         Constant("bias", "int32_t", ints.bias, "at the scale of the sums"),
         Constant("multiplier", "int32_t", ints.multiplier, "Q31, one a channel"),
         Constant("shift", "int32_t", ints.shift, "power of two, one a channel"),
     )
+
+
+def weight_bytes(count: int, weight_bits: int) -> int:
+    """Flash that so many weights take [bytes]."""
+    return -(-count * weight_bits // 8)
+
+
+def pack_s4(weight: np.ndarray) -> np.ndarray:
+    """int8 weights of -8..7, any shape, two a byte: int8 (ceil(size / 2),).
+
+    The first of two is the low nibble. Rows follow each other without a gap, so with an
+    odd number of columns every other row begins in the middle of a byte; the last
+    nibble of an odd number of weights is 0.
+    """
+    if weight.min() < -8 or weight.max() > 7:
+        raise ValueError("int4 weights must be in -8..7")
+    pairs = np.append(weight, np.zeros(weight.size % 2, np.int8)).reshape(-1, 2)
+    return (pairs[:, 0] & 15) | (pairs[:, 1] << 4)
+
+
+def unpack_s4(packed: np.ndarray, shape: Shape) -> np.ndarray:
+    """The inverse of `pack_s4`: int8 of -8..7."""
+    nibbles = np.stack(((packed << 4) >> 4, packed >> 4), axis=1)
+    return nibbles.ravel()[: math.prod(shape)].reshape(shape)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.ops.cmsis import HEADER
-from kanji_np.types import Constant, InputPtr, KernelCall, LinearInts
+from kanji_np.types import Constant, InputPtr, KernelCall, LinearInts, TargetSpec
 
 MOST = 2**16 - 1  # every extent and size is a uint16_t
 STATUS = "arm_status"
@@ -42,6 +42,11 @@ def relu(size: int) -> KernelCall:
 def activation_calls(ints: LinearInts, size: int) -> tuple[KernelCall, ...]:
     """What follows a layer of `size` outputs for its fused activation."""
     return (relu(size),) if ints.act_min == 0 else ()
+
+
+def check_weight_bits(weight_bits: int, target: TargetSpec) -> None:
+    if weight_bits != 8:
+        raise UnsupportedOp(f"{target.library} has no int{weight_bits} weights")
 
 
 def check_extents(function: str, *extents: int) -> None:

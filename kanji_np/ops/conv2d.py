@@ -12,8 +12,8 @@ high = what stands for 6.
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
 
-Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`; TFLite `CONV_2D` int8. Legacy: CMSIS
-5.9.0 `arm_convolve_HWC_q7_*`, the same formula for powers of two.
+Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`, `_s4`; TFLite `CONV_2D` int8.
+Legacy: CMSIS 5.9.0 `arm_convolve_HWC_q7_*`, the same formula for powers of two.
 """
 
 from __future__ import annotations
@@ -26,8 +26,14 @@ from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import buffers, conv_loops, convolution, full_gradients
-from kanji_np.ops.cmsis import dims
+from kanji_np.ops import (
+    buffers,
+    cmsis_q7,
+    conv_loops,
+    convolution,
+    full_gradients,
+)
+from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Padding, Pair, Window
@@ -48,8 +54,8 @@ from kanji_np.types import (
 @dataclass(frozen=True)
 class Conv2DAttrs:
     """Output channels; (height, width) of kernel, stride and dilation; padding "same",
-    "valid" or ((top, bottom), (left, right)); activation "linear", "relu"
-    or "relu6"."""
+    "valid" or ((top, bottom), (left, right)); activation "linear", "relu" or "relu6";
+    width of the weights, 8 or 4."""
 
     filters: int
     kernel: Pair
@@ -135,7 +141,7 @@ def vjp(
 
 def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
     depth = math.prod(attrs.kernel) * shape[2]
-    return convolution.cost(infer(attrs, shape), depth, target)
+    return convolution.cost(infer(attrs, shape), depth, attrs.weight_bits, target)
 
 
 def lower_cmsis_nn(
@@ -146,62 +152,137 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     g = attrs.window.over(x.shape)
+    function = f"arm_convolve_wrapper_s{attrs.weight_bits}"
+    check_kernel(function, attrs.weight_bits, x.shape, g, target)
     params = Struct(
         "cmsis_nn_conv_params",
         "conv_params",
         (*convolution.offsets(ints), *convolution.windows(ints, g)),
     )
     return convolution.lower_s8(
-        "arm_convolve_wrapper_s8",
+        function,
         params,
         ints,
         dims("filter_dims", attrs.filters, *attrs.kernel, x.shape[2]),
         "(Cout,KH,KW,Cin)",
+        attrs.weight_bits,
         x,
         y,
-        scratch_bytes(x.shape, g, target),
+        scratch_bytes(x.shape, g, attrs.weight_bits, target),
     )
 
 
-def scratch_bytes(shape: Shape, g: Geometry, target: TargetSpec) -> int:
-    """What `arm_convolve_wrapper_s8_get_buffer_size` answers on the core class [bytes].
+def scratch_bytes(
+    shape: Shape, g: Geometry, weight_bits: int, target: TargetSpec
+) -> int:
+    """What the wrapper's `_get_buffer_size` answers on the core class [bytes].
 
     Two columns of int16 patches, four of int8 on MVE cores. A plain 1x1 kernel needs
-    none, except on DSP cores two int16 pixels with Arm's compiler.
+    none, except with int8 weights on DSP cores two int16 pixels with Arm's compiler.
     """
     channels = shape[2]
     depth = g.kernel_h * g.kernel_w * channels
-    pointwise = g.kernel == g.dilation == (1, 1)
-    if pointwise and g.pad == (0, 0):
-        return 4 * channels if target.core == "dsp" and g.stride == (1, 1) else 0
+    if _is_pointwise(g):
+        takes_pixels = target.core == "dsp" and g.stride == (1, 1) and weight_bits == 8
+        return 4 * channels if takes_pixels else 0
     if target.core != "mve":
-        return 4 * (-(-depth // 4) * 4)
+        return 4 * (depth if weight_bits == 4 else -(-depth // 4) * 4)
     four_columns = 4 * (-(-depth // 16) * 16)
-    row = shape[0] == g.kernel_h == g.dilation_w == 1
-    if row and g.stride_w * channels % 4 == 0:
-        return _row_scratch_bytes(shape, g) or four_columns
-    return four_columns
+    if not _is_row(shape, g):
+        return four_columns
+    ends = _row_ends(shape, g)
+    if ends.first + ends.last > g.out_w:
+        return four_columns
+    if weight_bits == 4:
+        return 0
+    # the windows that reach into the padding are copied
+    right = ends.before if ends.after == ends.before else ends.last
+    return max(g.kernel_w + ends.before, g.kernel_w - 1 + right) * channels
 
 
-def _row_scratch_bytes(shape: Shape, g: Geometry) -> int:
-    """The same for the kernel that MVE cores have for one row of pixels [bytes].
+def _is_pointwise(g: Geometry) -> bool:
+    """Whether the wrappers take their kernel for 1x1 windows."""
+    return g.kernel == g.dilation == (1, 1) and g.pad == (0, 0)
 
-    It copies the windows that reach into the padding, and hands over to the general
-    kernel where that is all of them: 0.
-    """
+
+def _is_row(shape: Shape, g: Geometry) -> bool:
+    """Whether MVE cores take their kernel for one row of pixels."""
+    row = shape[0] == g.kernel_h == g.dilation_w == 1 and not _is_pointwise(g)
+    return row and g.stride_w * shape[2] % 4 == 0
+
+
+@dataclass(frozen=True)
+class RowEnds:
+    """Cells of padding before a row and, used by a window, after it; how many windows
+    MVE cores' kernel takes to reach into each."""
+
+    before: int
+    after: int
+    first: int
+    last: int
+
+
+def _row_ends(shape: Shape, g: Geometry) -> RowEnds:
     before = g.pad_left
     after = (g.out_w - 1) * g.stride_w + g.kernel_w - shape[1] - before
-    if after - before not in (0, 1):
-        raise UnsupportedOp(
-            "arm_convolve_wrapper_s8 on MVE cores takes one row of pixels only with as "
-            "much padding after the used cells as before them, or one cell more; got "
-            f"{before} before, {after} after"
-        )
     first, last = (-(-pad // g.stride_w) for pad in (before, after))
-    if first + last > g.out_w:
-        return 0
-    right = before if after == before else last
-    return max(g.kernel_w + before, g.kernel_w - 1 + right) * shape[2]
+    return RowEnds(before, after, first, last)
+
+
+def check_kernel(
+    function: str, weight_bits: int, shape: Shape, g: Geometry, target: TargetSpec
+) -> None:
+    """UnsupportedOp where the kernel that the library picks would be wrong."""
+    if _is_pointwise(g):
+        starts = [(n - 1) * stride for n, stride in zip(g.out, g.stride, strict=True)]
+        if starts[0] >= shape[0] or starts[1] >= shape[1]:
+            raise UnsupportedOp(
+                f"{function} reads beyond the input where the windows of a 1x1 kernel "
+                "lie in the padding after it; pad less, or before the input too"
+            )
+    elif target.core == "mve" and _is_row(shape, g):
+        reason = _wrong_row(weight_bits, shape, g, target)
+        if reason:
+            raise UnsupportedOp(
+                f"{function} on MVE cores takes one row of pixels only with {reason}"
+            )
+
+
+def _wrong_row(
+    weight_bits: int, shape: Shape, g: Geometry, target: TargetSpec
+) -> str | None:
+    """What MVE cores' kernel for one row of pixels misses, if it would be wrong."""
+    ends = _row_ends(shape, g)
+    if g.out_h > 1 or g.pad_top > 0:
+        return "one row of output, and no padding above it"
+    if ends.after - ends.before not in (0, 1):
+        return (
+            "as much padding after the used cells as before them, or one cell more; "
+            f"got {ends.before} before, {ends.after} after"
+        )
+    crowded = ends.first + ends.last > g.out_w
+    if weight_bits == 4:
+        if crowded:
+            return "a window that does not reach into the padding"
+        return "an even number of channels" if shape[2] % 2 else None
+    if crowded or target.version == FIRST_VERSION:
+        return None  # the general kernel computes it, or one that copies nothing
+    # It copies the cells at either end and padding behind them: as if the last of the
+    # windows that begin in the padding ended inside, and the first to leave the row on
+    # the right left it by one cell.
+    left_end = (ends.first - 1) * g.stride_w - ends.before + g.kernel_w
+    left_is_right = ends.first == 0 or left_end <= shape[1]
+    from_first_to_last = (ends.last - 1) * g.stride_w
+    copied = ends.before if ends.after == ends.before else ends.last
+    right_is_right = ends.last == 0 or (
+        ends.after == from_first_to_last + 1 and copied >= ends.after
+    )
+    if left_is_right and right_is_right:
+        return None
+    return (
+        "windows that leave the row one cell at a time, and none on both sides; got "
+        f"stride {g.stride_w}, {ends.before} cells before and {ends.after} after"
+    )
 
 
 def lower_cmsis_nn_q7(
@@ -211,6 +292,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    cmsis_q7.check_weight_bits(attrs.weight_bits, target)
     if attrs.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated convolution")
     g = attrs.window.over(x.shape)
@@ -299,4 +381,5 @@ CONV2D = Op(
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
+    channel_scales=convolution.channel_scales,
 )

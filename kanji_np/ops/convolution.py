@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from kanji_np.ops.cmsis import (
     per_channel_quant,
     scratch,
     tile,
+    weight_bytes,
 )
 from kanji_np.ops.window import Geometry, Window
 from kanji_np.types import (
@@ -49,12 +51,18 @@ def geometry(
     return window.over(x.shape[1:])
 
 
-def cost(output: Shape, depth: int, target: TargetSpec) -> Cost:
+def cost(output: Shape, depth: int, weight_bits: int, target: TargetSpec) -> Cost:
     """Cost of an output (OH, OW, Cout) whose elements are sums of `depth` products."""
     channels = output[2]
     # a channel: an int8 bias, or an int32 bias, multiplier and shift
     per_channel = 1 if target.numerics.bias_bits == 8 else 12
-    return Cost(math.prod(output) * depth, channels * (depth + per_channel))
+    weights = weight_bytes(channels * depth, weight_bits)
+    return Cost(math.prod(output) * depth, weights + channels * per_channel)
+
+
+def channel_scales(attrs: Any, target: TargetSpec) -> bool:
+    """Whether the target takes a scale for each output channel."""
+    return target.library != "cmsis-nn-q7"
 
 
 def offsets(ints: LinearInts) -> Fields:
@@ -78,6 +86,7 @@ def lower_s8(
     ints: LinearInts,
     filter_dims: Struct,
     layout: str,
+    weight_bits: int,
     x: TensorSpec,
     y: TensorSpec,
     scratch_bytes: int,
@@ -101,7 +110,7 @@ def lower_s8(
             output_dims,
             OutputPtr(),
         ),
-        constants=linear_constants(ints, layout),
+        constants=linear_constants(ints, layout, weight_bits),
         scratch_bytes=scratch_bytes,
         buffer_size=BufferSize(
             f"{function}_get_buffer_size",

@@ -3,14 +3,16 @@
     acc[n,o] = bias[o] + sum over k of (X[n,k] + input_offset) * W[o,k]
     Y = clamp(rescale(acc, multiplier[o], shift[o]) + output_offset, low, high)
 
-Layouts: X (N,Cin), W (Cout,Cin), Y (N,Cout). One multiplier and shift for the whole
-layer on CMSIS-NN, so all of `multiplier` and of `shift` must be equal there.
+Layouts: X (N,Cin), W (Cout,Cin), Y (N,Cout). CMSIS-NN has a function for one
+multiplier and shift, which is taken where all are equal, and from version 7 on one for
+a multiplier and shift an output; with int4 weights it has only the former.
 
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
 
-Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`; TFLite `FULLY_CONNECTED` int8. Legacy:
-CMSIS 5.9.0 `arm_fully_connected_q7_opt`, the same formula for powers of two.
+Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`, `_per_channel_s8`, `_s4`; TFLite
+`FULLY_CONNECTED` int8. Legacy: CMSIS 5.9.0 `arm_fully_connected_q7_opt`, the same
+formula for powers of two.
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
 from kanji_np.ops.cmsis import (
+    FIRST_VERSION,
     HEADER,
     activation_range,
     dims,
     linear_constants,
+    per_channel_quant,
     scratch,
     table,
+    weight_bytes,
 )
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -55,12 +60,11 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-BEFORE_KERNEL_SUMS = "4.0.0"  # the version whose MVE kernel sums rows by itself
-
 
 @dataclass(frozen=True)
 class DenseAttrs:
-    """Number of outputs, and activation ("linear", "relu", "relu6")."""
+    """Number of outputs; activation "linear", "relu" or "relu6"; width of the weights,
+    8 or 4."""
 
     units: int
     activation: str = "linear"
@@ -174,10 +178,18 @@ def _window(image: np.ndarray) -> Geometry:
 
 
 def cost(attrs: DenseAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    weights = attrs.units * shape[0]
+    """Cost with one scale for all outputs; a scale an output takes 8 bytes more."""
+    macs = attrs.units * shape[0]
     # an output: an int8 or int32 bias, and where the target wants it an int32 sum
-    per_output = target.numerics.bias_bits // 8 + 4 * _has_kernel_sums(target)
-    return Cost(weights, weights + per_output * attrs.units)
+    per_output = target.numerics.bias_bits // 8 + 4 * _has_kernel_sums(attrs, target)
+    weights = weight_bytes(macs, attrs.weight_bits)
+    return Cost(macs, weights + per_output * attrs.units)
+
+
+def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
+    """Whether the target takes a scale for each output."""
+    has_function = target.library == "cmsis-nn" and target.version != FIRST_VERSION
+    return has_function and attrs.weight_bits == 8
 
 
 def lower_cmsis_nn(
@@ -188,17 +200,32 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     multiplier, shift = int(ints.multiplier[0]), int(ints.shift[0])
-    if (ints.multiplier != multiplier).any() or (ints.shift != shift).any():
-        raise UnsupportedOp("arm_fully_connected_s8 takes one scale for all outputs")
+    function = f"arm_fully_connected_s{attrs.weight_bits}"
     (inputs,) = x.shape
-    constants = linear_constants(ints, "(Cout,Cin)")[:2]
+    constants = linear_constants(ints, "(Cout,Cin)", attrs.weight_bits)
+    if (ints.multiplier == multiplier).all() and (ints.shift == shift).all():
+        constants = constants[:2]
+        quant = Struct(
+            "cmsis_nn_per_tensor_quant_params",
+            "quant_params",
+            (("multiplier", multiplier), ("shift", shift)),
+        )
+    elif channel_scales(attrs, target):
+        function = "arm_fully_connected_per_channel_s8"
+        quant = per_channel_quant()
+    else:
+        raise UnsupportedOp(
+            f"{function} takes one scale for all outputs, and {target.library} "
+            f"{target.version} has no other for int{attrs.weight_bits} weights"
+        )
     context = scratch()
-    if _has_kernel_sums(target):
+    if _has_kernel_sums(attrs, target):
         constants += (_kernel_sums(ints),)
         context = table("kernel_sums", 4 * attrs.units)
     filter_dims = dims("filter_dims", inputs, 1, 1, attrs.units)
+    buffer_size = BufferSize("arm_fully_connected_s8_get_buffer_size", (filter_dims,))
     call = KernelCall(
-        function="arm_fully_connected_s8",
+        function=function,
         header=HEADER,
         arguments=(
             context,
@@ -212,11 +239,7 @@ def lower_cmsis_nn(
                     ("activation", activation_range(ints.act_min, ints.act_max)),
                 ),
             ),
-            Struct(
-                "cmsis_nn_per_tensor_quant_params",
-                "quant_params",
-                (("multiplier", multiplier), ("shift", shift)),
-            ),
+            quant,
             dims("input_dims", 1, 1, 1, inputs),
             InputPtr(),
             filter_dims,
@@ -227,17 +250,16 @@ def lower_cmsis_nn(
             OutputPtr(),
         ),
         constants=constants,
-        buffer_size=BufferSize(
-            "arm_fully_connected_s8_get_buffer_size", (filter_dims,)
-        ),
+        buffer_size=buffer_size if attrs.weight_bits == 8 else None,
     )
     return (call,)
 
 
-def _has_kernel_sums(target: TargetSpec) -> bool:
-    """Whether the context of `arm_fully_connected_s8` must hold row sums."""
-    version = target.version != BEFORE_KERNEL_SUMS
-    return target.library == "cmsis-nn" and target.core == "mve" and version
+def _has_kernel_sums(attrs: DenseAttrs, target: TargetSpec) -> bool:
+    """Whether the context of the call must hold row sums; the first version's MVE
+    kernel sums rows by itself."""
+    is_asked = target.library == "cmsis-nn" and target.core == "mve"
+    return is_asked and target.version != FIRST_VERSION and attrs.weight_bits == 8
 
 
 def _kernel_sums(ints: LinearInts) -> Constant:
@@ -260,6 +282,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    cmsis_q7.check_weight_bits(attrs.weight_bits, target)
     (inputs,) = x.shape
     cmsis_q7.check_extents("arm_fully_connected_q7_opt", inputs, attrs.units)
     call = KernelCall(
@@ -343,4 +366,5 @@ DENSE = Op(
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
+    channel_scales=channel_scales,
 )

@@ -13,9 +13,9 @@ ReLU6 has high = what stands for 6.
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
 
-Source: CMSIS-NN v7.0.0 `arm_depthwise_conv_wrapper_s8`; TFLite `DEPTHWISE_CONV_2D`
-int8. Legacy: CMSIS 5.9.0 `arm_depthwise_separable_conv_HWC_q7`, the same formula for
-powers of two and m = 1.
+Source: CMSIS-NN v7.0.0 `arm_depthwise_conv_wrapper_s8`, `_s4`; TFLite
+`DEPTHWISE_CONV_2D` int8. Legacy: CMSIS 5.9.0 `arm_depthwise_separable_conv_HWC_q7`, the
+same formula for powers of two and m = 1.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import buffers, conv2d, convolution, depthwise_loops
-from kanji_np.ops.cmsis import dims
+from kanji_np.ops import buffers, cmsis_q7, conv2d, convolution, depthwise_loops
+from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import MOST_CELLS, Geometry, Padding, Pair, Window
@@ -46,15 +46,14 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-FIRST_VERSION = "4.0.0"  # its wrapper differs from those of newer ones in scratch
 MVE_BLOCK = 124  # channels that the kernel of MVE cores takes at a time
 
 
 @dataclass(frozen=True)
 class DepthwiseConv2DAttrs:
     """(height, width) of kernel, stride and dilation; padding "same", "valid" or ((top,
-    bottom), (left, right)); outputs of each channel; activation "linear", "relu"
-    or "relu6"."""
+    bottom), (left, right)); outputs of each channel; activation "linear", "relu" or
+    "relu6"; width of the weights, 8 or 4."""
 
     kernel: Pair
     stride: Pair = (1, 1)
@@ -140,7 +139,8 @@ def vjp(
 
 
 def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return convolution.cost(infer(attrs, shape), math.prod(attrs.kernel), target)
+    taps = math.prod(attrs.kernel)
+    return convolution.cost(infer(attrs, shape), taps, attrs.weight_bits, target)
 
 
 def lower_cmsis_nn(
@@ -151,7 +151,8 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     g = attrs.window.over(x.shape)
-    _check_kernel(attrs, x.shape, g, target)
+    function = f"arm_depthwise_conv_wrapper_s{attrs.weight_bits}"
+    _check_kernel(function, attrs, x.shape, g, target)
     params = Struct(
         "cmsis_nn_dw_conv_params",
         "dw_conv_params",
@@ -162,11 +163,12 @@ def lower_cmsis_nn(
         ),
     )
     return convolution.lower_s8(
-        "arm_depthwise_conv_wrapper_s8",
+        function,
         params,
         replace(ints, weight=_taps_first(ints.weight)[np.newaxis]),
         dims("filter_dims", 1, *attrs.kernel, y.shape[2]),
         "(1,KH,KW,Cout)",
+        attrs.weight_bits,
         x,
         y,
         _scratch_bytes(attrs, x.shape, g, target),
@@ -178,16 +180,27 @@ def _has_own_kernel(attrs: DepthwiseConv2DAttrs) -> bool:
     return attrs.depth_multiplier == 1 and attrs.dilation == (1, 1)
 
 
-def _is_3x3(g: Geometry) -> bool:
+def _is_mve_convolution(
+    attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec
+) -> bool:
+    """Whether MVE cores compute it as a convolution: one channel of many outputs."""
+    one_channel = shape[2] == 1 < attrs.depth_multiplier
+    return one_channel and target.core == "mve" and target.version != FIRST_VERSION
+
+
+def _is_3x3(attrs: DepthwiseConv2DAttrs, g: Geometry) -> bool:
     """Whether cores without Helium use their kernel for 3x3 windows."""
-    return g.kernel == (3, 3) and max(g.pad) <= 1
+    return attrs.weight_bits == 8 and g.kernel == (3, 3) and max(g.pad) <= 1
 
 
 def _check_kernel(
-    attrs: DepthwiseConv2DAttrs, shape: Shape, g: Geometry, target: TargetSpec
+    function: str,
+    attrs: DepthwiseConv2DAttrs,
+    shape: Shape,
+    g: Geometry,
+    target: TargetSpec,
 ) -> None:
     """UnsupportedOp where the kernel that the library picks would be wrong."""
-    function = "arm_depthwise_conv_wrapper_s8"
     height, width, channels = shape
     last_top, last_left = (
         (count - 1) * stride - pad
@@ -199,9 +212,22 @@ def _check_kernel(
             f"{function} takes {2 * MOST_CELLS + 1} channels at most, and windows that "
             f"start at most {MOST_CELLS} cells before or after the first of the input"
         )
+    int4 = attrs.weight_bits == 4
+    if int4 and target.core == "mve":
+        raise UnsupportedOp(
+            f"{function} on MVE cores does not give the answers of the others; take "
+            "weight_bits=8"
+        )
+    if int4 and not _has_own_kernel(attrs) and channels % 2:
+        raise UnsupportedOp(
+            f"{function} with dilation or a depth_multiplier takes an even number of "
+            f"input channels, got {channels}"
+        )
+    if _is_mve_convolution(attrs, shape, target):
+        conv2d.check_kernel(function, attrs.weight_bits, shape, g, target)
     if not _has_own_kernel(attrs) or target.core == "mve":
         return
-    if _is_3x3(g):
+    if _is_3x3(attrs, g):
         beyond = last_left + 3 - width
         if beyond > 1:
             raise UnsupportedOp(
@@ -209,12 +235,14 @@ def _check_kernel(
                 f"column beyond the input, on cores without Helium; got {beyond}: pad "
                 "less on the right"
             )
-    elif target.core == "dsp" and (g.pad_top > g.kernel_h or last_top > height):
-        raise UnsupportedOp(
-            f"{function} on DSP cores writes outside its scratch memory where a window "
-            "lies in the padding and does not touch the input; pad less at top and "
-            "bottom"
-        )
+    elif target.core == "dsp" or int4:
+        if g.pad_top > g.kernel_h or last_top > height:
+            where = "" if int4 else " on DSP cores"
+            raise UnsupportedOp(
+                f"{function}{where} writes outside its scratch memory where a window "
+                "lies in the padding and does not touch the input; pad less at top and "
+                "bottom"
+            )
 
 
 def _scratch_bytes(
@@ -223,21 +251,22 @@ def _scratch_bytes(
     """What the wrapper's `_get_buffer_size` answers on the core class [bytes].
 
     One int16 window on DSP cores (of 3x3, only version 4.0.0 asks for it, and does not
-    use it), four int8 windows of a block of channels on MVE cores, none for the general
-    kernel. On MVE cores newer versions compute a single channel of many outputs as a
-    convolution, of which the weights are a copy.
+    use it), with int4 weights on plain C cores too; four int8 windows of a block of
+    channels on MVE cores, none for the general kernel. On MVE cores newer versions
+    compute a single channel of many outputs as a convolution, of which the weights are
+    a copy.
     """
     depth = g.kernel_h * g.kernel_w
     is_first = target.version == FIRST_VERSION
-    if target.core == "mve" and shape[2] == 1 < attrs.depth_multiplier:
-        if not is_first:
-            copy = attrs.depth_multiplier * depth
-            return conv2d.scratch_bytes(shape, g, target) + copy
-    if target.core == "c" or not _has_own_kernel(attrs):
+    if _is_mve_convolution(attrs, shape, target):
+        copy = attrs.depth_multiplier * depth
+        return conv2d.scratch_bytes(shape, g, attrs.weight_bits, target) + copy
+    int8_on_c = target.core == "c" and attrs.weight_bits == 8
+    if int8_on_c or not _has_own_kernel(attrs):
         return 0
     if target.core == "mve":
         return 4 * MVE_BLOCK * depth
-    return 0 if _is_3x3(g) and not is_first else 2 * shape[2] * depth
+    return 0 if _is_3x3(attrs, g) and not is_first else 2 * shape[2] * depth
 
 
 def lower_cmsis_nn_q7(
@@ -247,6 +276,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    cmsis_q7.check_weight_bits(attrs.weight_bits, target)
     if attrs.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated depthwise convolution")
     if attrs.depth_multiplier != 1:
@@ -316,4 +346,5 @@ DEPTHWISE_CONV2D = Op(
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
+    channel_scales=convolution.channel_scales,
 )

@@ -88,7 +88,8 @@ class Op:
     inputs : int or None
         How many; None: any number from 2.
     channel_scales : (attrs, target) -> bool
-        Whether the target's function takes a scale for each output channel.
+        Whether the target's function takes a weight scale for each output channel;
+        asked of operators with weights. Where it does not, all must be equal.
     """
 
     name: str

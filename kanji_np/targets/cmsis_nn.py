@@ -26,8 +26,10 @@ CMSIS_NN = Library(
     schemes=("pow2", "pow2-per-channel", "symmetric", "asymmetric"),
     since={
         "arm_convolve_wrapper_s4": "5.0.0",
+        "arm_depthwise_conv_wrapper_s4": "5.0.0",
         "arm_fully_connected_s4": "5.0.0",
         "arm_vector_sum_s8": "5.0.0",
         "arm_fully_connected_per_channel_s8": "7.0.0",
+        "arm_pad_s8": "7.0.0",
     },
 )

@@ -9,6 +9,8 @@ A kernel's name without its prefix is a function here that returns a `Call`;
 A build has the functions of one API, "s8" (CMSIS-NN v7) or "q7" (the legacy one of
 CMSIS 5), and those that go with both.
 
+`int4` makes of a call the one of the function for int4 weights.
+
 Pairs such as `stride` are (h, w); tensors are NHWC, weights (Cout, KH, KW, Cin), those
 of depthwise convolutions (KH, KW, Cout). Tensors of the legacy API have no N.
 """
@@ -25,6 +27,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
+from kanji_np.ops.cmsis import pack_s4
 
 CCORE = Path(__file__).resolve().parents[2] / "ccore"
 #: Where an API's headers are, in the order of the compiler's search.
@@ -406,6 +410,49 @@ def fully_connected_s8(
     )
 
 
+def fully_connected_per_channel_s8(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    *,
+    input_offset: int = 0,
+    filter_offset: int = 0,
+    output_offset: int = 0,
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """`fully_connected_s8` with multiplier and shift int32 (rows,)."""
+    call = fully_connected_s8(
+        x,
+        weight,
+        bias,
+        0,
+        0,
+        input_offset=input_offset,
+        filter_offset=filter_offset,
+        output_offset=output_offset,
+        act_min=act_min,
+        act_max=act_max,
+    )
+    return replace(
+        call,
+        function="arm_fully_connected_per_channel_s8",
+        ints=call.ints[:-2],
+        arrays=(*call.arrays, multiplier, shift),
+    )
+
+
+def int4(call: Call) -> Call:
+    """The same call of the function for int4 weights, which are packed."""
+    arrays = list(call.arrays)
+    if arrays:  # a `_get_buffer_size` has none
+        arrays[1] = pack_s4(arrays[1])
+    function = call.function.replace("_s8", "_s4")
+    return replace(call, function=function, arrays=tuple(arrays))
+
+
 def fully_connected_s8_get_buffer_size(rows: int, columns: int, *, core: str) -> Call:
     """`core` is "c", "dsp" or "mve"; the size comes back as the status."""
     return Call(_sized("arm_fully_connected_s8", core), (columns, 1, 1, rows))
@@ -486,6 +533,66 @@ def standardize_u8_s8(x: np.ndarray, frac_bits: int, *, in_place: bool = False) 
     """x uint8, any shape, one sample."""
     ints = (x.size, frac_bits, int(in_place))
     return Call("kanji_standardize_u8_s8", ints, (x,), x.shape)
+
+
+def requantize_s8(
+    x: np.ndarray,
+    *,
+    input_offset: int,
+    multiplier: int,
+    shift: int,
+    output_offset: int,
+    channels: int,
+    first: int,
+) -> Call:
+    """x int8 (rows, row size); the output has rows of `channels`."""
+    stage = (input_offset, multiplier, shift, output_offset)
+    ints = (*x.shape, *stage, channels, first)
+    return Call("kanji_requantize_s8", ints, (x,), (len(x), channels))
+
+
+def elementwise_add_s8(
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    input_1: tuple[int, int, int],
+    input_2: tuple[int, int, int],
+    output: tuple[int, int, int],
+    *,
+    left_shift: int = 20,
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """Two int8 arrays of one shape; offset, multiplier and shift of each and of y."""
+    ints = (*input_1, *input_2, left_shift, *output, act_min, act_max, x_1.size)
+    return Call("arm_elementwise_add_s8", ints, (x_1, x_2), x_1.shape)
+
+
+def elementwise_mul_s8(
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    *,
+    input_offsets: Pair,
+    output: tuple[int, int, int],
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """Two int8 arrays of one shape; offset, multiplier and shift of y."""
+    ints = (*input_offsets, *output, act_min, act_max, x_1.size)
+    return Call("arm_elementwise_mul_s8", ints, (x_1, x_2), x_1.shape)
+
+
+def concatenation_s8_x(x: np.ndarray, *, channels: int, first: int) -> Call:
+    """x int8 (w, z, y, x); the output has rows of `channels`."""
+    ints = (*reversed(x.shape), channels, first)
+    return Call("arm_concatenation_s8_x", ints, (x,), (*x.shape[:3], channels))
+
+
+def pad_s8(
+    x: np.ndarray, before: Sequence[int], after: Sequence[int], value: int
+) -> Call:
+    """x int8 (N,H,W,C); paddings in the order of its axes."""
+    y_shape = tuple(np.add(np.add(x.shape, before), after).tolist())
+    return Call("arm_pad_s8", (*x.shape, *before, *after, value), (x,), y_shape)
 
 
 # ------------------------------------------------------------------------ legacy API

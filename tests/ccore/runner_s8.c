@@ -31,7 +31,19 @@ static cmsis_nn_conv_params conv_params_at(const int32_t *v)
     return params;
 }
 
-static int32_t run_convolve(const call_t *call)
+typedef arm_cmsis_nn_status (*conv_t)(const cmsis_nn_context *,
+                                      const cmsis_nn_conv_params *,
+                                      const cmsis_nn_per_channel_quant_params *,
+                                      const cmsis_nn_dims *,
+                                      const int8_t *,
+                                      const cmsis_nn_dims *,
+                                      const int8_t *,
+                                      const cmsis_nn_dims *,
+                                      const int32_t *,
+                                      const cmsis_nn_dims *,
+                                      int8_t *);
+
+static int32_t run_conv(const call_t *call, conv_t convolve)
 {
     const cmsis_nn_context ctx = {NULL, 0};
     const cmsis_nn_dims input = dims_at(call->ints);
@@ -42,17 +54,27 @@ static int32_t run_convolve(const call_t *call)
     const cmsis_nn_per_channel_quant_params quant = {NULLED(call->arrays[3], 3),
                                                      NULLED(call->arrays[4], 4)};
 
-    return arm_convolve_wrapper_s8(NULLED(&ctx, 0),
-                                   NULLED(&params, 1),
-                                   NULLED(&quant, 2),
-                                   NULLED(&input, 5),
-                                   NULLED(call->arrays[0], 6),
-                                   NULLED(&filter, 7),
-                                   NULLED(call->arrays[1], 8),
-                                   NULLED(&bias, 9),
-                                   NULLED(call->arrays[2], 10),
-                                   NULLED(&output, 11),
-                                   NULLED(call->output, 12));
+    return convolve(NULLED(&ctx, 0),
+                    NULLED(&params, 1),
+                    NULLED(&quant, 2),
+                    NULLED(&input, 5),
+                    NULLED(call->arrays[0], 6),
+                    NULLED(&filter, 7),
+                    NULLED(call->arrays[1], 8),
+                    NULLED(&bias, 9),
+                    NULLED(call->arrays[2], 10),
+                    NULLED(&output, 11),
+                    NULLED(call->output, 12));
+}
+
+static int32_t run_conv_s8(const call_t *call)
+{
+    return run_conv(call, arm_convolve_wrapper_s8);
+}
+
+static int32_t run_conv_s4(const call_t *call)
+{
+    return run_conv(call, arm_convolve_wrapper_s4);
 }
 
 static cmsis_nn_dw_conv_params dw_conv_params_at(const int32_t *v)
@@ -62,7 +84,19 @@ static cmsis_nn_dw_conv_params dw_conv_params_at(const int32_t *v)
     return params;
 }
 
-static int32_t run_depthwise_conv(const call_t *call)
+typedef arm_cmsis_nn_status (*dw_conv_t)(const cmsis_nn_context *,
+                                         const cmsis_nn_dw_conv_params *,
+                                         const cmsis_nn_per_channel_quant_params *,
+                                         const cmsis_nn_dims *,
+                                         const int8_t *,
+                                         const cmsis_nn_dims *,
+                                         const int8_t *,
+                                         const cmsis_nn_dims *,
+                                         const int32_t *,
+                                         const cmsis_nn_dims *,
+                                         int8_t *);
+
+static int32_t run_dw_conv(const call_t *call, dw_conv_t convolve)
 {
     const cmsis_nn_context ctx = {NULL, 0};
     const cmsis_nn_dims input = dims_at(call->ints);
@@ -73,17 +107,27 @@ static int32_t run_depthwise_conv(const call_t *call)
     const cmsis_nn_per_channel_quant_params quant = {NULLED(call->arrays[3], 3),
                                                      NULLED(call->arrays[4], 4)};
 
-    return arm_depthwise_conv_wrapper_s8(NULLED(&ctx, 0),
-                                         NULLED(&params, 1),
-                                         NULLED(&quant, 2),
-                                         NULLED(&input, 5),
-                                         NULLED(call->arrays[0], 6),
-                                         NULLED(&filter, 7),
-                                         NULLED(call->arrays[1], 8),
-                                         NULLED(&bias, 9),
-                                         NULLED(call->arrays[2], 10),
-                                         NULLED(&output, 11),
-                                         NULLED(call->output, 12));
+    return convolve(NULLED(&ctx, 0),
+                    NULLED(&params, 1),
+                    NULLED(&quant, 2),
+                    NULLED(&input, 5),
+                    NULLED(call->arrays[0], 6),
+                    NULLED(&filter, 7),
+                    NULLED(call->arrays[1], 8),
+                    NULLED(&bias, 9),
+                    NULLED(call->arrays[2], 10),
+                    NULLED(&output, 11),
+                    NULLED(call->output, 12));
+}
+
+static int32_t run_dw_conv_s8(const call_t *call)
+{
+    return run_dw_conv(call, arm_depthwise_conv_wrapper_s8);
+}
+
+static int32_t run_dw_conv_s4(const call_t *call)
+{
+    return run_dw_conv(call, arm_depthwise_conv_wrapper_s4);
 }
 
 typedef int32_t (*conv_size_t)(const cmsis_nn_conv_params *,
@@ -102,19 +146,34 @@ static int32_t run_conv_size(const call_t *call, conv_size_t get_size)
         NULLED(&params, 0), NULLED(&input, 1), NULLED(&filter, 2), NULLED(&output, 3));
 }
 
-static int32_t run_conv_size_c(const call_t *call)
+static int32_t run_conv_size_s8_c(const call_t *call)
 {
     return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size);
 }
 
-static int32_t run_conv_size_dsp(const call_t *call)
+static int32_t run_conv_size_s8_dsp(const call_t *call)
 {
     return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size_dsp);
 }
 
-static int32_t run_conv_size_mve(const call_t *call)
+static int32_t run_conv_size_s8_mve(const call_t *call)
 {
     return run_conv_size(call, arm_convolve_wrapper_s8_get_buffer_size_mve);
+}
+
+static int32_t run_conv_size_s4_c(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_wrapper_s4_get_buffer_size);
+}
+
+static int32_t run_conv_size_s4_dsp(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_wrapper_s4_get_buffer_size_dsp);
+}
+
+static int32_t run_conv_size_s4_mve(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_wrapper_s4_get_buffer_size_mve);
 }
 
 typedef int32_t (*dw_conv_size_t)(const cmsis_nn_dw_conv_params *,
@@ -133,43 +192,109 @@ static int32_t run_dw_conv_size(const call_t *call, dw_conv_size_t get_size)
         NULLED(&params, 0), NULLED(&input, 1), NULLED(&filter, 2), NULLED(&output, 3));
 }
 
-static int32_t run_dw_conv_size_c(const call_t *call)
+static int32_t run_dw_conv_size_s8_c(const call_t *call)
 {
     return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s8_get_buffer_size);
 }
 
-static int32_t run_dw_conv_size_dsp(const call_t *call)
+static int32_t run_dw_conv_size_s8_dsp(const call_t *call)
 {
     return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp);
 }
 
-static int32_t run_dw_conv_size_mve(const call_t *call)
+static int32_t run_dw_conv_size_s8_mve(const call_t *call)
 {
     return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s8_get_buffer_size_mve);
 }
 
-static int32_t run_fully_connected(const call_t *call)
+static int32_t run_dw_conv_size_s4_c(const call_t *call)
+{
+    return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s4_get_buffer_size);
+}
+
+static int32_t run_dw_conv_size_s4_dsp(const call_t *call)
+{
+    return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s4_get_buffer_size_dsp);
+}
+
+static int32_t run_dw_conv_size_s4_mve(const call_t *call)
+{
+    return run_dw_conv_size(call, arm_depthwise_conv_wrapper_s4_get_buffer_size_mve);
+}
+
+typedef arm_cmsis_nn_status (*fc_t)(const cmsis_nn_context *,
+                                    const cmsis_nn_fc_params *,
+                                    const cmsis_nn_per_tensor_quant_params *,
+                                    const cmsis_nn_dims *,
+                                    const int8_t *,
+                                    const cmsis_nn_dims *,
+                                    const int8_t *,
+                                    const cmsis_nn_dims *,
+                                    const int32_t *,
+                                    const cmsis_nn_dims *,
+                                    int8_t *);
+
+static cmsis_nn_fc_params fc_params_at(const int32_t *v)
+{
+    const cmsis_nn_fc_params params = {v[0], v[1], v[2], activation_at(v + 3)};
+    return params;
+}
+
+static int32_t run_fc(const call_t *call, fc_t fully_connected)
 {
     const cmsis_nn_context ctx = {NULL, 0};
     const cmsis_nn_dims input = dims_at(call->ints);
     const cmsis_nn_dims filter = dims_at(call->ints + 4);
     const cmsis_nn_dims output = dims_at(call->ints + 8);
-    const cmsis_nn_fc_params params = {
-        call->ints[12], call->ints[13], call->ints[14], activation_at(call->ints + 15)};
+    const cmsis_nn_fc_params params = fc_params_at(call->ints + 12);
     const cmsis_nn_per_tensor_quant_params quant = {call->ints[17], call->ints[18]};
     const cmsis_nn_dims bias = {1, 1, 1, output.c};
 
-    return arm_fully_connected_s8(NULLED(&ctx, 0),
-                                  NULLED(&params, 1),
-                                  NULLED(&quant, 2),
-                                  NULLED(&input, 3),
-                                  NULLED(call->arrays[0], 4),
-                                  NULLED(&filter, 5),
-                                  NULLED(call->arrays[1], 6),
-                                  NULLED(&bias, 7),
-                                  NULLED(call->arrays[2], 8),
-                                  NULLED(&output, 9),
-                                  NULLED(call->output, 10));
+    return fully_connected(NULLED(&ctx, 0),
+                           NULLED(&params, 1),
+                           NULLED(&quant, 2),
+                           NULLED(&input, 3),
+                           NULLED(call->arrays[0], 4),
+                           NULLED(&filter, 5),
+                           NULLED(call->arrays[1], 6),
+                           NULLED(&bias, 7),
+                           NULLED(call->arrays[2], 8),
+                           NULLED(&output, 9),
+                           NULLED(call->output, 10));
+}
+
+static int32_t run_fc_s8(const call_t *call)
+{
+    return run_fc(call, arm_fully_connected_s8);
+}
+
+static int32_t run_fc_s4(const call_t *call)
+{
+    return run_fc(call, arm_fully_connected_s4);
+}
+
+static int32_t run_fc_per_channel(const call_t *call)
+{
+    const cmsis_nn_context ctx = {NULL, 0};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_fc_params params = fc_params_at(call->ints + 12);
+    const cmsis_nn_dims bias = {1, 1, 1, output.c};
+    const cmsis_nn_per_channel_quant_params quant = {NULLED(call->arrays[3], 11),
+                                                     NULLED(call->arrays[4], 12)};
+
+    return arm_fully_connected_per_channel_s8(NULLED(&ctx, 0),
+                                              NULLED(&params, 1),
+                                              NULLED(&quant, 2),
+                                              NULLED(&input, 3),
+                                              NULLED(call->arrays[0], 4),
+                                              NULLED(&filter, 5),
+                                              NULLED(call->arrays[1], 6),
+                                              NULLED(&bias, 7),
+                                              NULLED(call->arrays[2], 8),
+                                              NULLED(&output, 9),
+                                              NULLED(call->output, 10));
 }
 
 static int32_t run_fc_size_c(const call_t *call)
@@ -250,16 +375,94 @@ static int32_t run_softmax(const call_t *call)
     return 0;
 }
 
+static int32_t run_add(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return arm_elementwise_add_s8(NULLED(call->arrays[0], 0),
+                                  NULLED(call->arrays[1], 1),
+                                  v[0],
+                                  v[1],
+                                  v[2],
+                                  v[3],
+                                  v[4],
+                                  v[5],
+                                  v[6],
+                                  NULLED(call->output, 2),
+                                  v[7],
+                                  v[8],
+                                  v[9],
+                                  v[10],
+                                  v[11],
+                                  v[12]);
+}
+
+static int32_t run_mul(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return arm_elementwise_mul_s8(NULLED(call->arrays[0], 0),
+                                  NULLED(call->arrays[1], 1),
+                                  v[0],
+                                  v[1],
+                                  NULLED(call->output, 2),
+                                  v[2],
+                                  v[3],
+                                  v[4],
+                                  v[5],
+                                  v[6],
+                                  v[7]);
+}
+
+static int32_t run_concatenation(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    arm_concatenation_s8_x(NULLED(call->arrays[0], 0),
+                           (uint16_t)v[0],
+                           (uint16_t)v[1],
+                           (uint16_t)v[2],
+                           (uint16_t)v[3],
+                           NULLED(call->output, 1),
+                           (uint16_t)v[4],
+                           (uint32_t)v[5]);
+    return 0;
+}
+
+static int32_t run_pad(const call_t *call)
+{
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims before = dims_at(call->ints + 4);
+    const cmsis_nn_dims after = dims_at(call->ints + 8);
+
+    return arm_pad_s8(NULLED(call->arrays[0], 0),
+                      NULLED(call->output, 1),
+                      (int8_t)call->ints[12],
+                      NULLED(&input, 2),
+                      NULLED(&before, 3),
+                      NULLED(&after, 4));
+}
+
 const function_t api_functions[] = {
-    {"arm_convolve_wrapper_s8", run_convolve},
-    {"arm_convolve_wrapper_s8_get_buffer_size", run_conv_size_c},
-    {"arm_convolve_wrapper_s8_get_buffer_size_dsp", run_conv_size_dsp},
-    {"arm_convolve_wrapper_s8_get_buffer_size_mve", run_conv_size_mve},
-    {"arm_depthwise_conv_wrapper_s8", run_depthwise_conv},
-    {"arm_depthwise_conv_wrapper_s8_get_buffer_size", run_dw_conv_size_c},
-    {"arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp", run_dw_conv_size_dsp},
-    {"arm_depthwise_conv_wrapper_s8_get_buffer_size_mve", run_dw_conv_size_mve},
-    {"arm_fully_connected_s8", run_fully_connected},
+    {"arm_convolve_wrapper_s8", run_conv_s8},
+    {"arm_convolve_wrapper_s8_get_buffer_size", run_conv_size_s8_c},
+    {"arm_convolve_wrapper_s8_get_buffer_size_dsp", run_conv_size_s8_dsp},
+    {"arm_convolve_wrapper_s8_get_buffer_size_mve", run_conv_size_s8_mve},
+    {"arm_convolve_wrapper_s4", run_conv_s4},
+    {"arm_convolve_wrapper_s4_get_buffer_size", run_conv_size_s4_c},
+    {"arm_convolve_wrapper_s4_get_buffer_size_dsp", run_conv_size_s4_dsp},
+    {"arm_convolve_wrapper_s4_get_buffer_size_mve", run_conv_size_s4_mve},
+    {"arm_depthwise_conv_wrapper_s8", run_dw_conv_s8},
+    {"arm_depthwise_conv_wrapper_s8_get_buffer_size", run_dw_conv_size_s8_c},
+    {"arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp", run_dw_conv_size_s8_dsp},
+    {"arm_depthwise_conv_wrapper_s8_get_buffer_size_mve", run_dw_conv_size_s8_mve},
+    {"arm_depthwise_conv_wrapper_s4", run_dw_conv_s4},
+    {"arm_depthwise_conv_wrapper_s4_get_buffer_size", run_dw_conv_size_s4_c},
+    {"arm_depthwise_conv_wrapper_s4_get_buffer_size_dsp", run_dw_conv_size_s4_dsp},
+    {"arm_depthwise_conv_wrapper_s4_get_buffer_size_mve", run_dw_conv_size_s4_mve},
+    {"arm_fully_connected_s8", run_fc_s8},
+    {"arm_fully_connected_s4", run_fc_s4},
+    {"arm_fully_connected_per_channel_s8", run_fc_per_channel},
     {"arm_fully_connected_s8_get_buffer_size", run_fc_size_c},
     {"arm_fully_connected_s8_get_buffer_size_dsp", run_fc_size_dsp},
     {"arm_fully_connected_s8_get_buffer_size_mve", run_fc_size_mve},
@@ -269,5 +472,9 @@ const function_t api_functions[] = {
     {"arm_avgpool_s8_get_buffer_size_dsp", run_avgpool_size_dsp},
     {"arm_avgpool_s8_get_buffer_size_mve", run_avgpool_size_mve},
     {"arm_softmax_s8", run_softmax},
+    {"arm_elementwise_add_s8", run_add},
+    {"arm_elementwise_mul_s8", run_mul},
+    {"arm_concatenation_s8_x", run_concatenation},
+    {"arm_pad_s8", run_pad},
     {NULL, NULL},
 };

@@ -17,9 +17,13 @@ from kanji_np.types import LinearParams, QParams, TensorSpec
 ONE = (1, 1)
 
 
-def conv(filters, kernel, stride=ONE, dilation=ONE, padding="same", relu=False):
+def conv(filters, kernel, stride=ONE, dilation=ONE, padding="same", relu=False, bits=8):
     activation = "relu" if relu else "linear"
-    return Conv2DAttrs(filters, kernel, stride, dilation, padding, activation)
+    return Conv2DAttrs(filters, kernel, stride, dilation, padding, activation, bits)
+
+
+#: 1x1 windows that lie in the padding after the input, with none before it.
+BEYOND = conv(3, (1, 1), (2, 2), padding=((0, 1), (0, 0)))
 
 
 class TestConv2D(LinearConformance):
@@ -86,6 +90,25 @@ class TestConv2D(LinearConformance):
         Case(conv(5, (1, 4), (1, 2)), (1, 9, 2), scaling="channels"),
         Case(conv(5, (1, 9)), (1, 4, 4)),
         Case(conv(5, (1, 3), (1, 2), padding="valid"), (1, 8, 2)),
+        Case(conv(5, (1, 5), (1, 2)), (1, 9, 2)),
+        Case(conv(5, (1, 5), (1, 2)), (1, 10, 2)),
+        Case(conv(5, (1, 6), padding=((0, 0), (2, 2))), (1, 3, 4)),
+        Case(conv(5, (1, 3), padding=((0, 1), (1, 1))), (1, 9, 4)),
+        Case(BEYOND, (4, 4, 3)),
+        Case(replace(BEYOND, stride=(3, 3)), (4, 4, 3)),
+        # int4: filters that begin in the middle of a byte, an odd number of weights
+        Case(conv(1, (1, 1), bits=4), (1, 1, 1), batch=1),
+        Case(conv(3, (3, 3), bits=4), (6, 7, 3), batch=3, scaling="channels"),
+        Case(conv(4, (5, 5), relu=True, bits=4), (7, 6, 4)),
+        Case(conv(5, (3, 2), (2, 1), (1, 3), bits=4), (9, 10, 2), scaling="channels"),
+        Case(conv(7, (1, 1), bits=4), (4, 5, 17), scaling="channels"),
+        Case(conv(7, (1, 1), (2, 2), bits=4), (5, 5, 6)),
+        Case(conv(3, (3, 3), bits=4), (4, 5, 200), scaling="extreme"),
+        Case(conv(5, (1, 3), bits=4), (1, 9, 4)),
+        Case(conv(5, (1, 5), (1, 2), bits=4), (1, 9, 2)),
+        Case(conv(5, (1, 4), (1, 4), bits=4), (1, 9, 3)),
+        Case(conv(5, (1, 9), bits=4), (1, 4, 4)),
+        Case(replace(BEYOND, weight_bits=4), (4, 4, 3)),
         # what the legacy API has functions of their own for
         Case(conv(6, (1, 1)), (5, 4, 8), batch=3),
         Case(conv(6, (3, 3), (2, 2), padding=((1, 1), (1, 1))), (7, 7, 4)),
@@ -129,13 +152,42 @@ class TestConv2D(LinearConformance):
         ),
     )
 
+    int4_networks = (
+        (
+            (
+                kj.Conv2D(17, (1, 7), padding="same", weight_bits=4),
+                kj.Conv2D(4, 3, 2, "same", activation="relu", weight_bits=4),
+                kj.Conv2D(3, (3, 2), dilation_rate=(1, 2), weight_bits=4),
+                kj.Conv2D(65, 1, activation="relu", weight_bits=4),
+                kj.Conv2D(1, 1, weight_bits=4),
+            ),
+            (9, 11, 3),
+        ),
+    )
+
     def unsupported(self, case):
-        if case.is_legacy and case.attrs.dilation != ONE:
+        attrs, shape = case.attrs, case.shape
+        if case.is_legacy and attrs.dilation != ONE and attrs.weight_bits == 8:
             return "cmsis-nn-q7 has no dilated convolution"
-        if case.target.core == "mve" and case.attrs.padding == "valid":
-            if case.shape[0] == 1:
-                return "as much padding after .* got 0 before, -1 after"
-        return None
+        if not case.is_legacy:
+            if attrs.kernel == (1, 1) and attrs.padding == BEYOND.padding:
+                if attrs.stride == BEYOND.stride:
+                    return "reads beyond the input where the windows of a 1x1 kernel"
+            if case.target.core == "mve" and shape[0] == attrs.kernel[0] == 1:
+                return self.wrong_row(case)
+        return super().unsupported(case)
+
+    def wrong_row(self, case):
+        """Why MVE cores do not take one row of pixels."""
+        attrs, newest = case.attrs, case.target.version == "7.0.0"
+        return {
+            ((1, 3), "valid", 8): "as much padding after .* got 0 before, -1 after",
+            ((1, 3), ((0, 1), (1, 1)), 8): "one row of output, and no padding above",
+            ((1, 9), "same", 4): "a window that does not reach into the padding",
+            ((1, 4), "same", 4): "an even number of channels",
+            ((1, 5), "same", 8): newest and "one cell at a time",
+            ((1, 6), ((0, 0), (2, 2)), 8): newest and "one cell at a time",
+        }.get((attrs.kernel, attrs.padding, attrs.weight_bits)) or None
 
     def unpadded(self, case):
         shape = unpadded_shape(case.attrs.window, case.shape)
@@ -156,7 +208,7 @@ def test_scratch_is_what_the_library_asks_for(core):
         attrs = conv(filters, kernel, stride, dilation, "same")
         g = attrs.window.over((high, wide, channels))
         try:
-            reserved.append(scratch_bytes((high, wide, channels), g, target))
+            reserved.append(scratch_bytes((high, wide, channels), g, 8, target))
         except UnsupportedOp:
             continue
         calls.append(

@@ -28,11 +28,11 @@ SCRATCH_KEYS = (
 
 
 def depthwise(
-    kernel, stride=ONE, dilation=ONE, padding="same", multiplier=1, relu=False
+    kernel, stride=ONE, dilation=ONE, padding="same", multiplier=1, relu=False, bits=8
 ):
     activation = "relu" if relu else "linear"
     return DepthwiseConv2DAttrs(
-        kernel, stride, dilation, padding, multiplier, activation
+        kernel, stride, dilation, padding, multiplier, activation, bits
     )
 
 
@@ -117,6 +117,18 @@ class TestDepthwiseConv2D(LinearConformance):
         Case(TOO_FAR_UP, (4, 5, 3), scaling="channels"),
         Case(TOO_FAR_UP, (4, 5, 3)),
         Case(TOO_FAR_DOWN, (4, 5, 3)),
+        # int4: channels that begin in the middle of a byte, an odd number of weights
+        Case(depthwise((1, 1), bits=4), (1, 1, 1), batch=1),
+        Case(depthwise((3, 3), bits=4), (6, 7, 17), batch=3, scaling="channels"),
+        Case(depthwise((5, 4), (2, 1), relu=True, bits=4), (6, 7, 6)),
+        Case(depthwise((2, 3), multiplier=3, bits=4), (5, 4, 6), scaling="channels"),
+        Case(depthwise((2, 3), multiplier=2, bits=4), (5, 4, 3)),
+        Case(depthwise((3, 3), dilation=(2, 1), bits=4), (6, 6, 4)),
+        Case(depthwise((3, 3), dilation=(2, 1), bits=4), (6, 6, 3)),
+        Case(replace(TOO_FAR_RIGHT, weight_bits=4), (4, 5, 3)),
+        Case(replace(TOO_FAR_UP, weight_bits=4), (4, 5, 3)),
+        Case(replace(TOO_FAR_DOWN, weight_bits=4), (4, 5, 3)),
+        Case(depthwise((5, 5), (2, 1), bits=4), (7, 6, 9), scaling="extreme"),
         # windows that do not reach the end of the input
         Case(depthwise((2, 2), (4, 4), padding="valid"), (9, 12, 2)),
         # the largest sums: few products, many, and beyond 2^24
@@ -152,8 +164,34 @@ class TestDepthwiseConv2D(LinearConformance):
         ),
     )
 
+    int4_networks = (
+        (
+            (
+                kj.DepthwiseConv2D(3, padding="same", weight_bits=4),
+                kj.DepthwiseConv2D(3, 2, "same", activation="relu", weight_bits=4),
+                kj.DepthwiseConv2D((2, 1), weight_bits=4),
+            ),
+            (9, 11, 5),
+        ),
+        (
+            (
+                kj.DepthwiseConv2D(2, dilation_rate=(1, 3), weight_bits=4),
+                kj.DepthwiseConv2D(3, 2, "same", 3, activation="relu", weight_bits=4),
+                kj.DepthwiseConv2D(1, weight_bits=4),
+            ),
+            (8, 7, 2),
+        ),
+    )
+
+    def without_int4(self, target):
+        if target.library == "cmsis-nn" and target.core == "mve":
+            return "on MVE cores does not give the answers of the others"
+        return super().without_int4(target)
+
     def unsupported(self, case):
         attrs, core = case.attrs, case.target.core
+        if attrs.weight_bits == 4:
+            return self.wrong_int4(case) or super().unsupported(case)
         if case.is_legacy:
             if attrs.dilation != ONE:
                 return "cmsis-nn-q7 has no dilated depthwise"
@@ -164,6 +202,21 @@ class TestDepthwiseConv2D(LinearConformance):
             return "on DSP cores writes outside its scratch"
         if case.shape == (1, 9, 1) and case.target == TARGETS[1]:
             return "as much padding after .* got 0 before, -2 after"
+        return None
+
+    def wrong_int4(self, case):
+        """Why the target does not take int4 weights."""
+        attrs = case.attrs
+        if case.is_legacy:
+            return None
+        if case.target.core == "mve":
+            return "on MVE cores does not give the answers of the others"
+        if attrs.depth_multiplier > 1 or attrs.dilation != ONE:
+            channels = case.shape[2]
+            if channels % 2:
+                return f"an even number of input channels, got {channels}"
+        if replace(attrs, weight_bits=8) in (TOO_FAR_UP, TOO_FAR_DOWN):
+            return "_s4 writes outside its scratch"
         return None
 
     def unpadded(self, case):
