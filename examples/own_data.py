@@ -35,14 +35,7 @@ def main() -> None:
         mean=[round(float(m)) for m in train.images.mean(axis=(0, 1, 2))],
         name="own",
     )
-    kj.fit(
-        net,
-        train,
-        epochs=5,
-        validation=test,
-        batch_size=32,
-        optimizer=kj.SGD(lr=0.01),
-    )
+    kj.fit(net, train, epochs=5, validation=test, batch_size=32)
     scores = net.predict(test.images[:5])  # int8 (5, classes), the device's own bytes
     for label, best in zip(test.labels[:5], scores.argmax(axis=1), strict=True):
         print(f"{train.classes[label]} taken for {train.classes[best]}")

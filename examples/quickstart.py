@@ -19,14 +19,7 @@ def main() -> None:
         name="figures",
     )
     print(kj.cost_report(net))
-    kj.fit(
-        net,
-        train,
-        epochs=5,
-        validation=test,
-        batch_size=64,
-        optimizer=kj.SGD(lr=0.01),
-    )
+    kj.fit(net, train, epochs=5, validation=test)
     net.save("runs/figures.npz")
     kj.export(net, "runs/figures-firmware", force=True)
     proof = kj.verify("runs/figures-firmware", test)

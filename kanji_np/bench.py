@@ -12,7 +12,6 @@ goes: means, which add up, over the steps that were neither quick nor slow.
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import sys
 import time
@@ -37,11 +36,10 @@ from kanji_np.ops.products import (
 )
 from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
 from kanji_np.optim import SGD, Slots
+from kanji_np.results import cpu_model
 from kanji_np.threads import limit, limited, run
 from kanji_np.zoo import paper_cnn
 
-# Lai and Suda, 2018, table 1.
-PAPER_CHANNELS = ((16, 16, 32), (32, 32, 64), (48, 48, 96), (64, 64, 128))
 BATCH, STEPS = 128, 20
 N_WARM_UP = 3
 N_RATES = 10
@@ -174,7 +172,7 @@ def measure(
             channels,
             batch,
             limit(),
-            _cpu(),
+            cpu_model(),
             int8_train_ms,
             fp32_train_ms,
             int8_eval_ms,
@@ -214,7 +212,7 @@ def measure_layers(
             channels=channels,
             batch=batch,
             threads=limit(),
-            cpu=_cpu(),
+            cpu=cpu_model(),
             step_ms=step,
             layers=layers,
             loss_ms=loss,
@@ -385,15 +383,6 @@ def _median_ms(step: Callable[[], object], steps: int) -> float:
         step()
         times.append(1e3 * (time.perf_counter() - start))
     return round(statistics.median(times), 3)
-
-
-def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _peak_rss_mb() -> float | None:

@@ -27,17 +27,18 @@ from kanji_np.errors import KanjiError, OptionError, ToolError, VerificationErro
 if TYPE_CHECKING:
     from kanji_np.data import Augment, Dataset
     from kanji_np.deploy import Verification
+    from kanji_np.model import Model
     from kanji_np.optim import Optimizer
+    from kanji_np.results import Result
     from kanji_np.train import History
 
 # The names of optim.OPTIMIZERS and optim.SCHEDULES, which importing would cost NumPy.
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("one-cycle", "cosine", "step", "exponential", "constant")
 LIBRARIES = ("ccore", "cmsis-nn")
-DEFAULT_LR = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
 
 QUICKSTART_CHANNELS = (16, 16, 32)
-QUICKSTART_EPOCHS, QUICKSTART_BATCH, QUICKSTART_LR = 6, 64, 0.01
+QUICKSTART_EPOCHS = 6
 MODEL, CHECKPOINT, HISTORY = "model.npz", "checkpoint.npz", "history.csv"
 CURVES, FIRMWARE, SUMMARY = "curves.png", "firmware", "summary.txt"
 
@@ -54,8 +55,11 @@ class OneLineGroup(click.Group):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None
     ) -> NoReturn:
+        args = tuple(sys.argv[1:] if args is None else args)
+        name = prog_name or "kanji-np"
         try:
-            code = super().main(args, prog_name or "kanji-np", standalone_mode=False)
+            # The arguments are kept as `obj`, for a result to say how it was made.
+            code = super().main(list(args), name, standalone_mode=False, obj=args)
         except click.ClickException as error:
             # Choices are listed one a line.
             _fail(" ".join(error.format_message().split()), error.exit_code)
@@ -170,6 +174,15 @@ def _target_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_gradients_option = click.option(
+    "--gradients",
+    type=click.Choice(("float32", "bfloat16")),
+    default="float32",
+    help="What gradients of int8 training are rounded to before they are multiplied; "
+    "bfloat16 is faster, and needs a CPU that has it.",
+)
+
+
 @click.group(
     cls=OneLineGroup,
     invoke_without_command=True,
@@ -230,8 +243,6 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
             train,
             epochs=QUICKSTART_EPOCHS,
             validation=test,
-            batch_size=QUICKSTART_BATCH,
-            optimizer=kj.SGD(lr=QUICKSTART_LR),
             seed=seed,
             directory=directory,
             resume=True,
@@ -270,13 +281,13 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 )
 @click.option("--pool", type=click.Choice(("max", "average")), default="max")
 @_target_options
-@click.option("--epochs", type=click.IntRange(1), default=20)
-@click.option("--batch", type=click.IntRange(1), default=128, help="Images a step.")
+@click.option("--epochs", type=click.IntRange(1), default=30)
+@click.option("--batch", type=click.IntRange(1), default=64, help="Images a step.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
-    help="Learning rate at its highest; 0.01 for sgd, 0.001 for the others.",
+    help="Learning rate at its highest; 0.02 for sgd, 0.001 for the others.",
 )
 @click.option(
     "--momentum",
@@ -306,25 +317,31 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     default=0,
     help="So many of the epochs in fp32 first.",
 )
+@_gradients_option
 @click.option(
-    "--gradients",
-    type=click.Choice(("float32", "bfloat16")),
-    default="float32",
-    help="What gradients are rounded to before they are multiplied; bfloat16 is "
-    "faster, and needs a CPU that has it.",
+    "--averaging",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.998,
+    help="Weight of the past in the moving average of the weights that is scored and "
+    "kept; 0 keeps the last weights.",
 )
 @click.option(
-    "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.0
+    "--freeze-batch-norm",
+    type=click.FloatRange(0, 1),
+    default=0.7,
+    help="Part of the epochs after which batch normalization takes in no more batches.",
+)
+@click.option(
+    "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.1
 )
 @click.option(
     "--augment/--no-augment",
-    default=True,
-    help="Random crops and mirroring.",
+    default=None,
+    help="Random crops by 4 pixels, and mirroring; if not told, as suits the dataset.",
 )
 @click.option(
     "--crop",
     type=click.IntRange(0),
-    default=4,
     help="Random crops move an image so far at most [pixels].",
 )
 @click.option(
@@ -344,14 +361,20 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     "--directory", type=PATH, help="Where results go; runs/NAME if not given."
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in the directory.")
+@click.option(
+    "--result", type=PATH, metavar="FILE", help="Write what came out to a .json file."
+)
+@click.pass_obj
 def train(
-    data: str, download: bool, size: tuple[int, int] | None, grey: bool,
-    channels: tuple[int, ...], pool: str, target: str | None, core: str | None,
-    rounding: str | None, library_version: str | None, epochs: int, batch: int,
-    optimizer: str, lr: float | None, momentum: float | None,
-    weight_decay: float | None, schedule: str, precision: str, fp32_epochs: int,
-    gradients: str, label_smoothing: float, augment: bool, crop: int, cutout: int,
-    seed: int, name: str | None, directory: Path | None, resume: bool,
+    arguments: tuple[str, ...], data: str, download: bool,
+    size: tuple[int, int] | None, grey: bool, channels: tuple[int, ...], pool: str,
+    target: str | None, core: str | None, rounding: str | None,
+    library_version: str | None, epochs: int, batch: int, optimizer: str,
+    lr: float | None, momentum: float | None, weight_decay: float | None,
+    schedule: str, precision: str, fp32_epochs: int, gradients: str,
+    averaging: float, freeze_batch_norm: float, label_smoothing: float,
+    augment: bool | None, crop: int | None, cutout: int, seed: int, name: str | None,
+    directory: Path | None, resume: bool, result: Path | None,
 ) -> None:  # fmt: skip
     """Train the paper's network: 5x5 convolutions, each with ReLU and a pool.
 
@@ -359,7 +382,7 @@ def train(
 
     \b
     Example:
-      kanji-np train --data cifar10 --download --channels 32,32,64 --epochs 20
+      kanji-np train --data cifar10 --download --channels 32,32,64
     """
     chosen = _optimizer(optimizer, lr, momentum, weight_decay)
     if fp32_epochs > epochs:
@@ -368,10 +391,14 @@ def train(
         )
     if directory is not None:
         _check_run(directory, resume)
+    if result is not None:
+        _check_writable(result.parent)
 
     import kanji_np as kj
     from kanji_np.optim import SCHEDULES
+    from kanji_np.results import Result, cpu_model, portable, source, write_result
     from kanji_np.targets import target_spec
+    from kanji_np.threads import limit
 
     spec = target_spec(
         target or "cmsis-nn", core=core, rounding=rounding, version=library_version
@@ -401,7 +428,9 @@ def train(
             optimizer=chosen,
             schedule=SCHEDULES[schedule](),
             label_smoothing=label_smoothing,
-            augment=_augment(augment, crop, cutout, mean),
+            augment=_augment(images, augment, crop, cutout, mean),
+            averaging=averaging,
+            freeze_batch_norm=freeze_batch_norm,
             precision=precision,
             gradients=gradients,
             fp32_epochs=fp32_epochs,
@@ -410,10 +439,33 @@ def train(
             resume=resume,
         )
         curves = _draw_curves(history, directory)
+        fp32_accuracy = None
         if precision == "fp32":
-            accuracy = net.evaluate(test, precision="fp32")
-            click.echo(f"fp32 accuracy  {100 * accuracy:.2f} %")
+            fp32_accuracy = net.evaluate(test, precision="fp32")
+            click.echo(f"fp32 accuracy  {100 * fp32_accuracy:.2f} %")
         accuracy = net.evaluate(test)
+    if result is not None:
+        facts = Result(
+            command=shlex.join(["kanji-np", *map(portable, arguments)]),
+            source=source(),
+            cpu=cpu_model(),
+            threads=limit(),
+            data=images.name,
+            network=f"paper_cnn {','.join(map(str, channels))}",
+            target=str(net.target),
+            scheme="pow2",
+            ranges="minmax",
+            weight_bits=8,
+            precision=precision,
+            fp32_epochs=fp32_epochs,
+            epochs=epochs,
+            seed=seed,
+            seconds=round(sum(record.seconds for record in history.epochs), 2),
+            int8_accuracy=accuracy,
+            fp32_accuracy=fp32_accuracy,
+            digest=net.freeze().digest(),
+        )
+        write_result(result, facts)
     click.echo(f"int8 accuracy  {100 * accuracy:.2f} % on {len(test):,} test images")
     click.echo(f"curves         {curves}")
     model, firmware = directory / MODEL, directory / FIRMWARE
@@ -438,11 +490,7 @@ def evaluate(
     Example:
       kanji-np evaluate runs/cifar10/model.npz --data cifar10
     """
-    from kanji_np.model import load
-
-    net = load(model).for_target(
-        target, core=core, rounding=rounding, version=library_version
-    )
+    net = _load_for(model, target, core, rounding, library_version)
     _, test = _load(data, download, size, grey)
     accuracy = net.evaluate(test, precision=precision)
     n_right = round(accuracy * len(test))
@@ -486,11 +534,8 @@ def export(
       kanji-np export runs/cifar10/model.npz firmware/
     """
     from kanji_np.deploy import export
-    from kanji_np.model import load
 
-    net = load(model).for_target(
-        target, core=core, rounding=rounding, version=library_version
-    )
+    net = _load_for(model, target, core, rounding, library_version)
     firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
@@ -520,6 +565,12 @@ def export(
     help="Where CMSIS-NN is, if it is linked.",
 )
 @click.option("--layers", is_flag=True, help="Compare the output of every layer.")
+@click.option(
+    "--result",
+    type=PATH,
+    metavar="FILE",
+    help="Add what is found to the .json file that train wrote of this model.",
+)
 def verify(
     directory: Path,
     data: str,
@@ -531,6 +582,7 @@ def verify(
     library: str | None,
     cmsis_nn: Path | None,
     layers: bool,
+    result: Path | None,
 ) -> None:
     """Compile exported C and compare every output byte with the golden model.
 
@@ -543,12 +595,15 @@ def verify(
       kanji-np verify firmware/ --data cifar10 --limit 1000 --on cortex-m4
     """
     from kanji_np.deploy import verify
+    from kanji_np.deploy.project import read_manifest
+    from kanji_np.results import Proof, write_result
 
+    facts = None if result is None else _result_of(directory, result)
     _, test = _load(data, download, size, grey)
     if limit is not None:
         test = test.take(min(limit, len(test)))
     with _bar("verifying") as progress:
-        result = verify(
+        found = verify(
             directory,
             test,
             on=on,
@@ -557,14 +612,35 @@ def verify(
             layers=layers,
             progress=progress,
         )
-    if result.layers:
-        click.echo(f"{_layer_table(result)}\n")
-    click.echo(_verdict(result))
-    for line in (result.device, result.note):
+    if result is not None and facts is not None:
+        place = found.device.core if found.device else on
+        linked = library or read_manifest(directory).library
+        proof = Proof(place, linked, found.images, found.differing_bytes)
+        write_result(result, facts.with_proof(proof))
+    if found.layers:
+        click.echo(f"{_layer_table(found)}\n")
+    click.echo(_verdict(found))
+    for line in (found.device, found.note):
         if line:
             click.echo(line)
-    if not result.ok:
+    if not found.ok:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("directory", type=PATH)
+def results(directory: Path) -> None:
+    """Make a Markdown table of the .json files that train wrote.
+
+    Runs that differ in their seeds alone share a line.
+
+    \b
+    Example:
+      kanji-np results examples/results
+    """
+    from kanji_np.results import read_results, results_table
+
+    click.echo(results_table(read_results(directory)))
 
 
 @main.command()
@@ -617,20 +693,20 @@ def report(
     Example:
       kanji-np report --channels 32,32,64
     """
-    from kanji_np.model import load
     from kanji_np.report import cost_report
+    from kanji_np.targets import target_spec
     from kanji_np.zoo import paper_cnn
 
     if model is not None and channels is None:
-        net = load(model)
+        net = _load_for(model, target, core, rounding, library_version)
     elif channels is not None and model is None:
-        net = paper_cnn(channels)
+        spec = target_spec(
+            target or "cmsis-nn", core=core, rounding=rounding, version=library_version
+        )
+        net = paper_cnn(channels, target=spec)
     else:
         raise OptionError("report takes either a MODEL file or --channels N,N,...")
-    other = net.for_target(
-        target, core=core, rounding=rounding, version=library_version
-    )
-    result = cost_report(other)
+    result = cost_report(net)
     click.echo(result.json() if as_json else str(result))
 
 
@@ -679,12 +755,7 @@ def datasets() -> None:
     type=click.IntRange(1),
     help="Steps that each median is taken over; 20 if not given.",
 )
-@click.option(
-    "--gradients",
-    type=click.Choice(("float32", "bfloat16")),
-    default="float32",
-    help="Of int8 training, as in train.",
-)
+@_gradients_option
 @click.option(
     "--layers", is_flag=True, help="Where the time of an int8 training step goes."
 )
@@ -719,7 +790,6 @@ def bench(
 
     from kanji_np.bench import (
         BATCH,
-        PAPER_CHANNELS,
         STEPS,
         measure,
         measure_layers,
@@ -727,6 +797,7 @@ def bench(
     )
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
     from kanji_np.threads import check_limit
+    from kanji_np.zoo import PAPER_SIZES
 
     if plot:
         check_plot(plot)
@@ -736,7 +807,7 @@ def bench(
     steps = steps or STEPS
     cases = list(
         itertools.product(
-            threads or (None,), channels or PAPER_CHANNELS, batch or (BATCH,)
+            threads or (None,), channels or PAPER_SIZES, batch or (BATCH,)
         )
     )
     if layers:
@@ -765,6 +836,18 @@ def bench(
         click.echo(speed_table(results))
     if plot:
         plot_speed(results, plot)
+
+
+def _load_for(
+    model: Path, target: str | None, core: str | None, rounding: str | None,
+    library_version: str | None,
+) -> Model:  # fmt: skip
+    """A saved network for the target that options name, or for its own."""
+    from kanji_np.model import load
+
+    return load(model).for_target(
+        target, core=core, rounding=rounding, version=library_version
+    )
 
 
 def _load(
@@ -843,30 +926,34 @@ def _optimizer(
 
     from kanji_np.optim import OPTIMIZERS
 
-    given = {"lr": lr or DEFAULT_LR[name]}
-    if momentum is not None:
-        given["momentum"] = momentum
-    if weight_decay is not None:
-        given["weight_decay"] = weight_decay
-    return OPTIMIZERS[name](**given)
+    given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    told = {option: value for option, value in given.items() if value is not None}
+    return OPTIMIZERS[name](**told)
 
 
 def _augment(
-    augment: bool, crop: int, cutout: int, mean: tuple[int, ...]
-) -> Augment | None:
+    images: Dataset,
+    augment: bool | None,
+    crop: int | None,
+    cutout: int,
+    mean: tuple[int, ...],
+) -> Augment:
+    """What the dataset says of itself, as far as no option says otherwise."""
     from kanji_np.data import Augment
 
-    if not (augment or cutout):
-        return None
-    return Augment(
-        crop_padding=crop if augment else 0, flip=augment, cutout=cutout, fill=mean
-    )
+    wanted = images.augment or Augment.none()
+    if augment is not None:
+        wanted = Augment() if augment else Augment.none()
+    if crop is not None:
+        wanted = replace(wanted, crop_padding=crop)
+    return replace(wanted, cutout=cutout, fill=mean)
 
 
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:
     """Mean of each channel over all images, rounded."""
     # Image on image first: adding up rows of three values is slow.
-    sums = dataset.images.sum(axis=0, dtype="int64").sum(axis=(0, 1))
+    sums = dataset.images.sum(axis=0, dtype="int64")
+    sums = sums.reshape(-1, sums.shape[-1]).sum(axis=0)  # (H,W,C) -> (C,)
     pixels = dataset.images[..., 0].size
     return tuple(round(float(total / pixels)) for total in sums)
 
@@ -883,6 +970,17 @@ def _verdict(result: Verification) -> str:
         f"({result.bytes:,} output bytes compared)"
     )
     return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _result_of(directory: Path, path: Path) -> Result:
+    """The result in a file, which must be of the model in a firmware directory."""
+    from kanji_np.model import load
+    from kanji_np.results import read_result
+
+    result = read_result(path)
+    if load(directory / MODEL).freeze().digest() != result.digest:
+        raise OptionError(f"{path} is not the result of the model in {directory}")
+    return result
 
 
 def _layer_table(result: Verification) -> str:

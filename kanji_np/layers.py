@@ -21,15 +21,23 @@ import numpy as np
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.ops import OPS, Op, batch_norm
+from kanji_np.ops.add import AddAttrs
 from kanji_np.ops.batch_norm import Statistics
+from kanji_np.ops.concatenate import ConcatenateAttrs
+from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.flatten import FlattenAttrs
+from kanji_np.ops.global_avg_pool2d import GlobalAvgPool2DAttrs
+from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
+from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
+from kanji_np.ops.relu6 import Relu6Attrs
 from kanji_np.ops.requantize import empty_range
+from kanji_np.ops.reshape import ReshapeAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.standardize import StandardizeAttrs
 from kanji_np.ops.window import Padding, Pair, padding_option, pair
@@ -293,9 +301,10 @@ class Layer:
         extra: Any = None,
     ) -> Saved:
         data = self._joined([value.tensor.data for value in x])
-        qparams = x[0].qparams or QParams(1.0)
-        offset = -qparams.zero_point
-        return Saved(data, y, qparams.scale, *bounds, extra=extra, x_offset=offset)
+        qparams = [value.qparams or QParams(1.0) for value in x]
+        scale = self._joined([q.scale for q in qparams])
+        offset = self._joined([-q.zero_point for q in qparams])
+        return Saved(data, y, scale, *bounds, extra=extra, x_offset=offset)
 
     def __repr__(self) -> str:
         return f"{self.name or self.op.name}: {self.attrs}"
@@ -389,7 +398,7 @@ class TrackedLayer(Layer):
         """The output, its range tracked, and what a learned range is trained with."""
         seen = empty_range()
         data = [value.tensor.data for value in x]
-        y = self.op.forward_int(self.attrs, ints, *data, seen)
+        y = self.op.forward_int(self.attrs, ints, *data, y_range=seen)
         tracker = self.output_range
         learns = track and bool(tracker.parameters())
         if track and tracker.wants_values:
@@ -533,6 +542,10 @@ class LinearLayer(TrackedLayer):
             own = {"weight": self.weight, **norm}
         return own | super().named_parameters()
 
+    def renew_weight_range(self) -> None:
+        """Take the weight's range from the weight as it is."""
+        self.weight_range.renew(self._params().weight)
+
     def frozen(self, *x: QParams | None) -> tuple[LinearInts, QParams]:
         params = self._params()
         scales = self._scales(x[0], params)
@@ -607,7 +620,7 @@ class LinearLayer(TrackedLayer):
             if sums is None:
                 gx, g = op.vjp(attrs, params, saved, gy, needs_gx)
             else:
-                gz, ggamma, gbeta = batch_norm.vjp(sums.z, _inside(saved, gy), sums.s)
+                gz, ggamma, gbeta = batch_norm.vjp(sums.z, sums.s, saved, gy)
                 gx, g = op.vjp(plain, params, _unclamped(saved), gz, needs_gx)
             gweight = g.weight
             thetas: tuple[np.ndarray, ...] = ()
@@ -679,13 +692,6 @@ class _WeightPull:
         return tracker.gradient(self.weight, gweight, scale, (-most, most))
 
 
-def _inside(saved: Saved, gy: np.ndarray) -> np.ndarray:
-    """Gradients of outputs that were not clamped."""
-    return np.where(
-        (saved.y > saved.low) & (saved.y < saved.high), gy, gy.dtype.type(0)
-    )
-
-
 def _unclamped(saved: Saved) -> Saved:
     """The same, but for outputs of which none was clamped."""
     return replace(saved, y=np.zeros_like(saved.y), low=-128, high=127)
@@ -746,7 +752,7 @@ class Normalize(Layer):
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image.
+        One mean a channel, or a mean image; of vectors one mean, or one an element.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     """
@@ -973,3 +979,121 @@ class Softmax(Layer):
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["softmax"], SoftmaxAttrs(), name)
+
+
+class Add(TrackedLayer):
+    """Sum of two tensors of one shape; see `ops.add`.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
+
+    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
+        super().__init__(OPS["add"], AddAttrs(_activation(activation)), name)
+
+
+class Multiply(TrackedLayer):
+    """Product of two tensors of one shape, element by element; see `ops.mul`.
+
+    Parameters are those of `Add`.
+    """
+
+    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
+        super().__init__(OPS["mul"], MulAttrs(_activation(activation)), name)
+
+
+class Concatenate(TrackedLayer):
+    """Tensors side by side along their channels; see `ops.concatenate`."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(OPS["concatenate"], ConcatenateAttrs(), name)
+
+
+class Conv1D(LinearLayer):
+    """1-D convolution with bias over (T, C); see `ops.conv1d`.
+
+    Parameters
+    ----------
+    filters : int
+        Output channels.
+    kernel_size, strides, dilation_rate : int
+    padding : "valid", "same" or (before, after)
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    batch_norm : bool
+        As in `Conv2D`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        strides: int = 1,
+        padding: str | Pair = "valid",
+        dilation_rate: int = 1,
+        activation: str | None = None,
+        name: str | None = None,
+        *,
+        batch_norm: bool = False,
+    ) -> None:
+        if padding not in ("same", "valid"):
+            _, padding = padding_option(((0, 0), padding))
+        attrs = Conv1DAttrs(
+            _positive(filters, "filters"),
+            _positive(kernel_size, "kernel_size"),
+            _positive(strides, "strides"),
+            _positive(dilation_rate, "dilation_rate"),
+            padding,
+            _activation(activation),
+        )
+        super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
+
+
+class GlobalAvgPool2D(Layer):
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(OPS["global_avg_pool2d"], GlobalAvgPool2DAttrs(), name)
+
+
+class ReLU6(Layer):
+    """ReLU6 as a layer of its own; see `ops.relu6`."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(OPS["relu6"], Relu6Attrs(), name)
+
+
+class Reshape(Layer):
+    """The same values under another shape; see `ops.reshape`.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Of one sample.
+    """
+
+    def __init__(self, target_shape: Shape, name: str | None = None) -> None:
+        shape = tuple(_positive(extent, "target_shape") for extent in target_shape)
+        super().__init__(OPS["reshape"], ReshapeAttrs(shape), name)
+
+
+class ZeroPadding2D(Layer):
+    """Zeros around an image; see `ops.pad`.
+
+    Parameters
+    ----------
+    padding : int or ((top, bottom), (left, right))
+    """
+
+    def __init__(
+        self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
+    ) -> None:
+        sides = ((padding,) * 2,) * 2 if isinstance(padding, int) else padding
+        if isinstance(sides, str):
+            raise OptionError(
+                "padding must be an int or ((top, bottom), (left, right)), "
+                f"got {padding!r}"
+            )
+        super().__init__(OPS["pad"], PadAttrs(padding_option(sides)), name)

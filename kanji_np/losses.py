@@ -1,7 +1,8 @@
-"""Losses: from real outputs and labels to one number on the tape.
+"""Losses: from real outputs and targets to one number on the tape.
 
-A loss is any function of (outputs Tensor (N, K), labels int64 (N,)) that returns a
-scalar Tensor; write your own with `kanji_np.autograd`.
+A loss is any function of (outputs Tensor (N, K), targets) that returns a scalar Tensor;
+targets are labels int64 (N,), or real values (N, K) where a network is to reproduce its
+inputs. Write your own with `kanji_np.autograd`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from kanji_np.autograd import Tensor, record
-from kanji_np.errors import DataError, OptionError
+from kanji_np.errors import DataError, OptionError, ShapeError
 
 
 def cross_entropy(
@@ -50,3 +51,34 @@ def cross_entropy(
 
     value = -(target * log_p).sum() / count
     return record(value.astype(z.dtype), (logits,), vjp, "cross_entropy")
+
+
+def mean_squared_error(outputs: Tensor, targets: np.ndarray) -> Tensor:
+    """Mean of the squared differences, over all outputs of all inputs.
+
+    Parameters
+    ----------
+    outputs : Tensor, floating (N, ...)
+    targets : ndarray, floating (N, ...)
+
+    Returns
+    -------
+    Tensor, scalar
+
+    Raises
+    ------
+    ShapeError
+        If the two shapes differ.
+    """
+    y = outputs.data
+    if targets.shape != y.shape:
+        raise ShapeError(
+            f"outputs are {y.shape}, but what they should be {targets.shape}"
+        )
+    off = y - targets.astype(y.dtype)
+
+    def vjp(g: np.ndarray) -> tuple[np.ndarray]:
+        return (off * (2 * g / y.dtype.type(off.size)),)
+
+    value = (off * off).mean()
+    return record(value.astype(y.dtype), (outputs,), vjp, "mean_squared_error")

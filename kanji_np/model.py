@@ -239,6 +239,11 @@ class Model:
         with no_grad():
             self._forward(x, "int8", len(self.layers))
 
+    def renew_weight_ranges(self) -> None:
+        """Take the range of every weight from the weight as it is."""
+        for layer in self._linear():
+            layer.renew_weight_range()
+
     def freeze(self) -> Graph:
         """The integer program as it stands.
 

@@ -4,6 +4,9 @@ An optimizer is a frozen set of numbers; what it remembers between steps lies in
 that the training loop owns, so that a checkpoint holds them without asking. Names and
 formulas are PyTorch's; a step goes over memory once. A schedule gives the factor of the
 learning rate at each step.
+
+Weight decay acts on weights: parameters of two dimensions or more. Biases, scales of a
+batch normalization and learned thresholds are left to the loss.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from kanji_np.autograd import Tensor
 from kanji_np.errors import OptionError, ShapeError
 
 Slots = list[tuple[np.ndarray, ...]]
+Numbers = tuple[np.float32 | bool, ...]
 
 
 class Optimizer(Protocol):
@@ -45,9 +49,13 @@ def _update(
     kernel: Callable[..., None],
     parameters: Sequence[Tensor],
     slots: Slots,
-    numbers: tuple[np.float32 | bool, ...],
+    of_weights: Numbers,
+    of_others: Numbers,
 ) -> None:
-    """Run a kernel in place over the memory of every parameter with a gradient."""
+    """Run a kernel in place over the memory of every parameter with a gradient.
+
+    Its last arguments are `of_weights` where weight decay acts, else `of_others`.
+    """
     for i, (p, slot) in enumerate(zip(parameters, slots, strict=True)):
         if p.grad is None:
             continue
@@ -63,6 +71,7 @@ def _update(
                 )
         arrays = (p.data, *slot)
         lines = [array.reshape(-1) for array in arrays]
+        numbers = of_weights if p.ndim >= 2 else of_others
         kernel(*lines, p.grad.astype(p.dtype, copy=False).reshape(-1), *numbers)
         for array, line in zip(arrays, lines, strict=True):
             if not np.may_share_memory(array, line):  # its memory is not one line
@@ -74,17 +83,44 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise OptionError(f"{name} must be in [{low}, {high}), got {value}")
 
 
+def average(
+    averages: Sequence[np.ndarray],
+    parameters: Sequence[Tensor],
+    decay: float,
+    count: int,
+) -> None:
+    """A step of the exponential moving average of every parameter, in place.
+
+    The past weighs ``min(decay, (1 + count) / (10 + count))``: little at first, when it
+    holds weights that nothing has been learned for.
+
+    Parameters
+    ----------
+    averages : sequence of ndarray
+        In the shapes of the parameters.
+    decay : float
+        Weight of the past in a long run, 0 <= decay < 1.
+    count : int
+        Steps taken so far, this one included.
+    """
+    new = np.float32(1 - min(decay, (1 + count) / (10 + count)))
+    for mean, p in zip(averages, parameters, strict=True):
+        mean[...] += new * (p.data - mean)
+
+
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent with momentum; `torch.optim.SGD`.
 
     Parameters
     ----------
-    lr, momentum, weight_decay : float
+    lr, momentum : float
+    weight_decay : float
+        Of weights alone; the same in the other optimizers.
     nesterov : bool
     """
 
-    lr: float = 0.01
+    lr: float = 0.02
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
@@ -102,8 +138,10 @@ class SGD:
     ) -> None:
         from kanji_np._optim_kernels import sgd
 
-        numbers = map(np.float32, (lr, self.momentum, self.weight_decay))
-        _update(sgd, parameters, slots, (*numbers, self.nesterov))
+        def numbers(decay: float) -> Numbers:
+            return *map(np.float32, (lr, self.momentum, decay)), self.nesterov
+
+        _update(sgd, parameters, slots, numbers(self.weight_decay), numbers(0.0))
 
 
 @dataclass(frozen=True)
@@ -132,19 +170,18 @@ class Adam:
     ) -> None:
         from kanji_np._optim_kernels import adam
 
-        decay = self.weight_decay
-        numbers = map(
-            np.float32,
-            (
+        def numbers(decay: float) -> Numbers:
+            values = (
                 lr / (1 - self.beta1**count),
                 math.sqrt(1 - self.beta2**count),
                 1 - self.beta1,
                 1 - self.beta2,
                 self.eps,
                 1 - lr * decay if self.decoupled else decay,
-            ),
-        )
-        _update(adam, parameters, slots, (*numbers, self.decoupled))
+            )
+            return *map(np.float32, values), self.decoupled
+
+        _update(adam, parameters, slots, numbers(self.weight_decay), numbers(0.0))
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ class RangeTracker:
         rows = values.reshape(*self.low.shape, -1)
         self.update(rows.min(axis=-1), rows.max(axis=-1))
 
+    def renew(self, values: np.ndarray) -> None:
+        """Forget what was seen before these values; a range that is trained stays."""
+        self.updates = 0
+        self.observe(values)
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The range, low and high, float64 () or (channels,)."""
         return self.low, self.high
@@ -156,6 +161,9 @@ class LearnedRange(RangeTracker):
     def update(self, low: Any, high: Any) -> None:
         if self.updates < WARMUP_UPDATES:
             super().update(low, high)
+
+    def renew(self, values: np.ndarray) -> None:
+        pass
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         wider = 2.0 ** self.theta.data.astype(np.float64)

@@ -127,7 +127,8 @@ def cost_report(network: Sequential | Graph) -> Report:
     planned = plan(graph, calls)
     layers = []
     for node, made, copies in zip(graph.nodes, calls, planned.copies, strict=True):
-        x, y, cost = graph.tensors[node.inputs[0]], node.output, graph.cost(node)
+        x_bytes = sum(graph.tensors[tensor].size for tensor in {*node.inputs})
+        y, cost = node.output, graph.cost(node)
         shares_input = (not made or works_in_place(made)) and not copies
         layers.append(
             LayerReport(
@@ -137,7 +138,7 @@ def cost_report(network: Sequential | Graph) -> Report:
                 scale=str(y.qparams),
                 macs=cost.macs,
                 flash_bytes=cost.flash_bytes,
-                ram_bytes=x.size
+                ram_bytes=x_bytes
                 + (0 if shares_input else y.size)
                 + scratch_bytes(made),
             )

@@ -3,6 +3,9 @@
 Everything random comes from (seed, epoch, batch), nothing from the clock, so the same
 call gives the same weights, bit for bit; and a run that was killed goes on from its
 last checkpoint to the very bytes it would have ended with.
+
+Beside the weights goes a moving average of them; it is the average, quantized, that is
+scored after every epoch and that the network holds in the end.
 """
 
 from __future__ import annotations
@@ -18,22 +21,25 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
 from numba.core import event
 
 from kanji_np import archive
+from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
-from kanji_np.losses import cross_entropy
-from kanji_np.model import PRECISIONS, Sequential
+from kanji_np.losses import cross_entropy, mean_squared_error
+from kanji_np.model import PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
-from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
+from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule, average
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
+TARGETS = ("labels", "inputs")
 CALIBRATION_IMAGES = 500
 COMPILING = "compiling kernels (first run only)"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
@@ -44,8 +50,9 @@ class EpochRecord:
     """One line of a training history.
 
     Losses and accuracies (0..1) of training are means over the epoch, as it went;
-    `validation_accuracy` is NaN without validation data. `seconds` is wall-clock time
-    of the epoch [s].
+    `validation_accuracy`, of the averaged weights, is NaN without validation data, and
+    both are if targets are not labels.
+    `seconds` is wall-clock time of the epoch [s].
     """
 
     epoch: int
@@ -80,6 +87,8 @@ class History:
 class Recipe:
     """Everything that decides the weights a run ends with, beside network and data.
 
+    What is not said otherwise trains a small network on CIFAR-10 well.
+
     Parameters
     ----------
     epochs, batch_size : int
@@ -90,8 +99,17 @@ class Recipe:
         A network trained in fp32 alone gets its ranges from training images at the end.
     fp32_epochs : int
         With "int8": so many epochs in fp32 first.
+    targets : "labels" or "inputs"
+        What outputs are compared with; "inputs" trains an autoencoder, to give back the
+        real values of what it was given (see `anomaly`).
     label_smoothing : float
     augment : Augment or None
+    averaging : float
+        Weight of the past in the moving average of all parameters that is scored and
+        kept (see `optim.average`), 0 <= averaging < 1; 0 keeps the last weights.
+    freeze_batch_norm : float
+        Part of the epochs, 0..1, after which batch normalization stops taking in
+        batches and goes by its moving statistics, as it does on the device.
     gradients : "float32" or "bfloat16"
         What gradients are rounded to before they are multiplied, in int8 epochs;
         bfloat16 is faster where the CPU multiplies it.
@@ -99,14 +117,17 @@ class Recipe:
         Of order and augmentation; the weights' own seed is the network's.
     """
 
-    epochs: int
-    batch_size: int = 128
+    epochs: int = 30
+    batch_size: int = 64
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
     precision: str = "int8"
     fp32_epochs: int = 0
-    label_smoothing: float = 0.0
+    targets: str = "labels"
+    label_smoothing: float = 0.1
     augment: Augment | None = None
+    averaging: float = 0.998
+    freeze_batch_norm: float = 0.7
     gradients: str = "float32"
     seed: int = 0
 
@@ -121,6 +142,18 @@ class Recipe:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {self.precision!r}"
             )
+        if self.targets not in TARGETS:
+            raise OptionError(f"targets must be one of {TARGETS}, got {self.targets!r}")
+        if not isinstance(self.augment, Augment | None):
+            raise OptionError(
+                f'augment must be an Augment, None or "default", got {self.augment!r}'
+            )
+        if not 0 <= self.averaging < 1:
+            raise OptionError(f"averaging must be in [0, 1), got {self.averaging}")
+        if not 0 <= self.freeze_batch_norm <= 1:
+            raise OptionError(
+                f"freeze_batch_norm must be in [0, 1], got {self.freeze_batch_norm}"
+            )
         check_gradient_kind(self.gradients)
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
@@ -130,27 +163,37 @@ class Recipe:
         if not isinstance(self.seed, int) or self.seed < 0:
             raise OptionError(f"seed must not be negative, got {self.seed}")
 
+    def freezes_batch_norm(self, epoch: int) -> bool:
+        """Whether batch normalization is frozen in an epoch, counted from 0."""
+        return epoch >= self.freeze_batch_norm * self.epochs
+
     def precision_of(self, epoch: int) -> str:
         """The precision of an epoch, counted from 0."""
         return "fp32" if epoch < self.fp32_epochs else self.precision
 
 
+DEFAULT = Recipe()
+
+
 def fit(
-    net: Sequential,
+    net: Model,
     train: Dataset,
     *,
-    epochs: int,
+    epochs: int = DEFAULT.epochs,
     validation: Dataset | None = None,
-    batch_size: int = 128,
-    optimizer: Optimizer | None = None,
-    schedule: Schedule | None = None,
+    batch_size: int = DEFAULT.batch_size,
+    optimizer: Optimizer = DEFAULT.optimizer,
+    schedule: Schedule = DEFAULT.schedule,
     loss: Loss | None = None,
-    label_smoothing: float = 0.0,
-    augment: Augment | None = None,
-    precision: str = "int8",
-    fp32_epochs: int = 0,
-    gradients: str = "float32",
-    seed: int = 0,
+    targets: str = DEFAULT.targets,
+    label_smoothing: float = DEFAULT.label_smoothing,
+    augment: Augment | None | Literal["default"] = "default",
+    averaging: float = DEFAULT.averaging,
+    freeze_batch_norm: float = DEFAULT.freeze_batch_norm,
+    precision: str = DEFAULT.precision,
+    fp32_epochs: int = DEFAULT.fp32_epochs,
+    gradients: str = DEFAULT.gradients,
+    seed: int = DEFAULT.seed,
     directory: str | Path | None = None,
     resume: bool = False,
     show: bool = True,
@@ -159,14 +202,18 @@ def fit(
 
     Parameters
     ----------
-    net : Sequential
+    net : Model
     train, validation : Dataset
-        `validation` is scored after every epoch, in the epoch's precision.
-    epochs, batch_size, optimizer, schedule, label_smoothing, augment, precision, \
-fp32_epochs, gradients, seed
+        `validation` is scored after every epoch, in the epoch's precision; it goes with
+        labels as targets.
+    epochs, batch_size, optimizer, schedule, targets, label_smoothing, averaging, \
+freeze_batch_norm, precision, fp32_epochs, gradients, seed
         See `Recipe`.
+    augment : Augment, None or "default"
+        "default" is what `train` says of itself: see `Dataset.augment`.
     loss : callable or None
-        (outputs Tensor (N, K), labels (N,)) -> scalar Tensor; None: cross-entropy.
+        (outputs Tensor (N, K), targets) -> scalar Tensor. None: of labels (N,),
+        smoothed, the cross-entropy; of inputs (N, K) the mean squared error.
     directory : path or None
         Where `checkpoint.npz` (after every epoch), `model.npz` (at the end) and
         `history.csv` go.
@@ -187,13 +234,31 @@ fp32_epochs, gradients, seed
         If the loss is no longer finite.
     """
     recipe = Recipe(
-        epochs, batch_size, optimizer or SGD(), schedule or OneCycle(), precision,
-        fp32_epochs, label_smoothing, augment, gradients, seed,
-    )  # fmt: skip
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        schedule=schedule,
+        precision=precision,
+        fp32_epochs=fp32_epochs,
+        targets=targets,
+        label_smoothing=label_smoothing,
+        augment=train.augment if augment == "default" else augment,
+        averaging=averaging,
+        freeze_batch_norm=freeze_batch_norm,
+        gradients=gradients,
+        seed=seed,
+    )
     net.check_labels(train)
     if validation is not None:
         net.check_labels(validation)
-    if loss is None:
+    if targets == "inputs":
+        check_reproduces(net)
+        if validation is not None:
+            raise OptionError(
+                "validation scores classes: score an autoencoder with anomaly_scores"
+            )
+        loss = loss or mean_squared_error
+    elif loss is None:
 
         def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
             return cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -211,7 +276,8 @@ fp32_epochs, gradients, seed
             mean_loss, accuracy = run.one_epoch(report)
         score = math.nan
         if validation is not None:
-            score = net.evaluate(validation, precision=precision)
+            with run.averaged():
+                score = net.evaluate(validation, precision=precision)
         record = EpochRecord(
             run.epoch, precision, run.lr(run.step - 1), mean_loss, accuracy, score,
             time.perf_counter() - began,
@@ -224,6 +290,7 @@ fp32_epochs, gradients, seed
             with archive.replacing(directory / HISTORY) as file:
                 file.write(run.history.csv().encode())
             run.save(directory / CHECKPOINT)
+    run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
         # From all over the data, which may be sorted by class.
         net.calibrate(train.images[:: -(-len(train) // CALIBRATION_IMAGES)])
@@ -235,9 +302,7 @@ fp32_epochs, gradients, seed
 class _Run:
     """The state of a training run: what a checkpoint holds."""
 
-    def __init__(
-        self, net: Sequential, recipe: Recipe, loss: Loss, train: Dataset
-    ) -> None:
+    def __init__(self, net: Model, recipe: Recipe, loss: Loss, train: Dataset) -> None:
         self.net = net
         self.recipe = recipe
         self.loss = loss
@@ -246,6 +311,9 @@ class _Run:
         self.step = 0
         self.history = History()
         self.slots = recipe.optimizer.slots(net.parameters())
+        self.averages: list[np.ndarray] = []
+        if recipe.averaging:
+            self.averages = [np.array(p.data) for p in net.parameters()]
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
 
     @cached_property
@@ -269,7 +337,11 @@ class _Run:
         recipe, net = self.recipe, self.net
         precision = recipe.precision_of(self.epoch)
         parameters = net.parameters()
-        total_loss = correct = seen = 0
+        if recipe.freezes_batch_norm(self.epoch):
+            net.freeze_batch_norm()
+        by_label = recipe.targets == "labels"
+        total_loss = seen = 0
+        correct = 0 if by_label else math.nan
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
@@ -278,10 +350,11 @@ class _Run:
         )  # fmt: skip
         with closing(stream):
             for images, labels in stream:
-                logits = net.logits(
+                outputs = net.logits(
                     images, precision=precision, track=True, gradients=recipe.gradients
                 )
-                value = self.loss(logits, labels)
+                targets = labels if by_label else real_inputs(net, images)
+                value = self.loss(outputs, targets)
                 if not math.isfinite(value.item()):
                     raise RangeError(
                         f"the loss is {value.item()} at step {self.step}: training "
@@ -294,21 +367,50 @@ class _Run:
                     parameters, self.slots, self.lr(self.step), self.step + 1
                 )
                 self.step += 1
+                if self.averages:
+                    average(self.averages, parameters, recipe.averaging, self.step)
                 seen += len(labels)
                 total_loss += value.item() * len(labels)
-                correct += int((logits.data.argmax(axis=1) == labels).sum())
+                correct += int((outputs.data.argmax(axis=1) == labels).sum())
                 report(total_loss / seen, correct / seen, seen)
         self.epoch += 1
         return total_loss / seen, correct / seen
 
+    def take_averages(self) -> None:
+        """Put the averaged weights into the network, with the ranges they have.
+
+        Ranges of activations stay those that training tracked.
+        """
+        if not self.averages:
+            return
+        parameters = self.net.parameters()
+        for parameter, mean in zip(parameters, self.averages, strict=True):
+            parameter.data = np.array(mean)
+        self.net.renew_weight_ranges()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the network is as `take_averages` leaves it; then as it was."""
+        header, arrays = self.net.state()
+        self.take_averages()
+        try:
+            yield
+        finally:
+            self.net.restore(header, arrays)
+
     def settings(self) -> dict[str, str]:
         """What must be equal for a checkpoint to be this run's."""
+        net = self.net
+        layers = [
+            (x.name, x.op.name, x.attrs, wires, list(x.named_parameters()))
+            for x, wires in zip(net.layers, net.wiring, strict=True)
+        ]
         return {
             **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
-            "network": repr(
-                [(layer.name, layer.op.name, layer.attrs) for layer in self.net.layers]
-            ),
-            "target": str(self.net.target),
+            "network": repr(layers),
+            "target": str(net.target),
+            "scheme": net.quantization.scheme.name,
+            "ranges": net.quantization.ranges,
             "training data": self.data_digest,
         }
 
@@ -316,6 +418,7 @@ class _Run:
         header, arrays = self.net.state()
         for i, slot in enumerate(self.slots):
             arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
+        arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
         header = {
             "kind": "kanji_np checkpoint",
             "model": header,
@@ -348,6 +451,8 @@ class _Run:
             for i, slot in enumerate(self.slots):
                 for k, array in enumerate(slot):
                     array[...] = arrays[f"slot/{i}/{k}"]
+            for i, mean in enumerate(self.averages):
+                mean[...] = arrays[f"average/{i}"]
             self.epoch, self.step = header["epoch"], header["step"]
             self.history = History(
                 tuple(EpochRecord(**record) for record in header["history"])
@@ -378,7 +483,7 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
 
         def report(loss: float, accuracy: float, seen: int) -> None:
             rate = seen / (time.perf_counter() - began)
-            scores = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %"
+            scores = f"loss {loss:.3f}{_percent('accuracy', accuracy, 1)}"
             bar.update(1, f"{scores}  {rate:.0f} images/s")
 
         def explain() -> None:
@@ -410,14 +515,18 @@ class _Compilation(event.Listener):
         pass
 
 
+def _percent(name: str, value: float, digits: int) -> str:
+    """A score after others on a line; nothing if there is none."""
+    return "" if math.isnan(value) else f"  {name} {100 * value:.{digits}f} %"
+
+
 def _line(record: EpochRecord, epochs: int, images: int) -> str:
-    validation = ""
-    if not math.isnan(record.validation_accuracy):
-        validation = f"  validation {100 * record.validation_accuracy:.2f} %"
     left = (epochs - record.epoch) * record.seconds
     return (
         f"epoch {record.epoch}/{epochs}  {record.precision}  "
-        f"loss {record.train_loss:.4f}  accuracy {100 * record.train_accuracy:.2f} %"
-        f"{validation}  {images / record.seconds:.0f} images/s  "
+        f"loss {record.train_loss:.4f}"
+        f"{_percent('accuracy', record.train_accuracy, 2)}"
+        f"{_percent('validation', record.validation_accuracy, 2)}  "
+        f"{images / record.seconds:.0f} images/s  "
         f"{left // 60:.0f}:{left % 60:02.0f} left"
     )

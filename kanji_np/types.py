@@ -160,8 +160,8 @@ class Saved:
     """What a forward pass leaves for the backward pass.
 
     `x` and `y` are the layer's input and output as they were (int8, or floating in fp32
-    training); ``x_scale * (x + x_offset)`` is the real input. An operator of several
-    inputs finds a tuple of arrays in `x`. The straight-through gradient passes
+    training); ``x_scale * (x + x_offset)`` is the real input. The three are tuples for
+    an operator of several inputs. The straight-through gradient passes
     where ``low < y < high``: a value at a bound counts as clamped. With `gradients`
     "bfloat16" those that come in may be rounded to it before they are multiplied.
     `extra` is what the operator's `forward_train` left, or None.
@@ -169,12 +169,12 @@ class Saved:
 
     x: Any
     y: np.ndarray
-    x_scale: float
+    x_scale: Any
     low: float
     high: float
     gradients: str = "float32"
     extra: Any = None
-    x_offset: int = 0
+    x_offset: Any = 0
 
 
 # The C side: lowering an operator gives calls as data; only the C writer prints them.

@@ -1,4 +1,15 @@
-"""Networks by name."""
+"""Networks by name: the paper's, and those of the MLPerf Tiny benchmark.
+
+Parameters below are weights and biases of what is deployed: batch normalization is
+folded into them. All are functions that return an untrained network; layers, sizes and
+strides are those of the references, whose counts a test repeats.
+
+References
+----------
+Lai and Suda, "Rethinking Machine Learning Development and Deployment for Edge Devices",
+2018. Banbury et al., "MLPerf Tiny Benchmark", 2021, and its reference models
+(github.com/mlcommons/tiny, benchmark/training).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +18,40 @@ from typing import Any
 
 from kanji_np.errors import OptionError
 from kanji_np.layers import (
+    Add,
     AvgPool2D,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Flatten,
+    Input,
     Layer,
     MaxPool2D,
     Normalize,
 )
-from kanji_np.model import Sequential
+from kanji_np.model import Model, Sequential
 from kanji_np.types import Shape, TargetSpec
 
 CIFAR10_MEAN = (125, 123, 114)
+CIFAR100_MEAN = (129, 124, 112)
+MIDDLE = 128  # of a uint8's range
 POOLS = {"max": MaxPool2D, "average": AvgPool2D}
+
+# Output channels of the convolutions of `paper_cnn`: Lai and Suda, table 1.
+PAPER_SIZES = ((16, 16, 32), (32, 32, 64), (48, 48, 96), (64, 64, 128))
+
+# Filters and stride of the thirteen blocks of `mobilenet_v1_025`.
+MOBILENET_BLOCKS = (
+    (16, 1),
+    (32, 2),
+    (32, 1),
+    (64, 2),
+    (64, 1),
+    (128, 2),
+    *((128, 1),) * 5,
+    (256, 2),
+    (256, 1),
+)
 
 
 def paper_cnn(
@@ -41,12 +73,14 @@ def paper_cnn(
     Parameters
     ----------
     channels : sequence of int
-        Output channels of each convolution.
+        Output channels of each convolution; the paper's are `PAPER_SIZES`.
     pool : "max" or "average"
     batch_norm : bool
         Whether convolutions are normalized while they are trained.
     mean : int or sequence of ints
         What `Normalize` takes off.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
 
     References
     ----------
@@ -68,3 +102,219 @@ def paper_cnn(
     return Sequential(
         layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
+
+
+def paper_vgg(
+    channels: Sequence[int] = (32, 64, 128),
+    *,
+    input_shape: Shape = (32, 32, 3),
+    classes: int = 100,
+    mean: Any = CIFAR100_MEAN,
+    batch_norm: bool = True,
+    target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "pow2",
+    ranges: str = "minmax",
+    seed: int = 0,
+    name: str = "cifar100",
+) -> Sequential:
+    """A VGG for CIFAR-100: pairs of 3x3 convolutions, each pair with a 2x2 pool.
+
+    491,908 parameters, 38,838,272 MAC. The paper trains a VGG but does not
+    list its layers: these widths are ours, chosen to fit a microcontroller.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Output channels of the two convolutions of each pair.
+    mean : int or sequence of ints
+        What `Normalize` takes off.
+    batch_norm : bool
+        Normalize while training.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
+
+    References
+    ----------
+    Lai and Suda, 2018; Simonyan and Zisserman, "Very Deep Convolutional Networks for
+    Large-Scale Image Recognition", 2015.
+    """
+    if not channels:
+        raise OptionError("channels must name at least one pair of convolutions")
+    layers: list[Layer] = [Normalize(mean)]
+    for filters in channels:
+        layers += [
+            _conv(filters, 3, batch_norm=batch_norm),
+            _conv(filters, 3, batch_norm=batch_norm),
+            MaxPool2D(2),
+        ]
+    layers += [Flatten(), Dense(classes)]
+    return Sequential(
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
+    )
+
+
+def resnet8(
+    *,
+    classes: int = 10,
+    mean: Any = CIFAR10_MEAN,
+    target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "symmetric",
+    ranges: str = "minmax",
+    seed: int = 0,
+    name: str = "resnet8",
+) -> Model:
+    """ResNet-8 for 32x32 colour images: three residual stacks of 16, 32 and 64 filters.
+
+    77,706 parameters, 12,501,632 MAC.
+
+    Parameters
+    ----------
+    mean : int or sequence of ints
+        What `Normalize` takes off.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
+    """
+    images = Input((32, 32, 3))
+    x = _conv(16, 3)(Normalize(mean)(images))
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        y = _conv(filters, 3, stride)(x)
+        y = _conv(filters, 3, activation=None)(y)
+        if stride > 1:  # x in the shape of y; the reference does not normalize here
+            x = Conv2D(filters, 1, stride, padding="same")(x)
+        x = Add(activation="relu")(x, y)
+    y = Dense(classes)(Flatten()(AvgPool2D(8)(x)))
+    return Model(images, y, target, scheme=scheme, ranges=ranges, seed=seed, name=name)
+
+
+def ds_cnn(
+    *,
+    input_shape: Shape = (49, 10, 1),
+    classes: int = 12,
+    mean: Any = MIDDLE,
+    target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "symmetric",
+    ranges: str = "minmax",
+    seed: int = 0,
+    name: str = "ds_cnn",
+) -> Sequential:
+    """DS-CNN for keywords: a convolution and four depthwise-separable blocks of 64.
+
+    22,604 parameters, 2,656,768 MAC.
+
+    Parameters
+    ----------
+    input_shape : (time, frequency, 1)
+    mean : int or sequence of ints
+        What `Normalize` takes off.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
+
+    References
+    ----------
+    Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017.
+    """
+    layers: list[Layer] = [Normalize(mean), _conv(64, (10, 4), 2)]
+    for _ in range(4):
+        layers += _separable(64)
+    height, width = (-(-n // 2) for n in input_shape[:2])
+    layers += [AvgPool2D((height, width)), Flatten(), Dense(classes)]
+    return Sequential(
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
+    )
+
+
+def mobilenet_v1_025(
+    *,
+    input_shape: Shape = (96, 96, 3),
+    classes: int = 2,
+    mean: Any = (MIDDLE,) * 3,
+    target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "symmetric",
+    ranges: str = "minmax",
+    seed: int = 0,
+    name: str = "mobilenet",
+) -> Sequential:
+    """MobileNetV1 of a quarter of the width: thirteen depthwise-separable blocks.
+
+    210,850 parameters, 7,489,664 MAC.
+
+    Parameters
+    ----------
+    mean : int or sequence of ints
+        What `Normalize` takes off.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
+
+    References
+    ----------
+    Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile
+    Vision Applications", 2017.
+    """
+    layers: list[Layer] = [Normalize(mean), _conv(8, 3, 2)]
+    for filters, stride in MOBILENET_BLOCKS:
+        layers += _separable(filters, stride)
+    height, width = (-(-n // 32) for n in input_shape[:2])
+    layers += [AvgPool2D((height, width)), Flatten(), Dense(classes)]
+    return Sequential(
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
+    )
+
+
+def autoencoder(
+    *,
+    inputs: int = 640,
+    mean: Any = MIDDLE,
+    target: str | TargetSpec = "cmsis-nn",
+    scheme: str = "pow2",
+    ranges: str = "minmax",
+    seed: int = 0,
+    name: str = "autoencoder",
+) -> Sequential:
+    """An autoencoder for sounds: four layers of 128, one of 8, four of 128.
+
+    265,864 parameters, 264,192 MAC. Train it with ``targets="inputs"`` (see `fit`) and
+    score with `anomaly_scores`.
+
+    Parameters
+    ----------
+    inputs : int
+        Length of the vectors.
+    mean : int or sequence of ints
+        What `Normalize` takes off.
+    target, scheme, ranges, seed, name
+        As `Model` has them.
+
+    References
+    ----------
+    Koizumi et al., "Description and Discussion on DCASE2020 Challenge Task 2", 2020.
+    """
+    layers: list[Layer] = [Normalize(mean)]
+    for units in (*(128,) * 4, 8, *(128,) * 4):
+        layers.append(Dense(units, activation="relu", batch_norm=True))
+    layers.append(Dense(inputs))
+    return Sequential(
+        layers, (inputs,), target, scheme=scheme, ranges=ranges, seed=seed, name=name
+    )
+
+
+def _conv(
+    filters: int,
+    kernel_size: int | tuple[int, int],
+    strides: int = 1,
+    *,
+    activation: str | None = "relu",
+    batch_norm: bool = True,
+) -> Conv2D:
+    """As these networks have them."""
+    return Conv2D(
+        filters, kernel_size, strides, padding="same", activation=activation,
+        batch_norm=batch_norm,
+    )  # fmt: skip
+
+
+def _separable(filters: int, strides: int = 1) -> list[Layer]:
+    """A 3x3 convolution channel by channel, then one across channels."""
+    return [
+        DepthwiseConv2D(3, strides, padding="same", activation="relu", batch_norm=True),
+        _conv(filters, 1),
+    ]

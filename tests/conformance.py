@@ -14,7 +14,7 @@ A file in `ops/` makes a class for its operator, derived from `Conformance` (or
 - multiply-accumulates and flash bytes are what can be counted;
 - attributes survive JSON;
 - the operator lowers for every target, or says why not, and only where it should;
-- the emitted C compiles and gives the bytes of `forward_int` (`networks`).
+- the emitted C compiles and gives the bytes of `forward_int` (`networks`, `branches`).
 
 What depends on the target is checked for each of `TARGETS`, the rest for the first.
 """
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,7 +35,7 @@ from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.layers import Layer, make_layer
-from kanji_np.model import Sequential
+from kanji_np.model import Model, Sequential
 from kanji_np.ops import products
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
 from kanji_np.ops.requantize import empty_range
@@ -44,6 +45,7 @@ from kanji_np.quantize import (
     LinearScales,
     Scheme,
     activation_bounds,
+    activation_range,
     legal_scales,
     linear_ints,
 )
@@ -83,7 +85,7 @@ class Case:
     ----------
     attrs : dataclass
     shape : tuple of int
-        Of one input.
+        Of one input, the first of several.
     batch : int
     scaling : str
         How the integers of an operator with weights are chosen: "layer", as a layer
@@ -95,6 +97,12 @@ class Case:
     target : TargetSpec
     scheme : str
         Of a "layer".
+    others : tuple of tuple of int
+        Shapes of the inputs after the first.
+    qparams : tuple of QParams
+        Of the inputs; the scheme's if empty.
+    y_qparams : QParams or None
+        Of the output, where its range is tracked and there are no weights.
     """
 
     attrs: Any
@@ -104,9 +112,23 @@ class Case:
     unsupported: str | None = None
     target: TargetSpec = TARGETS[0]
     scheme: str = "pow2"
+    others: tuple[Shape, ...] = ()
+    qparams: tuple[QParams, ...] = ()
+    y_qparams: QParams | None = None
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return self.shape, *self.others
+
+    @property
+    def inputs(self) -> tuple[QParams, ...]:
+        """QParams of every input."""
+        return self.qparams or (self.x_qparams,) * len(self.shapes)
 
     @property
     def x_qparams(self) -> QParams:
+        if self.qparams:
+            return self.qparams[0]
         return replace(X_QPARAMS, zero_point=-20 * SCHEMES[self.scheme].asymmetric)
 
     @property
@@ -118,7 +140,8 @@ class Case:
     def __str__(self) -> str:
         target = f"-{self.target}" if self.target != TARGETS[0] else ""
         scheme = f"-{self.scheme}" if self.scheme != "pow2" else ""
-        return f"{self.name}{target}{scheme}"
+        scales = (*self.qparams, self.y_qparams) if self.qparams else ()
+        return f"{self.name}{target}{scheme}{''.join(f'-{q}' for q in scales)}"
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng([len(self.name), self.batch, *self.shape])
@@ -127,14 +150,24 @@ class Case:
     def is_legacy(self) -> bool:
         return self.target.library == "cmsis-nn-q7"
 
+    @property
+    def suits_target(self) -> bool:
+        """The legacy API has one scale a tensor, and no zero points."""
+        plain = self.scaling == "layer" and not any(q.zero_point for q in self.qparams)
+        return plain or not self.is_legacy
+
 
 @dataclass(frozen=True)
 class Refusal:
-    """Attributes and an input shape that `infer` must refuse, and a pattern of why."""
+    """Attributes and an input shape that `infer` must refuse, and a pattern of why.
+
+    `others` are the shapes of the inputs after the first.
+    """
 
     attrs: Any
     shape: Shape
     message: str
+    others: tuple[Shape, ...] = ()
 
 
 class Conformance:
@@ -144,7 +177,9 @@ class Conformance:
     cases: ClassVar[tuple[Case, ...]]
     refusals: ClassVar[tuple[Refusal, ...]] = ()
     #: Layers and input shape of networks that are compiled: few, each takes a second.
-    networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
+    networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]] = ()
+    #: Networks with branches: what makes one for a target and a scheme.
+    branches: ClassVar[tuple[Callable[[TargetSpec, str], Model], ...]] = ()
     #: The same for the legacy API, where it cannot take those.
     legacy_networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...] | None] = None
 
@@ -165,7 +200,7 @@ class Conformance:
     def target_cases(self) -> list[Case]:
         """Cases for every target; the legacy API has one scale a tensor."""
         cases = [replace(case, target=t) for t in TARGETS for case in self.cases]
-        return [case for case in cases if case.scaling == "layer" or not case.is_legacy]
+        return [case for case in cases if case.suits_target]
 
     def scheme_cases(self) -> list[Case]:
         """Cases for every other scheme, where the scheme makes a difference."""
@@ -177,18 +212,60 @@ class Conformance:
         """A pattern of the reason why its target does not take a case."""
         return case.unsupported
 
-    def images(self, case: Case) -> np.ndarray:
+    def missing(self, target: TargetSpec) -> str | None:
+        """A pattern of the reason why a target takes no network with the operator."""
+        return None
+
+    # Inputs, here and below: an array, or a tuple of them for an operator of several.
+
+    def joined(self, values: Iterable[Any]) -> Any:
+        """As operators take what there is one of for each input."""
+        values = tuple(values)
+        return values[0] if self.op.inputs == 1 else values
+
+    def images(self, case: Case) -> Any:
         """Integers over their whole range, with both ends among them."""
         low, high = (0, 255) if self.op.reads_image else (-128, 127)
-        x = case.rng().integers(low, high + 1, (case.batch, *case.shape))
-        x.flat[0], x.flat[-1] = low, high
-        return x.astype(np.uint8 if self.op.reads_image else np.int8)
+        rng, images = case.rng(), []
+        for shape in case.shapes:
+            x = rng.integers(low, high + 1, (case.batch, *shape))
+            x.flat[0], x.flat[-1] = low, high
+            images.append(x.astype(np.uint8 if self.op.reads_image else np.int8))
+        return self.joined(images)
+
+    def real(self, case: Case, x: Any) -> Any:
+        """What integers stand for, float64."""
+        if self.op.reads_image:
+            return x.astype(np.float64)
+        return self.joined(
+            q.scale * (each.astype(np.float64) - q.zero_point)
+            for q, each in zip(case.inputs, several(x), strict=True)
+        )
+
+    def saved(
+        self, x: Any, y: np.ndarray, limits: tuple[float, float], extra: Any = None
+    ) -> Saved:
+        """Of inputs that are as they are: of scale 1."""
+        count = len(several(x))
+        scale, offset = self.joined([1.0] * count), self.joined([0] * count)
+        return Saved(x, y, scale, *limits, extra=extra, x_offset=offset)
+
+    def vjp(self, case: Case, params: Any, saved: Saved, gy: np.ndarray) -> Any:
+        """The gradients of all inputs, and of the parameters."""
+        needs_gx = self.joined([True] * len(case.shapes))
+        return self.op.vjp(case.attrs, params, saved, gy, needs_gx)
 
     def ints(self, case: Case) -> Any:
         if self.op.ints is None:
             return None
-        y = self.op.output_qparams(case.attrs, X_QPARAMS, case.target.numerics)
-        return self.op.ints(case.attrs, X_QPARAMS, y, case.target.numerics)
+        x = self.joined(case.inputs)
+        return self.op.ints(case.attrs, x, self.y_qparams(case), case.target.numerics)
+
+    def y_qparams(self, case: Case) -> QParams:
+        if self.op.output_qparams is None:
+            return case.y_qparams
+        x = None if self.op.reads_image else self.joined(case.inputs)
+        return self.op.output_qparams(case.attrs, x, case.target.numerics)
 
     def params(self, case: Case) -> Any:
         """What `forward_float` and `vjp` take beside x."""
@@ -196,16 +273,14 @@ class Conformance:
 
     def surrogate(self, case: Case) -> tuple[Any, Any, QParams]:
         """Integers, parameters and output scale of one and the same layer."""
-        x = None if self.op.reads_image else X_QPARAMS
-        y = self.op.output_qparams(case.attrs, x, case.target.numerics)
-        return self.ints(case), self.params(case), y
+        return self.ints(case), self.params(case), self.y_qparams(case)
 
-    def bound(self, case: Case, x: np.ndarray, y: np.ndarray) -> Any:
+    def bound(self, case: Case, x: Any, y: np.ndarray) -> Any:
         """Largest |dequantized forward_int - forward_float| at real x and y."""
         raise NotImplementedError
 
     def size(self, case: Case) -> int:
-        return case.batch * math.prod(case.shape)
+        return case.batch * sum(map(math.prod, case.shapes))
 
     def output_range(self, case: Case) -> tuple[float, float]:
         """Values outside are clamped, and pass no gradient."""
@@ -213,55 +288,60 @@ class Conformance:
 
     # Checks
 
-    def forward_int(self, case: Case, x: np.ndarray | None = None) -> np.ndarray:
+    def forward_int(self, case: Case, x: Any = None) -> np.ndarray:
         x = self.images(case) if x is None else x
-        return self.op.forward_int(case.attrs, self.ints(case), x)
+        return self.op.forward_int(case.attrs, self.ints(case), *several(x))
 
-    def real_input(self, case: Case) -> np.ndarray:
+    def forward_float(self, case: Case, params: Any, x: Any) -> np.ndarray:
+        return self.op.forward_float(case.attrs, params, *several(x))
+
+    def real_input(self, case: Case) -> Any:
         """float64 (N, ...) of the size of real activations, or of grey levels."""
-        rng, shape = case.rng(), (case.batch, *case.shape)
-        if self.op.reads_image:
-            return rng.uniform(0, 255, shape)
-        return rng.uniform(-4, 4, shape)
+        rng = case.rng()
+        low, high = (0, 255) if self.op.reads_image else (-4, 4)
+        return self.joined(
+            rng.uniform(low, high, (case.batch, *shape)) for shape in case.shapes
+        )
 
     def float_vjp(
-        self, case: Case, x: np.ndarray, params: Any, gy: np.ndarray
-    ) -> tuple[np.ndarray, Any]:
-        y = self.op.forward_float(case.attrs, params, x)
-        saved = Saved(x, y, 1.0, *self.output_range(case))
-        return self.op.vjp(case.attrs, params, saved, gy, True)
+        self, case: Case, x: Any, params: Any, gy: np.ndarray
+    ) -> tuple[Any, Any]:
+        y = self.forward_float(case, params, x)
+        return self.vjp(case, params, self.saved(x, y, self.output_range(case)), gy)
 
     def test_inferred_shape_is_the_actual_one(self, case):
         y = self.forward_int(case)
-        shape = (case.batch, *self.op.infer(case.attrs, case.shape))
+        shape = (case.batch, *self.op.infer(case.attrs, *case.shapes))
         assert (y.shape, y.dtype) == (shape, np.int8)
-        y = self.op.forward_float(case.attrs, self.params(case), self.real_input(case))
+        y = self.forward_float(case, self.params(case), self.real_input(case))
         assert (y.shape, y.dtype) == (shape, np.float64)
 
     def test_integers_equal_the_definition(self, target_case):
         case = target_case
         x = self.images(case)
-        kept = x.copy()
+        kept = [each.copy() for each in several(x)]
         y = self.forward_int(case, x)
-        np.testing.assert_array_equal(x, kept)
-        expected = self.op.definition(case.attrs, self.ints(case), x)
+        for each, before in zip(several(x), kept, strict=True):
+            np.testing.assert_array_equal(each, before)
+        expected = self.op.definition(case.attrs, self.ints(case), *several(x))
         assert expected.dtype == np.int8
         np.testing.assert_array_equal(y, expected)
 
     def test_a_batch_is_its_images_one_by_one(self, case):
         x = self.images(case)
-        single = [self.forward_int(case, x[i : i + 1]) for i in range(len(x))]
+        single = [
+            self.forward_int(case, self.joined(each[i : i + 1] for each in several(x)))
+            for i in range(case.batch)
+        ]
         np.testing.assert_array_equal(self.forward_int(case, x), np.concatenate(single))
 
     def test_integers_are_near_the_smooth_function(self, layer_case):
         case = layer_case
         ints, params, y_qparams = self.surrogate(case)
         x = self.images(case)
-        y = self.op.forward_int(case.attrs, ints, x).astype(np.float64)
-        real_x = x * 1.0
-        if not self.op.reads_image:
-            real_x = X_QPARAMS.scale * (real_x - case.x_qparams.zero_point)
-        real_y = self.op.forward_float(case.attrs, params, real_x.astype(np.float64))
+        y = self.op.forward_int(case.attrs, ints, *several(x)).astype(np.float64)
+        real_x = self.real(case, x)
+        real_y = self.forward_float(case, params, real_x)
         low, high = (y_qparams.scale * (q - y_qparams.zero_point) for q in (-128, 127))
         error = np.abs(
             y_qparams.scale * (y - y_qparams.zero_point) - real_y.clip(low, high)
@@ -271,37 +351,48 @@ class Conformance:
     def test_vjp_is_the_slope_in_every_direction(self, case):
         rng, x = case.rng(), self.real_input(case)
         params = self.params(case)
-        y = self.op.forward_float(case.attrs, params, x)
-        gy = rng.standard_normal(y.shape)
+        gy = rng.standard_normal(self.forward_float(case, params, x).shape)
         gx, gparams = self.float_vjp(case, x, params, gy)
-        assert (gx.shape, gx.dtype) == (x.shape, np.float64)
+        pairs = list(zip(several(x), several(gx), strict=True))
+        for each, g in pairs:
+            assert (g.shape, g.dtype) == (each.shape, np.float64)
         step = 1e-6 * (255 if self.op.reads_image else 1)
         for _ in range(3):
-            dx = rng.standard_normal(x.shape)
+            dx = [rng.standard_normal(each.shape) for each in several(x)]
             forward, backward = (
-                self.op.forward_float(case.attrs, params, x + sign * step * dx)
+                self.forward_float(
+                    case,
+                    params,
+                    self.joined(
+                        each + sign * step * d
+                        for each, d in zip(several(x), dx, strict=True)
+                    ),
+                )
                 for sign in (1, -1)
             )
             slope = (gy * (forward - backward)).sum() / (2 * step)
             # Relative to the size of the terms, which may cancel or all be zero.
-            size = np.sqrt((gx**2).sum()) + 1e-2 * np.sqrt((gy**2).sum())
-            assert abs((gx * dx).sum() - slope) < 1e-5 * size
+            size = sum(np.sqrt((g**2).sum()) for g in several(gx))
+            size += 1e-2 * np.sqrt((gy**2).sum())
+            along = sum((g * d).sum() for g, d in zip(several(gx), dx, strict=True))
+            assert abs(along - slope) < 1e-5 * size
         assert (gparams is not None) == (self.op.param_shapes is not None)
 
     def test_vjp_is_the_slope_at_every_element(self, small_case):
         case, params = small_case, self.params(small_case)
 
-        def function(x: Tensor) -> Tensor:
-            y = self.op.forward_float(case.attrs, params, x.data)
-            saved = Saved(x.data, y, 1.0, *self.output_range(case))
+        def function(*x: Tensor) -> Tensor:
+            data = self.joined(each.data for each in x)
+            y = self.forward_float(case, params, data)
+            saved = self.saved(data, y, self.output_range(case))
             return record(
                 y,
-                (x,),
-                lambda g: (self.op.vjp(case.attrs, params, saved, g, True)[0],),
+                x,
+                lambda g: several(self.vjp(case, params, saved, g)[0]),
                 self.op.name,
             )
 
-        check_gradients(function, self.real_input(case), rng=case.rng())
+        check_gradients(function, *several(self.real_input(case)), rng=case.rng())
 
     def test_training_computes_the_same(self, case):
         if self.op.forward_train is None:
@@ -324,23 +415,26 @@ class Conformance:
             assert gx.tobytes() == gx_without.tobytes()
 
     def test_float32_agrees_with_float64(self, case):
-        rng, x = case.rng(), self.real_input(case).astype(np.float32)
+        rng = case.rng()
+        x = self.joined(
+            each.astype(np.float32) for each in several(self.real_input(case))
+        )
+        x64 = self.joined(each.astype(np.float64) for each in several(x))
         params = self.params(case)
         single = _cast(params, np.float32)
         double = _cast(single, np.float64)
-        y32 = self.op.forward_float(case.attrs, single, x)
-        y64 = self.op.forward_float(case.attrs, double, x.astype(np.float64))
+        y32 = self.forward_float(case, single, x)
+        y64 = self.forward_float(case, double, x64)
         assert y32.dtype == np.float32
         _assert_near(y32, y64)
         # Gradients are compared where no output is near a bend.
         gy = np.where(np.abs(y64) > 1e-3, rng.standard_normal(y64.shape), 0)
         gy = gy.astype(np.float32)
         gx32, gparams32 = self.float_vjp(case, x, single, gy)
-        gx64, gparams64 = self.float_vjp(
-            case, x.astype(np.float64), double, gy.astype(np.float64)
-        )
-        assert gx32.dtype == np.float32
-        _assert_near(gx32, gx64)
+        gx64, gparams64 = self.float_vjp(case, x64, double, gy.astype(np.float64))
+        for g32, g64 in zip(several(gx32), several(gx64), strict=True):
+            assert g32.dtype == np.float32
+            _assert_near(g32, g64)
         if gparams64 is not None:
             _assert_near(gparams32.weight, gparams64.weight)
             _assert_near(gparams32.bias, gparams64.bias)
@@ -363,8 +457,9 @@ class Conformance:
                 assert constant.ctype == f"{constant.values.dtype}_t"
 
     def lowered(self, case: Case) -> tuple[Any, ...]:
-        x = TensorSpec(case.shape, "uint8" if self.op.reads_image else "int8")
-        y = TensorSpec(self.op.infer(case.attrs, case.shape))
+        dtype = "uint8" if self.op.reads_image else "int8"
+        x = self.joined(TensorSpec(shape, dtype) for shape in case.shapes)
+        y = TensorSpec(self.op.infer(case.attrs, *case.shapes))
         ints = self.ints(case)
         return self.op.lower(case.attrs, ints, x, y, case.target)
 
@@ -392,15 +487,34 @@ class Conformance:
     def test_emitted_c_gives_the_bytes_of_forward_int(self, tmp_path, target):
         legacy = target.library == "cmsis-nn-q7"
         networks = legacy and self.legacy_networks or self.networks
-        for i, (layers, shape) in enumerate(networks):
-            assert self.op.name in [layer.op.name for layer in layers]
+        nets = [(self.row_of(*network), "pow2") for network in networks]
+        nets += [(make, s) for make in self.branches for s in ("pow2", "asymmetric")]
+        assert nets
+        reason = self.missing(target)
+        for i, (make, scheme) in enumerate(nets):
+            if reason is not None:
+                with pytest.raises(UnsupportedOp, match=reason):
+                    make(target, "pow2")
+                continue
+            net = make(target, scheme)
+            assert self.op.name in [layer.op.name for layer in net.layers]
+            check_emitted_c(net, tmp_path / str(i))
+
+    def row_of(
+        self, layers: tuple[Layer, ...], shape: Shape
+    ) -> Callable[[TargetSpec, str], Model]:
+        """Makes a network of copies of the layers."""
+
+        def make(target: TargetSpec, scheme: str) -> Model:
             fresh = [make_layer(x.op, x.attrs, constants=x.constants) for x in layers]
-            check_emitted_c(Sequential(fresh, shape, target), tmp_path / str(i))
+            return Sequential(fresh, shape, target, scheme=scheme)
+
+        return make
 
     def test_shapes_that_do_not_fit_are_refused(self):
         for refusal in self.refusals:
             with pytest.raises(ShapeError, match=refusal.message):
-                self.op.infer(refusal.attrs, refusal.shape)
+                self.op.infer(refusal.attrs, refusal.shape, *refusal.others)
 
 
 class LinearConformance(Conformance):
@@ -550,6 +664,7 @@ class LinearConformance(Conformance):
         weight = np.ones(self.weight_shape(case))
         params = LinearParams(weight, np.zeros(len(weight)))
         attrs, shape = self.unpadded(case)
+        attrs = replace(attrs, activation="linear")
         return int(self.op.forward_float(attrs, params, np.ones((1, *shape))).sum())
 
     def unpadded(self, case: Case) -> tuple[Any, Shape]:
@@ -659,7 +774,71 @@ class LinearConformance(Conformance):
             self.op.forward_int(case.attrs, wrong, self.images(case))
 
 
-def check_emitted_c(net: Sequential, directory: Path) -> None:
+class JoinConformance(Conformance):
+    """The same for operators without weights whose output has a scale of its own.
+
+    The legacy API has none of them.
+    """
+
+    def target_cases(self) -> list[Case]:
+        return [case for case in super().target_cases() if not case.is_legacy]
+
+    def missing(self, target: TargetSpec) -> str | None:
+        legacy = target.library == "cmsis-nn-q7"
+        return f"cmsis-nn-q7 has no {self.op.name}" if legacy else None
+
+    def output_range(self, case: Case) -> tuple[float, float]:
+        return activation_bounds(case.attrs.activation)
+
+    def test_the_range_of_the_output_is_exact(self, target_case):
+        case, x = target_case, self.images(target_case)
+        ints, fast, slow = self.ints(case), empty_range(), empty_range()
+        self.op.forward_int(case.attrs, ints, *several(x), y_range=fast)
+        self.op.definition(case.attrs, ints, *several(x), y_range=slow)
+        assert fast.tolist() == slow.tolist()
+
+    def test_gradients_of_integers_go_straight_through(self, layer_case):
+        """int8 in, int8 out, float32 gradients: those of the real values, which stop
+        where the output is at an end of its range."""
+        case, x = layer_case, self.images(layer_case)
+        y, limits = self.forward_int(case, x), self.limits(case)
+        gy = case.rng().standard_normal(y.shape).astype(np.float32)
+        saved = Saved(
+            x,
+            y,
+            self.joined(q.scale for q in case.inputs),
+            *limits,
+            x_offset=self.joined(-q.zero_point for q in case.inputs),
+        )
+        gx, _ = self.vjp(case, None, saved, gy)
+        inside = (y > limits[0]) & (y < limits[1])
+        free = self.saved(self.real(case, x), y * 0.0, (-math.inf, math.inf))
+        expected, _ = self.vjp(case, None, free, np.where(inside, gy, 0.0))
+        for single, double in zip(several(gx), several(expected), strict=True):
+            assert single.dtype == np.float32
+            _assert_near(single, double)
+
+    def limits(self, case: Case) -> tuple[int, int]:
+        return activation_range(case.attrs.activation, case.y_qparams)
+
+    def test_only_gradients_that_are_needed_are_made(self, case):
+        x = self.real_input(case)
+        y = self.forward_float(case, None, x)
+        saved = self.saved(x, y, self.output_range(case))
+        every, _ = self.vjp(case, None, saved, y)
+        for wanted in range(len(case.shapes)):
+            needs = tuple(i == wanted for i in range(len(case.shapes)))
+            gx, _ = self.op.vjp(case.attrs, None, saved, y, needs)
+            np.testing.assert_array_equal(gx[wanted], every[wanted])
+            assert [g is not None for g in gx] == list(needs)
+
+
+def several(x: Any) -> tuple[Any, ...]:
+    """All inputs, or all gradients of them."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def check_emitted_c(net: Model, directory: Path) -> None:
     """Export, compile, and run images over the whole range: no byte may differ."""
     rng = np.random.default_rng(0)
     for parameter in net.parameters():

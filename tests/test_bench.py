@@ -24,6 +24,7 @@ from kanji_np.report import (
     speed_table,
 )
 from kanji_np.threads import MOST_THREADS, limit
+from kanji_np.zoo import PAPER_SIZES
 
 
 def result(channels=(2, 2), batch=4, threads=1, ms=1.0):
@@ -33,7 +34,7 @@ def result(channels=(2, 2), batch=4, threads=1, ms=1.0):
 TABLE = [
     result(channels, batch, threads, 1e-3 * sum(channels) * batch / threads)
     for threads in (1, 2)
-    for channels in bench.PAPER_CHANNELS
+    for channels in PAPER_SIZES
     for batch in (32, 64, 128, 256, 512)
 ]
 
@@ -270,7 +271,7 @@ def test_plot_without_matplotlib(tmp_path, monkeypatch):
 def test_without_options_the_papers_sizes_are_measured(measured):
     code, output = run()
     assert code == 0
-    assert measured == [(size, 128, None, 20) for size in bench.PAPER_CHANNELS]
+    assert measured == [(size, 128, None, 20) for size in PAPER_SIZES]
     assert output == f"{speed_table(first_memory(measured))}\n"
 
 

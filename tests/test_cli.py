@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,9 +20,11 @@ from click.testing import CliRunner
 
 import kanji_np
 from kanji_np import Sequential, cli, optim, paper_cnn
-from kanji_np.data import synthetic
+from kanji_np.data import Augment, Dataset, synthetic
 from kanji_np.deploy import Difference, Verification
 from kanji_np.deploy.kernels import LIBRARIES
+from kanji_np.results import Proof, read_result, results_table
+from kanji_np.train import Recipe
 
 ROOT = Path(kanji_np.__file__).parents[1]
 README = Path(__file__).parents[1] / "README.md"
@@ -101,7 +104,7 @@ def parse(args):
 def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
-        "bench", "vectors",
+        "bench", "vectors", "results",
     }  # fmt: skip
 
 
@@ -140,9 +143,42 @@ def test_help_loads_nothing_heavy(command):
 
 
 def test_choices_are_the_tables():
-    assert set(cli.OPTIMIZERS) == set(optim.OPTIMIZERS) == set(cli.DEFAULT_LR)
+    assert set(cli.OPTIMIZERS) == set(optim.OPTIMIZERS)
     assert set(cli.SCHEDULES) == set(optim.SCHEDULES)
     assert cli.LIBRARIES == LIBRARIES
+
+
+def test_defaults_are_the_recipes():
+    told = {option.name: option.default for option in cli.train.params}
+    recipe = Recipe()
+    for name in (
+        "epochs", "averaging", "freeze_batch_norm", "label_smoothing", "precision",
+        "fp32_epochs", "gradients", "seed",
+    ):  # fmt: skip
+        assert told[name] == getattr(recipe, name), name
+    assert told["batch"] == recipe.batch_size
+    assert isinstance(recipe.optimizer, optim.OPTIMIZERS[told["optimizer"]])
+    assert isinstance(recipe.schedule, optim.SCHEDULES[told["schedule"]])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((None, None, 0), Augment(4, True, 0, (1, 2))),
+        ((None, 2, 3), Augment(2, True, 3, (1, 2))),
+        ((False, None, 0), Augment(0, False, 0, (1, 2))),
+        ((False, 2, 0), Augment(2, False, 0, (1, 2))),
+        ((True, None, 0), Augment(4, True, 0, (1, 2))),
+    ],
+)
+def test_a_dataset_is_augmented_as_it_says_unless_told(options, expected):
+    images, labels = np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64)
+    photographs = Dataset(images, labels, ("a",), "photographs", Augment())
+    figures = replace(photographs, augment=None)
+    assert cli._augment(photographs, *options, mean=(1, 2)) == expected
+    if options[0] is None:
+        expected = replace(expected, flip=False, crop_padding=options[1] or 0)
+    assert cli._augment(figures, *options, mean=(1, 2)) == expected
 
 
 # Refusals
@@ -166,6 +202,9 @@ WRONG = [
     ((*TRAIN, "--precision", "int4"), "--precision.*int4.*int8.*fp32"),
     ((*TRAIN, "--fp32-epochs", "3", "--epochs", "2"), r"--fp32-epochs.*2.*got 3"),
     ((*TRAIN, "--label-smoothing", "1"), "--label-smoothing.*0<=x<1"),
+    ((*TRAIN, "--averaging", "1"), "--averaging.*0<=x<1"),
+    ((*TRAIN, "--freeze-batch-norm", "2"), "--freeze-batch-norm.*0<=x<=1"),
+    ((*TRAIN, "--result", "file/a.json"), "file"),
     ((*TRAIN, "--cutout", "-1"), "--cutout.*-1.*x>=0"),
     ((*TRAIN, "--crop", "-1"), "--crop.*-1.*x>=0"),
     ((*TRAIN, "--target", "tflm"), "target must be one of cmsis-nn, cmsis-nn-q7; got"),
@@ -204,6 +243,7 @@ WRONG = [
     (("report", "net.npz", "--channels", "2"), "MODEL.*--channels"),
     (("report", "gone.npz"), "gone.npz: no such file"),
     (("datasets", "extra"), "extra"),
+    (("results", "full"), "full holds no .json files of results"),
     (("bench", "--steps", "0"), "--steps.*0.*x>=1"),
     (("bench", "--batch", "0"), "--batch.*0.*x>=1"),
     (("bench", "--channels", "x"), "--channels.*x.*such as 32,32,64"),
@@ -414,6 +454,36 @@ def test_missing_tools_get_one_line(firmware, images, monkeypatch):
     code, output = run("verify", firmware, "--data", images, "--on", "cortex-m4")
     assert (code, output.count("\n")) == (2, 1)
     assert "apt install gcc-arm-none-eabi" in output
+
+
+def test_results_are_written_proven_and_shown(train, images):
+    options = ("--epochs", "2", "--fp32-epochs", "1", "--directory", "run")
+    output = ok(*train, *options, "--result", "results/a.json")
+    result = read_result("results/a.json")
+    assert f"int8 accuracy  {100 * result.int8_accuracy:.2f} %" in output
+    command = " ".join(["kanji-np", *train, *options, "--result results/a.json"])
+    assert result.command == command
+    assert (result.data, result.seed, result.epochs) == ("own", 0, 2)
+    net = kanji_np.load("run/model.npz")
+    assert result.digest == net.freeze().digest()
+    assert result.target == str(net.target)
+    assert result.fp32_accuracy is None and result.seconds > 0
+
+    ok("export", "run/model.npz", "firmware")
+    verify = ("verify", "firmware", "--data", images, "--result")
+    ok(*verify, "results/a.json", "--limit", "3")
+    ok(*verify, "results/a.json")
+    proven = result.with_proof(Proof("host", "ccore", 12, 0))
+    assert read_result("results/a.json") == proven
+    assert ok("results", "results") == f"{results_table([proven])}\n"
+
+    ok(*train, "--epochs", "1", "--precision", "fp32", "--result", "results/b.json")
+    other = read_result("results/b.json")
+    assert other.fp32_accuracy is not None
+    code, output = run(*verify, "results/b.json")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "results/b.json is not the result of the model in firmware" in output
+    assert read_result("results/b.json") == other
 
 
 def test_vectors(firmware, images):

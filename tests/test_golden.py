@@ -18,10 +18,12 @@ from golden_vectors import OWN_FOLDER, Case, cases, folder
 
 from ccore import driver
 from kanji_np.ops import OPS
+from kanji_np.ops.add import AddAttrs, AddInts
 from kanji_np.ops.avg_pool2d import AvgPoolInts
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs, deinterleave
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
+from kanji_np.ops.mul import MulAttrs, MulInts
 from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
 from kanji_np.ops.softmax import Pow2SoftmaxInts, SoftmaxAttrs, SoftmaxInts
@@ -124,6 +126,35 @@ def relu(case: Case) -> driver.Call:
     return driver.relu_q7(case.arrays["input"])
 
 
+def factor(case: Case, name: str) -> tuple[int, int, int]:
+    """Offset, multiplier and shift of an input or the output of `add` and `mul`."""
+    p = case.params
+    return p[f"{name}_offset"], p[f"{name}_mult"], p[f"{name}_shift"]
+
+
+def add(case: Case) -> driver.Call:
+    return driver.elementwise_add_s8(
+        case.arrays["input_1"],
+        case.arrays["input_2"],
+        factor(case, "input_1"),
+        factor(case, "input_2"),
+        factor(case, "out"),
+        left_shift=case.params["left_shift"],
+        **activation(case),
+    )
+
+
+def mul(case: Case) -> driver.Call:
+    p = case.params
+    return driver.elementwise_mul_s8(
+        case.arrays["input_1"],
+        case.arrays["input_2"],
+        input_offsets=(p["input_1_offset"], p["input_2_offset"]),
+        output=factor(case, "out"),
+        **activation(case),
+    )
+
+
 def shifts(case: Case) -> dict[str, int]:
     return {key: case.params[key] for key in ("bias_shift", "out_shift")}
 
@@ -180,6 +211,8 @@ CCORE: dict[str, dict[str, Callable[[Case], driver.Call]]] = {
         "arm_max_pool_s8": pool(driver.max_pool_s8),
         "arm_avgpool_s8": pool(driver.avgpool_s8),
         "arm_softmax_s8": softmax,
+        "arm_elementwise_add_s8": add,
+        "arm_elementwise_mul_s8": mul,
         "arm_relu_q7": relu,
     },
     "q7": {
@@ -227,7 +260,11 @@ class OpCall:
     op: str
     attrs: Any
     ints: Any
-    x: np.ndarray
+    x: np.ndarray | tuple[np.ndarray, ...]
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        return self.x if isinstance(self.x, tuple) else (self.x,)
 
 
 def linear_ints(case: Case, numerics: Numerics) -> LinearInts:
@@ -329,7 +366,37 @@ def softmax_op(case: Case, numerics: Numerics) -> OpCall:
 
 
 def relu_op(case: Case, numerics: Numerics) -> OpCall:
-    return OpCall("relu", ReluAttrs(), None, case.arrays["input"][np.newaxis])
+    return OpCall(
+        "relu", ReluAttrs(), ClampInts(act_min=0), case.arrays["input"][np.newaxis]
+    )
+
+
+def two_inputs(case: Case) -> tuple[np.ndarray, ...]:
+    return tuple(case.arrays[f"input_{i}"][np.newaxis] for i in (1, 2))
+
+
+def add_op(case: Case, numerics: Numerics) -> OpCall:
+    ints = AddInts(
+        *factor(case, "input_1"),
+        *factor(case, "input_2"),
+        *factor(case, "out"),
+        left_shift=case.params["left_shift"],
+        rounding=numerics.requantize,
+        **activation(case),
+    )
+    return OpCall("add", AddAttrs(), ints, two_inputs(case))
+
+
+def mul_op(case: Case, numerics: Numerics) -> OpCall:
+    p = case.params
+    ints = MulInts(
+        p["input_1_offset"],
+        p["input_2_offset"],
+        *factor(case, "out"),
+        rounding=numerics.requantize,
+        **activation(case),
+    )
+    return OpCall("mul", MulAttrs(), ints, two_inputs(case))
 
 
 #: The operators in Python, by API: from a case to a call of both their forms.
@@ -345,6 +412,8 @@ PYTHON: dict[str, dict[str, Callable[[Case, Numerics], OpCall]]] = {
         "arm_max_pool_s8": pool_op("max_pool2d"),
         "arm_avgpool_s8": pool_op("avg_pool2d"),
         "arm_softmax_s8": softmax_op,
+        "arm_elementwise_add_s8": add_op,
+        "arm_elementwise_mul_s8": mul_op,
         "arm_relu_q7": relu_op,
     },
     "q7": {
@@ -466,5 +535,5 @@ def test_python_equals_library(api, function, core, form):
         if refused(case, core) or misread(case):
             continue
         call = PYTHON[api][function](case, numerics)
-        y = getattr(OPS[call.op], form)(call.attrs, call.ints, call.x)
+        y = getattr(OPS[call.op], form)(call.attrs, call.ints, *call.inputs)
         assert_equals_library(case, core, y)

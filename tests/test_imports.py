@@ -36,13 +36,15 @@ ALLOWED = {
         "targets", "types",
     },
     "zoo": {"errors", "layers", "model", "types"},
+    "anomaly": {"errors", "model"},
     "train": {
-        "archive", "autograd", "data", "errors", "losses", "model", "ops", "optim",
+        "anomaly", "archive", "autograd", "data", "errors", "losses", "model", "ops",
+        "optim",
     },
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("deploy", "bench", "report", "cli")
+AFTER = ("deploy", "results", "bench", "report", "cli")
 
 #: Imports for annotations alone are no dependency.
 TYPES_ONLY = {("model", "data")}

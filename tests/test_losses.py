@@ -1,4 +1,4 @@
-"""Cross-entropy: values, gradients, smoothing, and labels it refuses."""
+"""Losses: values, gradients, smoothing, and targets they refuse."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kanji_np.autograd import Tensor, check_gradients
-from kanji_np.errors import DataError, OptionError
-from kanji_np.losses import cross_entropy
+from kanji_np.errors import DataError, OptionError, ShapeError
+from kanji_np.losses import cross_entropy, mean_squared_error
 
 LABELS = np.array([0, 2, 1])
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [1.0, 3.0, -2.0]])
@@ -52,3 +52,22 @@ def test_labels_out_of_range_are_refused(labels):
 def test_smoothing_out_of_range_is_refused(smoothing):
     with pytest.raises(OptionError, match=r"label_smoothing must be in \[0, 1\)"):
         cross_entropy(Tensor(LOGITS), LABELS, label_smoothing=smoothing)
+
+
+def test_mean_squared_error():
+    targets = np.arange(9.0).reshape(3, 3)
+
+    def loss(outputs):
+        return mean_squared_error(outputs, targets)
+
+    squares = [
+        (z - t) ** 2 for z, t in zip(LOGITS.ravel().tolist(), range(9), strict=True)
+    ]
+    assert loss(Tensor(LOGITS)).item() == pytest.approx(sum(squares) / 9)
+    check_gradients(loss, LOGITS)
+    assert loss(Tensor(LOGITS.astype(np.float32))).dtype == np.float32
+
+
+def test_mean_squared_error_refuses_labels():
+    with pytest.raises(ShapeError, match=r"outputs are \(3, 3\), but .* \(3,\)"):
+        mean_squared_error(Tensor(LOGITS), LABELS)

@@ -18,20 +18,21 @@ from kanji_np.optim import (
     Exponential,
     OneCycle,
     Step,
+    average,
 )
 
 GRADIENTS = [[0.1, -0.2, 0.3], [0.5, 0.0, -0.25], [-0.125, 1.0, 2.0], [0.0, 0.0, 0.0]]
 
 
 def walk(optimizer, lrs=(0.1, 0.1, 0.05, 0.1)):
-    """[1, -2, 0.5] after four steps with GRADIENTS."""
-    p = Tensor(np.float32([1.0, -2.0, 0.5]), requires_grad=True)
+    """A weight [[1, -2, 0.5]] after four steps with GRADIENTS."""
+    p = Tensor(np.float32([[1.0, -2.0, 0.5]]), requires_grad=True)
     slots = optimizer.slots([p])
     for count, (gradient, lr) in enumerate(zip(GRADIENTS, lrs, strict=True), 1):
-        p.grad = np.float32(gradient)
+        p.grad = np.float32([gradient])
         optimizer.step([p], slots, lr, count)
-        assert p.grad.tolist() == np.float32(gradient).tolist()
-    return p.data
+        assert p.grad.tolist() == np.float32([gradient]).tolist()
+    return p.data[0]
 
 
 # torch 2 gives these: the same numbers to `torch.optim`, lr set before each step.
@@ -61,11 +62,16 @@ def test_steps_are_pytorchs(optimizer, key):
     np.testing.assert_allclose(walk(optimizer), TORCH[key], rtol=3e-6)
 
 
+def decay_of(optimizer, p):
+    """Biases and other parameters of one dimension do not decay."""
+    return optimizer.weight_decay if p.ndim >= 2 else 0.0
+
+
 def sgd_defined(optimizer, p, gradient, slot, lr, count):
     """What `SGD.step` is defined to do to one parameter, in place."""
     (velocity,) = slot
     momentum = np.float32(optimizer.momentum)
-    gradient = gradient + np.float32(optimizer.weight_decay) * p
+    gradient = gradient + np.float32(decay_of(optimizer, p)) * p
     velocity *= momentum
     velocity += gradient
     if optimizer.nesterov:
@@ -81,9 +87,9 @@ def adam_defined(optimizer, p, gradient, slot, lr, count):
     size = np.float32(lr / (1 - optimizer.beta1**count))
     root = np.float32(math.sqrt(1 - optimizer.beta2**count))
     if isinstance(optimizer, AdamW):
-        p *= np.float32(1 - lr * optimizer.weight_decay)
+        p *= np.float32(1 - lr * decay_of(optimizer, p))
     else:
-        gradient = gradient + np.float32(optimizer.weight_decay) * p
+        gradient = gradient + np.float32(decay_of(optimizer, p)) * p
     mean += np.float32(1 - optimizer.beta1) * (gradient - mean)
     square += np.float32(1 - optimizer.beta2) * (gradient * gradient - square)
     p -= size * mean / (np.sqrt(square) / root + np.float32(optimizer.eps))
@@ -147,6 +153,44 @@ def test_what_has_no_gradient_stays():
     q.grad = np.float32([1.0])
     SGD().step([p, q], SGD().slots([p, q]), 0.1, 1)
     assert p.data.item() == 1 > q.data.item()
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_weights_decay_and_nothing_else(kind):
+    start = np.float32([1.0, -2.0])
+    shapes = [(2,), (2, 1), (1, 1, 1, 2)]
+    parameters = [Tensor(start.reshape(s).copy(), requires_grad=True) for s in shapes]
+    optimizer = kind(weight_decay=0.25)
+    slots = optimizer.slots(parameters)
+    for p in parameters:
+        p.grad = np.zeros_like(p.data)
+    optimizer.step(parameters, slots, 0.5, 1)
+    bias, *weights = (p.data.reshape(-1) for p in parameters)
+    assert bias.tolist() == start.tolist()
+    for weight in weights:
+        assert (abs(weight) < abs(start)).all()
+
+
+def test_averages_are_those_of_the_formula():
+    rng = np.random.default_rng(0)
+    shapes = [(3, 2), (4,)]
+    parameters = [Tensor(np.zeros(s, np.float32), requires_grad=True) for s in shapes]
+    averages = [np.float32(rng.normal(size=s)) for s in shapes]
+    expected = [mean.astype(np.float64) for mean in averages]
+    decays = []
+    for count in range(1, 120):
+        for p in parameters:
+            p.data = rng.normal(size=p.shape).astype(np.float32)
+        average(averages, parameters, 0.9, count)
+        decays.append(min(0.9, (1 + count) / (10 + count)))
+        expected = [
+            decays[-1] * mean + (1 - decays[-1]) * p.data
+            for mean, p in zip(expected, parameters, strict=True)
+        ]
+    assert decays[0] == 2 / 11 and decays[-1] == 0.9
+    for mean, exact in zip(averages, expected, strict=True):
+        assert mean.dtype == np.float32
+        np.testing.assert_allclose(mean, exact, rtol=1e-5, atol=1e-6)
 
 
 def test_parameters_that_no_kernel_takes_are_refused():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -91,6 +92,8 @@ def test_the_same_call_gives_the_same_bytes():
         {"batch_size": 19},
         {"augment": None},
         {"label_smoothing": 0.0},
+        {"averaging": 0.0},
+        {"averaging": 0.1},
         {"fp32_epochs": 0},
         {"precision": "fp32"},
         {"optimizer": kj.Adam(lr=0.02)},
@@ -205,6 +208,66 @@ def test_an_error_in_a_step_or_a_batch_arrives_and_leaves_no_thread():
     assert threading.enumerate() == before
 
 
+# ---------------------------------------------------------------------- averaging
+
+
+def followed(**options):
+    """A network, its history, and its weights after each step of training."""
+    net, steps = small_net(), []
+
+    def loss(logits, labels):
+        steps.append([p.data.copy() for p in net.parameters()])
+        return kj.cross_entropy(logits, labels, label_smoothing=0.1)
+
+    history = kj.fit(net, DATA, loss=loss, **settings(**options))
+    return net, history, steps[1:]  # before the first step they are as drawn
+
+
+def test_the_network_ends_with_the_average_of_its_weights():
+    raw, _, before_last = followed(averaging=0.0)
+    last = [p.data for p in raw.parameters()]
+    start = [p.data for p in small_net().parameters()]
+    for averaging in (0.5, 0.998):
+        net, _, steps = followed(averaging=averaging)
+        # What is trained goes its way whether it is averaged or not.
+        for a, b in zip(steps, before_last, strict=True):
+            assert [x.tobytes() for x in a] == [x.tobytes() for x in b]
+        expected = [p.astype(np.float64) for p in start]
+        for count, weights_then in enumerate([*steps, last], 1):
+            past = min(averaging, (1 + count) / (10 + count))
+            expected = [
+                past * mean + (1 - past) * p
+                for mean, p in zip(expected, weights_then, strict=True)
+            ]
+        for p, mean in zip(net.parameters(), expected, strict=True):
+            np.testing.assert_allclose(p.data, mean, rtol=1e-5, atol=1e-6)
+
+
+def test_averaged_weights_are_quantized_over_their_own_range():
+    net, _ = trained()
+    for layer in net.layers:
+        if layer.has_parameters:
+            tracked = layer.weight_range
+            weight = layer.weight.data
+            assert (tracked.low, tracked.high) == (weight.min(), weight.max())
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.5])
+def test_every_epoch_scores_what_a_run_ended_there_would_save(tmp_path, averaging):
+    options = {"schedule": kj.Constant(), "fp32_epochs": 0, "averaging": averaging}
+    _, history = trained(**options)
+    for epochs in (1, 2):
+        directory = tmp_path / str(epochs)
+        trained(**options, epochs=epochs, directory=directory)
+        saved = kj.load(directory / MODEL)
+        record = history.epochs[epochs - 1]
+        assert record.validation_accuracy == saved.evaluate(DATA)
+
+
+def test_scoring_leaves_the_training_alone():
+    assert weights(trained(validation=None)[0]) == weights(trained()[0])
+
+
 # -------------------------------------------------------------------- directories
 
 
@@ -239,6 +302,44 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(run_directory, model_bytes):
     assert weights(net) == weights(kj.load(run_directory / MODEL))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scheme": "asymmetric", "ranges": "learned"}],
+    ids=["pow2", "learned"],
+)
+def test_normalized_and_learned_runs_go_on_to_the_same_bytes(tmp_path, options):
+    """Batch normalization is frozen after the second of three epochs."""
+
+    class Stop(Exception):
+        pass
+
+    def train(directory, stop):
+        steps = iter(range(100))
+
+        def loss(logits, labels):
+            if next(steps) == stop:
+                raise Stop
+            return kj.cross_entropy(logits, labels)
+
+        layers = [
+            kj.Normalize((120, 130, 110)),
+            kj.Conv2D(8, 3, padding="same", batch_norm=True, activation="relu"),
+            kj.Flatten(),
+            kj.Dense(3),
+        ]
+        kj.fit(
+            kj.Sequential(layers, (8, 8, 3), **options), DATA, loss=loss,
+            directory=directory, resume=True, **settings(),
+        )  # fmt: skip
+        return (directory / MODEL).read_bytes()
+
+    whole = train(tmp_path / "whole", None)
+    for stop in (4, 4):  # after one epoch, then after the second
+        with pytest.raises(Stop):
+            train(tmp_path / "cut", stop)
+    assert train(tmp_path / "cut", None) == whole
+
+
 def test_a_directory_with_a_run_is_not_overwritten(run_directory):
     before = (run_directory / CHECKPOINT).read_bytes()
     with pytest.raises(OptionError, match="holds a run already: resume it, or choose"):
@@ -261,6 +362,8 @@ def test_resuming_where_there_is_no_run_starts_one(tmp_path, model_bytes):
         ("precision", {"precision": "fp32"}),
         ("fp32_epochs", {"fp32_epochs": 2}),
         ("label_smoothing", {"label_smoothing": 0.2}),
+        ("averaging", {"averaging": 0.0}),
+        ("freeze_batch_norm", {"freeze_batch_norm": 1.0}),
         ("augment", {"augment": None}),
         ("seed", {"seed": 5}),
     ],
@@ -287,6 +390,16 @@ def test_resuming_another_network_is_refused(run_directory, change, message):
     with pytest.raises(kj.KanjiError, match=message):
         kj.fit(net, DATA, directory=run_directory, resume=True, **settings())
     assert weights(net) == before
+
+
+@pytest.mark.parametrize(
+    "option", [("scheme", "symmetric"), ("ranges", "percentile"), ("target", "q7")]
+)
+def test_resuming_with_another_quantization_is_refused(run_directory, option):
+    name, value = option
+    net = small_net(**{name: value.replace("q7", "cmsis-nn-q7")})
+    with pytest.raises(OptionError, match=f"is of a run with {name} .*, not .*{value}"):
+        kj.fit(net, DATA, directory=run_directory, resume=True, **settings())
 
 
 def test_resuming_with_other_data_is_refused(run_directory):
@@ -341,7 +454,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(run_directory, damage
 def test_a_checkpoint_of_another_version_is_refused(run_directory):
     path = run_directory / CHECKPOINT
     header, arrays = archive.read(path, "kanji_np checkpoint")
-    for name in [name for name in arrays if name.startswith("slot/")]:
+    for name in [name for name in arrays if name.startswith(("slot/", "average/"))]:
         archive.write(path, header, {k: v for k, v in arrays.items() if k != name})
         with pytest.raises(FileFormatError, match="not a checkpoint of this version"):
             trained(directory=run_directory, resume=True)
@@ -388,7 +501,7 @@ def test_fp32_first_then_int8():
     assert [r.precision for r in history.epochs] == ["fp32"] * 6 + ["int8"] * 2
     assert history.epochs[5].validation_accuracy > 0.9
     assert history.epochs[-1].validation_accuracy == net.evaluate(data) > 0.95
-    updates = [x.weight_range.updates for x in net.layers if x.has_parameters]
+    updates = [x.output_range.updates for x in net.layers if x.has_parameters]
     assert updates == [2 * 15] * 4
 
 
@@ -413,7 +526,7 @@ def test_records_are_means_over_the_epoch():
     net = small_net()
     history = kj.fit(
         net, DATA, epochs=2, batch_size=20, precision="fp32", show=False,
-        optimizer=kj.SGD(lr=0.0), schedule=kj.Constant(),
+        optimizer=kj.SGD(lr=0.0), schedule=kj.Constant(), label_smoothing=0.0,
     )  # fmt: skip
     logits = net.logits(DATA.images, precision="fp32")
     expected = kj.cross_entropy(logits, DATA.labels).item()
@@ -441,6 +554,29 @@ def test_the_learning_rate_follows_its_schedule():
     assert [lr for _, lr in seen] == pytest.approx(expected)
 
 
+def test_nothing_told_is_the_recipe_told():
+    told = Recipe()
+    net, other = small_net(), small_net()
+    data = replace(DATA, augment=kj.Augment(crop_padding=1))
+    kj.fit(net, data, epochs=1, show=False)
+    kj.fit(
+        other, DATA, epochs=1, show=False, batch_size=told.batch_size,
+        optimizer=kj.SGD(), schedule=kj.OneCycle(), averaging=told.averaging,
+        label_smoothing=told.label_smoothing, augment=data.augment,
+    )  # fmt: skip
+    assert weights(net) == weights(other)
+    kj.fit(other := small_net(), DATA, epochs=1, show=False)  # says nothing of itself
+    assert weights(net) != weights(other)
+
+
+@pytest.mark.parametrize(
+    ("part", "frozen"), [(0.0, [0, 1, 2, 3]), (0.7, [3]), (0.5, [2, 3]), (1.0, [])]
+)
+def test_batch_normalization_is_frozen_after_its_part_of_the_epochs(part, frozen):
+    recipe = Recipe(4, freeze_batch_norm=part)
+    assert [e for e in range(4) if recipe.freezes_batch_norm(e)] == frozen
+
+
 # ----------------------------------------------------------------------- refusals
 
 
@@ -454,6 +590,10 @@ def test_the_learning_rate_follows_its_schedule():
         ({"precision": "int4"}, "precision must be one of .* got 'int4'"),
         ({"seed": -1}, "seed must not be negative, got -1"),
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"averaging": 1.0}, r"averaging must be in \[0, 1\), got 1.0"),
+        ({"averaging": -0.1}, r"averaging must be in \[0, 1\), got -0.1"),
+        ({"freeze_batch_norm": 1.1}, r"freeze_batch_norm must be in \[0, 1\], got 1.1"),
+        ({"augment": "flip"}, "augment must be an Augment, None .* got 'flip'"),
     ],
 )
 def test_bad_options_are_named_and_change_nothing(tmp_path, option, message):

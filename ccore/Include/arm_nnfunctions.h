@@ -322,6 +322,76 @@ void arm_softmax_s8(const int8_t *input,
 /* max(x, 0) in place. NULL is ignored. */
 void arm_relu_q7(int8_t *data, uint16_t size);
 
+/* Sum of two tensors of block_size elements, each with a scale of its own.
+ *
+ *     v_k = requantize((x_k + input_k_offset) * 2^left_shift, input_k_mult, input_k_shift)
+ *     y = clamp(requantize(v_1 + v_2, out_mult, out_shift) + out_offset,
+ *               out_activation_min, out_activation_max)
+ *
+ * 16 <= left_shift <= 23: with less, CMSIS-NN loses the sign on DSP cores; with more, x
+ * leaves int32.
+ */
+arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_1_mult,
+                                           const int32_t input_1_shift,
+                                           const int32_t input_2_offset,
+                                           const int32_t input_2_mult,
+                                           const int32_t input_2_shift,
+                                           const int32_t left_shift,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size);
+
+/* Product of two tensors of block_size elements.
+ *
+ *     y = clamp(requantize((x_1 + input_1_offset) * (x_2 + input_2_offset), out_mult,
+ *                          out_shift) + out_offset,
+ *               out_activation_min, out_activation_max)
+ */
+arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_2_offset,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size);
+
+/* Copies a tensor into a slice of a larger one along the innermost axis, x: one call for
+ * each part of a concatenation. A tensor (h, w, c) has x = c, y = w, z = h, w = 1.
+ *
+ *     output[r * output_x + offset_x + i] = input[r * input_x + i]
+ *
+ * for 0 <= r < input_y * input_z * input_w, 0 <= i < input_x. The status being void, a call
+ * with NULL, with an extent of 0, or whose slice does not lie in the output does nothing.
+ */
+void arm_concatenation_s8_x(const int8_t *input,
+                            const uint16_t input_x,
+                            const uint16_t input_y,
+                            const uint16_t input_z,
+                            const uint16_t input_w,
+                            int8_t *output,
+                            const uint16_t output_x,
+                            const uint32_t offset_x);
+
+/* Puts pad_value around a tensor: pre_pad before and post_pad after it, along each axis.
+ * All extents and paddings are 32,767 at most. */
+arm_cmsis_nn_status arm_pad_s8(const int8_t *input,
+                               int8_t *output,
+                               const int8_t pad_value,
+                               const cmsis_nn_dims *input_size,
+                               const cmsis_nn_dims *pre_pad,
+                               const cmsis_nn_dims *post_pad);
+
 #ifdef __cplusplus
 }
 #endif

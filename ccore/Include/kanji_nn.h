@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, in integers alone. They
- * depend on no other header, so a firmware that links CMSIS-NN, of either generation,
- * compiles these sources beside it.
+ * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, and from one scale to
+ * another, in integers alone. They depend on no other header, so a firmware that links
+ * CMSIS-NN, of either generation, compiles these sources beside it.
  *
- * Both return 0, or -1 and write nothing on NULL pointers and on arguments outside the
- * limits stated. Output and input may be the same memory.
+ * All return 0, or -1 and write nothing on NULL pointers and on arguments outside the
+ * limits stated. Output and input of the first two may be the same memory.
  */
 #ifndef KANJI_NN_H
 #define KANJI_NN_H
@@ -42,6 +42,30 @@ int32_t kanji_standardize_u8_s8(const uint8_t *input,
                                 int32_t size,
                                 int32_t frac_bits,
                                 int8_t *output);
+
+/* Brings rows to another scale and zero point, and writes them into longer rows: one part
+ * of a concatenation.
+ *
+ *     y[r * output_row_size + first + i] = clamp(
+ *         round((x[r * row_size + i] + input_offset) * multiplier * 2^(shift - 31))
+ *         + output_offset, -128, 127)
+ *
+ * for 0 <= r < rows and 0 <= i < row_size, rounded once, halves up, in every build. The
+ * rest of the output stays as it is; it does not overlap the input.
+ * 1 <= rows, 1 <= row_size, 0 <= first <= output_row_size - row_size,
+ * rows * output_row_size <= INT32_MAX; -127 <= input_offset <= 128,
+ * -128 <= output_offset <= 127, 0 <= multiplier, -31 <= shift <= 30.
+ */
+int32_t kanji_requantize_s8(const int8_t *input,
+                            int32_t rows,
+                            int32_t row_size,
+                            int32_t input_offset,
+                            int32_t multiplier,
+                            int32_t shift,
+                            int32_t output_offset,
+                            int8_t *output,
+                            int32_t output_row_size,
+                            int32_t first);
 
 #ifdef __cplusplus
 }

@@ -19,7 +19,11 @@ from kanji_np.data.download import cache_directory, fetch
 from kanji_np.data.folders import image_folders
 from kanji_np.data.loader import ahead, batches
 from kanji_np.data.synthetic import synthetic
+from kanji_np.data.synthetic_keywords import synthetic_keywords
+from kanji_np.data.synthetic_machines import synthetic_machines
+from kanji_np.data.synthetic_persons import synthetic_persons
 from kanji_np.errors import OptionError
+from kanji_np.types import Shape
 
 __all__ = [
     "DATASETS",
@@ -35,6 +39,9 @@ __all__ = [
     "load_dataset",
     "npz",
     "synthetic",
+    "synthetic_keywords",
+    "synthetic_machines",
+    "synthetic_persons",
 ]
 
 
@@ -46,7 +53,7 @@ class DatasetInfo:
     ----------
     description : str
     shape : tuple of int, or None
-        (H, W, C) of an image; None if the files decide.
+        (H, W, C) of an image, (K,) of a vector; None if the files decide.
     n_classes : int or None
     how_to_get : str
     options : tuple of str
@@ -54,7 +61,7 @@ class DatasetInfo:
     """
 
     description: str
-    shape: tuple[int, int, int] | None
+    shape: Shape | None
     n_classes: int | None
     how_to_get: str
     options: tuple[str, ...]
@@ -69,15 +76,36 @@ DATASETS: dict[str, DatasetInfo] = {
         how_to_get="built in",
         options=("seed",),
     ),
+    "synthetic-keywords": DatasetInfo(
+        description="spectrograms of spoken words: 6,000 and 1,200",
+        shape=(49, 10, 1),
+        n_classes=12,
+        how_to_get="built in",
+        options=("seed",),
+    ),
+    "synthetic-persons": DatasetInfo(
+        description="pictures with somebody in them, or nobody: 1,200 and 400",
+        shape=(96, 96, 3),
+        n_classes=2,
+        how_to_get="built in",
+        options=("seed",),
+    ),
+    "synthetic-machines": DatasetInfo(
+        description="sounds of a machine: 4,000 normal; 1,000, half of them not",
+        shape=(640,),
+        n_classes=2,
+        how_to_get="built in",
+        options=("seed",),
+    ),
     "cifar10": DatasetInfo(
         description="photographs of animals and vehicles: 50,000 and 10,000",
         shape=(32, 32, 3),
         n_classes=10,
-        how_to_get="downloaded (170 MB) when asked to, or cifar10:DIRECTORY if at hand",
+        how_to_get="downloaded (170 MB) if asked to; at hand: cifar10:DIRECTORY",
         options=("download", "progress"),
     ),
     "FILE.npz": DatasetInfo(
-        description="arrays: x_train, y_train, x_test, y_test; images, labels; or x, y",
+        description="x_train, y_train, x_test, y_test; images, labels; or x, y",
         shape=None,
         n_classes=None,
         how_to_get="numpy.savez",
@@ -108,8 +136,9 @@ def load_dataset(
     Parameters
     ----------
     source : str or Path
-        "synthetic"; "cifar10"; "cifar10:DIRECTORY"; a `.npz` file; or a directory that
-        holds CIFAR-10 or class folders. A Path is never taken for a name.
+        "synthetic", "synthetic-keywords", "synthetic-persons", "synthetic-machines";
+        "cifar10"; "cifar10:DIRECTORY"; a `.npz` file; or a directory that holds
+        CIFAR-10 or class folders. A Path is never taken for a name.
     download : bool
         Fetch CIFAR-10 if it is not there.
     progress : callable, optional
@@ -119,7 +148,7 @@ def load_dataset(
     test_fraction : float, optional
         Arrays and image folders that are not split yet: part for the test set.
     seed : int, optional
-        Decides what the synthetic images look like, or which images are for testing.
+        Decides what synthetic data look like, or which images are for testing.
 
     Returns
     -------
@@ -156,10 +185,15 @@ def _find_reader(
 ) -> tuple[str, Callable[..., tuple[Dataset, Dataset]]]:
     """The row of DATASETS that `source` means, and its reader without options."""
     path = Path(source)
-    if source == "synthetic":
-        return "synthetic", synthetic
-    if source == "cifar10":
-        return "cifar10", cifar10
+    by_name: dict[str | Path, Callable[..., tuple[Dataset, Dataset]]] = {
+        "synthetic": synthetic,
+        "synthetic-keywords": synthetic_keywords,
+        "synthetic-persons": synthetic_persons,
+        "synthetic-machines": synthetic_machines,
+        "cifar10": cifar10,
+    }
+    if source in by_name:
+        return str(source), by_name[source]
     if isinstance(source, str) and source.startswith("cifar10:"):
         return "cifar10", partial(cifar10, source.removeprefix("cifar10:"))
     if path.suffix == ".npz":
@@ -170,6 +204,6 @@ def _find_reader(
         return "DIRECTORY", partial(image_folders, path)
     raise OptionError(
         f"dataset {str(source)!r}: neither a known name nor an existing directory; "
-        f"expected synthetic, cifar10, cifar10:DIRECTORY, FILE.npz, or a directory "
-        f"with one folder of images a class"
+        f"expected {', '.join(map(str, by_name))}, cifar10:DIRECTORY, FILE.npz, or a "
+        "directory with one folder of images a class"
     )

@@ -26,8 +26,9 @@ def npz(
     path : path
         Holds `x_train`, `y_train`, `x_test`, `y_test` as in Keras; or one set as
         `images`, `labels` or as `x`, `y`, which is then split. Images are uint8
-        (N, H, W, C) or (N, H, W); labels are integers (N,) or (N, 1). An array
-        `classes` of strings names the labels; without it their names are "0", "1", ...
+        (N, H, W, C) or (N, H, W), or vectors (N, K); labels are integers (N,) or
+        (N, 1). An array `classes` of strings names the labels; without it their names
+        are "0", "1", ...
     test_fraction : float
         Part of each class that goes to the test set, if the file holds one set.
     seed : int
@@ -96,7 +97,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _pair(
     arrays: dict[str, np.ndarray], keys: tuple[str, str], path: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, C) and labels int64 (N,) from the two arrays under `keys`."""
+    """Images and labels as in `Dataset` from the two arrays under `keys`."""
     images, labels = arrays[keys[0]], arrays[keys[1]]
     if images.dtype != np.uint8:
         raise DataError(

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np.data.augment import Augment
 from kanji_np.data.dataset import Dataset, check_labels
 from kanji_np.data.download import cache_directory, extract, fetch
 from kanji_np.errors import DataError, FileFormatError
@@ -68,6 +69,8 @@ class Release:
         Python layout: where the dictionaries keep the labels and the class names.
     url, md5 : str
         The archive of the binary layout.
+    mean : tuple of int
+        Of each channel of the training images, rounded.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Release:
     names_key: bytes
     url: str
     md5: str
+    mean: tuple[int, int, int]
 
 
 CIFAR10 = Release(
@@ -103,6 +107,7 @@ CIFAR10 = Release(
     names_key=b"label_names",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     md5="c32a1d4ab5d03f1284b67883e8d87530",
+    mean=(125, 123, 114),
 )
 
 
@@ -184,7 +189,9 @@ def _read(release: Release, layout: Layout, folder: Path) -> tuple[Dataset, Data
         # (N, C*H*W) -> (N, C, H, W) -> (N, H, W, C)
         planes = planes.reshape(-1, CHANNELS, SIDE, SIDE)
         images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        sets.append(Dataset(images, labels, classes, release.name))
+        # A thing is the same one mirrored, and a few pixels to the side.
+        augment = Augment(crop_padding=4, flip=True, fill=release.mean)
+        sets.append(Dataset(images, labels, classes, release.name, augment))
     return sets[0], sets[1]
 
 

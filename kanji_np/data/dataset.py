@@ -1,4 +1,4 @@
-"""A labelled set of uint8 images, checked once when it is made.
+"""A labelled set of uint8 images or vectors, checked once when it is made.
 
 Everything that reads or draws images ends in a `Dataset`, so the code behind it
 (training, calibration, verification) never checks images or labels again.
@@ -6,11 +6,13 @@ Everything that reads or draws images ends in a `Dataset`, so the code behind it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kanji_np.data.augment import Augment
 from kanji_np.errors import DataError, OptionError
+from kanji_np.types import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +21,14 @@ class Dataset:
 
     Parameters
     ----------
-    images : ndarray of uint8, (N, H, W, C)
+    images : ndarray of uint8, (N, H, W, C) or (N, K)
     labels : ndarray of int64, (N,)
         Indices into `classes`.
     classes : tuple of str
     name : str
         Stands at the head of every message about this set.
+    augment : Augment or None
+        What leaves every image what it is: training does it unless told otherwise.
 
     Raises
     ------
@@ -36,16 +40,17 @@ class Dataset:
     labels: np.ndarray
     classes: tuple[str, ...]
     name: str
+    augment: Augment | None = None
 
     def __post_init__(self) -> None:
         for field, dtype, n_axes, axes in (
-            ("images", np.uint8, 4, "(N, H, W, C)"),
-            ("labels", np.int64, 1, "(N,)"),
+            ("images", np.uint8, (4, 2), "(N, H, W, C) or (N, K)"),
+            ("labels", np.int64, (1,), "(N,)"),
         ):
             array = getattr(self, field)
             if not isinstance(array, np.ndarray):
                 came = f"a {type(array).__name__}"
-            elif array.dtype != dtype or array.ndim != n_axes:
+            elif array.dtype != dtype or array.ndim not in n_axes:
                 came = f"{array.dtype} of shape {array.shape}"
             else:
                 continue
@@ -67,10 +72,9 @@ class Dataset:
         return len(self.labels)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape (H, W, C) of one image."""
-        _, height, width, channels = self.images.shape
-        return height, width, channels
+    def input_shape(self) -> Shape:
+        """Shape of one image: (H, W, C) or (K,)."""
+        return self.images.shape[1:]
 
     def select(self, rows: slice | np.ndarray) -> Dataset:
         """The given rows, in the given order.
@@ -80,7 +84,7 @@ class Dataset:
         rows : slice, ndarray of int (M,), or ndarray of bool (N,)
             A slice shares memory with this set; an array copies.
         """
-        return Dataset(self.images[rows], self.labels[rows], self.classes, self.name)
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def take(self, n: int) -> Dataset:
         """The first `n` images, sharing memory with this set.

@@ -6,23 +6,28 @@ than its background, so no single pixel says anything about the class and a line
 classifier stays near guessing; edges and corners decide, which a convolution finds.
 
 Every figure is a signed distance in pixels, negative inside, made of
-`+ - * / abs floor min max sqrt` only. IEEE 754 rounds all of these exactly one way and
-the random words come from `random_raw`, the stream NumPy promises never to change, so
-one seed gives the same bytes on every machine.
+`+ - * / abs floor min max sqrt` only, which IEEE 754 rounds exactly one way: one seed
+gives the same bytes on every machine.
 
 Simplifications: one figure per image; no perspective, no texture on the figure.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from kanji_np.data.dataset import Dataset
-from kanji_np.errors import OptionError
+from kanji_np.data.drawing import (
+    Numbers,
+    check_counts,
+    draw_rows,
+    noise,
+    paint,
+    random_words,
+    to_uint8,
+)
 
 SIDE = 32  # [pixels]
 N_SPECKS = 3
@@ -142,30 +147,21 @@ def synthetic(
     OptionError
         A count or the seed is negative.
     """
-    for option, value in (("train", train), ("test", test), ("seed", seed)):
-        if value < 0:
-            raise OptionError(f"synthetic: {option} must not be negative, got {value}")
+    check_counts("synthetic", train, test, seed)
     return _draw_set(train, (0, seed)), _draw_set(test, (1, seed))
 
 
 def _draw_set(n: int, entropy: tuple[int, int]) -> Dataset:
-    stream = np.random.PCG64(np.random.SeedSequence(entropy))
-    labels = np.arange(n) % len(FIGURES)
     images = np.empty((n, SIDE, SIDE, 3), np.uint8)
-    words = stream.random_raw(n * (N_PARAMETERS + N_NOISE_WORDS))
-    words = words.reshape(n, N_PARAMETERS + N_NOISE_WORDS)
+    words = random_words(n, N_PARAMETERS + N_NOISE_WORDS, entropy)
 
-    def draw(start: int) -> None:
-        # Image i is of class i % 10, so every tenth row is of one figure.
-        rows = slice(start, start + BLOCK * len(FIGURES), len(FIGURES))
-        images[rows] = _draw(FIGURES[start % len(FIGURES)][1], words[rows])
+    def draw(figure: int, rows: slice) -> None:
+        images[rows] = _draw(FIGURES[figure][1], words[rows])
 
-    figures = range(len(FIGURES))
-    starts = [i + k for i in range(0, n, BLOCK * len(FIGURES)) for k in figures]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(draw, [start for start in starts if start < n]))
+    draw_rows(n, len(FIGURES), BLOCK, draw)
+    labels = np.arange(n, dtype=np.int64) % len(FIGURES)
     names = tuple(name for name, _ in FIGURES)
-    return Dataset(images, labels.astype(np.int64), names, "synthetic")
+    return Dataset(images, labels, names, "synthetic")
 
 
 def _draw(figure: Callable[..., np.ndarray], words: np.ndarray) -> np.ndarray:
@@ -181,24 +177,8 @@ def _draw(figure: Callable[..., np.ndarray], words: np.ndarray) -> np.ndarray:
     -------
     ndarray of uint8, (B, 32, 32, 3)
     """
-    n = len(words)
-    # The upper 24 bits of a word are a float32 in [0, 1) without rounding.
-    parameters = (words[:, :N_PARAMETERS] >> np.uint64(40)).astype(np.float32)
-    columns = iter((parameters * np.float32(2**-24)).T.reshape(-1, n, 1, 1))
-
-    def between(low: float, high: float) -> np.ndarray:  # (B, 1, 1)
-        return next(columns) * np.float32(high - low) + np.float32(low)
-
-    def colour(low: float, high: float) -> np.ndarray:  # (B, 3, 1, 1)
-        return np.stack([between(low, high) for _ in range(3)], axis=1)
-
-    def paint(distance: np.ndarray, ink: np.ndarray) -> None:
-        """Lay `ink` where the distance is negative, with a soft edge of one pixel."""
-        cover = np.clip(0.5 - distance, 0, 1)[:, None]  # (B, 1, 32, 32)
-        change = ink - image
-        change *= cover
-        np.add(image, change, out=image)
-
+    numbers = Numbers(words[:, :N_PARAMETERS], n_axes=2)  # each (B, 1, 1)
+    between, colour = numbers.between, numbers.colour
     centres = np.arange(SIDE, dtype=np.float32) - np.float32((SIDE - 1) / 2)
     x, y = centres[None, None, :], centres[None, :, None]
 
@@ -211,20 +191,16 @@ def _draw(figure: Callable[..., np.ndarray], words: np.ndarray) -> np.ndarray:
     image = paper + slope[:, None]  # (B, 3, 32, 32)
     for _ in range(N_SPECKS):
         u, v = x - between(-16, 16), y - between(-16, 16)
-        paint(_disc(u, v, between(0.5, 2.5)), colour(0, 256))
+        paint(image, _disc(u, v, between(0.5, 2.5)), colour(0, 256))
 
     r = between(7.5, 13)
     u, v = x - between(-1, 1) * (15 - r), y - between(-1, 1) * (15 - r)
     # Tilt by up to 14 degrees either way; t is the tangent of half the tilt.
     t = between(-0.12, 0.12)
     cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
-    paint(figure(cosine * u + sine * v, cosine * v - sine * u, r), ink)
+    paint(image, figure(cosine * u + sine * v, cosine * v - sine * u, r), ink)
 
-    noise_bytes = words[:, N_PARAMETERS:].astype("<u8").view(np.uint8)
-    noise_bytes = noise_bytes.reshape(n, SIDE, SIDE, 3).transpose(0, 3, 1, 2)
-    noise = noise_bytes.astype(np.float32, order="C")
-    noise -= np.float32(127.5)
-    noise *= between(0, 0.25)[:, None]
-    image += noise
-    # (B, 3, 32, 32) -> (B, 32, 32, 3)
-    return np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(0, 2, 3, 1)
+    # (B, 32*32*3) -> (B, 32, 32, 3)
+    grain = noise(words[:, N_PARAMETERS:]).reshape(-1, SIDE, SIDE, 3)
+    image += grain.transpose(0, 3, 1, 2) * between(0, 0.25)[:, None]
+    return to_uint8(image).transpose(0, 2, 3, 1)  # (B, 32, 32, 3)

@@ -374,20 +374,21 @@ def _takes_input(p: Program, i: int) -> bool:
 def _layer(p: Program, i: int) -> str:
     """All of one layer: its comment, structs, `run_...` and `wanted_...`."""
     node, calls, name = p.graph.nodes[i], p.calls[i], p.names[i]
-    x, y = p.graph.tensors[node.inputs[0]], node.output
-    macs = p.graph.cost(node).macs
-    work = f", {macs:,} MAC" if macs else ""
-    text = f"""\
-/* Layer {i + 1}, {node.name}: {node.op}{work}.
- * {_tensor_text(x)} -> {_tensor_text(y)} */
-"""
-    const = "" if takes_writable(calls) else "const "
-    parameters = [f"{const}{x.dtype}_t *x"] if _takes_input(p, i) else []
+    inputs = [p.graph.tensors[tensor] for tensor in node.inputs]
+    names = _input_names(node)
+    parameters = []
+    if _takes_input(p, i):
+        const = "" if takes_writable(calls) else "const "
+        parameters += [
+            f"{const}{x.dtype}_t *{x_name}"
+            for x, x_name in zip(inputs, names, strict=True)
+        ]
     parameters.append("int8_t *y")
     if i in p.plan.scratch:
         parameters.append("void *scratch")
-    copy = f"{INDENT}memcpy(y, x, {x.size});\n" if p.plan.copies[i] else ""
-    scopes = [_Scope(f"{p.graph.name}_{name}", name, call) for call in calls]
+    copy = f"{INDENT}memcpy(y, x, {inputs[0].size});\n" if p.plan.copies[i] else ""
+    scopes = [_Scope(f"{p.graph.name}_{name}", name, names, call) for call in calls]
+    text = _layer_comment(p, i, inputs)
     text += "".join(map(_Scope.shared_definitions, scopes))
     text += _function(
         _status(calls) or "void",
@@ -398,13 +399,34 @@ def _layer(p: Program, i: int) -> str:
     return text + "".join(map(_Scope.wanted, scopes))
 
 
+def _layer_comment(p: Program, i: int, inputs: Sequence[TensorSpec]) -> str:
+    node = p.graph.nodes[i]
+    macs = p.graph.cost(node).macs
+    work = f", {macs:,} MAC" if macs else ""
+    texts, to = [_tensor_text(x) for x in inputs], f"-> {_tensor_text(node.output)} */"
+    if len(texts) == 1:
+        shapes = f" * {texts[0]} {to}"
+    else:
+        shapes = _fill(" * ", texts, "", " * ") + f"\n * {to}"
+    return f"/* Layer {i + 1}, {node.name}: {node.op}{work}.\n{shapes}\n"
+
+
+def _input_names(node: Node) -> tuple[str, ...]:
+    """What the function of a layer calls its inputs."""
+    if len(node.inputs) == 1:
+        return ("x",)
+    return tuple(f"x{number}" for number in range(1, len(node.inputs) + 1))
+
+
 def _status(calls: Sequence[KernelCall]) -> str | None:
-    """C type of what the function of a layer returns: its one checked call's."""
+    """C type of what the function of a layer returns: its checked calls'."""
     return next((call.status for call in calls if call.status), None)
 
 
 def _statements(scopes: Sequence[_Scope]) -> str:
     """The calls of a layer in order; the status of the one that has one comes last."""
+    if sum(scope.call.status is not None for scope in scopes) > 1:
+        return _statements_of_one_status(scopes)
     lines = []
     for i, scope in enumerate(scopes):
         status, last = scope.call.status, i + 1 == len(scopes)
@@ -417,6 +439,16 @@ def _statements(scopes: Sequence[_Scope]) -> str:
     return "".join(lines)
 
 
+def _statements_of_one_status(scopes: Sequence[_Scope]) -> str:
+    """The same where several calls have one: int32_t, and zero if all of them are."""
+    lines, keep = [], "int32_t status = "
+    for scope in scopes:
+        checked = scope.call.status is not None
+        lines.append(scope.statement(keep if checked else ""))
+        keep = "status |= " if checked else keep
+    return "".join(lines) + f"{INDENT}return status;\n"
+
+
 @dataclass(frozen=True)
 class _Scope:
     """How one call is written.
@@ -427,10 +459,13 @@ class _Scope:
         What the names of the layer's tables begin with.
     layer : str
         What the names of structs outside the function begin with.
+    inputs : tuple of str
+        The names of the inputs.
     """
 
     tables: str
     layer: str
+    inputs: tuple[str, ...]
     call: KernelCall
 
     @property
@@ -479,8 +514,8 @@ class _Scope:
     def value(self, argument: Argument) -> str:
         """An argument of the call."""
         match argument:
-            case InputPtr():
-                return "y" if self.call.in_place else "x"
+            case InputPtr(_, index):
+                return "y" if self.call.in_place else self.inputs[index]
             case OutputPtr():
                 return "y"
             case NullPtr():
@@ -536,16 +571,16 @@ def _run(p: Program) -> str:
     graph, name = p.graph, p.graph.name
     lines = []
     for i, node in enumerate(graph.nodes):
-        x, y = _place(p, node.inputs[0]), _place(p, i + 1)
+        inputs, y = [_place(p, tensor) for tensor in node.inputs], _place(p, i + 1)
         if not (p.calls[i] or p.plan.copies[i]):
             lines.append(f"{INDENT}/* Layer {i + 1}, {node.name}: the same bytes. */\n")
             continue
         if i in p.plan.inputs:
             copy = f"base + {p.names[i].upper()}_X"
             size = graph.tensors[node.inputs[0]].size
-            lines.append(f"{INDENT}memcpy({copy}, {x}, {size});\n")
-            x = copy
-        arguments = [x, y] if _takes_input(p, i) else [y]
+            lines.append(f"{INDENT}memcpy({copy}, {inputs[0]}, {size});\n")
+            inputs = [copy]
+        arguments = [*inputs, y] if _takes_input(p, i) else [y]
         if i in p.plan.scratch:
             arguments.append(f"base + {p.names[i].upper()}_SCRATCH")
         head, tail = f"{INDENT}run_{p.names[i]}(", ");"
@@ -587,7 +622,7 @@ def _place(p: Program, tensor: int) -> str:
 def _check(p: Program) -> str:
     tests = "".join(
         f"""\
-    if (!fits(wanted_{name}(), {_Scope("", name, call).reserved()}))
+    if (!fits(wanted_{name}(), {_Scope("", name, (), call).reserved()}))
     {{
         return {i + 1};
     }}

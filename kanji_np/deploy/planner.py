@@ -90,8 +90,9 @@ def lower(graph: Graph) -> Calls:
 
 
 def _lower(graph: Graph, node: Node) -> tuple[KernelCall, ...]:
-    x = graph.tensors[node.inputs[0]]
-    calls = node.operator.lower(node.attrs, node.ints, x, node.output, graph.target)
+    op, inputs = node.operator, tuple(graph.tensors[i] for i in node.inputs)
+    x = inputs[0] if op.inputs == 1 else inputs
+    calls = op.lower(node.attrs, node.ints, x, node.output, graph.target)
     check_calls(graph.target, calls)
     return calls
 
@@ -102,7 +103,7 @@ def works_in_place(calls: tuple[KernelCall, ...]) -> bool:
 
 
 def takes_writable(calls: tuple[KernelCall, ...]) -> bool:
-    """Whether a call takes its input as memory it may write to."""
+    """Whether a call takes its one input as memory it may write to."""
     return InputPtr(writable=True) in (a for call in calls for a in call.arguments)
 
 

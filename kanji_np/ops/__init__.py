@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from kanji_np.ops.add import ADD
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
+from kanji_np.ops.concatenate import CONCATENATE
+from kanji_np.ops.conv1d import CONV1D
 from kanji_np.ops.conv2d import CONV2D
 from kanji_np.ops.dense import DENSE
 from kanji_np.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from kanji_np.ops.flatten import FLATTEN
+from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
 from kanji_np.ops.op import Op
+from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
+from kanji_np.ops.relu6 import RELU6
+from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
 
@@ -21,10 +29,18 @@ OPS: dict[str, Op] = {
         STANDARDIZE,
         CONV2D,
         DEPTHWISE_CONV2D,
+        CONV1D,
         DENSE,
         MAX_POOL2D,
         AVG_POOL2D,
+        GLOBAL_AVG_POOL2D,
         RELU,
+        RELU6,
+        ADD,
+        MUL,
+        CONCATENATE,
+        PAD,
+        RESHAPE,
         FLATTEN,
         SOFTMAX,
     )

@@ -26,7 +26,7 @@ from numba import njit
 
 from kanji_np.ops import buffers
 from kanji_np.threads import run, shares
-from kanji_np.types import LinearParams
+from kanji_np.types import LinearParams, Saved
 
 EPSILON = 1e-3  # Keras's
 
@@ -47,10 +47,11 @@ def statistics(z: np.ndarray) -> Statistics:
     """Of a batch (N, ..., C), in its dtype."""
     rows = z.reshape(len(z), -1, z.shape[-1])  # (N, ..., C) -> (N, M, C)
     count = z.size // z.shape[-1]
-    sums = _sums(rows, rows, np.zeros(z.shape[-1], z.dtype))[0]
-    mean = (sums / count).astype(z.dtype)
-    squares = _sums(rows, rows, mean)[1]
-    return Statistics(mean, (squares / count).astype(z.dtype))
+    parts = np.zeros((2, shares(len(z)), z.shape[-1]))
+    run(_add_up, len(z), rows, parts[0])
+    mean = (parts[0].sum(axis=0) / count).astype(z.dtype)
+    run(_add_squares, len(z), rows, mean, parts[1])
+    return Statistics(mean, (parts[1].sum(axis=0) / count).astype(z.dtype))
 
 
 def normalize(
@@ -73,11 +74,11 @@ def fold(
 
 
 def vjp(
-    z: np.ndarray, gy: np.ndarray, s: Statistics
+    z: np.ndarray, s: Statistics, saved: Saved, gy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients through normalization by the batch's own statistics.
 
-    With zhat = (Z - mean) / sqrt(var + epsilon) and M elements a channel,
+    gY counts where the layer's output `saved.y` was not clamped. With zhat = (Z - mean) / sqrt(var + epsilon) and M elements a channel,
 
         gbeta = sum gY,   ggamma = sum gY zhat
         gZ = k (gY - gbeta / M - zhat ggamma / M)
@@ -88,17 +89,21 @@ def vjp(
     weights has it in them.
     """
     channels = z.shape[-1]
-    count = z.size // channels
-    rows, grows = (a.reshape(len(z), -1, channels) for a in (z, gy))
-    gbeta, products = _sums(grows, rows, s.mean)
-    ggamma = (products * s.inverse).astype(gy.dtype)
-    gbeta = gbeta.astype(gy.dtype)
+    count = gy.dtype.type(z.size // channels)
     gz = buffers.empty(gy.shape, gy.dtype)
-    slope = -ggamma * s.inverse / gy.dtype.type(count)
+    # (N, ..., C) -> (N, M, C)
+    rows, grows, yrows, out = (
+        a.reshape(len(z), -1, channels) for a in (z, gy, saved.y, gz)
+    )
+    parts = np.zeros((2, shares(len(z)), channels))
     run(
-        _pull, len(z), rows, grows, s.mean, slope, -gbeta / gy.dtype.type(count),
-        gz.reshape(rows.shape),
+        _let_through, len(z), rows, grows, yrows, saved.low, saved.high, s.mean, out,
+        *parts,
     )  # fmt: skip
+    gbeta, products = parts.sum(axis=1)
+    ggamma, gbeta = (a.astype(gy.dtype) for a in (products * s.inverse, gbeta))
+    slope = -ggamma * s.inverse / count
+    run(_pull, len(z), rows, s.mean, slope, -gbeta / count, out)
     return gz, ggamma, gbeta
 
 
@@ -115,41 +120,45 @@ def _rows(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return values.reshape(-1, *[1] * (weight.ndim - 1))  # (C,) -> (C,1,...)
 
 
-def _sums(
-    a: np.ndarray, b: np.ndarray, mean: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of a and of a' (b - mean) a channel, float64 (C,), of (N, M, C).
-
-    a' is a, or a - mean where both are the same array.
-    """
-    parts = np.zeros((shares(len(a)), 2, a.shape[-1]))
-    run(_add_up, len(a), a, b, mean, a is b, parts)
-    total = parts.sum(axis=0)
-    return total[0], total[1]
-
-
 @njit(cache=True, nogil=True)
-def _add_up(begin, end, edges, a, b, mean, same, parts):
+def _add_up(begin, end, edges, z, parts):
     for share in range(begin, end):
-        sums, products = parts[share, 0], parts[share, 1]
+        sums = parts[share]
         for n in range(edges[share], edges[share + 1]):
-            for m in range(a.shape[1]):
-                if same:
-                    for c in range(a.shape[2]):
-                        off = a[n, m, c] - mean[c]
-                        sums[c] += a[n, m, c]
-                        products[c] += off * off
-                else:
-                    for c in range(a.shape[2]):
-                        sums[c] += a[n, m, c]
-                        products[c] += a[n, m, c] * (b[n, m, c] - mean[c])
+            for m in range(z.shape[1]):
+                for c in range(z.shape[2]):
+                    sums[c] += z[n, m, c]
 
 
 @njit(cache=True, nogil=True)
-def _pull(begin, end, edges, z, gy, mean, slope, offset, gz):
+def _add_squares(begin, end, edges, z, mean, parts):
+    for share in range(begin, end):
+        sums = parts[share]
+        for n in range(edges[share], edges[share + 1]):
+            for m in range(z.shape[1]):
+                for c in range(z.shape[2]):
+                    off = z[n, m, c] - mean[c]
+                    sums[c] += off * off
+
+
+@njit(cache=True, nogil=True)
+def _let_through(begin, end, edges, z, gy, y, low, high, mean, gz, sums, products):
+    zero = gy.dtype.type(0)
+    for share in range(begin, end):
+        total, product = sums[share], products[share]
+        for n in range(edges[share], edges[share + 1]):
+            for m in range(z.shape[1]):
+                for c in range(z.shape[2]):
+                    value = y[n, m, c]
+                    g = gy[n, m, c] if low < value < high else zero
+                    gz[n, m, c] = g
+                    total[c] += g
+                    product[c] += g * (z[n, m, c] - mean[c])
+
+
+@njit(cache=True, nogil=True)
+def _pull(begin, end, edges, z, mean, slope, offset, gz):
     for n in range(edges[begin], edges[end]):
         for m in range(z.shape[1]):
             for c in range(z.shape[2]):
-                gz[n, m, c] = (
-                    gy[n, m, c] + (z[n, m, c] - mean[c]) * slope[c] + offset[c]
-                )
+                gz[n, m, c] += (z[n, m, c] - mean[c]) * slope[c] + offset[c]

@@ -1,4 +1,4 @@
-"""2-D convolution with bias and an optional fused ReLU.
+"""2-D convolution with bias and an optional fused ReLU or ReLU6.
 
     acc[n,y,x,o] = bias[o] + sum over i,j,c of
                    (X[n, y*sh + i*dh - top, x*sw + j*dw - left, c] + input_offset)
@@ -6,7 +6,8 @@
     Y = clamp(rescale(acc, multiplier[o], shift[o]) + output_offset, low, high)
 
 Layouts: X (N,H,W,Cin), W (Cout,KH,KW,Cin), Y (N,OH,OW,Cout). Padding reads as the zero
-point and adds nothing. ReLU is the range low = zero point of Y.
+point and adds nothing. ReLU is the range low = zero point of Y, ReLU6 has
+high = what stands for 6.
 
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
@@ -30,6 +31,7 @@ from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Padding, Pair, Window
+from kanji_np.quantize import activation_bounds
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -46,8 +48,8 @@ from kanji_np.types import (
 @dataclass(frozen=True)
 class Conv2DAttrs:
     """Output channels; (height, width) of kernel, stride and dilation; padding "same",
-    "valid" or ((top, bottom), (left, right)); activation "linear" or "relu"; width of
-    the weights, 8 or 4."""
+    "valid" or ((top, bottom), (left, right)); activation "linear", "relu" or "relu6";
+    width of the weights, 8 or 4."""
 
     filters: int
     kernel: Pair
@@ -111,7 +113,8 @@ def forward_float(
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
-    conv_loops.forward_float(x, params, g, attrs.activation == "relu", y)
+    bounds = activation_bounds(attrs.activation)
+    conv_loops.forward_float(x, params, g, bounds, y)
     return y
 
 

@@ -20,6 +20,8 @@ from numba import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.products import PRODUCTS, products
 from kanji_np.ops.requantize import (
+    Bounds,
+    add_bias,
     empty_ranges,
     fold_extremes,
     new_extremes,
@@ -192,14 +194,15 @@ def forward_int(
 
 
 def forward_float(
-    x: np.ndarray, params: LinearParams, g: Geometry, relu: bool, y: np.ndarray
+    x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds, y: np.ndarray
 ) -> None:
-    """Fill floating `y`."""
+    """Fill floating `y`, kept between two bounds."""
     plan = _plan(g, x.shape[3])
     run(
         _forward_float, len(x), FLOAT, np.ascontiguousarray(x),
-        _pack(params.weight, plan, x.dtype), params.bias.astype(x.dtype), relu, g.pad,
-        plan.layout, plan.parts, y,
+        _pack(params.weight, plan, x.dtype), params.bias.astype(x.dtype),
+        x.dtype.type(bounds[0]), x.dtype.type(bounds[1]), g.pad, plan.layout,
+        plan.parts, y,
     )  # fmt: skip
 
 
@@ -222,9 +225,10 @@ def backward(
     gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
         _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
-        np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high, g.pad,
-        plan.layout, pieces, vectors[: len(vectors) * is_small], width,
-        grows.reshape(len(grows), -1), gbias, gx,
+        np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
+        gy.dtype.type(saved.x_offset), g.pad, plan.layout, pieces,
+        vectors[: len(vectors) * is_small], width, grows.reshape(len(grows), -1), gbias,
+        gx,
     )  # fmt: skip
     gweight = grows.sum(axis=0)
     if has_bfloats and not is_small:
@@ -317,7 +321,7 @@ def _forward_int(
 
 @njit(cache=True, nogil=True)
 def _forward_float(
-    begin, end, edges, way, x, weight, bias, relu, pad, layout, parts, y
+    begin, end, edges, way, x, weight, bias, low, high, pad, layout, parts, y
 ):
     _, out_h, out_w, outputs = y.shape
     rows, pitch, pixel, line = layout
@@ -337,12 +341,11 @@ def _forward_float(
                         first * depth, parts, lanes, sums,
                     )  # fmt: skip
                     for row in range(min(TILE_ROWS, out_w - ox)):
-                        out = y[n, oy, ox + row]
-                        for k in range(channels):
-                            value = sums[row * lanes + k] + bias[first + k]
-                            if relu and not value > 0:
-                                value = x.dtype.type(0) * value
-                            out[first + k] = value
+                        add_bias(
+                            sums[row * lanes : row * lanes + channels],
+                            bias[first : first + channels], low, high,
+                            y[n, oy, ox + row, first : first + channels],
+                        )  # fmt: skip
 
 
 @njit(cache=True)
@@ -394,22 +397,23 @@ def _add_row(out, row, row_pieces, pieces, weights, bits):
 
 
 @njit(cache=True)
-def _fill_rows(store, image, pitch, pad):
-    """`_fill` of rows that may be bfloats."""
+def _fill_rows(store, image, offset, pitch, pad):
+    """`_fill` of floating rows; integers up to 256 are exact in bfloats too."""
     height, width, channels = image.shape
     top, left = pad
+    real = type(offset)
     count = min(width, pitch // channels - left) * channels
     for iy in range(min(height, store.shape[0] // pitch - top)):
         source = image[iy].reshape(-1)
         start = (iy + top) * pitch + left * channels
         for k in range(count):
-            put(address(store, start + k), source[k])
+            put(address(store, start + k), real(source[k]) + offset)
 
 
 @njit(cache=True, nogil=True)
 def _backward(
-    begin, end, edges, x, y, gy, weight, low, high, pad, layout, pieces, vectors,
-    width, gweight, gbias, gx,
+    begin, end, edges, x, y, gy, weight, low, high, offset, pad, layout, pieces,
+    vectors, width, gweight, gbias, gx,
 ):  # fmt: skip
     """Only the gradients that are not zero and not clamped are multiplied.
 
@@ -444,7 +448,7 @@ def _backward(
         while n >= edges[share + 1]:
             share += 1
         gw, gb = gweight[share], gbias[share]
-        _fill_rows(store, x[n], pitch, pad)
+        _fill_rows(store, x[n], offset, pitch, pad)
         counts[:] = 0
         if needs_gx:
             gstore[:] = 0

@@ -1,4 +1,4 @@
-"""Fully connected layer with bias and an optional fused ReLU.
+"""Fully connected layer with bias and an optional fused ReLU or ReLU6.
 
     acc[n,o] = bias[o] + sum over k of (X[n,k] + input_offset) * W[o,k]
     Y = clamp(rescale(acc, multiplier[o], shift[o]) + output_offset, low, high)
@@ -40,6 +40,7 @@ from kanji_np.ops.cmsis import (
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import Geometry, Window
+from kanji_np.quantize import activation_bounds
 from kanji_np.threads import SHARES
 from kanji_np.types import (
     BufferSize,
@@ -62,7 +63,8 @@ from kanji_np.types import (
 
 @dataclass(frozen=True)
 class DenseAttrs:
-    """Number of outputs; activation "linear" or "relu"; width of weights, 8 or 4."""
+    """Number of outputs; activation "linear", "relu" or "relu6"; width of the weights,
+    8 or 4."""
 
     units: int
     activation: str = "linear"
@@ -120,8 +122,8 @@ def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.
     y = _output(attrs, params.weight, x, x.dtype)
     image = _as_image(x)
     kernels = replace(params, weight=_as_kernels(params.weight))
-    relu = attrs.activation == "relu"
-    conv_loops.forward_float(image, kernels, _window(image), relu, _as_image(y))
+    bounds = activation_bounds(attrs.activation)
+    conv_loops.forward_float(image, kernels, _window(image), bounds, _as_image(y))
     return y
 
 

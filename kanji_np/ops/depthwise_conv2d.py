@@ -1,4 +1,4 @@
-"""Depthwise 2-D convolution with bias and an optional fused ReLU.
+"""Depthwise 2-D convolution with bias and an optional fused ReLU or ReLU6.
 
     acc[n,y,x,c*m+k] = bias[c*m+k] + sum over i,j of
                        (X[n, y*sh + i*dh - top, x*sw + j*dw - left, c] + input_offset)
@@ -7,7 +7,8 @@
 
 with m outputs k of each input channel c. Layouts: X (N,H,W,Cin), W (Cout,KH,KW), Y
 (N,OH,OW,Cout), Cout = m * Cin. The libraries store weights as (KH,KW,Cout). Padding
-reads as the zero point and adds nothing. ReLU is the range low = zero point of Y.
+reads as the zero point and adds nothing. ReLU is the range low = zero point of Y,
+ReLU6 has high = what stands for 6.
 
 Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
 integers are made (`quantize.linear_ints`).
@@ -32,6 +33,7 @@ from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
 from kanji_np.ops.window import MOST_CELLS, Geometry, Padding, Pair, Window
+from kanji_np.quantize import activation_bounds
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -50,8 +52,8 @@ MVE_BLOCK = 124  # channels that the kernel of MVE cores takes at a time
 @dataclass(frozen=True)
 class DepthwiseConv2DAttrs:
     """(height, width) of kernel, stride and dilation; padding "same", "valid" or ((top,
-    bottom), (left, right)); outputs of each channel; activation "linear" or "relu";
-    width of the weights, 8 or 4."""
+    bottom), (left, right)); outputs of each channel; activation "linear", "relu" or
+    "relu6"; width of the weights, 8 or 4."""
 
     kernel: Pair
     stride: Pair = (1, 1)
@@ -116,7 +118,8 @@ def forward_float(
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
-    depthwise_loops.forward_float(x, params, g, attrs.activation == "relu", y)
+    bounds = activation_bounds(attrs.activation)
+    depthwise_loops.forward_float(x, params, g, bounds, y)
     return y
 
 

@@ -20,6 +20,8 @@ from numba import types as nb
 
 from kanji_np.ops import buffers
 from kanji_np.ops.requantize import (
+    Bounds,
+    add_bias,
     empty_ranges,
     fold_extremes,
     new_extremes,
@@ -103,14 +105,15 @@ def forward_int(
 
 
 def forward_float(
-    x: np.ndarray, params: LinearParams, g: Geometry, relu: bool, y: np.ndarray
+    x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds, y: np.ndarray
 ) -> None:
-    """Fill floating `y`."""
+    """Fill floating `y`, kept between two bounds."""
     plan = _plan(g, y.shape[3])
     run(
         _forward_float, len(x), np.ascontiguousarray(x),
-        _pack(params.weight, plan.pixels, x.dtype), params.bias.astype(x.dtype), relu,
-        g.stride, g.pad, plan.layout, plan.taps, y,
+        _pack(params.weight, plan.pixels, x.dtype),
+        np.tile(params.bias.astype(x.dtype), plan.pixels), x.dtype.type(bounds[0]),
+        x.dtype.type(bounds[1]), g.stride, g.pad, plan.layout, plan.taps, y,
     )  # fmt: skip
 
 
@@ -128,8 +131,9 @@ def backward(
     gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
         _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
-        np.ascontiguousarray(gy), packed, saved.low, saved.high, g.stride, g.pad,
-        plan.layout, plan.taps, gpacked, gbias, gx,
+        np.ascontiguousarray(gy), packed, saved.low, saved.high,
+        gy.dtype.type(saved.x_offset), g.stride, g.pad, plan.layout, plan.taps,
+        gpacked, gbias, gx,
     )  # fmt: skip
     # (shares,KH*KW,pixels*Cout) -> (KH*KW,Cout) -> (Cout,KH,KW)
     gtaps = gpacked.reshape(parts, len(packed), plan.pixels, outputs).sum(axis=(0, 2))
@@ -215,11 +219,12 @@ def _forward_int(
 
 @njit(cache=True, nogil=True)
 def _forward_float(
-    begin, end, edges, x, weight, bias, relu, stride, pad, layout, taps, y
+    begin, end, edges, x, weight, bias, low, high, stride, pad, layout, taps, y
 ):
     _, out_h, out_w, outputs = y.shape
     rows, phases, columns, groups, pixels = layout
     run = pixels * outputs
+    flat = y.reshape(-1)
     padded = np.zeros((rows, phases, columns, outputs), x.dtype)
     store = padded.reshape(-1)
     sums = np.empty(run, x.dtype)
@@ -236,19 +241,14 @@ def _forward_float(
                     for k in range(run):
                         sums[k] += cells[k] * w[k]
                 ox = group * pixels
-                for r in range(min(pixels, out_w - ox)):
-                    out = y[n, oy, ox + r]
-                    of_pixel = sums[r * outputs : (r + 1) * outputs]
-                    for k in range(outputs):
-                        value = of_pixel[k] + bias[k]
-                        if relu and not value > 0:
-                            value = x.dtype.type(0) * value
-                        out[k] = value
+                at = ((n * out_h + oy) * out_w + ox) * outputs
+                count = min(pixels, out_w - ox) * outputs
+                add_bias(sums, bias, low, high, flat[at : at + count])
 
 
 @njit(cache=True, nogil=True)
 def _backward(
-    begin, end, edges, x, y, gy, weight, low, high, stride, pad, layout, taps,
+    begin, end, edges, x, y, gy, weight, low, high, offset, stride, pad, layout, taps,
     gweight, gbias, gx,
 ):  # fmt: skip
     _, out_h, out_w, outputs = gy.shape
@@ -269,7 +269,7 @@ def _backward(
         while n >= edges[share + 1]:
             share += 1
         gw, gb = gweight[share], gbias[share]
-        _fill(padded, x[n], gy.dtype.type(0), stride[1], pad)
+        _fill(padded, x[n], offset, stride[1], pad)
         gstore[:] = 0
         for oy in range(out_h):
             gradient = gy[n, oy].reshape(-1)

@@ -2,9 +2,10 @@
 
     Y = clamp((X - mean + half) >> shift, -128, 127),   half = (1 << shift) >> 1
 
-X uint8 (N,H,W,C), Y int8 of the same shape. The mean is one uint8 a channel, or a whole
-mean image (H,W,C). The real value is (X - mean) / 64, about one standard deviation of a
-natural image, so Y has the scale 2^(shift - 6). No accumulator.
+X uint8 (N,H,W,C) or (N,K), Y int8 of the same shape. The mean is one uint8 a channel,
+or a whole mean image (H,W,C); of vectors, one in all or one an element. The real value
+is (X - mean) / 64, about one standard deviation of a natural image, so Y has the scale
+2^(shift - 6). No accumulator.
 
 Source: the input stage of Arm's CIFAR-10 example for CMSIS-NN; mean image: Lai and
 Suda, 2018. On the device: ccore `kanji_normalize_u8_s8`.
@@ -42,7 +43,7 @@ UNIT_BITS = 6  # 64 grey levels are the real value 1
 
 @dataclass(frozen=True)
 class NormalizeAttrs:
-    """Right shift 0..7, and the shape of the mean: (C,) or (H,W,C)."""
+    """Right shift 0..7, and the shape of the mean: (C,) or (H,W,C), (1,) or (K,)."""
 
     shift: int
     mean_shape: Shape
@@ -50,15 +51,16 @@ class NormalizeAttrs:
 
 @dataclass(frozen=True)
 class NormalizeInts:
-    """The mean, uint8 (C,) or (H,W,C)."""
+    """The mean, uint8 (C,) or (H,W,C), (1,) or (K,)."""
 
     mean: np.ndarray
 
 
 def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:
-    if attrs.mean_shape not in (shape, shape[-1:]):
+    channels = shape[-1:] if len(shape) > 1 else (1,)
+    if attrs.mean_shape not in (channels, shape):
         raise ShapeError(
-            f"normalize: the mean of an input {shape} must be {shape[-1:]} or {shape}, "
+            f"normalize: the mean of an input {shape} must be {channels} or {shape}, "
             f"got {attrs.mean_shape}"
         )
     return shape
@@ -73,13 +75,13 @@ def output_qparams(
 def forward_int(
     attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
 ) -> np.ndarray:
-    """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
+    """uint8 (N,...) -> int8 (N,...)."""
     y = buffers.empty(x.shape, np.int8)
     mean = np.broadcast_to(ints.mean, x.shape[1:]).astype(np.int16).ravel()
     run(
         _normalize,
         len(x),
-        np.ascontiguousarray(x).reshape(len(x), -1),  # (N,H,W,C) -> (N,H*W*C)
+        np.ascontiguousarray(x).reshape(len(x), -1),  # (N,...) -> (N,K)
         mean,
         attrs.shift,
         y.reshape(len(x), -1),
@@ -101,7 +103,7 @@ def definition(attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray) -> np.
 def forward_float(
     attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
 ) -> np.ndarray:
-    """uint8 or floating (N,H,W,C) -> floating, (x - mean) / 64."""
+    """uint8 or floating (N,...) -> floating, (x - mean) / 64."""
     kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
     return (x.astype(kind) - ints.mean.astype(kind)) * kind.type(2.0**-UNIT_BITS)
 
@@ -128,7 +130,8 @@ def lower(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    layout = "(C,)" if ints.mean.ndim == 1 else "(H,W,C)"
+    per_channel = "(C,)" if len(x.shape) > 1 else "(K,)"
+    layout = per_channel if ints.mean.ndim == 1 else "(H,W,C)"
     call = KernelCall(
         function="kanji_normalize_u8_s8",
         header=KANJI_HEADER,

@@ -7,7 +7,8 @@ weights are stored meanwhile. Dot products of four take one factor unsigned on x
 The environment variable `KANJI_NP_PRODUCTS` picks one by name.
 
 Gradients are float32. Where the CPU multiplies bfloat16 they may be rounded to it; int8
-activations and weights at a scale of 2^-n are exact in it, and sums stay float32.
+activations less their zero point and weights at a scale of 2^-n are exact in it, other
+weights are rounded too, and sums stay float32.
 """
 
 from __future__ import annotations

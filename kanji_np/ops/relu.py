@@ -1,22 +1,32 @@
-"""ReLU as a layer of its own: ``Y = max(X, 0)``, any shape, same scale, in place.
+"""ReLU as a layer of its own: ``Y = clamp(X, low, high)``, any shape, same scale.
 
-Fused into the layer before it, where that is a convolution or dense layer, it costs
-nothing: give that layer ``activation="relu"``. No accumulator.
+`low` stands for zero; relu6 has a `high`. Fused into the layer before it, where that is
+a convolution, a dense layer or a sum, it costs nothing: give that layer
+``activation="relu"``. No accumulator.
 
-Source: `arm_relu_q7` of CMSIS-NN v7.0.0 and CMSIS 5.9.0, 65,535 bytes at most.
+With zero point 0 it is `arm_relu_q7`, which works in place, on 65,535 bytes at most.
+Otherwise it is `arm_max_pool_s8` with a window of one cell, which clamps to any range.
+
+Source: CMSIS-NN v7.0.0 and CMSIS 5.9.0.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kanji_np.ops import buffers, cmsis_q7
+from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
+from kanji_np.ops.pooling import ClampInts, Pool2DAttrs, lower_pool
+from kanji_np.quantize import activation_bounds, activation_range
 from kanji_np.types import (
-    Cost,
     KernelCall,
+    Numerics,
+    QParams,
     Saved,
     Shape,
     TargetSpec,
@@ -28,39 +38,61 @@ from kanji_np.types import (
 class ReluAttrs:
     """Nothing to choose."""
 
+    activation: ClassVar[str] = "relu"
 
-def infer(attrs: ReluAttrs, shape: Shape) -> Shape:
+
+def infer(attrs: Any, shape: Shape) -> Shape:
     return shape
 
 
-def forward_int(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+def ints_of(attrs: Any, x: QParams, y: QParams, numerics: Numerics) -> ClampInts:
+    return ClampInts(*activation_range(attrs.activation, x))
+
+
+def forward_int(attrs: Any, ints: ClampInts, x: np.ndarray) -> np.ndarray:
     """int8 -> int8, same shape."""
-    return np.maximum(x, np.int8(0), out=buffers.empty(x.shape, np.int8))
+    limits = np.int8(ints.act_min), np.int8(ints.act_max)
+    return np.clip(x, *limits, out=buffers.empty(x.shape, np.int8))
 
 
-def definition(attrs: ReluAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+def definition(attrs: Any, ints: ClampInts, x: np.ndarray) -> np.ndarray:
     """`forward_int`, one element at a time."""
-    y = [v if v > 0 else 0 for v in x.ravel().tolist()]
+    y = [min(max(v, ints.act_min), ints.act_max) for v in x.ravel().tolist()]
     return np.array(y, np.int8).reshape(x.shape)
 
 
-def forward_float(attrs: ReluAttrs, params: None, x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0, out=buffers.empty(x.shape, x.dtype))
+def forward_float(attrs: Any, params: None, x: np.ndarray) -> np.ndarray:
+    low, high = activation_bounds(attrs.activation)
+    return np.clip(x, low, high, out=buffers.empty(x.shape, x.dtype))
 
 
 def vjp(
-    attrs: ReluAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
+    attrs: Any, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray, None]:
-    """gX = gY where Y > 0."""
-    return np.where(saved.y > 0, gy, 0), None
+    """gX = gY where X is inside the range."""
+    _, high = activation_bounds(attrs.activation)
+    inside = saved.x > -saved.x_offset
+    if not math.isinf(high):
+        above = high / saved.x_scale
+        if saved.x.dtype == np.int8:
+            above = round(above)
+        inside &= saved.x < above - saved.x_offset
+    return np.where(inside, gy, gy.dtype.type(0)), None
 
 
-def cost(attrs: ReluAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return Cost()
+def lower_cmsis_nn(
+    attrs: Any, ints: ClampInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
+) -> tuple[KernelCall, ...]:
+    if (ints.act_min, ints.act_max) == (0, 127):
+        return (cmsis_q7.relu(x.size),)
+    shape = (math.prod(x.shape[:-1]), x.shape[-1]) if len(x.shape) != 3 else x.shape
+    image = TensorSpec((1, *shape)[-3:])
+    one_cell = Pool2DAttrs((1, 1), (1, 1))
+    return (lower_pool("arm_max_pool_s8", one_cell, ints, image, image),)
 
 
-def lower(
-    attrs: ReluAttrs, ints: None, x: TensorSpec, y: TensorSpec, target: TargetSpec
+def lower_cmsis_nn_q7(
+    attrs: Any, ints: ClampInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
     return (cmsis_q7.relu(x.size),)
 
@@ -74,6 +106,7 @@ RELU = Op(
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
-    lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     output_qparams=lambda attrs, x, numerics: x,
+    ints=ints_of,
 )

@@ -19,6 +19,8 @@ from kanji_np.ops.simd import LANES, address, once, once_pow2, twice, twice_pow2
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
+Bounds = tuple[float, float]
+
 int32, int64 = nb.int32, nb.int64
 
 
@@ -177,6 +179,18 @@ def _one_by_one(acc, r, y, y_at, extremes):
         largest = max(largest, q)
         y[y_at + k] = clamp(q + r.offset, r.low, r.high)
     extremes[0], extremes[LANES] = smallest, largest
+
+
+@njit(cache=True)
+def add_bias(sums, bias, low, high, y):
+    """The same of floating sums: ``y = clamp(sums + bias, low, high)``; NaN stays."""
+    for k in range(y.shape[0]):
+        value = sums[k] + bias[k]
+        if value < low:
+            value = low
+        if value > high:
+            value = high
+        y[k] = value
 
 
 @njit(cache=True)

@@ -30,5 +30,6 @@ CMSIS_NN = Library(
         "arm_fully_connected_s4": "5.0.0",
         "arm_vector_sum_s8": "5.0.0",
         "arm_fully_connected_per_channel_s8": "7.0.0",
+        "arm_pad_s8": "7.0.0",
     },
 )

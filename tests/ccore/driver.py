@@ -535,6 +535,66 @@ def standardize_u8_s8(x: np.ndarray, frac_bits: int, *, in_place: bool = False) 
     return Call("kanji_standardize_u8_s8", ints, (x,), x.shape)
 
 
+def requantize_s8(
+    x: np.ndarray,
+    *,
+    input_offset: int,
+    multiplier: int,
+    shift: int,
+    output_offset: int,
+    channels: int,
+    first: int,
+) -> Call:
+    """x int8 (rows, row size); the output has rows of `channels`."""
+    stage = (input_offset, multiplier, shift, output_offset)
+    ints = (*x.shape, *stage, channels, first)
+    return Call("kanji_requantize_s8", ints, (x,), (len(x), channels))
+
+
+def elementwise_add_s8(
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    input_1: tuple[int, int, int],
+    input_2: tuple[int, int, int],
+    output: tuple[int, int, int],
+    *,
+    left_shift: int = 20,
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """Two int8 arrays of one shape; offset, multiplier and shift of each and of y."""
+    ints = (*input_1, *input_2, left_shift, *output, act_min, act_max, x_1.size)
+    return Call("arm_elementwise_add_s8", ints, (x_1, x_2), x_1.shape)
+
+
+def elementwise_mul_s8(
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    *,
+    input_offsets: Pair,
+    output: tuple[int, int, int],
+    act_min: int = -128,
+    act_max: int = 127,
+) -> Call:
+    """Two int8 arrays of one shape; offset, multiplier and shift of y."""
+    ints = (*input_offsets, *output, act_min, act_max, x_1.size)
+    return Call("arm_elementwise_mul_s8", ints, (x_1, x_2), x_1.shape)
+
+
+def concatenation_s8_x(x: np.ndarray, *, channels: int, first: int) -> Call:
+    """x int8 (w, z, y, x); the output has rows of `channels`."""
+    ints = (*reversed(x.shape), channels, first)
+    return Call("arm_concatenation_s8_x", ints, (x,), (*x.shape[:3], channels))
+
+
+def pad_s8(
+    x: np.ndarray, before: Sequence[int], after: Sequence[int], value: int
+) -> Call:
+    """x int8 (N,H,W,C); paddings in the order of its axes."""
+    y_shape = tuple(np.add(np.add(x.shape, before), after).tolist())
+    return Call("arm_pad_s8", (*x.shape, *before, *after, value), (x,), y_shape)
+
+
 # ------------------------------------------------------------------------ legacy API
 
 

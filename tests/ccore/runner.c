@@ -57,11 +57,28 @@ static int32_t run_standardize(const call_t *call)
     return kanji_standardize_u8_s8(NULLED(input, 0), v[0], v[1], NULLED(call->output, 1));
 }
 
+static int32_t run_requantize(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return kanji_requantize_s8(NULLED(call->arrays[0], 0),
+                               v[0],
+                               v[1],
+                               v[2],
+                               v[3],
+                               v[4],
+                               v[5],
+                               NULLED(call->output, 1),
+                               v[6],
+                               v[7]);
+}
+
 /* What is compiled with either API. */
 static const function_t common_functions[] = {
     {"arm_relu_q7", run_relu},
     {"kanji_normalize_u8_s8", run_normalize},
     {"kanji_standardize_u8_s8", run_standardize},
+    {"kanji_requantize_s8", run_requantize},
     {NULL, NULL},
 };
 

@@ -375,6 +375,74 @@ static int32_t run_softmax(const call_t *call)
     return 0;
 }
 
+static int32_t run_add(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return arm_elementwise_add_s8(NULLED(call->arrays[0], 0),
+                                  NULLED(call->arrays[1], 1),
+                                  v[0],
+                                  v[1],
+                                  v[2],
+                                  v[3],
+                                  v[4],
+                                  v[5],
+                                  v[6],
+                                  NULLED(call->output, 2),
+                                  v[7],
+                                  v[8],
+                                  v[9],
+                                  v[10],
+                                  v[11],
+                                  v[12]);
+}
+
+static int32_t run_mul(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return arm_elementwise_mul_s8(NULLED(call->arrays[0], 0),
+                                  NULLED(call->arrays[1], 1),
+                                  v[0],
+                                  v[1],
+                                  NULLED(call->output, 2),
+                                  v[2],
+                                  v[3],
+                                  v[4],
+                                  v[5],
+                                  v[6],
+                                  v[7]);
+}
+
+static int32_t run_concatenation(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    arm_concatenation_s8_x(NULLED(call->arrays[0], 0),
+                           (uint16_t)v[0],
+                           (uint16_t)v[1],
+                           (uint16_t)v[2],
+                           (uint16_t)v[3],
+                           NULLED(call->output, 1),
+                           (uint16_t)v[4],
+                           (uint32_t)v[5]);
+    return 0;
+}
+
+static int32_t run_pad(const call_t *call)
+{
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims before = dims_at(call->ints + 4);
+    const cmsis_nn_dims after = dims_at(call->ints + 8);
+
+    return arm_pad_s8(NULLED(call->arrays[0], 0),
+                      NULLED(call->output, 1),
+                      (int8_t)call->ints[12],
+                      NULLED(&input, 2),
+                      NULLED(&before, 3),
+                      NULLED(&after, 4));
+}
+
 const function_t api_functions[] = {
     {"arm_convolve_wrapper_s8", run_conv_s8},
     {"arm_convolve_wrapper_s8_get_buffer_size", run_conv_size_s8_c},
@@ -404,5 +472,9 @@ const function_t api_functions[] = {
     {"arm_avgpool_s8_get_buffer_size_dsp", run_avgpool_size_dsp},
     {"arm_avgpool_s8_get_buffer_size_mve", run_avgpool_size_mve},
     {"arm_softmax_s8", run_softmax},
+    {"arm_elementwise_add_s8", run_add},
+    {"arm_elementwise_mul_s8", run_mul},
+    {"arm_concatenation_s8_x", run_concatenation},
+    {"arm_pad_s8", run_pad},
     {NULL, NULL},
 };

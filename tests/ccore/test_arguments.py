@@ -51,6 +51,22 @@ SOFTMAX = driver.softmax_s8(np.ones((2, 3), np.int8), 2**30, 20, -100)
 RELU = driver.relu_q7(np.ones(3, np.int8))
 NORMALIZE = driver.normalize_u8_s8(np.ones(6, np.uint8), np.ones(3, np.uint8), 1)
 STANDARDIZE = driver.standardize_u8_s8(np.ones(6, np.uint8), 4)
+REQUANTIZE = driver.requantize_s8(
+    np.ones((3, 2), np.int8),
+    input_offset=3,
+    multiplier=2**30,
+    shift=1,
+    output_offset=-4,
+    channels=5,
+    first=2,
+)
+ONES = np.ones(6, np.int8)
+ADD = driver.elementwise_add_s8(
+    ONES, ONES, (1, 2**30, 0), (2, 2**30, -1), (3, 2**30, -19)
+)
+MUL = driver.elementwise_mul_s8(ONES, ONES, input_offsets=(1, 2), output=(3, 2**30, -1))
+CONCATENATION = driver.concatenation_s8_x(X, channels=5, first=2)
+PAD = driver.pad_s8(X, (0, 1, 2, 0), (0, 2, 1, 0), -7)
 
 DIMS = [
     f"{tensor}.{axis}" for tensor in ("input", "filter", "output") for axis in "nhwc"
@@ -90,6 +106,51 @@ NAMES = {
     "arm_relu_q7": ["size"],
     "kanji_normalize_u8_s8": ["size", "mean_size", "shift", "in_place"],
     "kanji_standardize_u8_s8": ["size", "frac_bits", "in_place"],
+    "kanji_requantize_s8": [
+        "rows",
+        "row_size",
+        "input_offset",
+        "multiplier",
+        "shift",
+        "output_offset",
+        "output_row_size",
+        "first",
+    ],
+    "arm_elementwise_add_s8": [
+        "input_1_offset",
+        "input_1_mult",
+        "input_1_shift",
+        "input_2_offset",
+        "input_2_mult",
+        "input_2_shift",
+        "left_shift",
+        "output_offset",
+        "multiplier",
+        "shift",
+        *ACTIVATION,
+        "block_size",
+    ],
+    "arm_elementwise_mul_s8": [
+        "input_1_offset",
+        "input_2_offset",
+        "output_offset",
+        "multiplier",
+        "shift",
+        *ACTIVATION,
+        "block_size",
+    ],
+    "arm_concatenation_s8_x": [
+        "input_x",
+        "input_y",
+        "input_z",
+        "input_w",
+        "output_x",
+        "offset_x",
+    ],
+    "arm_pad_s8": [
+        *(f"{t}.{a}" for t in ("input", "before", "after") for a in "nhwc"),
+        "value",
+    ],
 }
 NAMES |= {
     name.replace("_s8", "_s4"): NAMES[name]
@@ -104,6 +165,15 @@ OFFSETS = {
     "output_offset": (-129, 128, INT32_MIN),
 }
 LIMITS = {"act_min": (-129, 128), "act_max": (-129, 128)}
+SCALE = {"multiplier": (-1, INT32_MIN), "shift": (-32, 31)}
+JOIN_REFUSED = {
+    "input_1_offset": OFFSETS["input_offset"],
+    "input_2_offset": OFFSETS["input_offset"],
+    "output_offset": OFFSETS["output_offset"],
+    **SCALE,
+    **LIMITS,
+    "block_size": (0, -1, INT32_MIN),
+}
 POOL_REFUSED = {
     "input.n": POSITIVE,
     **dict.fromkeys(("input.h", "input.w"), SPATIAL),
@@ -139,11 +209,7 @@ PER_CHANNEL_REFUSED = {
     "filter_offset": (-1, 1),
     **LIMITS,
 }
-FC_REFUSED = {
-    **PER_CHANNEL_REFUSED,
-    "multiplier": (-1, INT32_MIN),
-    "shift": (-32, 31),
-}
+FC_REFUSED = {**PER_CHANNEL_REFUSED, **SCALE}
 #: Values of one argument, each of which must be refused.
 REFUSED = [
     (CONVOLVE, CONV_REFUSED),
@@ -170,6 +236,46 @@ REFUSED = [
         {"size": (0, -6, 7), "mean_size": (0, -3, 4, 7), "shift": (-1, 8)},
     ),
     (STANDARDIZE, {"size": (0, -1, 2**20 + 1), "frac_bits": (-1, 8)}),
+    (
+        REQUANTIZE,
+        {
+            "rows": (0, -1, INT32_MIN, 2**30),
+            "row_size": (*POSITIVE, 4),
+            **OFFSETS,
+            **SCALE,
+            "output_row_size": (*POSITIVE, 3),
+            "first": (-1, 4, INT32_MIN, INT32_MAX),
+        },
+    ),
+    (
+        ADD,
+        {
+            **JOIN_REFUSED,
+            **dict.fromkeys(("input_1_mult", "input_2_mult"), SCALE["multiplier"]),
+            **dict.fromkeys(("input_1_shift", "input_2_shift"), SCALE["shift"]),
+            "left_shift": (-1, 15, 24),
+        },
+    ),
+    (MUL, JOIN_REFUSED),
+    (
+        CONCATENATION,
+        {
+            "input_x": (0, 4),
+            **dict.fromkeys(("input_y", "input_z", "input_w"), (0,)),
+            "output_x": (0, 3),
+            "offset_x": (4, INT32_MAX, -1),
+        },
+    ),
+    (
+        PAD,
+        {
+            **dict.fromkeys([f"input.{a}" for a in "nhwc"], SPATIAL),
+            **dict.fromkeys(
+                [f"{side}.{a}" for side in ("before", "after") for a in "nhwc"],
+                PADDING,
+            ),
+        },
+    ),
 ]
 CONV_POINTERS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)
 FC_POINTERS = (1, 2, 3, 4, 5, 6, 9, 10), (0, 7, 8)
@@ -187,7 +293,13 @@ POINTERS = [
     (SOFTMAX, (0, 1), ()),
     (NORMALIZE, (0, 1, 2), ()),
     (STANDARDIZE, (0, 1), ()),
+    (REQUANTIZE, (0, 1), ()),
+    (ADD, (0, 1, 2), ()),
+    (MUL, (0, 1, 2), ()),
+    (CONCATENATION, (0, 1), ()),
+    (PAD, (0, 1, 2, 3, 4), ()),
 ]
+VOID = ("arm_softmax_s8", "arm_concatenation_s8_x")
 
 
 with_argument = functools.partial(reference.with_argument, NAMES)
@@ -199,7 +311,7 @@ def run(*calls: Call):
 
 def assert_refused(calls):
     for call, result in zip(calls, run(*calls), strict=True):
-        if call.function != "arm_softmax_s8":  # returns void
+        if call.function not in VOID:
             assert result.status == ARG_ERROR, call
         assert np.all(result.output == UNTOUCHED), call
 

@@ -379,6 +379,140 @@ def test_softmax_survives_any_allowed_scale():
                 assert np.all(np.diff(result.output.astype(int)) >= 0)
 
 
+# ------------------------------------------------------------------------------- joins
+
+
+def random_factor(rng):
+    """Multiplier and shift, now and then extreme ones."""
+    (multiplier,), (shift,) = (a.tolist() for a in random_scales(rng, 1))
+    return multiplier, shift
+
+
+def two_inputs(rng):
+    """Every pair of ends among them."""
+    x = int8s(rng, 2, int(rng.integers(4, 300)))
+    x[:, :4] = [[-128, -128, 127, 127], [-128, 127, -128, 127]]
+    return x
+
+
+def random_join(rng):
+    """Input offsets; offset, multiplier and shift of y; its range."""
+    low, high = sorted(rng.integers(-128, 128, 2).tolist())
+    inputs = rng.choice((-127, 0, 128, int(rng.integers(-127, 129))), 2).tolist()
+    output = (int(rng.integers(-128, 128)), *random_factor(rng))
+    return inputs, output, rng.choice(({}, {"act_min": low, "act_max": high}))
+
+
+def output_bytes(sums, output, rounding, act_min=-128, act_max=127):
+    offset, multiplier, shift = output
+    scaled = (requantize(v, multiplier, shift, rounding=rounding) for v in sums)
+    return [clamp(q + offset, act_min, act_max) for q in scaled]
+
+
+@every_build_and_rounding
+def test_add(build):
+    rng, calls, answers = np.random.default_rng(20), [], []
+    for _ in range(150):
+        x, (inputs, output, limits) = two_inputs(rng), random_join(rng)
+        left = int(rng.choice((16, 20, 20, 23)))
+        stages = [(offset, *random_factor(rng)) for offset in inputs]
+        calls.append(
+            driver.elementwise_add_s8(*x, *stages, output, left_shift=left, **limits)
+        )
+        parts = [
+            [
+                requantize((v + offset) << left, m, s, rounding=build.rounding)
+                for v in row
+            ]
+            for row, (offset, m, s) in zip(x.tolist(), stages, strict=True)
+        ]
+        sums = [saturate(a + b) for a, b in zip(*parts, strict=True)]
+        answers.append(output_bytes(sums, output, build.rounding, **limits))
+    expect(build, calls, answers)
+
+
+@every_build_and_rounding
+def test_mul(build):
+    rng, calls, answers = np.random.default_rng(21), [], []
+    for _ in range(150):
+        x, (inputs, output, limits) = two_inputs(rng), random_join(rng)
+        calls.append(
+            driver.elementwise_mul_s8(*x, input_offsets=inputs, output=output, **limits)
+        )
+        x_1, x_2 = x.astype(int) + np.array(inputs)[:, None]
+        products = (x_1 * x_2).tolist()
+        answers.append(output_bytes(products, output, build.rounding, **limits))
+    expect(build, calls, answers)
+
+
+@functools.cache
+def slices():
+    """Rows, width of the result, where they go."""
+    rng, cases = np.random.default_rng(22), []
+    for _ in range(60):
+        shape = rng.integers(1, (3, 5, 5, 40)).tolist()
+        before, after = rng.integers(0, 30, 2).tolist()
+        cases.append((int8s(rng, *shape), before + shape[3] + after, before))
+    return cases
+
+
+def in_slice(part, channels, first):
+    y = np.full((*part.shape[:-1], channels), driver.UNTOUCHED)
+    y[..., first : first + part.shape[-1]] = part
+    return y
+
+
+@every_build
+def test_concatenation(build):
+    calls = [
+        driver.concatenation_s8_x(x, channels=channels, first=first)
+        for x, channels, first in slices()
+    ]
+    expect(build, calls, [in_slice(*case) for case in slices()])
+
+
+@pytest.mark.parametrize(
+    "build", (*BUILDS, SINGLE_ROUNDING, driver.Q7_TRUNCATE), ids=str
+)
+def test_requantize_rounds_once_in_every_build(build):
+    rng, calls, answers = np.random.default_rng(23), [], []
+    for x, channels, first in slices():
+        x = x.reshape(-1, x.shape[3])
+        x.flat[0], x.flat[-1] = -128, 127
+        offset, y_offset = int(rng.integers(-127, 129)), int(rng.integers(-128, 128))
+        multiplier, shift = random_factor(rng)
+        calls.append(
+            driver.requantize_s8(
+                x,
+                input_offset=offset,
+                multiplier=multiplier,
+                shift=shift,
+                output_offset=y_offset,
+                channels=channels,
+                first=first,
+            )
+        )
+        values = [(v + offset) * multiplier for v in x.ravel().tolist()]
+        scaled = [((v >> (30 - shift)) + 1 >> 1) + y_offset for v in values]
+        part = np.reshape([clamp(v, -128, 127) for v in scaled], x.shape)
+        answers.append(in_slice(part, channels, first))
+    expect(build, calls, answers)
+
+
+@every_build
+def test_pad(build):
+    rng, calls, answers = np.random.default_rng(24), [], []
+    for i in range(60):
+        x = int8s(rng, *rng.integers(1, (3, 5, 6, 20)).tolist())
+        padding = rng.integers(0, 4, (4, 2))
+        if i % 2:
+            padding[[0, 3]] = 0  # as networks pad
+        value = int(rng.integers(-128, 128))
+        calls.append(driver.pad_s8(x, *padding.T.tolist(), value))
+        answers.append(np.pad(x, padding, constant_values=value))
+    expect(build, calls, answers)
+
+
 # ---------------------------------------------------------------------------- the rest
 
 

@@ -11,7 +11,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from kanji_np.data import cifar
+from kanji_np.data import Augment, cifar
 from kanji_np.errors import DataError, DownloadError, FileFormatError
 
 PUBLISHED = cifar.CIFAR10  # before the fixture below replaces it
@@ -78,6 +78,8 @@ def check(train, test):
     images = np.concatenate([train.images, test.images])
     assert images.shape == (6 * N, 32, 32, 3)
     assert np.array_equal(np.concatenate([train.labels, test.labels]), labels)
+    told = Augment(crop_padding=4, flip=True, fill=(125, 123, 114))
+    assert train.augment == test.augment == told
     # Red, green and blue planes of 1024 bytes, each 32 rows of 32.
     for channel in range(3):
         plane = images[..., channel].reshape(-1, 1024)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanji_np.data import Dataset
+from kanji_np.data import Augment, Dataset
 from kanji_np.errors import DataError, OptionError
 
 
@@ -22,6 +22,7 @@ def make(n=6, n_classes=3, **changes):
 def test_facts():
     assert len(make()) == 6
     assert make().input_shape == (2, 2, 3)
+    assert make(images=np.zeros((6, 5), np.uint8)).input_shape == (5,)
 
 
 @pytest.mark.parametrize(
@@ -29,17 +30,17 @@ def test_facts():
     [
         (
             {"images": np.zeros((6, 2, 2, 3), np.float32)},
-            "pets: images must be uint8 of shape (N, H, W, C), "
+            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), "
             "got float32 of shape (6, 2, 2, 3)",
         ),
         (
             {"images": np.zeros((6, 2, 2), np.uint8)},
-            "pets: images must be uint8 of shape (N, H, W, C), "
+            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), "
             "got uint8 of shape (6, 2, 2)",
         ),
         (
             {"images": [[1, 2]]},
-            "pets: images must be uint8 of shape (N, H, W, C), got a list",
+            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), got a list",
         ),
         (
             {"labels": np.zeros(6, np.int32)},
@@ -84,6 +85,14 @@ def test_take_is_the_beginning_and_shares_memory():
 def test_take_out_of_range(n):
     with pytest.raises(OptionError, match=f"^pets: cannot take {n} of 6 images$"):
         make().take(n)
+
+
+def test_parts_may_be_augmented_as_the_whole():
+    augment = Augment(crop_padding=1)
+    whole = make(augment=augment)
+    parts = (whole.take(2), whole.select(np.array([5, 0])), *whole.split(0.5))
+    assert all(part.augment == augment for part in parts)
+    assert make().augment is None
 
 
 def test_select_keeps_the_given_order():

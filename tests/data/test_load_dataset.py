@@ -12,6 +12,23 @@ from kanji_np.data import DATASETS, image_folders, load_dataset, npz, synthetic
 from kanji_np.errors import DataError, OptionError
 
 
+@pytest.mark.parametrize(
+    "name, counts",
+    [
+        ("synthetic-keywords", (6000, 1200)),
+        ("synthetic-persons", (1200, 400)),
+        ("synthetic-machines", (4000, 1000)),
+    ],
+)
+def test_small_synthetic_sets_are_as_they_are_listed(name, counts):
+    info = DATASETS[name]
+    train, test = load_dataset(name, seed=3)
+    assert (len(train), len(test)) == counts
+    assert train.name == name
+    assert train.input_shape == test.input_shape == info.shape
+    assert len(train.classes) == info.n_classes
+
+
 def test_synthetic():
     train, test = load_dataset("synthetic", seed=3)
     expected, _ = synthetic(train=10, test=0, seed=3)
@@ -75,7 +92,8 @@ def test_unknown():
         load_dataset("cifar11")
     assert str(error.value) == (
         "dataset 'cifar11': neither a known name nor an existing directory; expected "
-        "synthetic, cifar10, cifar10:DIRECTORY, FILE.npz, or a directory with one "
+        "synthetic, synthetic-keywords, synthetic-persons, synthetic-machines, "
+        "cifar10, cifar10:DIRECTORY, FILE.npz, or a directory with one "
         "folder of images a class"
     )
 
@@ -113,6 +131,9 @@ def test_options_that_do_not_apply(source, options, message):
     "kind, reader",
     [
         ("synthetic", synthetic),
+        ("synthetic-keywords", kanji_np.data.synthetic_keywords),
+        ("synthetic-persons", kanji_np.data.synthetic_persons),
+        ("synthetic-machines", kanji_np.data.synthetic_machines),
         ("cifar10", kanji_np.data.cifar10),
         ("FILE.npz", npz),
         ("DIRECTORY", image_folders),

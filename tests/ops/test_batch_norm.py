@@ -1,5 +1,7 @@
 """Batch normalization: its gradients, and that folding it changes no value."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.ops import batch_norm
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.threads import limited
-from kanji_np.types import LinearParams
+from kanji_np.types import LinearParams, Saved
 
 SHAPES = [(4, 5), (3, 4, 2, 5), (40, 3, 3, 17)]
 
@@ -51,7 +53,8 @@ def test_gradients_are_the_slopes(shape):
         k = gamma.data * s.inverse
 
         def vjp(g: np.ndarray) -> tuple[np.ndarray, ...]:
-            gz, ggamma, gbeta = batch_norm.vjp(z.data, g, s)
+            saved = Saved(None, y, 1.0, -math.inf, math.inf)
+            gz, ggamma, gbeta = batch_norm.vjp(z.data, s, saved, g)
             return k * gz, ggamma, gbeta
 
         return record(y, (z, gamma, beta), vjp, "batch_norm")
@@ -100,10 +103,25 @@ def test_gradients_through_folding_are_the_slopes(shape):
 def test_results_do_not_depend_on_the_number_of_threads():
     z, gamma, beta = draw((40, 3, 3, 17), dtype=np.float32)
     gy = np.random.default_rng(2).standard_normal(z.shape).astype(np.float32)
+    saved = Saved(None, z, 1.0, -1.0, 2.0)
     seen = []
     for threads in (1, None):
         with limited(threads):
             s = batch_norm.statistics(z)
-            seen.append([*s, *batch_norm.vjp(z, gy, s)])
+            seen.append([*s, *batch_norm.vjp(z, s, saved, gy)])
     for one, other in zip(*seen, strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+def test_what_was_clamped_gets_no_gradient_of_its_own():
+    z, _, _ = draw((6, 4, 5))
+    y = np.random.default_rng(1).integers(-128, 128, z.shape).astype(np.int8)
+    gy = np.random.default_rng(2).standard_normal(z.shape)
+    s = batch_norm.statistics(z)
+    inside = (y > -100) & (y < 50)
+    clamped = batch_norm.vjp(z, s, Saved(None, y, 1.0, -100, 50), gy)
+    free = Saved(None, np.zeros_like(y), 1.0, -100, 50)
+    for one, other in zip(
+        clamped, batch_norm.vjp(z, s, free, np.where(inside, gy, 0)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

@@ -60,6 +60,8 @@ class TestConv2D(LinearConformance):
         Case(conv(1, (5, 5)), (9, 17, 64), batch=2),
         Case(conv(16, (3, 3)), (8, 8, 65), batch=2, scaling="channels"),
         Case(conv(32, (7, 1), relu=True), (11, 3, 2), batch=5),
+        Case(replace(conv(17, (3, 3)), activation="relu6"), (5, 6, 3)),
+        Case(replace(conv(3, (1, 1)), activation="relu6"), (3, 3, 2), batch=3),
         # strides, also larger than the kernel, and other than each other
         Case(conv(3, (3, 3), (2, 2)), (8, 9, 3)),
         Case(conv(5, (2, 3), (3, 1)), (10, 5, 4), scaling="channels"),

@@ -29,6 +29,7 @@ class TestDense(LinearConformance):
         Case(DenseAttrs(3, "relu"), (17,), batch=5),
         Case(DenseAttrs(10), (33,), batch=17),
         Case(DenseAttrs(17, "relu"), (3,), batch=32),
+        Case(DenseAttrs(18, "relu6"), (5,), batch=7),
         Case(DenseAttrs(33), (65,), 5, "channels"),
         Case(DenseAttrs(64), (64,), 7, "channels"),
         Case(DenseAttrs(65), (16,), 19, "channels"),

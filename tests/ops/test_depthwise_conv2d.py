@@ -74,6 +74,7 @@ class TestDepthwiseConv2D(LinearConformance):
         Case(depthwise((1, 1)), (1, 1, 1), batch=1),
         Case(depthwise((3, 3), relu=True), (5, 4, 3), batch=1),
         Case(depthwise((1, 7)), (3, 9, 1), batch=5),
+        Case(replace(depthwise((3, 3)), activation="relu6"), (5, 6, 5)),
         Case(depthwise((3, 3)), (6, 7, 17), batch=17, scaling="channels"),
         Case(depthwise((5, 5), relu=True), (6, 7, 33), batch=3),
         Case(depthwise((1, 1)), (4, 9, 33), batch=5, scaling="channels"),

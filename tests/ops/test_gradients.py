@@ -1,4 +1,4 @@
-"""Gradients rounded to bfloat16: the rounding is all that differs."""
+"""Gradients of integers: zero points, clamped outputs, and rounding to bfloat16."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from numba import njit
 
 import kanji_np as kj
 from kanji_np.errors import OptionError
-from kanji_np.ops import conv_loops, products
+from kanji_np.ops import conv_loops, depthwise_loops, products
 from kanji_np.ops.simd import address, put
 from kanji_np.ops.window import Window
 from kanji_np.train import Recipe
@@ -65,6 +65,45 @@ def test_products_of_rounded_gradients_are_exact(shape, kind):
     ):
         # The order of the sums may differ.
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6 * np.abs(b).max())
+
+
+def real_gradients(backward, params, saved, g, gy):
+    """Those of the real input in float64, where the output is not clamped."""
+    params = LinearParams(*(a.astype(np.float64) for a in (params.weight, params.bias)))
+    inside = (saved.low < saved.y) & (saved.y < saved.high)
+    x = saved.x_scale * (saved.x.astype(np.float64) + saved.x_offset)
+    real = Saved(x, np.zeros(gy.shape), 1.0, -np.inf, np.inf)
+    gx, gparams = backward(params, real, g, np.where(inside, gy, 0.0), True)
+    return gx, gparams.weight, gparams.bias
+
+
+def check_zero_point(backward, params, saved, g, gy):
+    """A zero point far from 0, beyond which padding must read as real 0, and outputs
+    that are clamped at both ends."""
+    saved = replace(saved, x_offset=97, low=-7, high=101)
+    gx, found = backward(params, saved, g, gy, True)
+    expected = real_gradients(backward, params, saved, g, gy)
+    for a, b in zip((gx, found.weight, found.bias), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", CASES, ids=str)
+def test_zero_points_and_clamped_outputs(shape, kind):
+    params, saved, g, gy = case(*shape)
+    saved = replace(saved, gradients=kind)
+    check_zero_point(conv_loops.backward, params, saved, g, nearest(gy))
+
+
+@pytest.mark.parametrize("shape", CASES, ids=str)
+def test_zero_points_of_depthwise_convolution(shape):
+    params, saved, g, gy = case(*shape)
+    channels = saved.x.shape[3]
+    weight = np.tile(params.weight[:1, :, :, :1], (channels, 1, 1, 1))[..., 0]
+    saved = replace(saved, y=np.resize(saved.y, (*gy.shape[:3], channels)))
+    gy = np.resize(gy, saved.y.shape)
+    params = LinearParams(weight, np.zeros(channels, np.float32))
+    check_zero_point(depthwise_loops.backward, params, saved, g, gy)
 
 
 @pytest.mark.parametrize("kind", KINDS)

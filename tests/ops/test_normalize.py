@@ -13,15 +13,20 @@ class TestNormalize(Conformance):
         ((kj.Normalize((0, 128, 255)),), (5, 4, 3)),
         ((kj.Normalize(np.arange(60).reshape(5, 4, 3) * 4, shift=0),), (5, 4, 3)),
         ((kj.Normalize(128, shift=7),), (3, 3, 1)),
+        ((kj.Normalize(100),), (7,)),
+        ((kj.Normalize(np.arange(7) * 30),), (7,)),
     )
     cases = (
         *(Case(NormalizeAttrs(shift, (3,)), (5, 4, 3)) for shift in range(8)),
         Case(NormalizeAttrs(1, (5, 4, 3)), (5, 4, 3), batch=17),
         Case(NormalizeAttrs(0, (1,)), (1, 1, 1), batch=1),
         Case(NormalizeAttrs(1, (33,)), (2, 3, 33), batch=5),
+        Case(NormalizeAttrs(1, (1,)), (11,), batch=5),
+        Case(NormalizeAttrs(2, (11,)), (11,), batch=5),
     )
     refusals = (
         Refusal(NormalizeAttrs(1, (1,)), (4, 4, 3), r"must be \(3,\) or \(4, 4, 3\)"),
+        Refusal(NormalizeAttrs(1, (2,)), (4,), r"must be \(1,\) or \(4,\)"),
     )
 
     def ints(self, case):

@@ -24,9 +24,10 @@ def test_every_operator_is_in_the_suite():
 
 @pytest.mark.parametrize("name", OPS)
 def test_where_the_scale_of_the_output_comes_from(name):
-    """Operators with parameters track it; all others derive it."""
+    """Operators with parameters or several inputs track it; all others derive it."""
     op = OPS[name]
-    assert (op.param_shapes is None) == (op.output_qparams is not None)
+    tracked = op.param_shapes is not None or op.inputs != 1
+    assert tracked == (op.output_qparams is None)
     assert op.lowerings
 
 

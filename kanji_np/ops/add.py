@@ -1,0 +1,234 @@
+"""Sum of two tensors of one shape, with a fused activation.
+
+    v_k = requantize((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
+    Y = clamp(requantize(v_1 + v_2, multiplier, shift) + output_offset, low, high)
+
+Inputs and output have scales and zero points of their own: a residual connection needs
+no common one. The factors are s_k / (2 max(s_1, s_2)) and 2 max(s_1, s_2) / (2^20 s_y).
+
+Accumulator: |X_k + offset_k| <= 255 and the factors of the inputs are 1/2 at most, so
+|v_1 + v_2| < 2^28. The factor of the output must be less than 1: nothing is shifted to
+the left, and what comes out is no larger than what went in.
+
+Source: CMSIS-NN v7.0.0 `arm_elementwise_add_s8`; TFLite `ADD` int8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numba import types as nb
+
+from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.ops import buffers
+from kanji_np.ops.cmsis import HEADER
+from kanji_np.ops.elementwise import (
+    clipped,
+    cost,
+    factor,
+    infer,
+    input_factor,
+    output_factor,
+    passed,
+    scaled,
+)
+from kanji_np.ops.op import Op
+from kanji_np.ops.requantize import empty_range, empty_ranges, widen
+from kanji_np.quantize import activation_range
+from kanji_np.threads import run, shares
+from kanji_np.types import (
+    InputPtr,
+    KernelCall,
+    Numerics,
+    OutputPtr,
+    QParams,
+    Saved,
+    TargetSpec,
+    TensorSpec,
+)
+
+LEFT_SHIFT = 20
+
+int32 = nb.int32
+
+
+@dataclass(frozen=True)
+class AddAttrs:
+    """Activation: "linear", "relu" or "relu6"."""
+
+    activation: str = "linear"
+
+
+@dataclass(frozen=True)
+class AddInts:
+    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+
+    input_1_offset: int
+    input_1_mult: int
+    input_1_shift: int
+    input_2_offset: int
+    input_2_mult: int
+    input_2_shift: int
+    output_offset: int
+    output_mult: int
+    output_shift: int
+    left_shift: int = LEFT_SHIFT
+    act_min: int = -128
+    act_max: int = 127
+    rounding: str = "double"
+
+
+def ints_of(
+    attrs: AddAttrs, x: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> AddInts:
+    """As TFLite's `ADD` makes them; RangeError if `y` is too fine for the inputs."""
+    first, second = x
+    twice_max = 2 * max(first.scale, second.scale)
+    return AddInts(
+        -first.zero_point,
+        *input_factor(first.scale / twice_max),
+        -second.zero_point,
+        *input_factor(second.scale / twice_max),
+        y.zero_point,
+        *output_factor(twice_max / 2.0**LEFT_SHIFT, 0, y),
+        LEFT_SHIFT,
+        *activation_range(attrs.activation, y),
+        numerics.requantize,
+    )
+
+
+def forward_int(
+    attrs: AddAttrs,
+    ints: AddInts,
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """Two int8 (N, ...) -> int8 (N, ...)."""
+    y = buffers.empty(x_1.shape, np.int8)
+    count = len(y)
+    flat = [np.ascontiguousarray(a).reshape(count, -1) for a in (x_1, x_2, y)]
+    ranges = empty_ranges(shares(count))
+    run(
+        _add,
+        count,
+        *flat[:2],
+        (ints.input_1_offset, ints.input_2_offset, ints.left_shift),
+        factor(ints.input_1_mult, ints.input_1_shift, ints.rounding),
+        factor(ints.input_2_mult, ints.input_2_shift, ints.rounding),
+        factor(ints.output_mult, ints.output_shift, ints.rounding),
+        (ints.output_offset, ints.act_min, ints.act_max),
+        flat[2],
+        ranges,
+    )
+    if y_range is not None:
+        widen(y_range, ranges)
+    return y
+
+
+def definition(
+    attrs: AddAttrs,
+    ints: AddInts,
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """`forward_int` as the formula says it, one element at a time."""
+    y = np.empty(x_1.shape, np.int8)
+    seen = empty_range() if y_range is None else y_range
+    rounding = ROUNDINGS[ints.rounding]
+    for i, (a, b) in enumerate(zip(x_1.flat, x_2.flat, strict=True)):
+        v_1 = int(a) + ints.input_1_offset << ints.left_shift
+        v_2 = int(b) + ints.input_2_offset << ints.left_shift
+        total = rescale(v_1, ints.input_1_mult, ints.input_1_shift, rounding)
+        total += rescale(v_2, ints.input_2_mult, ints.input_2_shift, rounding)
+        q = rescale(total, ints.output_mult, ints.output_shift, rounding)
+        seen[:] = min(seen[0], q), max(seen[1], q)
+        y.flat[i] = clamp(q + ints.output_offset, ints.act_min, ints.act_max)
+    return y
+
+
+def forward_float(
+    attrs: AddAttrs, params: None, x_1: np.ndarray, x_2: np.ndarray
+) -> np.ndarray:
+    """Two floating (N, ...) -> same dtype (N, ...)."""
+    y = buffers.empty(x_1.shape, x_1.dtype)
+    return clipped(attrs, np.add(x_1, x_2, out=y))
+
+
+def vjp(
+    attrs: AddAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[tuple[np.ndarray | None, ...], None]:
+    """gX_1 = gX_2 = gY where Y was not clamped."""
+    gx = passed(saved, gy)
+    return tuple(gx if needed else None for needed in needs_gx), None
+
+
+def lower(
+    attrs: AddAttrs,
+    ints: AddInts,
+    x: tuple[TensorSpec, ...],
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    call = KernelCall(
+        function="arm_elementwise_add_s8",
+        header=HEADER,
+        arguments=(
+            InputPtr(),
+            InputPtr(index=1),
+            ints.input_1_offset,
+            ints.input_1_mult,
+            ints.input_1_shift,
+            ints.input_2_offset,
+            ints.input_2_mult,
+            ints.input_2_shift,
+            ints.left_shift,
+            OutputPtr(),
+            ints.output_offset,
+            ints.output_mult,
+            ints.output_shift,
+            ints.act_min,
+            ints.act_max,
+            y.size,
+        ),
+    )
+    return (call,)
+
+
+@njit(cache=True, nogil=True)
+def _add(begin, end, edges, x_1, x_2, inputs, f_1, f_2, f_y, output, y, ranges):
+    offset_1, offset_2, left = int32(inputs[0]), int32(inputs[1]), int32(inputs[2])
+    offset, low, high = int32(output[0]), int32(output[1]), int32(output[2])
+    for share in range(begin, end):
+        smallest, largest = int32(2**31 - 1), int32(-(2**31))
+        for n in range(edges[share], edges[share + 1]):
+            row_1, row_2, row = x_1[n], x_2[n], y[n]
+            for k in range(row.shape[0]):
+                v_1 = scaled(int32((row_1[k] + offset_1) << left), f_1)
+                v_2 = scaled(int32((row_2[k] + offset_2) << left), f_2)
+                q = scaled(int32(v_1 + v_2), f_y)
+                smallest, largest = min(smallest, q), max(largest, q)
+                row[k] = min(max(int32(q + offset), low), high)
+        ranges[share] = smallest, largest
+
+
+ADD = Op(
+    name="add",
+    attrs=AddAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower},
+    ints=ints_of,
+    inputs=2,
+)

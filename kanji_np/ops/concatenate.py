@@ -1,0 +1,250 @@
+"""Concatenation along the channels: (..., C_1), (..., C_2), ... -> (..., C).
+
+A part whose scale and zero point are the output's is copied. Any other is brought to
+them,
+
+    Y = clamp(round((X + input_offset) * multiplier * 2^(shift - 31)) + output_offset)
+
+rounded once, halves up, on every target: the kernel is this project's own.
+
+Accumulator: int64 on the device, for one product of 8 and 31 bits.
+
+Source: CMSIS-NN v7.0.0 `arm_concatenation_s8_x`; ccore `kanji_requantize_s8`. TFLite's
+`CONCATENATION` int8 takes parts of one scale only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from kanji_np.errors import RangeError, ShapeError, UnsupportedOp
+from kanji_np.fixedpoint import SINGLE, clamp, rescale
+from kanji_np.ops import buffers
+from kanji_np.ops.cmsis import HEADER, KANJI_HEADER
+from kanji_np.ops.elementwise import cost, input_factor
+from kanji_np.ops.op import Op
+from kanji_np.ops.requantize import empty_range
+from kanji_np.types import (
+    InputPtr,
+    KernelCall,
+    Numerics,
+    OutputPtr,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+MOST_EXTENT = 2**16 - 1  # every extent is a uint16_t
+MOST_SHIFT = 30
+
+
+@dataclass(frozen=True)
+class ConcatenateAttrs:
+    """Nothing to choose."""
+
+    activation: ClassVar[str] = "linear"
+
+
+@dataclass(frozen=True)
+class Rescaling:
+    """How a part is brought to the scale of the output."""
+
+    input_offset: int
+    multiplier: int
+    shift: int
+
+
+@dataclass(frozen=True)
+class ConcatenateInts:
+    """For each part how it is rescaled, None where it is copied; the zero point of the
+    output."""
+
+    parts: tuple[Rescaling | None, ...]
+    output_offset: int
+
+
+def infer(attrs: ConcatenateAttrs, *shapes: Shape) -> Shape:
+    first = shapes[0][:-1]
+    if any(shape[:-1] != first for shape in shapes):
+        raise ShapeError(
+            "concatenate: all inputs must have one shape but for their channels, got "
+            + ", ".join(map(str, shapes))
+        )
+    return *first, sum(shape[-1] for shape in shapes)
+
+
+def ints_of(
+    attrs: ConcatenateAttrs, x: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> ConcatenateInts:
+    return ConcatenateInts(tuple(_rescaling(part, y) for part in x), y.zero_point)
+
+
+def _rescaling(x: QParams, y: QParams) -> Rescaling | None:
+    if x == y:
+        return None
+    multiplier, shift = input_factor(x.scale / y.scale)
+    if shift > MOST_SHIFT:
+        raise RangeError(
+            f"concatenate: an output scale of {y.scale:.4g} is too fine for an input "
+            f"of scale {x.scale:.4g}"
+        )
+    return Rescaling(-x.zero_point, multiplier, shift)
+
+
+def _slices(parts: tuple[np.ndarray, ...]) -> Iterator[slice]:
+    """Where each part's channels are in the output."""
+    end = 0
+    for part in parts:
+        start, end = end, end + part.shape[-1]
+        yield slice(start, end)
+
+
+def forward_int(
+    attrs: ConcatenateAttrs,
+    ints: ConcatenateInts,
+    *x: np.ndarray,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """int8 (N, ..., C_1), (N, ..., C_2), ... -> int8 (N, ..., C)."""
+    y = _output(x)
+    for part, how, place in zip(x, ints.parts, _slices(x), strict=True):
+        table = _table(how, ints.output_offset)
+        if how is None:
+            y[..., place] = part
+        else:
+            limited = np.clip(table + ints.output_offset, -128, 127).astype(np.int8)
+            y[..., place] = limited[part.view(np.uint8)]
+        if y_range is not None:  # rescaling keeps the order
+            low, high = (table[np.uint8(end)] for end in (part.min(), part.max()))
+            y_range[:] = min(y_range[0], low), max(y_range[1], high)
+    return y
+
+
+def _output(x: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Uninitialized output for a batch of parts."""
+    shapes = (part.shape[1:] for part in x)
+    shape = infer(ConcatenateAttrs(), *shapes)
+    return buffers.empty((len(x[0]), *shape), x[0].dtype)
+
+
+def _table(how: Rescaling | None, output_offset: int) -> np.ndarray:
+    """Outputs without zero point and before clamping, int64 (256,), by input as a
+    uint8."""
+    x = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
+    if how is None:
+        return x - output_offset
+    product = (x + how.input_offset) * how.multiplier
+    return ((product >> (30 - how.shift)) + 1) >> 1
+
+
+def definition(
+    attrs: ConcatenateAttrs,
+    ints: ConcatenateInts,
+    *x: np.ndarray,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """`forward_int` as the formula says it, one element at a time."""
+    y, offset = _output(x), ints.output_offset
+    seen = empty_range() if y_range is None else y_range
+    for part, how, place in zip(x, ints.parts, _slices(x), strict=True):
+        for at, value in np.ndenumerate(part):
+            q = int(value) - offset
+            if how is not None:
+                v = int(value) + how.input_offset
+                q = rescale(v, how.multiplier, how.shift, SINGLE)
+            seen[:] = min(seen[0], q), max(seen[1], q)
+            y[(*at[:-1], place.start + at[-1])] = clamp(q + offset, -128, 127)
+    return y
+
+
+def forward_float(attrs: ConcatenateAttrs, params: None, *x: np.ndarray) -> np.ndarray:
+    """Floating (N, ..., C_1), (N, ..., C_2), ... -> same dtype (N, ..., C)."""
+    return np.concatenate(x, axis=-1, out=_output(x))
+
+
+def vjp(
+    attrs: ConcatenateAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[tuple[np.ndarray | None, ...], None]:
+    """Each part its channels of gY, where Y was not clamped."""
+    gx = []
+    for place, needed in zip(_slices(saved.x), needs_gx, strict=True):
+        y, g = saved.y[..., place], gy[..., place]
+        inside = (y > saved.low) & (y < saved.high)
+        gx.append(np.where(inside, g, g.dtype.type(0)) if needed else None)
+    return tuple(gx), None
+
+
+def lower(
+    attrs: ConcatenateAttrs,
+    ints: ConcatenateInts,
+    x: tuple[TensorSpec, ...],
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    calls, first, channels = [], 0, y.shape[-1]
+    for index, (part, how) in enumerate(zip(x, ints.parts, strict=True)):
+        pointer, own = InputPtr(index=index), part.shape[-1]
+        if how is None:
+            calls.append(_copy(pointer, part.shape, channels, first))
+        else:
+            calls.append(
+                KernelCall(
+                    function="kanji_requantize_s8",
+                    header=KANJI_HEADER,
+                    arguments=(
+                        pointer,
+                        part.size // own,
+                        own,
+                        how.input_offset,
+                        how.multiplier,
+                        how.shift,
+                        ints.output_offset,
+                        OutputPtr(),
+                        channels,
+                        first,
+                    ),
+                    status="int32_t",
+                )
+            )
+        first += own
+    return tuple(calls)
+
+
+def _copy(pointer: InputPtr, shape: Shape, channels: int, first: int) -> KernelCall:
+    if max(*shape, channels) > MOST_EXTENT:
+        raise UnsupportedOp(
+            f"arm_concatenation_s8_x takes {MOST_EXTENT} at most, got "
+            f"{max(*shape, channels)}"
+        )
+    extents = (*reversed(shape), 1, 1, 1)[:4]
+    return KernelCall(
+        function="arm_concatenation_s8_x",
+        header=HEADER,
+        arguments=(pointer, *extents, OutputPtr(), channels, first),
+        status=None,
+    )
+
+
+CONCATENATE = Op(
+    name="concatenate",
+    attrs=ConcatenateAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower},
+    ints=ints_of,
+    inputs=None,
+)

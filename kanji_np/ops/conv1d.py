@@ -1,0 +1,163 @@
+"""1-D convolution with bias and an optional fused activation, over (N,T,Cin).
+
+`conv2d` over an image of one row: X (N,1,T,Cin), W (Cout,1,K,Cin), Y (N,1,OT,Cout).
+Formula and accumulator are those. Weights are (Cout,K,Cin).
+
+Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`, which has a kernel of its own for one
+row; Keras `Conv1D`. Legacy: CMSIS 5.9.0 `arm_convolve_HWC_q7_*_nonsquare`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kanji_np.errors import ShapeError
+from kanji_np.ops import conv2d
+from kanji_np.ops.conv2d import Conv2DAttrs
+from kanji_np.ops.op import Lowering, Op
+from kanji_np.ops.window import Padding, Pair
+from kanji_np.types import (
+    Cost,
+    KernelCall,
+    LinearInts,
+    LinearParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True)
+class Conv1DAttrs:
+    """Output channels; kernel, stride and dilation in steps; padding "same", "valid" or
+    (before, after); activation "linear", "relu" or "relu6"; `weight_bits` as in
+    `Conv2DAttrs`."""
+
+    filters: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    padding: str | Pair = "valid"
+    activation: str = "linear"
+    weight_bits: int = 8
+
+    @property
+    def over_row(self) -> Conv2DAttrs:
+        """The same over an image of one row."""
+        padding: Padding = self.padding
+        if isinstance(padding, tuple):
+            padding = ((0, 0), padding)
+        return Conv2DAttrs(
+            self.filters,
+            (1, self.kernel),
+            (1, self.stride),
+            (1, self.dilation),
+            padding,
+            self.activation,
+            self.weight_bits,
+        )
+
+
+def _row(x: np.ndarray) -> np.ndarray:
+    return x[:, None]  # (N,T,C) -> (N,1,T,C), and weights (Cout,K,C) -> (Cout,1,K,C)
+
+
+def infer(attrs: Conv1DAttrs, shape: Shape) -> Shape:
+    if len(shape) != 2:
+        raise ShapeError(f"conv1d: expected an input (T, C), got {shape}")
+    return conv2d.infer(attrs.over_row, (1, *shape))[1:]
+
+
+def param_shapes(attrs: Conv1DAttrs, shape: Shape) -> tuple[Shape, Shape]:
+    return (attrs.filters, attrs.kernel, shape[1]), (attrs.filters,)
+
+
+def forward_int(
+    attrs: Conv1DAttrs,
+    ints: LinearInts,
+    x: np.ndarray,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """int8 (N,T,Cin) -> int8 (N,OT,Cout)."""
+    return conv2d.forward_int(attrs.over_row, _ints(ints), _row(x), y_range)[:, 0]
+
+
+def definition(
+    attrs: Conv1DAttrs,
+    ints: LinearInts,
+    x: np.ndarray,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """`forward_int` as the formula says it, one product at a time."""
+    return conv2d.definition(attrs.over_row, _ints(ints), _row(x), y_range)[:, 0]
+
+
+def forward_float(
+    attrs: Conv1DAttrs, params: LinearParams, x: np.ndarray
+) -> np.ndarray:
+    """Floating (N,T,Cin) -> same dtype (N,OT,Cout)."""
+    return conv2d.forward_float(attrs.over_row, _params(params), _row(x))[:, 0]
+
+
+def vjp(
+    attrs: Conv1DAttrs,
+    params: LinearParams,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: bool,
+) -> tuple[np.ndarray | None, LinearParams]:
+    """As `conv2d.vjp`."""
+    row = replace(saved, x=_row(saved.x), y=_row(saved.y))
+    gx, g = conv2d.vjp(attrs.over_row, _params(params), row, _row(gy), needs_gx)
+    return gx[:, 0] if needs_gx else None, replace(g, weight=g.weight[:, 0])
+
+
+def _ints(ints: LinearInts) -> LinearInts:
+    return replace(ints, weight=_row(ints.weight))
+
+
+def _params(params: LinearParams) -> LinearParams:
+    return replace(params, weight=_row(params.weight))
+
+
+def cost(attrs: Conv1DAttrs, shape: Shape, target: TargetSpec) -> Cost:
+    return conv2d.cost(attrs.over_row, (1, *shape), target)
+
+
+def _over_row(lower: Lowering) -> Lowering:
+    """A lowering of conv2d, for tensors without a height."""
+
+    def lower_row(
+        attrs: Conv1DAttrs,
+        ints: LinearInts,
+        x: TensorSpec,
+        y: TensorSpec,
+        target: TargetSpec,
+    ) -> tuple[KernelCall, ...]:
+        rows = (replace(tensor, shape=(1, *tensor.shape)) for tensor in (x, y))
+        return lower(attrs.over_row, _ints(ints), *rows, target)
+
+    return lower_row
+
+
+CONV1D = Op(
+    name="conv1d",
+    attrs=Conv1DAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={
+        "cmsis-nn": _over_row(conv2d.lower_cmsis_nn),
+        "cmsis-nn-q7": _over_row(conv2d.lower_cmsis_nn_q7),
+    },
+    param_shapes=param_shapes,
+    channel_scales=lambda attrs, target: conv2d.CONV2D.channel_scales(
+        attrs.over_row, target
+    ),
+)

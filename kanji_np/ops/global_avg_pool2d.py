@@ -1,0 +1,117 @@
+"""Global average pooling: (N,H,W,C) -> (N,C), one window as large as the image.
+
+Formula, divisions and accumulator are those of `avg_pool2d`; input and output share one
+scale.
+
+Source: CMSIS-NN v7.0.0 `arm_avgpool_s8`; Keras `GlobalAveragePooling2D`; TFLite
+`AVERAGE_POOL_2D` int8 (not `MEAN`, whose output has a scale of its own).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kanji_np.ops import avg_pool2d
+from kanji_np.ops.avg_pool2d import AvgPoolInts
+from kanji_np.ops.op import Lowering, Op
+from kanji_np.ops.pooling import Pool2DAttrs, cost
+from kanji_np.ops.pooling import infer as infer_pool
+from kanji_np.types import (
+    KernelCall,
+    Numerics,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2DAttrs:
+    """Nothing to choose."""
+
+
+def _pool(shape: Shape) -> Pool2DAttrs:
+    """One window over an input (H, W, C)."""
+    return Pool2DAttrs(shape[:2], (1, 1))
+
+
+def infer(attrs: GlobalAvgPool2DAttrs, shape: Shape) -> Shape:
+    return infer_pool(_pool(shape), shape)[2:]
+
+
+def ints_of(
+    attrs: GlobalAvgPool2DAttrs, x: QParams, y: QParams, numerics: Numerics
+) -> AvgPoolInts:
+    return AvgPoolInts(divide=numerics.average)
+
+
+def forward_int(
+    attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, x: np.ndarray
+) -> np.ndarray:
+    """int8 (N,H,W,C) -> int8 (N,C)."""
+    return avg_pool2d.forward_int(_pool(x.shape[1:]), ints, x)[:, 0, 0]
+
+
+def definition(
+    attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, x: np.ndarray
+) -> np.ndarray:
+    """`forward_int` as the formula says it."""
+    return avg_pool2d.definition(_pool(x.shape[1:]), ints, x)[:, 0, 0]
+
+
+def forward_float(
+    attrs: GlobalAvgPool2DAttrs, params: None, x: np.ndarray
+) -> np.ndarray:
+    """Floating (N,H,W,C) -> same dtype (N,C)."""
+    return x.mean(axis=(1, 2))
+
+
+def vjp(
+    attrs: GlobalAvgPool2DAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: bool,
+) -> tuple[np.ndarray, None]:
+    """gX = gY / (H * W), at every cell."""
+    _, height, width, _ = saved.x.shape
+    g = (gy / (height * width))[:, None, None]  # (N,C) -> (N,1,1,C)
+    return np.broadcast_to(g, saved.x.shape).copy(), None
+
+
+def _as_pool(lower: Lowering) -> Lowering:
+    """The lowering of an average pool, for (C,) instead of (1, 1, C)."""
+
+    def lower_global(
+        attrs: GlobalAvgPool2DAttrs,
+        ints: AvgPoolInts,
+        x: TensorSpec,
+        y: TensorSpec,
+        target: TargetSpec,
+    ) -> tuple[KernelCall, ...]:
+        pooled = replace(y, shape=(1, 1, *y.shape))
+        return lower(_pool(x.shape), ints, x, pooled, target)
+
+    return lower_global
+
+
+GLOBAL_AVG_POOL2D = Op(
+    name="global_avg_pool2d",
+    attrs=GlobalAvgPool2DAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={
+        "cmsis-nn": _as_pool(avg_pool2d.lower_cmsis_nn),
+        "cmsis-nn-q7": _as_pool(avg_pool2d.lower_cmsis_nn_q7),
+    },
+    output_qparams=lambda attrs, x, numerics: x,
+    ints=ints_of,
+)

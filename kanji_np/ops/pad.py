@@ -1,0 +1,128 @@
+"""Padding of images with zeros: (N,H,W,C) -> (N,top+H+bottom,left+W+right,C).
+
+Real zeros, so the zero point in integers. Input and output share one scale; no
+accumulator. A convolution that pads by itself needs none of this.
+
+Source: CMSIS-NN v7.0.0 `arm_pad_s8`, TFLite `PAD` int8; Keras `ZeroPadding2D`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kanji_np.errors import ShapeError
+from kanji_np.ops import buffers
+from kanji_np.ops.cmsis import HEADER, dims
+from kanji_np.ops.elementwise import cost
+from kanji_np.ops.op import Op
+from kanji_np.ops.window import MOST_CELLS, Pair
+from kanji_np.types import (
+    InputPtr,
+    KernelCall,
+    Numerics,
+    OutputPtr,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+
+@dataclass(frozen=True)
+class PadAttrs:
+    """((top, bottom), (left, right)) in cells."""
+
+    padding: tuple[Pair, Pair]
+
+
+@dataclass(frozen=True)
+class PadInts:
+    """The integer that stands for zero."""
+
+    value: int
+
+
+def infer(attrs: PadAttrs, shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise ShapeError(f"pad: expected an input (H, W, C), got {shape}")
+    (top, bottom), (left, right) = attrs.padding
+    height, width = top + shape[0] + bottom, left + shape[1] + right
+    if max(height, width) > MOST_CELLS:
+        raise ShapeError(
+            f"pad: {height}x{width} is more than {MOST_CELLS} cells a side"
+        )
+    return height, width, shape[2]
+
+
+def ints_of(attrs: PadAttrs, x: QParams, y: QParams, numerics: Numerics) -> PadInts:
+    return PadInts(x.zero_point)
+
+
+def forward_int(attrs: PadAttrs, ints: PadInts, x: np.ndarray) -> np.ndarray:
+    """int8 (N,H,W,C) -> int8, larger."""
+    y = buffers.empty((len(x), *infer(attrs, x.shape[1:])), x.dtype)
+    y[...] = ints.value
+    _inside(attrs, y)[...] = x
+    return y
+
+
+def definition(attrs: PadAttrs, ints: PadInts, x: np.ndarray) -> np.ndarray:
+    """`forward_int`, by NumPy's own function."""
+    around = ((0, 0), *attrs.padding, (0, 0))
+    return np.pad(x, around, constant_values=ints.value)
+
+
+def forward_float(attrs: PadAttrs, params: None, x: np.ndarray) -> np.ndarray:
+    """Floating (N,H,W,C) -> same dtype, larger."""
+    return forward_int(attrs, PadInts(0), x)
+
+
+def vjp(
+    attrs: PadAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
+) -> tuple[np.ndarray, None]:
+    """gX = gY where X is."""
+    return np.ascontiguousarray(_inside(attrs, gy)), None
+
+
+def _inside(attrs: PadAttrs, y: np.ndarray) -> np.ndarray:
+    """View of a padded batch without its padding."""
+    (top, bottom), (left, right) = attrs.padding
+    _, height, width, _ = y.shape
+    return y[:, top : height - bottom, left : width - right]
+
+
+def lower(
+    attrs: PadAttrs, ints: PadInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
+) -> tuple[KernelCall, ...]:
+    (top, bottom), (left, right) = attrs.padding
+    call = KernelCall(
+        function="arm_pad_s8",
+        header=HEADER,
+        arguments=(
+            InputPtr(),
+            OutputPtr(),
+            ints.value,
+            dims("input_size", 1, *x.shape),
+            dims("pre_pad", 0, top, left, 0),
+            dims("post_pad", 0, bottom, right, 0),
+        ),
+    )
+    return (call,)
+
+
+PAD = Op(
+    name="pad",
+    attrs=PadAttrs,
+    infer=infer,
+    forward_int=forward_int,
+    definition=definition,
+    forward_float=forward_float,
+    vjp=vjp,
+    cost=cost,
+    lowerings={"cmsis-nn": lower},
+    output_qparams=lambda attrs, x, numerics: x,
+    ints=ints_of,
+)

@@ -1,0 +1,241 @@
+"""What a trained network reached and how it was made, kept in JSON files.
+
+`kanji-np train --result FILE` writes one, `kanji-np verify --result FILE` adds what it
+found, `kanji-np results DIRECTORY` makes a table of them. There is no date in a file:
+the same run on the same machine differs in its seconds alone.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from kanji_np import __version__, archive
+from kanji_np.errors import FileFormatError, OptionError
+
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One comparison of exported C with the golden model.
+
+    Parameters
+    ----------
+    on : str
+        "host", or the emulated core.
+    library : str
+        Whose kernels were linked.
+    images, differing_bytes : int
+    """
+
+    on: str
+    library: str
+    images: int
+    differing_bytes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """One training run.
+
+    Parameters
+    ----------
+    command : str
+        What was typed, absolute paths by their last part.
+    source : str
+        The commit of this package, or its version where it is no checkout.
+    cpu : str
+        The processor's model.
+    threads : int
+    data, network, target, scheme, ranges : str
+    weight_bits : int
+    precision : str
+        "int8" or "fp32", as in `train.Recipe`; so are the next three.
+    fp32_epochs, epochs, seed : int
+    seconds : float
+        Of training, with the scoring of each epoch [s].
+    int8_accuracy : float
+        0..1, on the test images.
+    fp32_accuracy : float or None
+        If the network was trained in fp32 alone.
+    digest : str
+        Of the integer program, as `Graph.digest` gives it.
+    proofs : tuple of Proof
+    """
+
+    command: str
+    source: str
+    cpu: str
+    threads: int
+    data: str
+    network: str
+    target: str
+    scheme: str
+    ranges: str
+    weight_bits: int
+    precision: str
+    fp32_epochs: int
+    epochs: int
+    seed: int
+    seconds: float
+    int8_accuracy: float
+    fp32_accuracy: float | None
+    digest: str
+    proofs: tuple[Proof, ...] = ()
+
+    def with_proof(self, proof: Proof) -> Result:
+        """The result with one more proof, in place of an older one of its kind."""
+        kind = (proof.on, proof.library)
+        others = tuple(p for p in self.proofs if (p.on, p.library) != kind)
+        return replace(self, proofs=(*others, proof))
+
+
+def write_result(path: str | Path, result: Result) -> None:
+    """Write a result as JSON, a line a fact."""
+    with archive.replacing(path) as file:
+        file.write(json.dumps(asdict(result), indent=2).encode() + b"\n")
+
+
+def read_result(path: str | Path) -> Result:
+    """A result from the file `write_result` made.
+
+    Raises
+    ------
+    FileFormatError
+        It is something else.
+    """
+    try:
+        facts = json.loads(Path(path).read_text(encoding="utf-8"))
+        proofs = tuple(Proof(**proof) for proof in facts["proofs"])
+        return Result(**facts | {"proofs": proofs})
+    except (KeyError, TypeError, ValueError):
+        raise FileFormatError(
+            f"{path}: not a file of `kanji-np train --result`"
+        ) from None
+
+
+def read_results(directory: str | Path) -> list[Result]:
+    """The results of every `.json` file in a directory, by the files' names.
+
+    Raises
+    ------
+    OptionError
+        There are none.
+    FileFormatError
+        One is something else.
+    """
+    paths = sorted(Path(directory).glob("*.json"))
+    if not paths:
+        raise OptionError(f"{directory} holds no .json files of results")
+    return [read_result(path) for path in paths]
+
+
+def results_table(results: Sequence[Result]) -> str:
+    """A Markdown table; runs that differ in their seeds alone share a line.
+
+    Networks stand in the order of data and name. Of several seeds a figure is the mean,
+    with the lowest and the highest behind it.
+    """
+    header = (
+        "network", "data", "target", "scheme", "ranges", "weights", "trained in",
+        "epochs", "seeds", "int8 %", "fp32 %", "differing bytes", "minutes",
+    )  # fmt: skip
+    groups: dict[tuple[str | int, ...], list[Result]] = {}
+    for r in results:
+        key = (
+            r.data, r.network, r.target, r.precision, r.scheme, r.ranges,
+            -r.weight_bits, r.fp32_epochs, r.epochs,
+        )  # fmt: skip
+        groups.setdefault(key, []).append(r)
+    rows = []
+    for key in sorted(groups):
+        runs = groups[key]
+        r = runs[0]
+        fp32 = [run.fp32_accuracy for run in runs if run.fp32_accuracy is not None]
+        rows.append((
+            r.network, r.data, r.target, r.scheme, r.ranges, f"{r.weight_bits} bits",
+            _precision(r), str(r.epochs), str(len(runs)),
+            _spread([100 * run.int8_accuracy for run in runs], "{:.2f}".format),
+            _spread([100 * accuracy for accuracy in fp32], "{:.2f}".format),
+            _proofs(runs),
+            _spread([run.seconds / 60 for run in runs], "{:.0f}".format),
+        ))  # fmt: skip
+    lines = [header, ["---"] * len(header), *rows]
+    machines = {f"{r.cpu}, {_count(r.threads, 'thread')}" for r in results}
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\nTrained on: {'; '.join(sorted(machines))}."
+
+
+def _precision(result: Result) -> str:
+    if result.precision == "int8" and result.fp32_epochs:
+        return f"fp32 ({result.fp32_epochs}), then int8"
+    return result.precision
+
+
+def _spread(values: Sequence[float], text: Callable[[float], str]) -> str:
+    """The mean, and of several values the lowest and the highest."""
+    if not values:
+        return ""
+    mean = text(statistics.fmean(values))
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({text(min(values))} to {text(max(values))})"
+
+
+def _proofs(runs: Sequence[Result]) -> str:
+    """The proofs of all runs, added up for each place and library."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for proof in (proof for run in runs for proof in run.proofs):
+        total = sums.setdefault((proof.on, proof.library), [0, 0])
+        total[0] += proof.differing_bytes
+        total[1] += proof.images
+    return "; ".join(
+        f"{place} ({library}): {n_bytes:,} in {_count(images, 'image')}"
+        for (place, library), (n_bytes, images) in sorted(sums.items())
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def source() -> str:
+    """The commit this package is of, if it is in a checkout, else its version.
+
+    "-dirty" is appended to a commit if the package has been changed since.
+    """
+    if (PACKAGE.parent / ".git").exists() and shutil.which("git"):
+        commit = _git("describe", "--always", "--abbrev=12")
+        changed = _git("diff", "--quiet", "HEAD", "--", PACKAGE.name)
+        if commit.returncode == 0:
+            return commit.stdout.strip() + ("-dirty" if changed.returncode else "")
+    return f"kanji-np {__version__}"
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def portable(argument: str) -> str:
+    """An argument of a command as it may be shown elsewhere: absolute paths in it,
+    also behind ":" or "=", by their last part."""
+    return re.sub(r"(^|[:=])/(?:[^/]*/)*(?=[^/])", r"\1", argument)

@@ -1,0 +1,65 @@
+"""1-D convolution: kernels, strides, dilations, paddings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conformance import Case, LinearConformance, Refusal, unpadded_shape
+
+import kanji_np as kj
+from kanji_np.errors import OptionError
+from kanji_np.ops.conv1d import CONV1D, Conv1DAttrs
+from kanji_np.ops.conv2d import CONV2D
+
+
+class TestConv1D(LinearConformance):
+    op = CONV1D
+    networks = (
+        (
+            (
+                kj.Conv1D(8, 3, padding="same", activation="relu"),
+                kj.Conv1D(5, 4, strides=2, padding="same"),
+                kj.Conv1D(4, 3, padding=(1, 1), activation="relu"),
+                kj.Conv1D(3, 1),
+            ),
+            (25, 4),
+        ),
+    )
+    cases = (
+        Case(Conv1DAttrs(1, 1), (1, 1), batch=1),
+        Case(Conv1DAttrs(17, 3, padding="same", activation="relu"), (9, 4), batch=5),
+        Case(Conv1DAttrs(5, 4, 2, padding="same"), (10, 3), scaling="channels"),
+        Case(Conv1DAttrs(33, 3, dilation=2), (9, 16), batch=3),
+        Case(Conv1DAttrs(4, 5, 3, padding=(2, 1)), (11, 2)),
+        Case(Conv1DAttrs(3, 7), (9, 200), scaling="extreme"),
+    )
+    refusals = (
+        Refusal(Conv1DAttrs(2, 3), (4, 4, 1), r"input \(T, C\), got \(4, 4, 1\)"),
+        Refusal(Conv1DAttrs(2, 5), (4, 1), "window of 5 .* the width 4"),
+    )
+
+    def unsupported(self, case):
+        if case.is_legacy and case.attrs.dilation != 1:
+            return "has no dilated convolution"
+        return None
+
+    def unpadded(self, case):
+        _, *shape = unpadded_shape(case.attrs.over_row.window, (1, *case.shape))
+        return replace(case.attrs, padding="valid"), tuple(shape)
+
+
+def test_it_is_a_convolution_of_a_row():
+    suite = TestConv1D()
+    for case in suite.cases:
+        x, ints = suite.images(case), suite.ints(case)
+        over = replace(ints, weight=ints.weight[:, None])
+        np.testing.assert_array_equal(
+            CONV1D.forward_int(case.attrs, ints, x),
+            CONV2D.forward_int(case.attrs.over_row, over, x[:, None])[:, 0],
+        )
+
+
+@pytest.mark.parametrize("padding", ["full", (1,), (1, -1), 3])
+def test_no_padding(padding):
+    with pytest.raises(OptionError, match="padding must be"):
+        kj.Conv1D(3, 3, padding=padding)

@@ -1,0 +1,139 @@
+"""Networks with branches: wiring, training, files, C."""
+
+import numpy as np
+import pytest
+from small import images, stripes
+
+import kanji_np as kj
+from kanji_np.deploy import export, verify
+from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
+
+
+def residual(**options) -> kj.Model:
+    """A tensor read by three layers, and a sum of two scales read by two."""
+    x = kj.Input((8, 8, 3))
+    y = kj.Normalize((125, 123, 114))(x)
+    stem = kj.Conv2D(6, 3, padding="same", activation="relu")(y)
+    inner = kj.Conv2D(6, 3, padding="same", activation="relu")(stem)
+    inner = kj.Conv2D(6, 3, padding="same")(inner)
+    first = kj.Add(activation="relu")(stem, inner)
+    short = kj.Conv2D(6, 1, name="shortcut")(stem)
+    second = kj.Add()([first, short])
+    pooled = kj.AvgPool2D(8)(second)
+    y = kj.Dense(3)(kj.Flatten()(pooled))
+    return kj.Model(x, y, **({"name": "residual", "seed": 1} | options))
+
+
+def test_layers_stand_in_the_order_they_are_read():
+    net = residual()
+    assert [layer.name for layer in net.layers] == [
+        "normalize1", "conv1", "conv2", "conv3", "add1", "shortcut", "add2", "pool1",
+        "flatten1", "dense1",
+    ]  # fmt: skip
+    assert net.wiring == [
+        (0,), (1,), (2,), (3,), (2, 4), (2,), (5, 6), (7,), (8,), (9,),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["pow2", "symmetric", "asymmetric"])
+def test_training_runs_in_the_integers_of_the_program_and_of_its_c(tmp_path, scheme):
+    net = residual(scheme=scheme)
+    data = stripes(200)
+    kj.fit(net, data, epochs=2, augment=None, show=False)
+    x = images(40)
+    graph = net.freeze()
+    y = graph.run(x)
+    assert len(np.unique(y)) > 10
+    zero, scale = graph.output.qparams.zero_point, graph.output.qparams.scale
+    logits = (y.astype(np.float32) - zero) * np.float32(scale)
+    np.testing.assert_array_equal(net.logits(x).data, logits)
+    inputs = [graph.tensors[i].qparams for i in graph.nodes[4].inputs]
+    assert scheme == "pow2" or inputs[0] != inputs[1]
+    export(net, tmp_path / "c")
+    assert verify(tmp_path / "c", x).differing_bytes == 0
+
+
+def test_both_precisions_learn():
+    for precision in ("int8", "fp32"):
+        net = residual()
+        history = kj.fit(
+            net, stripes(300), epochs=6, precision=precision, augment=None, show=False
+        )
+        assert history.epochs[-1].train_accuracy > 0.8
+
+
+def test_a_gradient_arrives_by_every_branch():
+    net, x = residual(), images(8)
+    for name, parameter in net.named_parameters():
+        if name.endswith("bias"):
+            parameter.data += 5  # no ReLU near its bend
+    net.logits(x, precision="fp32").sum().backward()
+    analytic = {name: p.grad.copy() for name, p in net.named_parameters()}
+    rng = np.random.default_rng(0)
+    for name, parameter in net.named_parameters():
+        step = rng.standard_normal(parameter.shape).astype(np.float32)
+        kept, size = parameter.data, np.float32(1e-2 / np.sqrt(step.size))
+        slopes = []
+        for sign in (1, -1):
+            parameter.data = kept + sign * size * step
+            slopes.append(net.logits(x, precision="fp32").sum().item())
+        parameter.data = kept
+        slope = (slopes[0] - slopes[1]) / (2 * float(size))
+        assert slope == pytest.approx(float((analytic[name] * step).sum()), rel=0.05)
+
+
+def test_a_file_holds_the_wiring(tmp_path):
+    net, x = residual(scheme="asymmetric", ranges="learned"), images(20)
+    kj.fit(net, stripes(100), epochs=1, augment=None, show=False)
+    net.save(tmp_path / "net.npz")
+    again = kj.load(tmp_path / "net.npz")
+    assert again.wiring == net.wiring
+    assert again.quantization == net.quantization
+    assert again.freeze().digest() == net.freeze().digest()
+    assert again.predict(x).tobytes() == net.predict(x).tobytes()
+
+
+def test_what_is_not_a_network_is_refused_in_one_line():
+    x, other = kj.Input((4,)), kj.Input((4,))
+    y = kj.Dense(2)(x)
+    for inputs, outputs, message in (
+        (x, x, "from an Input to the output of a layer"),
+        (y, y, "from an Input to the output of a layer"),
+        (x, kj.Add()(y, kj.Dense(2)(other)), "depend on an Input that is not"),
+        (x, [y], r"outputs must be what Input or a layer gave, not \["),
+    ):
+        with pytest.raises(OptionError, match=message):
+            kj.Model(inputs, outputs)
+    with pytest.raises(OptionError, match="called on what Input or another layer gave"):
+        kj.Dense(2)(np.zeros(3))
+    with pytest.raises(ShapeError, match="layer 'add1': add takes 2 inputs, got 1"):
+        kj.Model(x, kj.Add()(x))
+    with pytest.raises(ShapeError, match="layer 'dense2': dense takes 1 input, got 2"):
+        kj.Model(x, kj.Dense(2)(x, y))
+
+
+def test_a_layer_called_twice_is_refused():
+    x, dense = kj.Input((4,)), kj.Dense(4)
+    with pytest.raises(OptionError, match="used twice: dense1"):
+        kj.Model(x, dense(dense(x)))
+
+
+def test_the_legacy_library_has_no_sums_and_one_scheme():
+    with pytest.raises(UnsupportedOp, match="layer 'add1': cmsis-nn-q7 has no add"):
+        residual(target="cmsis-nn-q7")
+    with pytest.raises(
+        UnsupportedOp, match="cmsis-nn-q7 computes with scheme pow2 only; got 'symm"
+    ):
+        kj.Sequential([kj.Dense(2)], (4,), "cmsis-nn-q7", scheme="symmetric")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scheme": "int8"}, "scheme must be one of pow2, pow2-per-channel, symm"),
+        ({"ranges": "mean"}, "ranges must be one of minmax, percentile, learned"),
+    ],
+)
+def test_another_scheme_is_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        kj.Sequential([kj.Dense(2)], (4,), **options)

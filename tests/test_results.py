@@ -1,0 +1,169 @@
+"""Results go to files and come back; seeds share a line of the table."""
+
+import json
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+import kanji_np
+from kanji_np import results
+from kanji_np.errors import FileFormatError, OptionError
+from kanji_np.results import (
+    Proof,
+    Result,
+    portable,
+    read_result,
+    read_results,
+    results_table,
+    source,
+    write_result,
+)
+
+RESULT = Result(
+    command="kanji-np train --data cifar10",
+    source="0123456789ab",
+    cpu="a processor",
+    threads=1,
+    data="cifar10",
+    network="paper-32",
+    target="cmsis-nn/7.0.0/dsp/double",
+    scheme="pow2",
+    ranges="minmax",
+    weight_bits=8,
+    precision="int8",
+    fp32_epochs=0,
+    epochs=30,
+    seed=0,
+    seconds=480.25,
+    int8_accuracy=0.8202,
+    fp32_accuracy=None,
+    digest="ab12",
+)
+HOST = Proof("host", "ccore", 10000, 0)
+
+
+def rows(*of):
+    """The cells of each line of the table, by the names in its header."""
+    header, rule, *lines = results_table(of).partition("\n\n")[0].splitlines()
+    assert set(rule) == set("|- ")
+    names = header.strip("| ").split(" | ")
+    cells = [line[2:-2].split(" | ") for line in lines]
+    return [dict(zip(names, map(str.strip, line), strict=True)) for line in cells]
+
+
+def test_a_result_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "new" / "a.json"
+    for result in (
+        RESULT,
+        replace(RESULT, precision="fp32", fp32_accuracy=0.8213).with_proof(HOST),
+    ):
+        write_result(path, result)
+        assert read_result(path) == result
+        assert path.read_text().count("\n") >= 20  # a line a fact, for diffs
+
+
+def test_a_proof_takes_the_place_of_the_one_before():
+    core = Proof("cortex-m4", "cmsis-nn", 100, 0)
+    proven = RESULT.with_proof(replace(HOST, differing_bytes=3)).with_proof(core)
+    assert proven.with_proof(HOST).proofs == (core, HOST)
+
+
+def test_seeds_share_a_line():
+    other = replace(RESULT, seed=1, int8_accuracy=0.8186, seconds=500).with_proof(HOST)
+    fp32 = replace(RESULT, precision="fp32", fp32_accuracy=0.8217, int8_accuracy=0.8)
+    both = replace(RESULT, fp32_epochs=20, scheme="symmetric", weight_bits=4)
+    table = rows(fp32, RESULT.with_proof(HOST), both, other)
+    trained_in = [row["trained in"] for row in table]
+    assert trained_in == ["fp32", "int8", "fp32 (20), then int8"]
+    assert [row["seeds"] for row in table] == ["1", "2", "1"]
+    assert table[0]["fp32 %"] == "82.17"
+    assert table[1] == {
+        "network": "paper-32",
+        "data": "cifar10",
+        "target": "cmsis-nn/7.0.0/dsp/double",
+        "scheme": "pow2",
+        "ranges": "minmax",
+        "weights": "8 bits",
+        "trained in": "int8",
+        "epochs": "30",
+        "seeds": "2",
+        "int8 %": "81.94 (81.86 to 82.02)",
+        "fp32 %": "",
+        "differing bytes": "host (ccore): 0 in 20,000 images",
+        "minutes": "8 (8 to 8)",
+    }
+    assert table[2]["weights"] == "4 bits"
+    assert results_table([RESULT]).endswith("Trained on: a processor, 1 thread.")
+
+
+def test_lines_stand_in_order_whatever_the_files_do():
+    others = [
+        replace(RESULT, data="cifar100"),
+        replace(RESULT, network="paper-16"),
+        replace(RESULT, network="paper-16", scheme="symmetric"),
+    ]
+    table = results_table([RESULT, *others])
+    assert results_table([*reversed(others), RESULT]) == table
+    assert [(row["data"], row["network"]) for row in rows(RESULT, *others)] == [
+        ("cifar10", "paper-16"),
+        ("cifar10", "paper-16"),
+        ("cifar10", "paper-32"),
+        ("cifar100", "paper-32"),
+    ]
+
+
+def test_what_is_no_result_is_refused_by_name(tmp_path):
+    with pytest.raises(OptionError, match="holds no .json files of results"):
+        read_results(tmp_path)
+    write_result(tmp_path / "a.json", RESULT)
+    facts = json.loads((tmp_path / "a.json").read_text())
+    assert read_results(tmp_path) == [RESULT]
+    path = tmp_path / "b.json"
+    for text in (
+        "", "[]", "{}", json.dumps(facts | {"more": 1}), json.dumps(facts)[:-1],
+    ):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(FileFormatError, match=r"b\.json: not a file of"):
+            read_results(tmp_path)
+
+
+def test_the_source_is_a_commit_in_a_checkout_and_else_a_version(tmp_path, monkeypatch):
+    def git(*arguments):
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        command = ["git", "-C", str(tmp_path), *name, *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+    package = tmp_path / "kanji_np"
+    package.mkdir()
+    (package / "a.py").write_text("1")
+    monkeypatch.setattr(results, "PACKAGE", package)
+    version = f"kanji-np {kanji_np.__version__}"
+    assert source() == version
+    git("init")
+    assert source() == version  # nothing is committed yet
+    git("add", ".")
+    git("commit", "-m", "first")
+    commit = source()
+    assert len(commit) == 12 and int(commit, 16)
+    (tmp_path / "result.json").write_text("{}")
+    assert source() == commit
+    (package / "a.py").write_text("2")
+    assert source() == f"{commit}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert source() == version
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ("--epochs", "--epochs"),
+        ("cifar10:/home/me/data", "cifar10:data"),
+        ("cifar10:data/cifar", "cifar10:data/cifar"),
+        ("--directory=/tmp/run/", "--directory=run/"),
+        ("/tmp/a.json", "a.json"),
+        ("runs/a.json", "runs/a.json"),
+    ],
+)
+def test_paths_of_one_machine_are_not_shown(argument, shown):
+    assert portable(argument) == shown
