@@ -96,7 +96,9 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *
  * - on Helium, for one row of input where stride.w * c is a multiple of 4: where the output has
  *   more rows or there is padding above, and for an odd number of channels. It refuses such a
  *   row, with ARM_CMSIS_NN_FAILURE, where there is neither as much padding after it as before
- *   nor one cell more, and where all windows reach into the padding.
+ *   nor one cell more, and where all windows reach into the padding;
+ * - on Helium under CMSIS_NN_USE_SINGLE_ROUNDING, for up to three pixels at the end of a row or
+ *   of an image: it rounds them twice.
  */
 arm_cmsis_nn_status arm_convolve_wrapper_s4(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,

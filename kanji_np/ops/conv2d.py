@@ -227,6 +227,11 @@ def check_kernel(
     function: str, weight_bits: int, shape: Shape, g: Geometry, target: TargetSpec
 ) -> None:
     """UnsupportedOp where the kernel that the library picks would be wrong."""
+    if weight_bits == 4 and (target.core, target.rounding) == ("mve", "single"):
+        raise UnsupportedOp(
+            f"{function} on MVE cores rounds some outputs twice where the library is "
+            'built to round once; take rounding="double" or weight_bits=8'
+        )
     if _is_pointwise(g):
         starts = [(n - 1) * stride for n, stride in zip(g.out, g.stride, strict=True)]
         if starts[0] >= shape[0] or starts[1] >= shape[1]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conformance import Case, LinearConformance, Refusal, unpadded_shape
+from conformance import TARGETS, Case, LinearConformance, Refusal, unpadded_shape
 
 import kanji_np as kj
 from ccore import driver
@@ -22,6 +22,8 @@ def conv(filters, kernel, stride=ONE, dilation=ONE, padding="same", relu=False, 
     return Conv2DAttrs(filters, kernel, stride, dilation, padding, activation, bits)
 
 
+#: Why MVE cores take no int4 weights in a library built for single rounding.
+ROUNDS_TWICE = "rounds some outputs twice where the library is built to round once"
 #: 1x1 windows that lie in the padding after the input, with none before it.
 BEYOND = conv(3, (1, 1), (2, 2), padding=((0, 1), (0, 0)))
 
@@ -164,8 +166,15 @@ class TestConv2D(LinearConformance):
         ),
     )
 
+    def without_int4(self, target):
+        if target == TARGETS[1]:
+            return ROUNDS_TWICE
+        return super().without_int4(target)
+
     def unsupported(self, case):
         attrs, shape = case.attrs, case.shape
+        if attrs.weight_bits == 4 and case.target == TARGETS[1]:
+            return ROUNDS_TWICE
         if case.is_legacy and attrs.dilation != ONE and attrs.weight_bits == 8:
             return "cmsis-nn-q7 has no dilated convolution"
         if not case.is_legacy:
