@@ -1024,7 +1024,8 @@ class Conv1D(LinearLayer):
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
     batch_norm : bool
-        As in `Conv2D`.
+    weight_bits : 8 or 4
+        Both as in `Conv2D`.
     """
 
     def __init__(
@@ -1038,6 +1039,7 @@ class Conv1D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         if padding not in ("same", "valid"):
             _, padding = padding_option(((0, 0), padding))
@@ -1048,6 +1050,7 @@ class Conv1D(LinearLayer):
             _positive(dilation_rate, "dilation_rate"),
             padding,
             _activation(activation),
+            _weight_bits(weight_bits),
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 
