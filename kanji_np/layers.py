@@ -1022,7 +1022,7 @@ class Conv1D(LinearLayer):
     padding : "valid", "same" or (before, after)
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
-    batch_norm : bool
+    batch_norm, weight_bits
         As in `Conv2D`.
     """
 
@@ -1037,6 +1037,7 @@ class Conv1D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         if padding not in ("same", "valid"):
             _, padding = padding_option(((0, 0), padding))
@@ -1047,6 +1048,7 @@ class Conv1D(LinearLayer):
             _positive(dilation_rate, "dilation_rate"),
             padding,
             _activation(activation),
+            _weight_bits(weight_bits),
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 
