@@ -740,7 +740,8 @@ def _positive(value: int, name: str) -> int:
     return value
 
 
-def _weight_bits(value: int) -> int:
+def check_weight_bits(value: int) -> int:
+    """OptionError unless `value` is 8 or 4."""
     if value not in WEIGHT_BITS:
         raise OptionError(f"weight_bits must be 8 or 4, got {value!r}")
     return value
@@ -818,7 +819,7 @@ class Conv2D(LinearLayer):
             pair(dilation_rate, "dilation_rate"),
             padding_option(padding),
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -861,7 +862,7 @@ class DepthwiseConv2D(LinearLayer):
             padding_option(padding),
             _positive(depth_multiplier, "depth_multiplier"),
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["depthwise_conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -891,7 +892,7 @@ class Dense(LinearLayer):
         attrs = DenseAttrs(
             _positive(units, "units"),
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["dense"], attrs, name, batch_norm=batch_norm)
 
