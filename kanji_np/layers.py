@@ -1049,7 +1049,7 @@ class Conv1D(LinearLayer):
             _positive(dilation_rate, "dilation_rate"),
             padding,
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 
