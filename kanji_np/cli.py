@@ -205,7 +205,7 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
             "--data",
             metavar="SOURCE",
             required=True,
-            help="synthetic, cifar10, cifar10:DIRECTORY, FILE.npz or DIRECTORY; see "
+            help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
             "`kanji-np datasets`.",
         ),
     ):

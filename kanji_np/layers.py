@@ -1023,7 +1023,7 @@ class Conv1D(LinearLayer):
     padding : "valid", "same" or (before, after)
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
-    batch_norm : bool
+    batch_norm, weight_bits
         As in `Conv2D`.
     """
 
@@ -1038,6 +1038,7 @@ class Conv1D(LinearLayer):
         name: str | None = None,
         *,
         batch_norm: bool = False,
+        weight_bits: int = 8,
     ) -> None:
         if padding not in ("same", "valid"):
             _, padding = padding_option(((0, 0), padding))
@@ -1048,6 +1049,7 @@ class Conv1D(LinearLayer):
             _positive(dilation_rate, "dilation_rate"),
             padding,
             _activation(activation),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 

@@ -536,7 +536,7 @@ class LinearConformance(Conformance):
             return r"4\.0\.0 has no arm_\w+_s4; it came with 5\.0\.0"
         return None
 
-    @pytest.mark.parametrize("target", TARGETS, ids=str)
+    @pytest.mark.parametrize("target", (*TARGETS, target_spec(core="mve")), ids=str)
     def test_emitted_c_with_int4_weights(self, tmp_path, target):
         reason = self.without_int4(target)
         for i, (layers, shape) in enumerate(self.int4_networks):

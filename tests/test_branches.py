@@ -82,6 +82,28 @@ def test_a_gradient_arrives_by_every_branch():
         assert slope == pytest.approx(float((analytic[name] * step).sum()), rel=0.05)
 
 
+@pytest.mark.parametrize("scheme", ["pow2", "symmetric", "asymmetric"])
+def test_gradients_of_integers_are_near_the_real_ones(scheme):
+    """Through every operator that joins, with inputs of different scales."""
+    x = kj.Input((6, 6, 2))
+    stem = kj.Conv2D(4, 3, padding="same", activation="relu6")(x)
+    gate = kj.Conv2D(4, 1)(kj.ZeroPadding2D()(stem))
+    y = kj.Multiply()(kj.ReLU6()(gate), gate)
+    y = kj.Concatenate()(y, kj.ZeroPadding2D()(stem), gate)
+    y = kj.Add(activation="relu")(y, kj.Conv2D(12, 3, padding="same")(y))
+    net = kj.Model(x, kj.GlobalAvgPool2D()(y), scheme=scheme, seed=3)
+    inputs = np.random.default_rng(0).integers(-128, 128, (32, 6, 6, 2)).astype(np.int8)
+    gradients = []
+    for precision in ("int8", "fp32"):
+        for parameter in net.parameters():
+            parameter.grad = None
+        net.logits(inputs, precision=precision).sum().backward()
+        gradients.append([p.grad.ravel().copy() for p in net.parameters()])
+    for quantized, real in zip(*gradients, strict=True):
+        cosine = quantized @ real / np.sqrt(quantized @ quantized * (real @ real))
+        assert cosine > 0.98
+
+
 def test_a_file_holds_the_wiring(tmp_path):
     net, x = residual(scheme="asymmetric", ranges="learned"), images(20)
     kj.fit(net, stripes(100), epochs=1, augment=None, show=False)

@@ -71,6 +71,10 @@ def convolve(call: Callable[..., driver.Call]) -> Callable[[Case], driver.Call]:
     return to_call
 
 
+def int4(to_call: Callable[[Case], driver.Call]) -> Callable[[Case], driver.Call]:
+    return lambda case: driver.int4(to_call(case))
+
+
 def fully_connected(case: Case) -> driver.Call:
     a = case.arrays
     return driver.fully_connected_s8(
@@ -79,6 +83,20 @@ def fully_connected(case: Case) -> driver.Call:
         a["bias"],
         int(a["multiplier"][0]),
         int(a["shift"][0]),
+        filter_offset=case.params["filter_offset"],
+        **offsets(case),
+        **activation(case),
+    )
+
+
+def fully_connected_per_channel(case: Case) -> driver.Call:
+    a = case.arrays
+    return driver.fully_connected_per_channel_s8(
+        a["input"][np.newaxis],
+        a["weight"],
+        a["bias"],
+        a["multiplier"],
+        a["shift"],
         filter_offset=case.params["filter_offset"],
         **offsets(case),
         **activation(case),
@@ -182,8 +200,14 @@ def softmax_q7(case: Case) -> driver.Call:
 CCORE: dict[str, dict[str, Callable[[Case], driver.Call]]] = {
     "s8": {
         "arm_convolve_wrapper_s8": convolve(driver.convolve_wrapper_s8),
+        "arm_convolve_wrapper_s4": int4(convolve(driver.convolve_wrapper_s8)),
         "arm_depthwise_conv_wrapper_s8": convolve(driver.depthwise_conv_wrapper_s8),
+        "arm_depthwise_conv_wrapper_s4": int4(
+            convolve(driver.depthwise_conv_wrapper_s8)
+        ),
         "arm_fully_connected_s8": fully_connected,
+        "arm_fully_connected_s4": int4(fully_connected),
+        "arm_fully_connected_per_channel_s8": fully_connected_per_channel,
         "arm_max_pool_s8": pool(driver.max_pool_s8),
         "arm_avgpool_s8": pool(driver.avgpool_s8),
         "arm_softmax_s8": softmax,
@@ -217,6 +241,16 @@ def refused(case: Case, core: str) -> bool:
     """Whether ccore refuses the case, as the library's own answer to it is wrong."""
     p = case.params
     return core == "dsp" and case.function in POOLS_Q7 and p["pad"] >= p["stride"]
+
+
+def misread(case: Case) -> bool:
+    """Whether the library confuses the halves of a byte of weights: calls that no
+    network is lowered to. Where all windows lie inside it may be right by chance."""
+    if case.function != "arm_depthwise_conv_wrapper_s4":
+        return False
+    p = case.params
+    special = p["input_ch"] == p["output_ch"] and hw(case, "dilation") == (1, 1)
+    return not special and p["input_ch"] % 2 == 1
 
 
 @dataclass(frozen=True)
@@ -369,8 +403,12 @@ def mul_op(case: Case, numerics: Numerics) -> OpCall:
 PYTHON: dict[str, dict[str, Callable[[Case, Numerics], OpCall]]] = {
     "s8": {
         "arm_convolve_wrapper_s8": convolve_op,
+        "arm_convolve_wrapper_s4": convolve_op,
         "arm_depthwise_conv_wrapper_s8": convolve_op,
+        "arm_depthwise_conv_wrapper_s4": convolve_op,
         "arm_fully_connected_s8": fully_connected_op,
+        "arm_fully_connected_s4": fully_connected_op,
+        "arm_fully_connected_per_channel_s8": fully_connected_op,
         "arm_max_pool_s8": pool_op("max_pool2d"),
         "arm_avgpool_s8": pool_op("avg_pool2d"),
         "arm_softmax_s8": softmax_op,
@@ -475,7 +513,8 @@ def test_ccore_equals_library(api, function, build):
             assert np.all(result.output == driver.UNTOUCHED), case.name
         else:
             assert result.status == case.params["status_c"], case.name
-            assert_equals_library(case, build.core, result.output)
+            if not misread(case):
+                assert_equals_library(case, build.core, result.output)
 
 
 def test_few_cases_are_refused():
@@ -483,6 +522,8 @@ def test_few_cases_are_refused():
     counts = Counter(case.function for case in every if refused(case, "dsp"))
     if folder() == OWN_FOLDER:
         assert counts == dict.fromkeys(POOLS_Q7, 6)
+        counts = Counter(case.function for case in every if misread(case))
+        assert counts == {"arm_depthwise_conv_wrapper_s4": 5}
 
 
 @pytest.mark.parametrize("form", ["forward_int", "definition"])
@@ -490,7 +531,8 @@ def test_few_cases_are_refused():
 def test_python_equals_library(api, function, core, form):
     numerics = target_spec(LIBRARY[api], core=core).numerics
     for case in cases_by_function()[api, function]:
-        if refused(case, core):  # by the lowering, as the tests of the operators show
+        # refused by the lowering, as the tests of the operators show
+        if refused(case, core) or misread(case):
             continue
         call = PYTHON[api][function](case, numerics)
         y = getattr(OPS[call.op], form)(call.attrs, call.ints, *call.inputs)

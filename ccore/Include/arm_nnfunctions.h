@@ -39,6 +39,14 @@ extern "C" {
  * edges. bias_data may be NULL: all zero. Groups are not supported: filter c = input c.
  *
  * filter h * w * c <= 65,535, so that the sum fits int32 whatever the data.
+ *
+ * CMSIS-NN is wrong, and this one right,
+ * - on all cores, for filters 1x1 without padding before, where a window begins beyond the
+ *   input;
+ * - on Helium, for one row of input where stride.w * c is a multiple of 4: where the output has
+ *   more rows or there is padding above, and where the first window to leave the row leaves it
+ *   by more than one cell. It refuses such a row, with ARM_CMSIS_NN_FAILURE, where there is
+ *   neither as much padding after it as before nor one cell more.
  */
 arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,
@@ -82,12 +90,15 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *
  * low nibble of byte i / 2 where i is even, the high one where it is odd. Rows are not padded,
  * so that one of them may begin in the middle of a byte.
  *
- * Three things CMSIS-NN gets wrong or refuses, where this one is right:
- * - on all cores, filter 1x1 without padding before: windows that begin beyond the input;
- * - on Helium, one row of input where stride.w * c is a multiple of 4 (its 1xN kernel): an odd
- *   number of channels, more rows of output than one, padding above; ARM_CMSIS_NN_FAILURE
- *   where padding is not even, or one more after, or where all windows reach into it.
- * The first holds for arm_convolve_wrapper_s8 too, and of the second the rows.
+ * CMSIS-NN is wrong, and this one right,
+ * - on all cores, for filters 1x1 without padding before, where a window begins beyond the
+ *   input;
+ * - on Helium, for one row of input where stride.w * c is a multiple of 4: where the output has
+ *   more rows or there is padding above, and for an odd number of channels. It refuses such a
+ *   row, with ARM_CMSIS_NN_FAILURE, where there is neither as much padding after it as before
+ *   nor one cell more, and where all windows reach into the padding;
+ * - on Helium under CMSIS_NN_USE_SINGLE_ROUNDING, for up to three pixels at the end of a row or
+ *   of an image: it rounds them twice.
  */
 arm_cmsis_nn_status arm_convolve_wrapper_s4(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,

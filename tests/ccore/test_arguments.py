@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from . import driver, reference
-from .driver import UNTOUCHED, Build, Call, build_runner
+from .driver import UNTOUCHED, Build, Call, build_runner, int4
 
 ARG_ERROR = -1
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
@@ -36,6 +36,13 @@ FULLY_CONNECTED = driver.fully_connected_s8(
     np.ones(3, np.int32),
     2**30,
     0,
+)
+PER_CHANNEL = driver.fully_connected_per_channel_s8(
+    np.ones((1, 5), np.int8),
+    np.ones((3, 5), np.int8),
+    np.ones(3, np.int32),
+    np.full(3, 2**30, np.int32),
+    np.zeros(3, np.int32),
 )
 POOL_SHAPE = {"kernel": (2, 2), "output_shape": (1, 2, 2, 2), "stride": (2, 2)}
 MAX_POOL = driver.max_pool_s8(X, **POOL_SHAPE)
@@ -85,6 +92,13 @@ NAMES = {
         *ACTIVATION,
         "multiplier",
         "shift",
+    ],
+    "arm_fully_connected_per_channel_s8": [
+        *DIMS,
+        "input_offset",
+        "filter_offset",
+        "output_offset",
+        *ACTIVATION,
     ],
     "arm_max_pool_s8": [*DIMS, *STRIDE_PADDING, *ACTIVATION],
     "arm_avgpool_s8": [*DIMS, *STRIDE_PADDING, *ACTIVATION],
@@ -138,6 +152,10 @@ NAMES = {
         "value",
     ],
 }
+NAMES |= {
+    name.replace("_s8", "_s4"): NAMES[name]
+    for name in (CONVOLVE.function, DEPTHWISE.function, FULLY_CONNECTED.function)
+}
 
 POSITIVE = (0, -1, INT32_MIN, INT32_MAX)
 SPATIAL = (*POSITIVE, 32_768)
@@ -182,22 +200,25 @@ CONV_REFUSED = {
     **OFFSETS,
     **LIMITS,
 }
+DW_REFUSED = {**CONV_REFUSED, "ch_mult": (*POSITIVE, 3)}
+PER_CHANNEL_REFUSED = {
+    **dict.fromkeys(("input.n", "output.n"), (*POSITIVE, 2)),
+    **dict.fromkeys(("input.h", "input.w", "input.c"), (*POSITIVE, 6)),
+    **dict.fromkeys(("filter.n", "filter.c", "output.c"), (*POSITIVE, 6)),
+    **OFFSETS,
+    "filter_offset": (-1, 1),
+    **LIMITS,
+}
+FC_REFUSED = {**PER_CHANNEL_REFUSED, **SCALE}
 #: Values of one argument, each of which must be refused.
 REFUSED = [
     (CONVOLVE, CONV_REFUSED),
-    (DEPTHWISE, {**CONV_REFUSED, "ch_mult": (*POSITIVE, 3)}),
-    (
-        FULLY_CONNECTED,
-        {
-            **dict.fromkeys(("input.n", "output.n"), (*POSITIVE, 2)),
-            **dict.fromkeys(("input.h", "input.w", "input.c"), (*POSITIVE, 6)),
-            **dict.fromkeys(("filter.n", "filter.c", "output.c"), (*POSITIVE, 6)),
-            **OFFSETS,
-            "filter_offset": (-1, 1),
-            **LIMITS,
-            **SCALE,
-        },
-    ),
+    (int4(CONVOLVE), CONV_REFUSED),
+    (DEPTHWISE, DW_REFUSED),
+    (int4(DEPTHWISE), DW_REFUSED),
+    (FULLY_CONNECTED, FC_REFUSED),
+    (int4(FULLY_CONNECTED), FC_REFUSED),
+    (PER_CHANNEL, PER_CHANNEL_REFUSED),
     (MAX_POOL, POOL_REFUSED),
     (AVGPOOL, POOL_REFUSED),
     (
@@ -256,11 +277,17 @@ REFUSED = [
         },
     ),
 ]
+CONV_POINTERS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)
+FC_POINTERS = (1, 2, 3, 4, 5, 6, 9, 10), (0, 7, 8)
 #: Pointers that must not be NULL, and those that may be.
 POINTERS = [
-    (CONVOLVE, (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)),
-    (DEPTHWISE, (1, 2, 3, 4, 5, 6, 7, 8, 11, 12), (0, 9, 10)),
-    (FULLY_CONNECTED, (1, 2, 3, 4, 5, 6, 9, 10), (0, 7, 8)),
+    (CONVOLVE, *CONV_POINTERS),
+    (int4(CONVOLVE), *CONV_POINTERS),
+    (DEPTHWISE, *CONV_POINTERS),
+    (int4(DEPTHWISE), *CONV_POINTERS),
+    (FULLY_CONNECTED, *FC_POINTERS),
+    (int4(FULLY_CONNECTED), *FC_POINTERS),
+    (PER_CHANNEL, (*FC_POINTERS[0], 11, 12), FC_POINTERS[1]),
     (MAX_POOL, (1, 2, 3, 4, 5, 6), (0,)),
     (AVGPOOL, (1, 2, 3, 4, 5, 6), (0,)),
     (SOFTMAX, (0, 1), ()),
@@ -310,12 +337,14 @@ def test_arguments_out_of_range_are_refused():
     assert_refused(calls)
 
 
-@pytest.mark.parametrize("call", (CONVOLVE, DEPTHWISE), ids=lambda c: c.function)
+@pytest.mark.parametrize(
+    "call", (CONVOLVE, DEPTHWISE, PER_CHANNEL), ids=lambda c: c.function
+)
 @pytest.mark.parametrize(("position", "values"), ((3, (-1, INT32_MIN)), (4, (-32, 31))))
 def test_scale_of_any_channel_out_of_range_is_refused(call, position, values):
     calls = []
     for value in values:
-        for channel in range(4):
+        for channel in range(len(call.arrays[position])):
             arrays = list(call.arrays)
             arrays[position] = arrays[position].copy()
             arrays[position][channel] = value
@@ -334,7 +363,8 @@ def test_one_product_too_many_is_refused():
     depthwise = DEPTHWISE
     for name in ("filter.h", "filter.w"):
         depthwise = with_argument(depthwise, name, 256)
-    assert_refused([fully_connected, convolve, depthwise])
+    calls = [fully_connected, convolve, depthwise]
+    assert_refused([*calls, *map(int4, calls)])
 
 
 def test_average_over_too_many_elements_is_refused():
@@ -418,6 +448,42 @@ def test_scratch_of_depthwise_convolution(x, kernel, y, options, expected):
     assert sizes(get_size, *shapes, **options) == expected
 
 
+@pytest.mark.parametrize(
+    ("x", "kernel", "y", "options", "expected"),
+    (
+        ((16, 16, 32), (5, 5), (16, 16, 32), {"padding": (2, 2)}, (3200, 3200, 3200)),
+        ((32, 32, 3), (5, 5), (32, 32, 32), {"padding": (2, 2)}, (300, 300, 320)),
+        ((8, 8, 24), (1, 1), (8, 8, 4), {}, (0, 0, 0)),
+        ((8, 8, 24), (1, 1), (10, 10, 4), {"padding": (1, 1)}, (96, 96, 128)),
+        # 1xN: Helium's kernel copies nothing, unless the row has too few windows.
+        ((1, 20, 4), (1, 5), (1, 20, 2), {"padding": (0, 2)}, (80, 80, 0)),
+        ((1, 3, 4), (1, 5), (1, 3, 2), {"padding": (0, 2)}, (80, 80, 128)),
+    ),
+)
+def test_scratch_of_convolution_of_int4(x, kernel, y, options, expected):
+    shapes = (1, *x), (y[2], *kernel, x[2]), (1, *y)
+    get_size = in_int4(driver.convolve_wrapper_s8_get_buffer_size)
+    assert sizes(get_size, *shapes, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "y", "expected"),
+    (
+        ((1, 9, 9, 20), (3, 3), (1, 7, 7, 20), (360, 360, 4464)),
+        ((1, 9, 9, 20), (3, 5), (1, 7, 5, 40), (0, 0, 0)),
+        ((1, 9, 9, 1), (3, 3), (1, 7, 7, 5), (0, 0, 0)),
+        ((2, 9, 9, 20), (3, 5), (2, 7, 5, 20), (0, 0, 0)),
+    ),
+)
+def test_scratch_of_depthwise_convolution_of_int4(x, kernel, y, expected):
+    get_size = in_int4(driver.depthwise_conv_wrapper_s8_get_buffer_size)
+    assert sizes(get_size, x, (1, *kernel, y[3]), y) == expected
+
+
+def in_int4(get_size):
+    return lambda *args, **kwargs: int4(get_size(*args, **kwargs))
+
+
 def test_scratch_of_depthwise_convolution_of_a_batch():
     """The library takes its general kernel."""
     shapes = (2, 9, 9, 20), (1, 3, 5, 20), (2, 7, 5, 20)
@@ -448,6 +514,8 @@ def test_scratch_of_what_a_convolution_refuses_is_negative():
     shapes = (1, 8, 8, 4), (2, 3, 3, 3), (1, 6, 6, 2)
     get_size = driver.convolve_wrapper_s8_get_buffer_size
     assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3
+    assert sizes(in_int4(get_size), *shapes) == (ARG_ERROR,) * 3
     shapes = (1, 8, 8, 4), (2, 3, 3, 4), (1, 6, 6, 4)
     get_size = driver.depthwise_conv_wrapper_s8_get_buffer_size
     assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3
+    assert sizes(in_int4(get_size), *shapes) == (ARG_ERROR,) * 3

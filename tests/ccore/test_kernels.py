@@ -135,6 +135,23 @@ def test_convolve(build):
     expect(build, calls, convolution_answers(build.rounding))
 
 
+def in_int4(case):
+    """The same case with weights of 4 bits."""
+    return {**case, "weight": case["weight"] >> 4}
+
+
+@functools.cache
+def int4_answers(function, cases, rounding):
+    return [function(**in_int4(case), rounding=rounding) for case in cases()]
+
+
+@every_build_and_rounding
+def test_convolve_int4(build):
+    cases = map(in_int4, convolutions())
+    calls = [driver.int4(driver.convolve_wrapper_s8(**case)) for case in cases]
+    expect(build, calls, int4_answers(convolve, convolutions, build.rounding))
+
+
 @functools.cache
 def depthwise_convolutions():
     rng = np.random.default_rng(2017)
@@ -188,28 +205,60 @@ def test_depthwise_convolve(build):
 
 
 @every_build_and_rounding
-def test_fully_connected(build):
+def test_depthwise_convolve_int4(build):
+    cases = map(in_int4, depthwise_convolutions())
+    calls = [driver.int4(driver.depthwise_conv_wrapper_s8(**case)) for case in cases]
+    answers = int4_answers(depthwise_convolve, depthwise_convolutions, build.rounding)
+    expect(build, calls, answers)
+
+
+def fully_connected(x, weight, bias, multiplier, shift, **rest):
+    rows = len(weight)
+    as_convolution = convolve(
+        x[:, None, None],
+        weight[:, None, None],
+        bias,
+        np.broadcast_to(multiplier, rows),
+        np.broadcast_to(shift, rows),
+        output_shape=(len(x), 1, 1, rows),
+        **rest,
+    )
+    return as_convolution[:, 0, 0]
+
+
+def fully_connected_int4(x, weight, *arguments, **stage):
+    call = driver.fully_connected_s8(x, weight >> 4, *arguments, **stage)
+    return driver.int4(call)
+
+
+#: How a kernel is called, how many scales it has, and bits of its weights.
+FULLY_CONNECTED = {
+    "s8": (driver.fully_connected_s8, 1, 8),
+    "s4": (fully_connected_int4, 1, 4),
+    "per_channel_s8": (driver.fully_connected_per_channel_s8, None, 8),
+}
+
+
+@every_build_and_rounding
+@pytest.mark.parametrize("kernel", FULLY_CONNECTED)
+def test_fully_connected(build, kernel):
+    call, scales, bits = FULLY_CONNECTED[kernel]
     rng = np.random.default_rng(1024)
     calls, answers = [], []
     for _ in range(80):
         n, columns, rows = (int(v) for v in rng.integers(1, (4, 100, 9)))
-        (multiplier,), (shift,) = (a.tolist() for a in random_scales(rng, 1))
+        multiplier, shift = random_scales(rng, scales or rows)
+        if scales == 1:
+            multiplier, shift = int(multiplier[0]), int(shift[0])
         x, weight = int8s(rng, n, columns), int8s(rng, rows, columns)
         bias, stage = random_bias(rng, rows), random_output_stage(rng)
-        calls.append(
-            driver.fully_connected_s8(x, weight, bias, multiplier, shift, **stage)
+        calls.append(call(x, weight, bias, multiplier, shift, **stage))
+        weight >>= 8 - bits
+        answers.append(
+            fully_connected(
+                x, weight, bias, multiplier, shift, **stage, rounding=build.rounding
+            )
         )
-        as_convolution = convolve(
-            x[:, None, None],
-            weight[:, None, None],
-            bias,
-            np.full(rows, multiplier),
-            np.full(rows, shift),
-            output_shape=(n, 1, 1, rows),
-            **stage,
-            rounding=build.rounding,
-        )
-        answers.append(as_convolution[:, 0, 0])
     expect(build, calls, answers)
 
 

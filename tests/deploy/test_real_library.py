@@ -64,6 +64,52 @@ def row() -> kj.Sequential:
     return kj.Sequential(layers, (1, 24, 4), name="row")
 
 
+def int4() -> kj.Sequential:
+    """int4 weights, in odd and even numbers, of every kernel that all cores share."""
+    layers = [
+        kj.Normalize((125, 123, 114)),
+        kj.Conv2D(5, (3, 2), strides=(2, 1), padding="same", weight_bits=4),
+        kj.Conv2D(7, 3, padding="same", activation="relu", weight_bits=4),
+        kj.Conv2D(6, 2, dilation_rate=(1, 2), weight_bits=4),
+        kj.Conv2D(9, 1, weight_bits=4),
+        kj.Conv2D(8, 1, strides=2, activation="relu", weight_bits=4),
+        kj.Flatten(),
+        kj.Dense(33, activation="relu", weight_bits=4),
+        kj.Dense(5, weight_bits=4),
+    ]
+    return kj.Sequential(layers, (26, 11, 3), scheme="asymmetric", name="int4")
+
+
+def int4_row() -> kj.Sequential:
+    """The same of one row of pixels."""
+    layers = [
+        kj.Conv2D(8, (1, 3), padding="same", weight_bits=4),
+        kj.Conv2D(4, (1, 4), strides=(1, 2), padding="same", weight_bits=4),
+        kj.Conv2D(6, (1, 5), (1, 2), "same", activation="relu", weight_bits=4),
+    ]
+    return kj.Sequential(layers, (1, 24, 4), scheme="symmetric", name="int4_row")
+
+
+def int4_depthwise() -> kj.Sequential:
+    """int4 depthwise convolutions."""
+    layers = [
+        kj.DepthwiseConv2D(3, padding="same", weight_bits=4),
+        kj.DepthwiseConv2D((2, 3), 2, "same", activation="relu", weight_bits=4),
+        kj.Conv2D(6, 1, weight_bits=4),
+        kj.DepthwiseConv2D(3, padding="same", dilation_rate=2, weight_bits=4),
+        kj.DepthwiseConv2D((2, 1), depth_multiplier=3, weight_bits=4),
+        kj.DepthwiseConv2D(1, weight_bits=4),
+    ]
+    scheme = "asymmetric"
+    return kj.Sequential(layers, (13, 9, 5), scheme=scheme, name="int4_depthwise")
+
+
+def per_channel() -> kj.Sequential:
+    """Dense layers with a scale for each output."""
+    layers = [kj.Dense(33, activation="relu"), kj.Dense(9), kj.Dense(1)]
+    return kj.Sequential(layers, (70,), scheme="asymmetric", name="per_channel")
+
+
 WHOLE = os.environ.get("CMSIS_NN_PATH")
 LEGACY = os.environ.get("CMSIS_5_PATH")
 S8 = Path(WHOLE) if WHOLE else bundled()
@@ -71,13 +117,21 @@ VERSION = version_of(S8)
 S8_NETWORKS = (plain, row)
 if WHOLE:
     S8_NETWORKS += tuple(n for n in NETWORKS if n().target.library == "cmsis-nn")
+if VERSION != "4.0.0":
+    S8_NETWORKS += (int4, int4_row, int4_depthwise, per_channel)
 ROUNDINGS = ("double", "single") if WHOLE else ("double",)
+#: Networks that are refused: int4 weights on cores with Helium, see the operators.
+LACKING = [
+    *((int4_depthwise, "cortex-m55", rounding) for rounding in ROUNDINGS),
+    *((build, "cortex-m55", "single") for build in (int4, int4_row)),
+]
 #: Network, real library, core and rounding of every combination there is.
 CASES = [
     (build, S8, core, rounding)
     for build in S8_NETWORKS
     for core in ("cortex-m4", "cortex-m55", *(["cortex-m3"] if WHOLE else []))
     for rounding in ROUNDINGS
+    if (build, core, rounding) not in LACKING
 ]
 if LEGACY:
     CASES += [

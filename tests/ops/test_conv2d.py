@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conformance import Case, LinearConformance, Refusal, unpadded_shape
+from conformance import TARGETS, Case, LinearConformance, Refusal, unpadded_shape
 
 import kanji_np as kj
 from ccore import driver
 from kanji_np.errors import UnsupportedOp
-from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs, scratch_bytes
+from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs, check_kernel, scratch_bytes
 from kanji_np.quantize import LinearScales, linear_ints
 from kanji_np.targets import target_spec
 from kanji_np.types import LinearParams, QParams, TensorSpec
@@ -22,6 +22,8 @@ def conv(filters, kernel, stride=ONE, dilation=ONE, padding="same", relu=False, 
     return Conv2DAttrs(filters, kernel, stride, dilation, padding, activation, bits)
 
 
+#: Why MVE cores take no int4 weights in a library built for single rounding.
+ROUNDS_TWICE = "rounds some outputs twice where the library is built to round once"
 #: 1x1 windows that lie in the padding after the input, with none before it.
 BEYOND = conv(3, (1, 1), (2, 2), padding=((0, 1), (0, 0)))
 
@@ -92,7 +94,6 @@ class TestConv2D(LinearConformance):
         Case(conv(5, (1, 3), (1, 2), padding="valid"), (1, 8, 2)),
         Case(conv(5, (1, 5), (1, 2)), (1, 9, 2)),
         Case(conv(5, (1, 5), (1, 2)), (1, 10, 2)),
-        Case(conv(5, (1, 6), padding=((0, 0), (2, 2))), (1, 3, 4)),
         Case(conv(5, (1, 3), padding=((0, 1), (1, 1))), (1, 9, 4)),
         Case(BEYOND, (4, 4, 3)),
         Case(replace(BEYOND, stride=(3, 3)), (4, 4, 3)),
@@ -165,8 +166,15 @@ class TestConv2D(LinearConformance):
         ),
     )
 
+    def without_int4(self, target):
+        if target == TARGETS[1]:
+            return ROUNDS_TWICE
+        return super().without_int4(target)
+
     def unsupported(self, case):
         attrs, shape = case.attrs, case.shape
+        if attrs.weight_bits == 4 and case.target == TARGETS[1]:
+            return ROUNDS_TWICE
         if case.is_legacy and attrs.dilation != ONE and attrs.weight_bits == 8:
             return "cmsis-nn-q7 has no dilated convolution"
         if not case.is_legacy:
@@ -185,8 +193,8 @@ class TestConv2D(LinearConformance):
             ((1, 3), ((0, 1), (1, 1)), 8): "one row of output, and no padding above",
             ((1, 9), "same", 4): "a window that does not reach into the padding",
             ((1, 4), "same", 4): "an even number of channels",
-            ((1, 5), "same", 8): newest and "one cell at a time",
-            ((1, 6), ((0, 0), (2, 2)), 8): newest and "one cell at a time",
+            ((1, 4), "same", 8): newest and "leaves it by one cell; got stride 2",
+            ((1, 5), "same", 8): newest and "leaves it by one cell; got stride 2",
         }.get((attrs.kernel, attrs.padding, attrs.weight_bits)) or None
 
     def unpadded(self, case):
@@ -194,8 +202,9 @@ class TestConv2D(LinearConformance):
         return replace(case.attrs, padding="valid"), shape
 
 
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("core", ["c", "dsp", "mve"])
-def test_scratch_is_what_the_library_asks_for(core):
+def test_scratch_is_what_the_library_asks_for(core, bits):
     rng, target = np.random.default_rng(0), target_spec("cmsis-nn", core=core)
     calls, reserved = [], []
     while len(calls) < 400:
@@ -206,22 +215,23 @@ def test_scratch_is_what_the_library_asks_for(core):
         if rng.random() < 0.4:  # one row of pixels
             high, kernel = 1, (1, kernel[1])
         attrs = conv(filters, kernel, stride, dilation, "same")
-        g = attrs.window.over((high, wide, channels))
+        shape = (high, wide, channels)
+        g = attrs.window.over(shape)
         try:
-            reserved.append(scratch_bytes((high, wide, channels), g, 8, target))
+            check_kernel("", bits, shape, g, target)
         except UnsupportedOp:
             continue
-        calls.append(
-            driver.convolve_wrapper_s8_get_buffer_size(
-                (1, high, wide, channels),
-                (filters, *kernel, channels),
-                (1, *g.out, filters),
-                core=core,
-                stride=stride,
-                padding=g.pad,
-                dilation=dilation,
-            )
+        reserved.append(scratch_bytes(shape, g, bits, target))
+        call = driver.convolve_wrapper_s8_get_buffer_size(
+            (1, *shape),
+            (filters, *kernel, channels),
+            (1, *g.out, filters),
+            core=core,
+            stride=stride,
+            padding=g.pad,
+            dilation=dilation,
         )
+        calls.append(call if bits == 8 else driver.int4(call))
     answers = driver.build_runner(driver.BUILDS[0]).run(calls)
     assert [answer.status for answer in answers] == reserved
 

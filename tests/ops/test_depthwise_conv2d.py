@@ -255,12 +255,14 @@ def test_what_16_bits_do_not_hold_is_refused(attrs, shape):
         (depthwise((3, 3), multiplier=2), 20, (0, 0, 0, 0, 0)),
         (depthwise((3, 3), dilation=(1, 2)), 20, (0, 0, 0, 0, 0)),
         (depthwise((3, 3), multiplier=5), 1, (0, 0, 0, 64 + 45, 0)),
+        (depthwise((3, 3), bits=4), 20, (360, 360, 360)),
+        (depthwise((3, 3), multiplier=2, bits=4), 20, (0, 0, 0)),
     ],
     ids=str,
 )
 def test_scratch_memory(attrs, channels, expected):
     found = []
-    for core, version in SCRATCH_KEYS:
+    for core, version in SCRATCH_KEYS[: len(expected)]:
         target = target_spec(core=core, version=version)
         (call,) = lowered(attrs, (9, 9, channels), target)
         found.append(call.scratch_bytes)
