@@ -8,14 +8,15 @@ Ctrl-C in 130. Commands import what they need when they run, so that help is qui
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import re
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,11 +33,17 @@ if TYPE_CHECKING:
     from kanji_np.results import Result
     from kanji_np.train import History
 
-# The names of optim.OPTIMIZERS and optim.SCHEDULES, which importing would cost NumPy.
+# The keys of tables of other modules, which importing would cost NumPy.
+NETWORKS = (
+    "paper-cnn", "paper-vgg", "resnet8", "ds-cnn", "mobilenet-v1-025", "autoencoder",
+)  # fmt: skip
+SCHEMES = ("pow2", "pow2-per-channel", "symmetric", "asymmetric")
+RANGES = ("minmax", "percentile", "learned")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("one-cycle", "cosine", "step", "exponential", "constant")
 LIBRARIES = ("ccore", "cmsis-nn")
 
+ACCURACY, AUC = "accuracy", "AUC"
 QUICKSTART_CHANNELS = (16, 16, 32)
 QUICKSTART_EPOCHS = 6
 MODEL, CHECKPOINT, HISTORY = "model.npz", "checkpoint.npz", "history.csv"
@@ -128,6 +135,60 @@ class Size(click.ParamType):
 PATH = click.Path(path_type=Path)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What options say of a network of the zoo; None where they say nothing."""
+
+    network: str
+    channels: tuple[int, ...] | None = None
+    pool: str | None = None
+    batch_norm: bool | None = None
+    scheme: str | None = None
+    weight_bits: str | None = None
+
+    def build(self, facts: Mapping[str, Any]) -> Model:
+        """The untrained network, with those of `facts` that it takes.
+
+        Raises
+        ------
+        OptionError
+            It does not take what was told.
+        """
+        from kanji_np.zoo import NETWORKS
+
+        make = NETWORKS[self.network]
+        takes = inspect.signature(make).parameters
+        told = {
+            "channels": self.channels,
+            "pool": self.pool,
+            "batch_norm": self.batch_norm,
+            "scheme": self.scheme,
+            "weight_bits": self.weight_bits and int(self.weight_bits),
+        }
+        told = {name: value for name, value in told.items() if value is not None}
+        for name in told:
+            if name not in takes:
+                raise OptionError(
+                    f"--{name.replace('_', '-')} does not apply to {self.network}"
+                )
+        return make(**{k: v for k, v in facts.items() if k in takes}, **told)
+
+    @property
+    def title(self) -> str:
+        """Name and shape of the network, for those who compare results."""
+        from kanji_np.zoo import NETWORKS
+
+        words = [self.network]
+        channels = inspect.signature(NETWORKS[self.network]).parameters.get("channels")
+        if channels is not None:
+            words.append(",".join(map(str, self.channels or channels.default)))
+        if self.pool is not None:
+            words.append(f"{self.pool} pool")
+        if self.batch_norm is not None:
+            words.append("batch norm" if self.batch_norm else "no batch norm")
+        return " ".join(words)
+
+
 def _data_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say where images come from."""
     for option in (
@@ -144,7 +205,7 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
             "--data",
             metavar="SOURCE",
             required=True,
-            help="synthetic, cifar10, cifar10:DIRECTORY, FILE.npz or DIRECTORY; see "
+            help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
             "`kanji-np datasets`.",
         ),
     ):
@@ -168,6 +229,42 @@ def _target_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--target", help="cmsis-nn, the current s8 API, or cmsis-nn-q7, CMSIS 5's."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _network_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name an untrained network of the zoo."""
+    for option in (
+        click.option(
+            "--weight-bits",
+            type=click.Choice(("8", "4")),
+            help="Of all weights; 8 if not given.",
+        ),
+        click.option(
+            "--scheme",
+            type=click.Choice(SCHEMES),
+            help="Which scales there are; pow2 for the paper's networks and the "
+            "autoencoder, symmetric for the others if not given.",
+        ),
+        click.option(
+            "--batch-norm/--no-batch-norm",
+            default=None,
+            help="The paper's networks: normalize while training; of the two only "
+            "paper-vgg does if not told.",
+        ),
+        click.option(
+            "--pool",
+            type=click.Choice(("max", "average")),
+            help="paper-cnn; max if not given.",
+        ),
+        click.option(
+            "--channels",
+            type=Channels(),
+            help="Output channels of each convolution of paper-cnn, 32,32,64 if not "
+            "given, or each pair of paper-vgg.",
         ),
     ):
         command = option(command)
@@ -274,13 +371,16 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 @main.command()
 @_data_options
 @click.option(
-    "--channels",
-    type=Channels(),
-    default="32,32,64",
-    help="Output channels of each 5x5 convolution.",
+    "--network", type=click.Choice(NETWORKS), default="paper-cnn", help="See zoo.py."
 )
-@click.option("--pool", type=click.Choice(("max", "average")), default="max")
+@_network_options
 @_target_options
+@click.option(
+    "--ranges",
+    type=click.Choice(RANGES),
+    default="minmax",
+    help="How the ranges are found that scales are made from.",
+)
 @click.option("--epochs", type=click.IntRange(1), default=30)
 @click.option("--batch", type=click.IntRange(1), default=64, help="Images a step.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd")
@@ -367,16 +467,18 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 @click.pass_obj
 def train(
     arguments: tuple[str, ...], data: str, download: bool,
-    size: tuple[int, int] | None, grey: bool, channels: tuple[int, ...], pool: str,
-    target: str | None, core: str | None, rounding: str | None,
-    library_version: str | None, epochs: int, batch: int, optimizer: str,
-    lr: float | None, momentum: float | None, weight_decay: float | None,
-    schedule: str, precision: str, fp32_epochs: int, gradients: str,
-    averaging: float, freeze_batch_norm: float, label_smoothing: float,
-    augment: bool | None, crop: int | None, cutout: int, seed: int, name: str | None,
+    size: tuple[int, int] | None, grey: bool, network: str,
+    channels: tuple[int, ...] | None, pool: str | None, batch_norm: bool | None,
+    scheme: str | None, weight_bits: str | None, target: str | None,
+    core: str | None, rounding: str | None, library_version: str | None, ranges: str,
+    epochs: int, batch: int, optimizer: str, lr: float | None,
+    momentum: float | None, weight_decay: float | None, schedule: str,
+    precision: str, fp32_epochs: int, gradients: str, averaging: float,
+    freeze_batch_norm: float, label_smoothing: float, augment: bool | None,
+    crop: int | None, cutout: int, seed: int, name: str | None,
     directory: Path | None, resume: bool, result: Path | None,
 ) -> None:  # fmt: skip
-    """Train the paper's network: 5x5 convolutions, each with ReLU and a pool.
+    """Train a network of the zoo by the default recipe, or as options say.
 
     Writes model.npz, history.csv, checkpoint.npz and curves.png.
 
@@ -406,16 +508,18 @@ def train(
     images, test = _load(data, download, size, grey)
     name = name or _identifier(images.name)
     mean = _channel_means(images)
-    net = kj.paper_cnn(
-        channels,
-        pool=pool,
-        input_shape=images.input_shape,
-        classes=len(images.classes),
-        mean=mean,
-        target=spec,
-        seed=seed,
-        name=name,
-    )
+    told = Told(network, channels, pool, batch_norm, scheme, weight_bits)
+    net = told.build({
+        "input_shape": images.input_shape,
+        "inputs": images.input_shape[-1],
+        "classes": len(images.classes),
+        "mean": mean,
+        "target": spec,
+        "ranges": ranges,
+        "seed": seed,
+        "name": name,
+    })  # fmt: skip
+    by_label = network != "autoencoder"
     directory = directory or Path("runs") / name
     _check_run(directory, resume)
     with _keeping(directory, "repeat the command with --resume to go on"):
@@ -423,7 +527,8 @@ def train(
             net,
             images,
             epochs=epochs,
-            validation=test,
+            validation=test if by_label else None,
+            targets="labels" if by_label else "inputs",
             batch_size=batch,
             optimizer=chosen,
             schedule=SCHEDULES[schedule](),
@@ -439,11 +544,8 @@ def train(
             resume=resume,
         )
         curves = _draw_curves(history, directory)
-        fp32_accuracy = None
-        if precision == "fp32":
-            fp32_accuracy = net.evaluate(test, precision="fp32")
-            click.echo(f"fp32 accuracy  {100 * fp32_accuracy:.2f} %")
-        accuracy = net.evaluate(test)
+        fp32_score = _score(net, test, "fp32") if precision == "fp32" else None
+        score = _score(net, test, "int8")
     if result is not None:
         facts = Result(
             command=shlex.join(["kanji-np", *map(portable, arguments)]),
@@ -451,22 +553,26 @@ def train(
             cpu=cpu_model(),
             threads=limit(),
             data=images.name,
-            network=f"paper_cnn {','.join(map(str, channels))}",
+            network=told.title,
             target=str(net.target),
-            scheme="pow2",
-            ranges="minmax",
-            weight_bits=8,
+            scheme=net.quantization.scheme.name,
+            ranges=ranges,
+            weight_bits=int(weight_bits or 8),
             precision=precision,
             fp32_epochs=fp32_epochs,
             epochs=epochs,
             seed=seed,
             seconds=round(sum(record.seconds for record in history.epochs), 2),
-            int8_accuracy=accuracy,
-            fp32_accuracy=fp32_accuracy,
+            metric=_metric(net, test),
+            int8_score=score,
+            fp32_score=fp32_score,
             digest=net.freeze().digest(),
         )
         write_result(result, facts)
-    click.echo(f"int8 accuracy  {100 * accuracy:.2f} % on {len(test):,} test images")
+    if fp32_score is not None:
+        click.echo(_score_line("fp32", _metric(net, test), fp32_score))
+    score_line = _score_line("int8", _metric(net, test), score)
+    click.echo(f"{score_line} on {len(test):,} test images")
     click.echo(f"curves         {curves}")
     model, firmware = directory / MODEL, directory / FIRMWARE
     click.echo(f"\nnext:\n  {_command('export', model, firmware)}")
@@ -492,12 +598,14 @@ def evaluate(
     """
     net = _load_for(model, target, core, rounding, library_version)
     _, test = _load(data, download, size, grey)
-    accuracy = net.evaluate(test, precision=precision)
-    n_right = round(accuracy * len(test))
-    click.echo(
-        f"{precision} accuracy {100 * accuracy:.2f} %: "
-        f"{n_right:,} of {len(test):,} test images"
-    )
+    score = _score(net, test, precision)
+    if _metric(net, test) == AUC:
+        click.echo(f"{precision} AUC {score:.4f} of {len(test):,} test images")
+    else:
+        click.echo(
+            f"{precision} accuracy {100 * score:.2f} %: "
+            f"{round(score * len(test)):,} of {len(test):,} test images"
+        )
 
 
 @main.command()
@@ -677,35 +785,39 @@ def vectors(
 @main.command()
 @click.argument("model", type=PATH, required=False)
 @click.option(
-    "--channels",
-    type=Channels(),
-    help="The paper's network with these channels, untrained.",
+    "--network", type=click.Choice(NETWORKS), help="Untrained instead of MODEL."
 )
+@_network_options
 @_target_options
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def report(
-    model: Path | None, channels: tuple[int, ...] | None, target: str | None,
-    core: str | None, rounding: str | None, library_version: str | None, as_json: bool,
+    model: Path | None, network: str | None, channels: tuple[int, ...] | None,
+    pool: str | None, batch_norm: bool | None, scheme: str | None,
+    weight_bits: str | None, target: str | None, core: str | None,
+    rounding: str | None, library_version: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Show operations, flash and RAM of every layer; no training needed.
 
     \b
     Example:
-      kanji-np report --channels 32,32,64
+      kanji-np report --network resnet8
     """
     from kanji_np.report import cost_report
     from kanji_np.targets import target_spec
-    from kanji_np.zoo import paper_cnn
 
-    if model is not None and channels is None:
+    told = Told(network or "paper-cnn", channels, pool, batch_norm, scheme, weight_bits)
+    is_told = network is not None or told != Told("paper-cnn")
+    if model is not None and not is_told:
         net = _load_for(model, target, core, rounding, library_version)
-    elif channels is not None and model is None:
+    elif model is None and is_told:
         spec = target_spec(
             target or "cmsis-nn", core=core, rounding=rounding, version=library_version
         )
-        net = paper_cnn(channels, target=spec)
+        net = told.build({"target": spec})
     else:
-        raise OptionError("report takes either a MODEL file or --channels N,N,...")
+        raise OptionError(
+            "report takes either a MODEL file or a network: --network, --channels ..."
+        )
     result = cost_report(net)
     click.echo(result.json() if as_json else str(result))
 
@@ -937,7 +1049,7 @@ def _augment(
     crop: int | None,
     cutout: int,
     mean: tuple[int, ...],
-) -> Augment:
+) -> Augment | None:
     """What the dataset says of itself, as far as no option says otherwise."""
     from kanji_np.data import Augment
 
@@ -946,7 +1058,8 @@ def _augment(
         wanted = Augment() if augment else Augment.none()
     if crop is not None:
         wanted = replace(wanted, crop_padding=crop)
-    return replace(wanted, cutout=cutout, fill=mean)
+    wanted = replace(wanted, cutout=cutout)
+    return None if wanted == Augment.none() else replace(wanted, fill=mean)
 
 
 def _channel_means(dataset: Dataset) -> tuple[int, ...]:
@@ -970,6 +1083,26 @@ def _verdict(result: Verification) -> str:
         f"({result.bytes:,} output bytes compared)"
     )
     return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _metric(net: Model, data: Dataset) -> str:
+    """What says how good a network is: an autoencoder gives back its inputs."""
+    reproduces = net.output_shape == net.input.shape != (len(data.classes),)
+    return AUC if reproduces else ACCURACY
+
+
+def _score(net: Model, data: Dataset, precision: str) -> float:
+    """The network's metric on a dataset, 0..1."""
+    if _metric(net, data) == ACCURACY:
+        return net.evaluate(data, precision=precision)
+    from kanji_np.anomaly import anomaly_scores, auc
+
+    return auc(anomaly_scores(net, data.images, precision=precision), data.labels)
+
+
+def _score_line(precision: str, metric: str, score: float) -> str:
+    text = f"{100 * score:.2f} %" if metric == ACCURACY else f"{score:.4f}"
+    return f"{precision} {metric:<8}  {text}"
 
 
 def _result_of(directory: Path, path: Path) -> Result:

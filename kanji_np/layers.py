@@ -740,7 +740,8 @@ def _positive(value: int, name: str) -> int:
     return value
 
 
-def _weight_bits(value: int) -> int:
+def check_weight_bits(value: int) -> int:
+    """OptionError unless `value` is 8 or 4."""
     if value not in WEIGHT_BITS:
         raise OptionError(f"weight_bits must be 8 or 4, got {value!r}")
     return value
@@ -818,7 +819,7 @@ class Conv2D(LinearLayer):
             pair(dilation_rate, "dilation_rate"),
             padding_option(padding),
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -861,7 +862,7 @@ class DepthwiseConv2D(LinearLayer):
             padding_option(padding),
             _positive(depth_multiplier, "depth_multiplier"),
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["depthwise_conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -891,7 +892,7 @@ class Dense(LinearLayer):
         attrs = DenseAttrs(
             _positive(units, "units"),
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["dense"], attrs, name, batch_norm=batch_norm)
 
@@ -1022,9 +1023,8 @@ class Conv1D(LinearLayer):
     padding : "valid", "same" or (before, after)
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
-    batch_norm : bool
-    weight_bits : 8 or 4
-        Both as in `Conv2D`.
+    batch_norm, weight_bits
+        As in `Conv2D`.
     """
 
     def __init__(
@@ -1049,7 +1049,7 @@ class Conv1D(LinearLayer):
             _positive(dilation_rate, "dilation_rate"),
             padding,
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 

@@ -30,6 +30,7 @@ from kanji_np.layers import (
     Quantization,
     Symbol,
     TrackedLayer,
+    check_weight_bits,
     make_layer,
     naming,
 )
@@ -316,6 +317,45 @@ class Model:
         )
         return from_state(*self.state(), other)
 
+    def requantized(
+        self,
+        *,
+        scheme: str | None = None,
+        ranges: str | None = None,
+        weight_bits: int | None = None,
+    ) -> Model:
+        """The same weights with other scales, of which a part may be named.
+
+        Every range is yet to be seen: train on, or `calibrate` with images.
+
+        Parameters
+        ----------
+        scheme, ranges : str, optional
+            As `Model` has them.
+        weight_bits : 8 or 4, optional
+            Of all convolutions and dense layers, depthwise ones left as they are.
+
+        Raises
+        ------
+        OptionError
+            One is not known.
+        UnsupportedOp
+            The target does not compute so.
+        """
+        header, arrays = self.state()
+        header["scheme"] = scheme or header["scheme"]
+        header["ranges"] = ranges or header["ranges"]
+        for entry in header["layers"] if weight_bits else ():
+            if "weight_bits" in entry["attrs"] and entry["op"] != "depthwise_conv2d":
+                bits = check_weight_bits(weight_bits)
+                entry["attrs"] = entry["attrs"] | {"weight_bits": bits}
+        network = _rebuilt(header, arrays, None)
+        for name, parameter in network.named_parameters():
+            if name in arrays and not name.endswith("_theta"):
+                parameter.data = _stored(arrays, name, parameter.shape)
+        network._restore_norms(header, arrays)
+        return network
+
     def save(self, path: str | Path) -> None:
         """Write the network (weights, ranges, target) to a `.npz` file, atomically."""
         header, arrays = self.state()
@@ -370,6 +410,12 @@ class Model:
             if isinstance(layer, TrackedLayer):
                 for name, tracker in layer.trackers().items():
                     tracker.restore(entry["ranges"][name])
+        self._restore_norms(header, arrays)
+
+    def _restore_norms(
+        self, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> None:
+        for layer, entry in zip(self.layers, header["layers"], strict=True):
             norm = layer.norm if isinstance(layer, LinearLayer) else None
             if norm is not None:
                 shape = norm.moving.mean.shape
@@ -535,6 +581,15 @@ def from_state(
     target: TargetSpec | None = None,
 ) -> Model:
     """A network from what `Model.state` gave, for its own target unless told."""
+    network = _rebuilt(header, arrays, target)
+    network.restore(header, arrays)
+    return network
+
+
+def _rebuilt(
+    header: dict[str, Any], arrays: dict[str, np.ndarray], target: TargetSpec | None
+) -> Model:
+    """The network of a state with weights and ranges of its own."""
     if header["format"] != FORMAT:
         raise FileFormatError(f"format {header['format']}, expected {FORMAT}")
     values = [Input(tuple(header["input_shape"]))]
@@ -548,7 +603,7 @@ def from_state(
         )
         values.append(layer(*(values[k] for k in entry["inputs"])))
     library, version, core, rounding = header["target"]
-    network = Model(
+    return Model(
         values[0],
         values[-1],
         target or target_spec(library, version=version, core=core, rounding=rounding),
@@ -557,8 +612,6 @@ def from_state(
         name=header["name"],
         input_scale=header["input_scale"] or 1.0,
     )
-    network.restore(header, arrays)
-    return network
 
 
 SHORT_NAMES = {

@@ -62,9 +62,11 @@ class Result:
     fp32_epochs, epochs, seed : int
     seconds : float
         Of training, with the scoring of each epoch [s].
-    int8_accuracy : float
-        0..1, on the test images.
-    fp32_accuracy : float or None
+    metric : str
+        "accuracy", or "AUC" of an autoencoder's anomaly scores.
+    int8_score : float
+        On the test images, 0..1.
+    fp32_score : float or None
         If the network was trained in fp32 alone.
     digest : str
         Of the integer program, as `Graph.digest` gives it.
@@ -86,8 +88,9 @@ class Result:
     epochs: int
     seed: int
     seconds: float
-    int8_accuracy: float
-    fp32_accuracy: float | None
+    metric: str
+    int8_score: float
+    fp32_score: float | None
     digest: str
     proofs: tuple[Proof, ...] = ()
 
@@ -146,7 +149,7 @@ def results_table(results: Sequence[Result]) -> str:
     """
     header = (
         "network", "data", "target", "scheme", "ranges", "weights", "trained in",
-        "epochs", "seeds", "int8 %", "fp32 %", "differing bytes", "minutes",
+        "epochs", "seeds", "int8", "fp32", "differing bytes", "minutes",
     )  # fmt: skip
     groups: dict[tuple[str | int, ...], list[Result]] = {}
     for r in results:
@@ -159,12 +162,12 @@ def results_table(results: Sequence[Result]) -> str:
     for key in sorted(groups):
         runs = groups[key]
         r = runs[0]
-        fp32 = [run.fp32_accuracy for run in runs if run.fp32_accuracy is not None]
+        fp32 = [run.fp32_score for run in runs if run.fp32_score is not None]
+        as_text = _percent if r.metric == "accuracy" else "{:.4f} AUC".format
         rows.append((
             r.network, r.data, r.target, r.scheme, r.ranges, f"{r.weight_bits} bits",
             _precision(r), str(r.epochs), str(len(runs)),
-            _spread([100 * run.int8_accuracy for run in runs], "{:.2f}".format),
-            _spread([100 * accuracy for accuracy in fp32], "{:.2f}".format),
+            _spread([run.int8_score for run in runs], as_text), _spread(fp32, as_text),
             _proofs(runs),
             _spread([run.seconds / 60 for run in runs], "{:.0f}".format),
         ))  # fmt: skip
@@ -178,6 +181,10 @@ def _precision(result: Result) -> str:
     if result.precision == "int8" and result.fp32_epochs:
         return f"fp32 ({result.fp32_epochs}), then int8"
     return result.precision
+
+
+def _percent(score: float) -> str:
+    return f"{100 * score:.2f} %"
 
 
 def _spread(values: Sequence[float], text: Callable[[float], str]) -> str:

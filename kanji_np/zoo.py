@@ -13,7 +13,7 @@ Lai and Suda, "Rethinking Machine Learning Development and Deployment for Edge D
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kanji_np.errors import OptionError
@@ -65,6 +65,7 @@ def paper_cnn(
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
+    weight_bits: int = 8,
     seed: int = 0,
     name: str = "cifar10",
 ) -> Sequential:
@@ -79,6 +80,8 @@ def paper_cnn(
         Whether convolutions are normalized while they are trained.
     mean : int or sequence of ints
         What `Normalize` takes off.
+    weight_bits : 8 or 4
+        Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -93,12 +96,10 @@ def paper_cnn(
     layers: list[Layer] = [Normalize(mean)]
     for filters in channels:
         layers += [
-            Conv2D(
-                filters, 5, padding="same", activation="relu", batch_norm=batch_norm
-            ),
+            _conv(filters, 5, bits=weight_bits, batch_norm=batch_norm),
             POOLS[pool](3, 2),
         ]
-    layers += [Flatten(), Dense(classes)]
+    layers += [Flatten(), Dense(classes, weight_bits=weight_bits)]
     return Sequential(
         layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
@@ -114,6 +115,7 @@ def paper_vgg(
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
+    weight_bits: int = 8,
     seed: int = 0,
     name: str = "cifar100",
 ) -> Sequential:
@@ -130,6 +132,8 @@ def paper_vgg(
         What `Normalize` takes off.
     batch_norm : bool
         Normalize while training.
+    weight_bits : 8 or 4
+        Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -143,11 +147,11 @@ def paper_vgg(
     layers: list[Layer] = [Normalize(mean)]
     for filters in channels:
         layers += [
-            _conv(filters, 3, batch_norm=batch_norm),
-            _conv(filters, 3, batch_norm=batch_norm),
+            _conv(filters, 3, bits=weight_bits, batch_norm=batch_norm),
+            _conv(filters, 3, bits=weight_bits, batch_norm=batch_norm),
             MaxPool2D(2),
         ]
-    layers += [Flatten(), Dense(classes)]
+    layers += [Flatten(), Dense(classes, weight_bits=weight_bits)]
     return Sequential(
         layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
@@ -160,6 +164,7 @@ def resnet8(
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
+    weight_bits: int = 8,
     seed: int = 0,
     name: str = "resnet8",
 ) -> Model:
@@ -171,18 +176,22 @@ def resnet8(
     ----------
     mean : int or sequence of ints
         What `Normalize` takes off.
+    weight_bits : 8 or 4
+        Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
     """
     images = Input((32, 32, 3))
-    x = _conv(16, 3)(Normalize(mean)(images))
+    x = _conv(16, 3, bits=weight_bits)(Normalize(mean)(images))
     for filters, stride in ((16, 1), (32, 2), (64, 2)):
-        y = _conv(filters, 3, stride)(x)
-        y = _conv(filters, 3, activation=None)(y)
+        y = _conv(filters, 3, stride, bits=weight_bits)(x)
+        y = _conv(filters, 3, bits=weight_bits, activation=None)(y)
         if stride > 1:  # x in the shape of y; the reference does not normalize here
-            x = Conv2D(filters, 1, stride, padding="same")(x)
+            x = _conv(
+                filters, 1, stride, bits=weight_bits, activation=None, batch_norm=False
+            )(x)
         x = Add(activation="relu")(x, y)
-    y = Dense(classes)(Flatten()(AvgPool2D(8)(x)))
+    y = Dense(classes, weight_bits=weight_bits)(Flatten()(AvgPool2D(8)(x)))
     return Model(images, y, target, scheme=scheme, ranges=ranges, seed=seed, name=name)
 
 
@@ -194,6 +203,7 @@ def ds_cnn(
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
+    weight_bits: int = 8,
     seed: int = 0,
     name: str = "ds_cnn",
 ) -> Sequential:
@@ -206,6 +216,8 @@ def ds_cnn(
     input_shape : (time, frequency, 1)
     mean : int or sequence of ints
         What `Normalize` takes off.
+    weight_bits : 8 or 4
+        Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -213,11 +225,15 @@ def ds_cnn(
     ----------
     Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017.
     """
-    layers: list[Layer] = [Normalize(mean), _conv(64, (10, 4), 2)]
+    layers: list[Layer] = [Normalize(mean), _conv(64, (10, 4), 2, bits=weight_bits)]
     for _ in range(4):
-        layers += _separable(64)
+        layers += _separable(64, bits=weight_bits)
     height, width = (-(-n // 2) for n in input_shape[:2])
-    layers += [AvgPool2D((height, width)), Flatten(), Dense(classes)]
+    layers += [
+        AvgPool2D((height, width)),
+        Flatten(),
+        Dense(classes, weight_bits=weight_bits),
+    ]
     return Sequential(
         layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
@@ -231,6 +247,7 @@ def mobilenet_v1_025(
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
+    weight_bits: int = 8,
     seed: int = 0,
     name: str = "mobilenet",
 ) -> Sequential:
@@ -242,6 +259,8 @@ def mobilenet_v1_025(
     ----------
     mean : int or sequence of ints
         What `Normalize` takes off.
+    weight_bits : 8 or 4
+        Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -250,11 +269,15 @@ def mobilenet_v1_025(
     Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile
     Vision Applications", 2017.
     """
-    layers: list[Layer] = [Normalize(mean), _conv(8, 3, 2)]
+    layers: list[Layer] = [Normalize(mean), _conv(8, 3, 2, bits=weight_bits)]
     for filters, stride in MOBILENET_BLOCKS:
-        layers += _separable(filters, stride)
+        layers += _separable(filters, stride, bits=weight_bits)
     height, width = (-(-n // 32) for n in input_shape[:2])
-    layers += [AvgPool2D((height, width)), Flatten(), Dense(classes)]
+    layers += [
+        AvgPool2D((height, width)),
+        Flatten(),
+        Dense(classes, weight_bits=weight_bits),
+    ]
     return Sequential(
         layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
@@ -267,6 +290,7 @@ def autoencoder(
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
+    weight_bits: int = 8,
     seed: int = 0,
     name: str = "autoencoder",
 ) -> Sequential:
@@ -281,6 +305,8 @@ def autoencoder(
         Length of the vectors.
     mean : int or sequence of ints
         What `Normalize` takes off.
+    weight_bits : 8 or 4
+        Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -290,11 +316,24 @@ def autoencoder(
     """
     layers: list[Layer] = [Normalize(mean)]
     for units in (*(128,) * 4, 8, *(128,) * 4):
-        layers.append(Dense(units, activation="relu", batch_norm=True))
-    layers.append(Dense(inputs))
+        layers.append(
+            Dense(units, activation="relu", batch_norm=True, weight_bits=weight_bits)
+        )
+    layers.append(Dense(inputs, weight_bits=weight_bits))
     return Sequential(
         layers, (inputs,), target, scheme=scheme, ranges=ranges, seed=seed, name=name
     )
+
+
+#: Every network here by the name the command line has for it.
+NETWORKS: dict[str, Callable[..., Model]] = {
+    "paper-cnn": paper_cnn,
+    "paper-vgg": paper_vgg,
+    "resnet8": resnet8,
+    "ds-cnn": ds_cnn,
+    "mobilenet-v1-025": mobilenet_v1_025,
+    "autoencoder": autoencoder,
+}
 
 
 def _conv(
@@ -302,19 +341,20 @@ def _conv(
     kernel_size: int | tuple[int, int],
     strides: int = 1,
     *,
+    bits: int,
     activation: str | None = "relu",
     batch_norm: bool = True,
 ) -> Conv2D:
     """As these networks have them."""
     return Conv2D(
         filters, kernel_size, strides, padding="same", activation=activation,
-        batch_norm=batch_norm,
+        batch_norm=batch_norm, weight_bits=bits,
     )  # fmt: skip
 
 
-def _separable(filters: int, strides: int = 1) -> list[Layer]:
+def _separable(filters: int, strides: int = 1, *, bits: int) -> list[Layer]:
     """A 3x3 convolution channel by channel, then one across channels."""
-    return [
-        DepthwiseConv2D(3, strides, padding="same", activation="relu", batch_norm=True),
-        _conv(filters, 1),
-    ]
+    by_channel = DepthwiseConv2D(
+        3, strides, padding="same", activation="relu", batch_norm=True, weight_bits=bits
+    )
+    return [by_channel, _conv(filters, 1, bits=bits)]

@@ -82,6 +82,28 @@ def test_a_gradient_arrives_by_every_branch():
         assert slope == pytest.approx(float((analytic[name] * step).sum()), rel=0.05)
 
 
+@pytest.mark.parametrize("scheme", ["pow2", "symmetric", "asymmetric"])
+def test_gradients_of_integers_are_near_the_real_ones(scheme):
+    """Through every operator that joins, with inputs of different scales."""
+    x = kj.Input((6, 6, 2))
+    stem = kj.Conv2D(4, 3, padding="same", activation="relu6")(x)
+    gate = kj.Conv2D(4, 1)(kj.ZeroPadding2D()(stem))
+    y = kj.Multiply()(kj.ReLU6()(gate), gate)
+    y = kj.Concatenate()(y, kj.ZeroPadding2D()(stem), gate)
+    y = kj.Add(activation="relu")(y, kj.Conv2D(12, 3, padding="same")(y))
+    net = kj.Model(x, kj.GlobalAvgPool2D()(y), scheme=scheme, seed=3)
+    inputs = np.random.default_rng(0).integers(-128, 128, (32, 6, 6, 2)).astype(np.int8)
+    gradients = []
+    for precision in ("int8", "fp32"):
+        for parameter in net.parameters():
+            parameter.grad = None
+        net.logits(inputs, precision=precision).sum().backward()
+        gradients.append([p.grad.ravel().copy() for p in net.parameters()])
+    for quantized, real in zip(*gradients, strict=True):
+        cosine = quantized @ real / np.sqrt(quantized @ quantized * (real @ real))
+        assert cosine > 0.98
+
+
 def test_a_file_holds_the_wiring(tmp_path):
     net, x = residual(scheme="asymmetric", ranges="learned"), images(20)
     kj.fit(net, stripes(100), epochs=1, augment=None, show=False)
@@ -137,3 +159,77 @@ def test_the_legacy_library_has_no_sums_and_one_scheme():
 def test_another_scheme_is_refused(options, message):
     with pytest.raises(OptionError, match=message):
         kj.Sequential([kj.Dense(2)], (4,), **options)
+
+
+def test_the_same_weights_with_other_scales():
+    net = residual()
+    kj.fit(net, stripes(150), epochs=2, augment=None, show=False)
+    x, real = images(40), net.predict(images(40), precision="fp32")
+    for options in (
+        {"scheme": "asymmetric"},
+        {"scheme": "symmetric", "ranges": "learned"},
+        {"scheme": "symmetric", "weight_bits": 4},
+    ):
+        other = net.requantized(**options)
+        np.testing.assert_array_equal(other.predict(x, precision="fp32"), real)
+        assert not other.is_calibrated
+        other.calibrate(x)
+        error = np.abs(other.logits(x).data - real).max()
+        assert error < (0.5 if "weight_bits" in options else 0.1) * np.abs(real).max()
+    assert {
+        layer.attrs.weight_bits for layer in other.layers if layer.has_parameters
+    } == {4}
+    with pytest.raises(OptionError, match="weight_bits must be 8 or 4, got 2"):
+        net.requantized(weight_bits=2)
+
+
+def normalized(**options) -> kj.Sequential:
+    layers = [
+        kj.Normalize((120, 130, 110)),
+        kj.Conv2D(8, 3, padding="same", batch_norm=True, activation="relu"),
+        kj.MaxPool2D(2),
+        kj.DepthwiseConv2D(3, batch_norm=True, activation="relu6"),
+        kj.Flatten(),
+        kj.Dense(3),
+    ]
+    return kj.Sequential(layers, (8, 8, 3), **options)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_normalization_is_folded_into_what_is_deployed(tmp_path, precision):
+    net, data = normalized(scheme="symmetric"), stripes(200)
+    kj.fit(
+        net, data, epochs=3, precision=precision, freeze_batch_norm=1.0, augment=None,
+        averaging=0, show=False,
+    )  # fmt: skip
+    conv = net.layers[1]
+    norm = conv.norm
+    k = norm.gamma.data / np.sqrt(norm.moving.var + np.float32(1e-3))
+    ints, _ = conv.frozen(net.freeze().tensors[1].qparams)
+    folded = conv.weight.data * k[:, None, None, None]
+    scales = conv.scheme.weight_scales(conv.weight_range.max_abs, 8)
+    expected = np.clip(np.rint(folded / scales[:, None, None, None]), -127, 127)
+    assert np.abs(ints.weight - expected).max() <= 1
+    assert [node.op for node in net.freeze().nodes] == [
+        "normalize", "conv2d", "max_pool2d", "depthwise_conv2d", "flatten", "dense"
+    ]  # fmt: skip
+    export(net, tmp_path / "c")
+    assert verify(tmp_path / "c", images(20)).differing_bytes == 0
+    net.save(tmp_path / "net.npz")
+    again = kj.load(tmp_path / "net.npz")
+    assert again.freeze().digest() == net.freeze().digest()
+
+
+def test_frozen_normalization_trains_what_is_deployed():
+    """Once frozen, training runs forward in the integers of the program."""
+    net, x = normalized(), images(32)
+    kj.fit(net, stripes(100), epochs=4, augment=None, show=False)
+    assert all(n.norm.is_frozen for n in net.layers if getattr(n, "norm", None))
+    moving = net.layers[1].norm.moving
+    program = net.freeze().run(x)
+    logits = net.logits(x, track=True)
+    scale = np.float32(net.freeze().output.qparams.scale)
+    np.testing.assert_array_equal(np.rint(logits.data / scale), program)
+    assert net.layers[1].norm.moving is moving
+    logits.sum().backward()
+    assert net.layers[1].norm.gamma.grad.any()

@@ -23,8 +23,11 @@ from kanji_np import Sequential, cli, optim, paper_cnn
 from kanji_np.data import Augment, Dataset, synthetic
 from kanji_np.deploy import Difference, Verification
 from kanji_np.deploy.kernels import LIBRARIES
+from kanji_np.quantize import SCHEMES
+from kanji_np.ranges import TRACKERS
 from kanji_np.results import Proof, read_result, results_table
 from kanji_np.train import Recipe
+from kanji_np.zoo import NETWORKS
 
 ROOT = Path(kanji_np.__file__).parents[1]
 README = Path(__file__).parents[1] / "README.md"
@@ -146,11 +149,15 @@ def test_choices_are_the_tables():
     assert set(cli.OPTIMIZERS) == set(optim.OPTIMIZERS)
     assert set(cli.SCHEDULES) == set(optim.SCHEDULES)
     assert cli.LIBRARIES == LIBRARIES
+    assert set(cli.NETWORKS) == set(NETWORKS)
+    assert set(cli.SCHEMES) == set(SCHEMES)
+    assert set(cli.RANGES) == set(TRACKERS)
 
 
 def test_defaults_are_the_recipes():
     told = {option.name: option.default for option in cli.train.params}
     recipe = Recipe()
+    assert told["ranges"] == paper_cnn((2,)).quantization.ranges
     for name in (
         "epochs", "averaging", "freeze_batch_norm", "label_smoothing", "precision",
         "fp32_epochs", "gradients", "seed",
@@ -166,7 +173,7 @@ def test_defaults_are_the_recipes():
     [
         ((None, None, 0), Augment(4, True, 0, (1, 2))),
         ((None, 2, 3), Augment(2, True, 3, (1, 2))),
-        ((False, None, 0), Augment(0, False, 0, (1, 2))),
+        ((False, None, 0), None),
         ((False, 2, 0), Augment(2, False, 0, (1, 2))),
         ((True, None, 0), Augment(4, True, 0, (1, 2))),
     ],
@@ -176,8 +183,10 @@ def test_a_dataset_is_augmented_as_it_says_unless_told(options, expected):
     photographs = Dataset(images, labels, ("a",), "photographs", Augment())
     figures = replace(photographs, augment=None)
     assert cli._augment(photographs, *options, mean=(1, 2)) == expected
-    if options[0] is None:
-        expected = replace(expected, flip=False, crop_padding=options[1] or 0)
+    if options == (None, None, 0):
+        expected = None
+    elif options[0] is None:
+        expected = replace(expected, flip=False)
     assert cli._augment(figures, *options, mean=(1, 2)) == expected
 
 
@@ -202,6 +211,26 @@ WRONG = [
     ((*TRAIN, "--precision", "int4"), "--precision.*int4.*int8.*fp32"),
     ((*TRAIN, "--fp32-epochs", "3", "--epochs", "2"), r"--fp32-epochs.*2.*got 3"),
     ((*TRAIN, "--label-smoothing", "1"), "--label-smoothing.*0<=x<1"),
+    ((*TRAIN, "--network", "vgg"), "--network.*vgg.*paper-cnn.*resnet8"),
+    (
+        (*TRAIN, "--network", "resnet8", "--channels", "2"),
+        "^--channels does not apply to resnet8",
+    ),
+    (
+        (*TRAIN, "--network", "paper-vgg", "--pool", "max"),
+        "^--pool does not apply to paper-vgg",
+    ),
+    (
+        (*TRAIN, "--network", "ds-cnn", "--no-batch-norm"),
+        "^--batch-norm does not apply to ds-cnn",
+    ),
+    ((*TRAIN, "--scheme", "tflite"), "--scheme.*tflite.*asymmetric"),
+    ((*TRAIN, "--ranges", "kl"), "--ranges.*kl.*learned"),
+    ((*TRAIN, "--weight-bits", "2"), "--weight-bits.*2.*8.*4"),
+    (
+        (*TRAIN, "--target", "cmsis-nn-q7", "--scheme", "symmetric"),
+        "cmsis-nn-q7.*symmetric",
+    ),
     ((*TRAIN, "--averaging", "1"), "--averaging.*0<=x<1"),
     ((*TRAIN, "--freeze-batch-norm", "2"), "--freeze-batch-norm.*0<=x<=1"),
     ((*TRAIN, "--result", "file/a.json"), "file"),
@@ -321,6 +350,58 @@ def test_train_leaves_everything_behind(train):
 def test_options_of_train(train, options):
     ok(*train, "--epochs", "1", "--directory", "out", "--name", "n", *options)
     assert "\nnormalize1  8x8x3" in ok("report", "out/model.npz")
+
+
+@pytest.mark.parametrize(
+    ("options", "title", "quantization"),
+    [
+        (
+            ("--scheme", "asymmetric", "--ranges", "percentile", "--batch-norm"),
+            "paper-cnn 2 batch norm",
+            ("asymmetric", "percentile", 8),
+        ),
+        (
+            ("--network", "paper-vgg", "--scheme", "pow2-per-channel"),
+            "paper-vgg 2",
+            ("pow2-per-channel", "minmax", 8),
+        ),
+        (
+            ("--weight-bits", "4", "--ranges", "learned", "--pool", "average"),
+            "paper-cnn 2 average pool",
+            ("pow2", "learned", 4),
+        ),
+    ],
+)
+def test_networks_of_the_zoo_are_trained(train, options, title, quantization):
+    ok(*train, "--epochs", "1", "--name", "n", "--result", "a.json", *options)
+    result = read_result("a.json")
+    assert result.network == title
+    assert (result.scheme, result.ranges, result.weight_bits) == quantization
+    net = kanji_np.load("runs/n/model.npz")
+    assert result.digest == net.freeze().digest()
+    assert net.quantization.scheme.name == result.scheme
+
+
+def test_an_autoencoder_is_scored_by_its_auc():
+    rng = np.random.default_rng(0)
+    normal = rng.integers(60, 190, (40, 2)).repeat(8, axis=1)
+    strange = rng.integers(0, 256, (20, 16))
+    np.savez(
+        "sounds.npz", x_train=normal[:20].astype(np.uint8), y_train=np.zeros(20, int),
+        x_test=np.concatenate([normal[20:], strange]).astype(np.uint8),
+        y_test=np.arange(40) // 20, classes=["normal", "strange"],
+    )  # fmt: skip
+    data = ("--data", "sounds.npz")
+    output = ok(
+        "train", *data, "--network", "autoencoder", "--epochs", "2", "--batch", "8",
+        "--precision", "fp32", "--directory", "run", "--result", "a.json",
+    )  # fmt: skip
+    assert re.search(r"fp32 AUC +0\.\d{4}\nint8 AUC +0\.\d{4} on 40 test", output)
+    result = read_result("a.json")
+    assert (result.metric, result.network) == ("AUC", "autoencoder")
+    assert ok("evaluate", "run/model.npz", *data) == (
+        f"int8 AUC {result.int8_score:.4f} of 40 test images\n"
+    )
 
 
 def test_fp32_is_calibrated_on_images(train, images):
@@ -460,14 +541,14 @@ def test_results_are_written_proven_and_shown(train, images):
     options = ("--epochs", "2", "--fp32-epochs", "1", "--directory", "run")
     output = ok(*train, *options, "--result", "results/a.json")
     result = read_result("results/a.json")
-    assert f"int8 accuracy  {100 * result.int8_accuracy:.2f} %" in output
+    assert f"int8 accuracy  {100 * result.int8_score:.2f} %" in output
     command = " ".join(["kanji-np", *train, *options, "--result results/a.json"])
     assert result.command == command
     assert (result.data, result.seed, result.epochs) == ("own", 0, 2)
     net = kanji_np.load("run/model.npz")
     assert result.digest == net.freeze().digest()
     assert result.target == str(net.target)
-    assert result.fp32_accuracy is None and result.seconds > 0
+    assert result.fp32_score is None and result.seconds > 0
 
     ok("export", "run/model.npz", "firmware")
     verify = ("verify", "firmware", "--data", images, "--result")
@@ -479,7 +560,7 @@ def test_results_are_written_proven_and_shown(train, images):
 
     ok(*train, "--epochs", "1", "--precision", "fp32", "--result", "results/b.json")
     other = read_result("results/b.json")
-    assert other.fp32_accuracy is not None
+    assert other.fp32_score is not None
     code, output = run(*verify, "results/b.json")
     assert (code, output.count("\n")) == (2, 1)
     assert "results/b.json is not the result of the model in firmware" in output

@@ -36,8 +36,9 @@ RESULT = Result(
     epochs=30,
     seed=0,
     seconds=480.25,
-    int8_accuracy=0.8202,
-    fp32_accuracy=None,
+    metric="accuracy",
+    int8_score=0.8202,
+    fp32_score=None,
     digest="ab12",
 )
 HOST = Proof("host", "ccore", 10000, 0)
@@ -56,7 +57,7 @@ def test_a_result_comes_back_as_it_was(tmp_path):
     path = tmp_path / "new" / "a.json"
     for result in (
         RESULT,
-        replace(RESULT, precision="fp32", fp32_accuracy=0.8213).with_proof(HOST),
+        replace(RESULT, precision="fp32", fp32_score=0.8213).with_proof(HOST),
     ):
         write_result(path, result)
         assert read_result(path) == result
@@ -70,14 +71,14 @@ def test_a_proof_takes_the_place_of_the_one_before():
 
 
 def test_seeds_share_a_line():
-    other = replace(RESULT, seed=1, int8_accuracy=0.8186, seconds=500).with_proof(HOST)
-    fp32 = replace(RESULT, precision="fp32", fp32_accuracy=0.8217, int8_accuracy=0.8)
+    other = replace(RESULT, seed=1, int8_score=0.8186, seconds=500).with_proof(HOST)
+    fp32 = replace(RESULT, precision="fp32", fp32_score=0.8217, int8_score=0.8)
     both = replace(RESULT, fp32_epochs=20, scheme="symmetric", weight_bits=4)
     table = rows(fp32, RESULT.with_proof(HOST), both, other)
     trained_in = [row["trained in"] for row in table]
     assert trained_in == ["fp32", "int8", "fp32 (20), then int8"]
     assert [row["seeds"] for row in table] == ["1", "2", "1"]
-    assert table[0]["fp32 %"] == "82.17"
+    assert table[0]["fp32"] == "82.17 %"
     assert table[1] == {
         "network": "paper-32",
         "data": "cifar10",
@@ -88,12 +89,14 @@ def test_seeds_share_a_line():
         "trained in": "int8",
         "epochs": "30",
         "seeds": "2",
-        "int8 %": "81.94 (81.86 to 82.02)",
-        "fp32 %": "",
+        "int8": "81.94 % (81.86 % to 82.02 %)",
+        "fp32": "",
         "differing bytes": "host (ccore): 0 in 20,000 images",
         "minutes": "8 (8 to 8)",
     }
     assert table[2]["weights"] == "4 bits"
+    sound = replace(RESULT, metric="AUC", int8_score=0.91)
+    assert rows(sound)[0]["int8"] == "0.9100 AUC"
     assert results_table([RESULT]).endswith("Trained on: a processor, 1 thread.")
 
 

@@ -58,3 +58,10 @@ def test_residual_sums_end_in_relu_and_shortcuts_are_not_normalized():
     assert [c for c in convolutions if c.norm is None] == shortcuts
     sums = [layer.attrs.activation for layer in net.layers if layer.op.name == "add"]
     assert sums == ["relu"] * 3
+
+
+@pytest.mark.parametrize("make", zoo.NETWORKS.values(), ids=zoo.NETWORKS)
+def test_weight_bits_are_of_every_layer_with_weights(make):
+    for bits in (8, 4):
+        layers = make(weight_bits=bits).layers
+        assert {x.attrs.weight_bits for x in layers if x.has_parameters} == {bits}

@@ -26,7 +26,13 @@ from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import buffers, cmsis_q7, conv_loops, convolution
+from kanji_np.ops import (
+    buffers,
+    cmsis_q7,
+    conv_loops,
+    convolution,
+    full_gradients,
+)
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -130,7 +136,7 @@ def vjp(
     gY counts where Y was not clamped.
     """
     g = _geometry(attrs, params.weight, saved.x)
-    return conv_loops.backward(params, saved, g, gy, needs_gx)
+    return full_gradients.backward(params, saved, g, gy, needs_gx)
 
 
 def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:

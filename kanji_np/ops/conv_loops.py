@@ -12,7 +12,7 @@ adds exactly are cut into parts that are added up in int32. The bytes are the sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -104,7 +104,7 @@ class _Plan:
         return np.add.outer(self.runs, np.arange(0, self.run, width)).ravel()
 
 
-def _plan(
+def plan_of(
     g: Geometry, channels: int, depth: int = 1, longest: int = UNLIMITED
 ) -> _Plan:
     """`depth` numbers are a column; no part has more than `longest` numbers."""
@@ -151,7 +151,7 @@ def _parts(
     return parts
 
 
-def _pack(
+def pack(
     weight: np.ndarray, plan: _Plan, dtype: np.dtype, depth: int = 1
 ) -> np.ndarray:
     """(Cout,KH,KW,Cin) -> flat (Cout/32 blocks, columns, 32, depth).
@@ -172,12 +172,27 @@ def _pack(
     return np.concatenate(blocks).view(dtype)
 
 
+def in_one_row(
+    g: Geometry, x: np.ndarray, y: np.ndarray
+) -> tuple[Geometry, np.ndarray, np.ndarray]:
+    """Where every cell is a window, rows are one long row: (N,H,W,C) -> (N,1,H*W,C).
+
+    Tiles of several windows then fill up at its end only.
+    """
+    if g.kernel != (1, 1) or g.pad != (0, 0) or x.shape[:3] != y.shape[:3]:
+        return g, x, y
+    g = replace(g, out_h=1, out_w=g.out_h * g.out_w)
+    x, y = (a.reshape(len(a), 1, g.out_w, a.shape[3]) for a in (x, y))
+    return g, x, y
+
+
 def forward_int(
     x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
 ) -> np.ndarray:
     """Fill int8 `y`; return int64 (shares, 2), the `y_range` of each."""
+    g, x, y = in_one_row(g, x, y)
     p = products()
-    plan = _plan(g, x.shape[3], p.way.depth, p.longest)
+    plan = plan_of(g, x.shape[3], p.way.depth, p.longest)
     ranges = empty_ranges(shares(len(x)))
     # Activations are stored with an offset of `p`, and the padding is the zero point;
     # what that adds to a sum is the same for every window of a channel.
@@ -186,7 +201,7 @@ def forward_int(
     bias = (ints.bias - added * weights).astype(np.uint32).view(np.int32)
     run(
         _forward_int, len(x), p.way, np.ascontiguousarray(x),
-        _pack(ints.weight, plan, p.weight, p.way.depth), p.x.type(p.offset),
+        pack(ints.weight, plan, p.weight, p.way.depth), p.x.type(p.offset),
         p.x.type(added), rescaling(ints, bias), g.pad, plan.layout, plan.parts, y,
         ranges,
     )  # fmt: skip
@@ -197,10 +212,11 @@ def forward_float(
     x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds, y: np.ndarray
 ) -> None:
     """Fill floating `y`, kept between two bounds."""
-    plan = _plan(g, x.shape[3])
+    g, x, y = in_one_row(g, x, y)
+    plan = plan_of(g, x.shape[3])
     run(
         _forward_float, len(x), FLOAT, np.ascontiguousarray(x),
-        _pack(params.weight, plan, x.dtype), params.bias.astype(x.dtype),
+        pack(params.weight, plan, x.dtype), params.bias.astype(x.dtype),
         x.dtype.type(bounds[0]), x.dtype.type(bounds[1]), g.pad, plan.layout,
         plan.parts, y,
     )  # fmt: skip
@@ -209,9 +225,12 @@ def forward_float(
 def backward(
     params: LinearParams, saved: Saved, g: Geometry, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray | None, LinearParams]:
-    """Gradients with respect to the real input, weight and bias."""
+    """Gradients with respect to the real input, weight and bias.
+
+    For gradients that are mostly zero; see `full_gradients`.
+    """
     weight, has_bfloats = params.weight, saved.gradients == "bfloat16"
-    plan = _plan(g, saved.x.shape[3])
+    plan = plan_of(g, saved.x.shape[3])
     # Bfloats are taken in pairs of rows, two vectors at a time.
     width = 2 * LANES if has_bfloats else LANES
     pieces, vectors = plan.pieces(width), plan.pieces(LANES)
@@ -255,7 +274,7 @@ def _bfloats(x: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def _fill(padded, image, offset, pad):
+def fill(padded, image, offset, pad):
     """Copy (H,W,C) into the middle of the padded image; the rest stays as it is."""
     height, width, channels = image.shape
     top, left = pad
@@ -269,7 +288,7 @@ def _fill(padded, image, offset, pad):
 
 
 @njit(cache=True, forceinline=True)
-def _multiply(way, store, corner, pixel, weight, weight_at, parts, lanes, sums):
+def multiply(way, store, corner, pixel, weight, weight_at, parts, lanes, sums):
     """8 neighbouring windows by `lanes` channels, into 8 rows of `sums`."""
     for k in range(TILE_ROWS * lanes):
         sums[k] = 0
@@ -301,13 +320,13 @@ def _forward_int(
     spare = np.empty(TILE_ROWS * 2 * LANES, np.int8)
     extremes = new_extremes()
     for n in range(edges[begin], edges[end]):
-        _fill(padded, x[n], offset, pad)
+        fill(padded, x[n], offset, pad)
         for first in range(0, outputs, 2 * LANES):
             channels = min(2 * LANES, outputs - first)
             lanes = LANES if channels <= LANES else 2 * LANES
             for oy in range(out_h):
                 for ox in range(0, out_w, TILE_ROWS):
-                    _multiply(
+                    multiply(
                         way, store, oy * line + ox * pixel, pixel, weight,
                         first * depth, parts, lanes, acc,
                     )  # fmt: skip
@@ -330,13 +349,13 @@ def _forward_float(
     padded = store[: rows * pitch].reshape(rows, pitch)
     sums = np.empty(TILE_ROWS * 2 * LANES, x.dtype)
     for n in range(edges[begin], edges[end]):
-        _fill(padded, x[n], x.dtype.type(0), pad)
+        fill(padded, x[n], x.dtype.type(0), pad)
         for first in range(0, outputs, 2 * LANES):
             channels = min(2 * LANES, outputs - first)
             lanes = LANES if channels <= LANES else 2 * LANES
             for oy in range(out_h):
                 for ox in range(0, out_w, TILE_ROWS):
-                    _multiply(
+                    multiply(
                         way, store, oy * line + ox * pixel, pixel, weight,
                         first * depth, parts, lanes, sums,
                     )  # fmt: skip
@@ -398,7 +417,7 @@ def _add_row(out, row, row_pieces, pieces, weights, bits):
 
 @njit(cache=True)
 def _fill_rows(store, image, offset, pitch, pad):
-    """`_fill` of floating rows; integers up to 256 are exact in bfloats too."""
+    """`fill` of floating rows; integers up to 256 are exact in bfloats too."""
     height, width, channels = image.shape
     top, left = pad
     real = type(offset)
@@ -526,7 +545,7 @@ def _kept(gy, y, at, first, low, high, gbias):
 
 @njit(cache=True)
 def _crop(image, store, pitch, pad):
-    """The inverse of `_fill`: cells no window reaches get zero."""
+    """The inverse of `fill`: cells no window reaches get zero."""
     height, width, channels = image.shape
     top, left = pad
     for iy in range(height):

@@ -25,7 +25,7 @@ from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.ops import buffers, cmsis_q7, conv_loops
+from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
 from kanji_np.ops.cmsis import (
     FIRST_VERSION,
     HEADER,
@@ -136,7 +136,7 @@ def vjp(
 ) -> tuple[np.ndarray | None, LinearParams]:
     """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
     image = _as_image(saved.x)
-    gx, gparams = conv_loops.backward(
+    gx, gparams = full_gradients.backward(
         replace(params, weight=_as_kernels(params.weight)),
         replace(saved, x=image, y=_as_image(saved.y)),
         _window(image),

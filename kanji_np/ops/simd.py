@@ -19,7 +19,7 @@ numbers. Int32 sums are exact modulo 2^32, of floating factors as far as those a
 `add_8` and its like add weighted rows to a row, both in pieces that need not touch;
 `row_8` and its like add a row to many, weighted. Rows are floating numbers, or bfloat16
 stored as uint16. Gradients behind a ReLU and a max pool are mostly zero: `kept` finds
-those that are not, and only they are multiplied.
+those that are not, and only they are multiplied; where few are, `passed` keeps all.
 
 `twice` and `once` make int8 outputs of int32 sums, in two roundings or in one;
 `twice_pow2` and `once_pow2` do where scales are powers of two.
@@ -524,6 +524,31 @@ def _add_row(pieces: int):
     return intrinsic(typed)
 
 
+def _passing(context, builder, signature, arguments):
+    """16 gradients, 0 in place of those whose value is not between low and high.
+
+    They are added to `total`. Arguments are those of `kept`.
+    """
+    gradient, value, low, high, total = arguments[:5]
+    kind, element = (pointer.dtype for pointer in signature.args[:2])
+    g, y = _Vectors(builder, kind), _Vectors(builder, element)
+    low, high = (
+        y.splat(context.cast(builder, bound, given, element))
+        for bound, given in zip((low, high), signature.args[2:4], strict=True)
+    )
+    value = y.load(value, I64(0))
+    if element in nb.integer_domain:
+        above = builder.icmp_signed(">", value, low)
+        below = builder.icmp_signed("<", value, high)
+    else:
+        above = builder.fcmp_ordered(">", value, low)
+        below = builder.fcmp_ordered("<", value, high)
+    gradient = g.load(gradient, I64(0))
+    inside = builder.select(builder.and_(above, below), gradient, g.type(None))
+    g.store(builder.fadd(g.load(total, I64(0)), inside), total, I64(0))
+    return inside
+
+
 @intrinsic
 def kept(typing, gradient, value, low, high, total):
     """Bits of the 16 lanes where ``gradient != 0 and low < value < high``, int64.
@@ -532,28 +557,41 @@ def kept(typing, gradient, value, low, high, total):
     """
 
     def build(context, builder, signature, arguments):
-        gradient, value, low, high, total = arguments
-        kind, element = (pointer.dtype for pointer in signature.args[:2])
-        g, y = _Vectors(builder, kind), _Vectors(builder, element)
-        low, high = (
-            y.splat(context.cast(builder, bound, given, element))
-            for bound, given in zip((low, high), signature.args[2:4], strict=True)
-        )
-        value = y.load(value, I64(0))
-        if element in nb.integer_domain:
-            above = builder.icmp_signed(">", value, low)
-            below = builder.icmp_signed("<", value, high)
-        else:
-            above = builder.fcmp_ordered(">", value, low)
-            below = builder.fcmp_ordered("<", value, high)
-        gradient = g.load(gradient, I64(0))
-        counts = builder.fcmp_unordered("!=", gradient, g.type(None))
-        lanes = builder.and_(counts, builder.and_(above, below))
-        inside = builder.select(lanes, gradient, g.type(None))
-        g.store(builder.fadd(g.load(total, I64(0)), inside), total, I64(0))
+        inside = _passing(context, builder, signature, arguments)
+        lanes = builder.fcmp_unordered("!=", inside, inside.type(None))
         return builder.zext(builder.bitcast(lanes, ir.IntType(LANES)), I64)
 
     return nb.int64(gradient, value, low, high, total), build
+
+
+@intrinsic
+def passed(typing, gradient, value, low, high, total, one, other):
+    """Store 16 gradients twice, 0 in place of those where not ``low < value < high``.
+
+    They are added to `total`.
+    """
+
+    def build(context, builder, signature, arguments):
+        inside = _passing(context, builder, signature, arguments)
+        v = _Vectors(builder, signature.args[0].dtype)
+        for target in arguments[5:]:
+            v.store(inside, target, I64(0))
+        return context.get_dummy_value()
+
+    return nb.void(gradient, value, low, high, total, one, other), build
+
+
+@intrinsic
+def move(typing, source, target):
+    """Copy 16 numbers."""
+
+    def build(context, builder, signature, arguments):
+        source, target = arguments
+        v = _Vectors(builder, signature.args[0].dtype)
+        v.store(v.load(source, I64(0)), target, I64(0))
+        return context.get_dummy_value()
+
+    return nb.void(source, target), build
 
 
 class _Rescale:

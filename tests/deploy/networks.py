@@ -122,7 +122,31 @@ def legacy_plain() -> kj.Sequential:
     )
 
 
-NETWORKS: tuple[Callable[[], kj.Sequential], ...] = (
+def branches() -> kj.Model:
+    """Tensors read by several layers, zero points, and every operator that joins."""
+    images = kj.Input((11, 9, 3))
+    x = kj.ZeroPadding2D(((0, 1), (2, 0)))(kj.Normalize((125, 123, 114))(images))
+    stem = kj.Conv2D(6, 3, activation="relu6")(x)
+    y = kj.ReLU6()(kj.Conv2D(6, 3, padding="same")(stem))
+    y = kj.Add(activation="relu")(stem, y)
+    gate = kj.Conv2D(6, 1)(stem)
+    y = kj.Multiply(activation="relu6")(y, kj.ReLU()(gate))
+    y = kj.Concatenate()(y, gate, stem)
+    pooled = kj.GlobalAvgPool2D()(y)
+    row = kj.Reshape((10 * 9, 18))(kj.ReLU()(y))
+    row = kj.Conv1D(4, 3, padding=(1, 1), activation="relu")(row)
+    last = kj.Concatenate()(pooled, kj.Flatten()(row), pooled)
+    return kj.Model(images, kj.Add()(last, last), scheme="asymmetric", name="branches")
+
+
+def residual() -> kj.Model:
+    """A sum of the caller's input and of powers of two, into the caller's output."""
+    x = kj.Input((5, 7, 3))
+    y = kj.Add(activation="relu")(x, kj.Conv2D(3, 3, padding="same")(x))
+    return kj.Model(x, kj.Concatenate()(kj.ReLU()(y), y, x), name="residual")
+
+
+NETWORKS: tuple[Callable[[], kj.Model], ...] = (
     image,
     mean_image,
     standardized,
@@ -133,10 +157,12 @@ NETWORKS: tuple[Callable[[], kj.Sequential], ...] = (
     legacy,
     legacy_pool_first,
     legacy_plain,
+    branches,
+    residual,
 )
 
 
-def c_flags(net: kj.Sequential, directory: Path) -> list[str]:
+def c_flags(net: kj.Model, directory: Path) -> list[str]:
     """What the C of a firmware is compiled with: include folders and macros."""
     kernels = KERNELS[net.target.library]
     macros = defines(net.target, "ccore")
@@ -144,7 +170,7 @@ def c_flags(net: kj.Sequential, directory: Path) -> list[str]:
     return [f"-I{directory / f}" for f in folders] + [f"-D{macro}" for macro in macros]
 
 
-def noise(net: kj.Sequential, count: int) -> np.ndarray:
+def noise(net: kj.Model, count: int) -> np.ndarray:
     """Inputs of a network, (count, *input shape)."""
     rng = np.random.default_rng(7)
     low, high = (0, 256) if net.input.dtype == "uint8" else (-128, 128)

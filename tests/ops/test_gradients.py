@@ -8,7 +8,7 @@ from numba import njit
 
 import kanji_np as kj
 from kanji_np.errors import OptionError
-from kanji_np.ops import conv_loops, depthwise_loops, products
+from kanji_np.ops import conv_loops, depthwise_loops, full_gradients, products
 from kanji_np.ops.simd import address, put
 from kanji_np.ops.window import Window
 from kanji_np.train import Recipe
@@ -34,10 +34,10 @@ def nearest(x: np.ndarray) -> np.ndarray:
     return np.ldexp(np.rint(np.ldexp(mantissa, 8)), exponent - 8).astype(np.float32)
 
 
-def case(channels, filters, side, kernel, stride, dilation):
+def case(channels, filters, side, kernel, stride, dilation, padding="same"):
     """Parameters, what forward left, geometry, and a gradient that is mostly zero."""
     rng = np.random.default_rng(channels)
-    window = Window((kernel,) * 2, (stride,) * 2, (dilation,) * 2, "same")
+    window = Window((kernel,) * 2, (stride,) * 2, (dilation,) * 2, padding)
     g = window.over((side, side, channels))
     x = rng.integers(-128, 128, (5, side, side, channels)).astype(np.int8)
     y = rng.integers(-20, 128, (5, *g.out, filters)).astype(np.int8)
@@ -104,6 +104,46 @@ def test_zero_points_of_depthwise_convolution(shape):
     gy = np.resize(gy, saved.y.shape)
     params = LinearParams(weight, np.zeros(channels, np.float32))
     check_zero_point(depthwise_loops.backward, params, saved, g, gy)
+
+
+#: The same with a padding, of which the last two reach beyond the windows.
+FULL_CASES = [
+    (8, 5, 9, 5, 1, 1, "same"),
+    (17, 40, 7, 3, 1, 1, "valid"),
+    (33, 19, 9, 3, 1, 2, "same"),
+    (64, 17, 4, 1, 1, 1, "same"),
+    (200, 40, 1, 1, 1, 1, "same"),
+    (9, 70, 5, 4, 1, 1, ((3, 0), (1, 2))),
+    (9, 3, 6, 2, 1, 1, ((0, 3), (0, 0))),
+    (9, 3, 6, 2, 1, 1, ((0, 0), (2, 0))),
+]
+
+
+@pytest.mark.parametrize("shape", FULL_CASES, ids=str)
+def test_gradients_that_all_count_have_the_same_bits(shape, monkeypatch):
+    params, saved, g, gy = case(*shape)
+    saved = replace(saved, x_offset=30, low=-7, high=101)
+    monkeypatch.setitem(full_gradients.MOST, "float32", 0.0)
+    expected_x, expected = conv_loops.backward(params, saved, g, gy, True)
+    for needs_gx in (True, False):
+        gx, found = full_gradients.backward(params, saved, g, gy, needs_gx)
+        np.testing.assert_array_equal(found.weight, expected.weight)
+        np.testing.assert_array_equal(found.bias, expected.bias)
+        assert (gx is not None) == needs_gx
+        if needs_gx:
+            np.testing.assert_array_equal(gx, expected_x)
+
+
+def test_the_way_depends_on_how_many_count():
+    _, saved, g, gy = case(*FULL_CASES[1])
+    full = np.ones_like(gy)
+    assert not full_gradients._are_worth_it(saved, g, gy)
+    assert full_gradients._are_worth_it(saved, g, full)
+    clamped = replace(saved, y=np.full_like(saved.y, 127))
+    assert not full_gradients._are_worth_it(clamped, g, full)
+    for shape in FULL_CASES[-2:]:
+        _, saved, g, gy = case(*shape)
+        assert not full_gradients._are_worth_it(saved, g, np.ones_like(gy))
 
 
 @pytest.mark.parametrize("kind", KINDS)
