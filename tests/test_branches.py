@@ -183,6 +183,21 @@ def test_the_same_weights_with_other_scales():
         net.requantized(weight_bits=2)
 
 
+def test_weights_of_another_network_are_taken_if_they_fit():
+    net, other = normalized(scheme="asymmetric"), normalized(seed=5)
+    other.logits(images(), track=True, precision="fp32")
+    net.take_weights(other)
+    x = images(10)
+    np.testing.assert_array_equal(
+        net.predict(x, precision="fp32"), other.predict(x, precision="fp32")
+    )
+    with pytest.raises(OptionError, match="residual has other layers than network"):
+        net.take_weights(residual())
+    one, two = (kj.Sequential([kj.Dense(3)], (n,)) for n in (4, 5))
+    with pytest.raises(OptionError, match=r"do not fit network: dense1/weight must"):
+        one.take_weights(two)
+
+
 def normalized(**options) -> kj.Sequential:
     layers = [
         kj.Normalize((120, 130, 110)),

@@ -28,7 +28,7 @@ from kanji_np.data.drawing import (
 
 N_FRAMES, N_BANDS = 5, 128
 N_HARMONICS = 8
-N_PARAMETERS = 18  # random words that decide one recording
+N_PARAMETERS = 16  # random words that decide one recording
 N_NOISE_WORDS = N_FRAMES * N_BANDS // 8
 BLOCK = 128
 

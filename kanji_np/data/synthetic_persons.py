@@ -1,9 +1,9 @@
 """Whether somebody is in the picture: drawn by rule, 96x96 pixels in colour.
 
-A person is a head on a trunk with two arms and two legs, of any size, colours and
-stance, anywhere. A picture of nobody holds the same six parts lying about, each turned
-and placed by itself, so that neither colours nor shapes alone say anything: their
-arrangement does. Boxes and balls stand around in both.
+A person is a head on a trunk with two arms and two legs, of any size and stance,
+anywhere before a wall. Clothes have any colour, skin is light to dark brown. Balls,
+boxes and rods of any colour lie about in all pictures; where there is nobody there are
+more of them.
 
 Simplifications: everybody is seen from the front and whole; nothing stands in front.
 """
@@ -26,17 +26,17 @@ from kanji_np.data.drawing import (
 )
 
 SIDE = 96  # [pixels]
-N_THINGS = 3
-N_PARAMETERS = 42 + 7 * N_THINGS  # random words that place and colour one picture
+N_PARAMETERS = 49  # random words that place and colour one picture
 N_NOISE_WORDS = SIDE * SIDE * 3 // 8
 BLOCK = 8
+SKIN = np.float32([240, 190, 160]).reshape(3, 1, 1)  # the lightest
 
 CLASSES = ("nobody", "person")
 
 
 @dataclass(frozen=True)
-class Stroke:
-    """A round-ended stroke of a standing person, in heights of the person.
+class Limb:
+    """A round-ended stroke of a person, in heights of the person.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ class Stroke:
     turns: tuple[float, float] = (0.0, 0.0)
 
 
-# Legs, arms and trunk, head: each of one colour, and over the one before.
+# Legs, trunk, arms and head: each of one colour, and over the one before.
 GARMENTS = (
     (
-        Stroke(-0.06, 0.55, 0.40, 0.050, (0.0, 0.15)),
-        Stroke(0.06, 0.55, 0.40, 0.050, (0.0, 0.15)),
+        Limb(-0.06, 0.55, 0.40, 0.050, (0.0, 0.15)),
+        Limb(0.06, 0.55, 0.40, 0.050, (0.0, 0.15)),
     ),
+    (Limb(0.0, 0.28, 0.22, 0.110),),
     (
-        Stroke(-0.12, 0.24, 0.30, 0.035, (0.05, 1.5)),
-        Stroke(0.12, 0.24, 0.30, 0.035, (0.05, 1.5)),
-        Stroke(0.0, 0.28, 0.22, 0.100),
+        Limb(-0.12, 0.24, 0.30, 0.040, (0.05, 1.5)),
+        Limb(0.12, 0.24, 0.30, 0.040, (0.05, 1.5)),
+        Limb(0.0, 0.08, 0.02, 0.090),
     ),
-    (Stroke(0.0, 0.08, 0.02, 0.080),),
 )
 
 
@@ -115,38 +115,70 @@ def _draw(name: str, words: np.ndarray) -> np.ndarray:
     centres = np.arange(SIDE, dtype=np.float32)
     x, y = centres[None, None, :], centres[None, :, None]
 
-    wall = colour(40, 216)
+    wall = between(60, 196)[:, None] + colour(-20, 20)
     slope = between(-0.5, 0.5) * (x - SIDE / 2) + between(-0.5, 0.5) * (y - SIDE / 2)
     image = wall + slope[:, None]  # (B, 3, 96, 96)
-    for i in range(N_THINGS):
-        u, v = x - between(0, SIDE), y - between(0, SIDE)
-        half_width, half_height = between(3, 16), between(3, 16)
-        ball = np.sqrt(u * u + v * v) - half_width
-        box = np.maximum(abs(u) - half_width, abs(v) - half_height)
-        paint(image, box if i % 2 else ball, colour(0, 256))
-
-    height = between(44, 80)
-    left, top = between(0, 1) * SIDE, between(0, 1) * (SIDE - height)
-    left = np.clip(left, 0.35 * height, SIDE - 0.35 * height)
-    for garment in GARMENTS:
-        distance = np.full((1, 1, 1), np.inf, np.float32)
-        for stroke in garment:
-            turn, side, across, down = (between(0, 1) for _ in range(4))
-            if name == "person":
-                t = stroke.turns[0] + turn * (stroke.turns[1] - stroke.turns[0])
-                start_x, start_y = left + stroke.x * height, top + stroke.y * height
-                outwards = np.float32(1 if stroke.x > 0 else -1)
-            else:
-                t, outwards = turn, np.where(side < 0.5, np.float32(-1), np.float32(1))
-                start_x, start_y = across * SIDE, down * SIDE
-            cosine, sine = (1 - t * t) / (1 + t * t), outwards * 2 * t / (1 + t * t)
-            u, v = x - start_x, y - start_y
-            along = np.clip(u * sine + v * cosine, 0, stroke.length * height)
-            u, v = u - along * sine, v - along * cosine
-            edge = np.sqrt(u * u + v * v) - stroke.radius * height
-            distance = np.minimum(distance, edge)
-        paint(image, distance, colour(0, 256))
+    for thing in THINGS * (1 if name == "person" else 2):
+        paint(image, thing(numbers, x, y), colour(0, 256))
+    if name == "person":
+        skin = between(0.45, 1)[:, None] * SKIN
+        for distance, ink in zip(
+            _person(numbers, x, y), (colour(0, 256), colour(0, 256), skin), strict=True
+        ):
+            paint(image, distance, ink)
 
     grain = noise(words[:, N_PARAMETERS:]).reshape(-1, 3, SIDE, SIDE)
-    image += grain * between(0, 0.2)[:, None]
+    image += grain * between(0, 0.1)[:, None]
     return to_uint8(image).transpose(0, 2, 3, 1)  # (B, 96, 96, 3)
+
+
+# A figure: (numbers, x, y) -> distance to its edge, float32 (B, 96, 96) [pixels].
+
+
+def _ball(numbers: Numbers, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    u, v = x - numbers.between(0, SIDE), y - numbers.between(0, SIDE)
+    return np.sqrt(u * u + v * v) - numbers.between(2, 10)
+
+
+def _box(numbers: Numbers, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    u, v = x - numbers.between(0, SIDE), y - numbers.between(0, SIDE)
+    return np.maximum(abs(u) - numbers.between(2, 10), abs(v) - numbers.between(2, 10))
+
+
+def _rod(numbers: Numbers, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    u, v = x - numbers.between(0, SIDE), y - numbers.between(0, SIDE)
+    length, radius = numbers.between(10, 30), numbers.between(2, 5)
+    return _stroke(u, v, numbers.between(-1, 1), length) - radius
+
+
+THINGS = (_ball, _box, _rod)
+
+
+def _person(numbers: Numbers, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Legs; trunk; arms and head."""
+    height = numbers.between(64, 94)
+    top = numbers.between(0, 1) * (SIDE - height)
+    middle = numbers.between(0, 1) * (SIDE - 0.7 * height) + 0.35 * height
+    figures = []
+    for garment in GARMENTS:
+        edges = []
+        for limb in garment:
+            turn = numbers.between(*limb.turns) * (1 if limb.x > 0 else -1)
+            u, v = x - (middle + limb.x * height), y - (top + limb.y * height)
+            stroke = _stroke(u, v, turn, limb.length * height)
+            edges.append(stroke - limb.radius * height)
+        figures.append(np.minimum.reduce(edges))
+    return figures
+
+
+def _stroke(
+    u: np.ndarray, v: np.ndarray, turn: np.ndarray, length: np.ndarray
+) -> np.ndarray:
+    """Distance to a line of some length that starts at the origin.
+
+    `turn` is the tangent of half the angle between it and straight down.
+    """
+    cosine, sine = (1 - turn * turn) / (1 + turn * turn), 2 * turn / (1 + turn * turn)
+    along = np.clip(u * sine + v * cosine, 0, length)
+    u, v = u - along * sine, v - along * cosine
+    return np.sqrt(u * u + v * v)
