@@ -527,7 +527,7 @@ def train(
         "name": name,
     })  # fmt: skip
     if start is not None:
-        net = _begun(start, net, weight_bits=int(weight_bits or 8))
+        net.take_weights(kj.load(start))
     by_label = network != "autoencoder"
     directory = directory or Path("runs") / name
     _check_run(directory, resume)
@@ -970,32 +970,6 @@ def _load_for(
     return load(model).for_target(
         target, core=core, rounding=rounding, version=library_version
     )
-
-
-def _begun(path: Path, net: Model, *, weight_bits: int) -> Model:
-    """A network like `net` with the weights of a trained model; ranges are yet to be
-    seen.
-
-    Raises
-    ------
-    OptionError
-        The model is of another network.
-    """
-    from kanji_np.model import load
-
-    trained = load(path).requantized(
-        scheme=net.quantization.scheme.name,
-        ranges=net.quantization.ranges,
-        weight_bits=weight_bits,
-    )
-    wanted, found = (
-        [(x.name, x.op.name, x.attrs, *x.named_parameters()) for x in n.layers]
-        for n in (net, trained)
-    )
-    if wanted != found or net.wiring != trained.wiring or net.input != trained.input:
-        raise OptionError(f"{path} is not of the network that the options name")
-    trained.name = net.name
-    return trained.for_target(net.target)
 
 
 def _load(
