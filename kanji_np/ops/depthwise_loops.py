@@ -1,4 +1,4 @@
-"""The fast loops of depthwise convolution: whole rows of channels, tap by tap.
+"""The fast loops of depthwise convolution: vectors of channels of neighbouring pixels.
 
 Each image is copied once into a padded buffer in which windows that are neighbours lie
 side by side for every tap: columns are sorted by their remainder modulo the stride, and
