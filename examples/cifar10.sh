@@ -12,9 +12,11 @@ data=cifar10:${1:?usage: examples/cifar10.sh DIRECTORY [RESULTS]}
 results=${2:-runs}
 
 for precision in int8 fp32; do
-    kanji-np train --data "$data" --channels 32,32,64 --epochs 20 --batch 64 --lr 0.015 \
-        --label-smoothing 0.1 --crop 3 --name cifar10 --precision "$precision" \
-        --directory "$results/cifar10-$precision" --resume
+    kanji-np train --data "$data" --channels 32,32,64 --precision "$precision" \
+        --name cifar10 --directory "$results/cifar10-$precision" --resume \
+        --result "$results/cifar10-$precision.json"
 done
 kanji-np export "$results/cifar10-int8/model.npz" "$results/cifar10-int8/firmware"
-kanji-np verify "$results/cifar10-int8/firmware" --data "$data"
+kanji-np verify "$results/cifar10-int8/firmware" --data "$data" \
+    --result "$results/cifar10-int8.json"
+kanji-np results "$results"

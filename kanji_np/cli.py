@@ -205,7 +205,7 @@ def _data_options(command: Callable[..., None]) -> Callable[..., None]:
             "--data",
             metavar="SOURCE",
             required=True,
-            help="synthetic, cifar10, cifar10:DIRECTORY, FILE.npz or DIRECTORY; see "
+            help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
             "`kanji-np datasets`.",
         ),
     ):
@@ -241,7 +241,7 @@ def _network_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--weight-bits",
             type=click.Choice(("8", "4")),
-            help="Of all weights; 8 if not given.",
+            help="Of all weights but those of depthwise layers; 8 if not given.",
         ),
         click.option(
             "--scheme",
@@ -376,6 +376,13 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 @_network_options
 @_target_options
 @click.option(
+    "--start",
+    type=PATH,
+    metavar="MODEL",
+    help="Begin with the weights of a trained model of this network, whatever its "
+    "scheme and precision.",
+)
+@click.option(
     "--ranges",
     type=click.Choice(RANGES),
     default="minmax",
@@ -470,12 +477,12 @@ def train(
     size: tuple[int, int] | None, grey: bool, network: str,
     channels: tuple[int, ...] | None, pool: str | None, batch_norm: bool | None,
     scheme: str | None, weight_bits: str | None, target: str | None,
-    core: str | None, rounding: str | None, library_version: str | None, ranges: str,
-    epochs: int, batch: int, optimizer: str, lr: float | None,
-    momentum: float | None, weight_decay: float | None, schedule: str,
-    precision: str, fp32_epochs: int, gradients: str, averaging: float,
-    freeze_batch_norm: float, label_smoothing: float, augment: bool | None,
-    crop: int | None, cutout: int, seed: int, name: str | None,
+    core: str | None, rounding: str | None, library_version: str | None,
+    start: Path | None, ranges: str, epochs: int, batch: int, optimizer: str,
+    lr: float | None, momentum: float | None, weight_decay: float | None,
+    schedule: str, precision: str, fp32_epochs: int, gradients: str,
+    averaging: float, freeze_batch_norm: float, label_smoothing: float,
+    augment: bool | None, crop: int | None, cutout: int, seed: int, name: str | None,
     directory: Path | None, resume: bool, result: Path | None,
 ) -> None:  # fmt: skip
     """Train a network of the zoo by the default recipe, or as options say.
@@ -519,6 +526,8 @@ def train(
         "seed": seed,
         "name": name,
     })  # fmt: skip
+    if start is not None:
+        net.take_weights(kj.load(start))
     by_label = network != "autoencoder"
     directory = directory or Path("runs") / name
     _check_run(directory, resume)
@@ -560,6 +569,7 @@ def train(
             weight_bits=int(weight_bits or 8),
             precision=precision,
             fp32_epochs=fp32_epochs,
+            is_begun=start is not None,
             epochs=epochs,
             seed=seed,
             seconds=round(sum(record.seconds for record in history.epochs), 2),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from kanji_np.ops import OPS, Op
-from kanji_np.types import Cost, TargetSpec, TensorSpec
+from kanji_np.types import Cost, KernelCall, TargetSpec, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,18 @@ class Graph:
             values.append(node.operator.forward_int(node.attrs, node.ints, *arguments))
             yield values[-1]
 
+    def calls(self, node: Node) -> tuple[KernelCall, ...]:
+        """The calls that compute one node, or UnsupportedOp."""
+        op, inputs = node.operator, tuple(self.tensors[i] for i in node.inputs)
+        x = inputs[0] if op.inputs == 1 else inputs
+        return op.lower(node.attrs, node.ints, x, node.output, self.target)
+
     def cost(self, node: Node) -> Cost:
-        """Cost of one node."""
+        """Cost of one node; its flash is what its calls' constants take."""
         shape = self.tensors[node.inputs[0]].shape
-        return node.operator.cost(node.attrs, shape, self.target)
+        cost = node.operator.cost(node.attrs, shape, self.target)
+        constants = (c for call in self.calls(node) for c in call.constants)
+        return replace(cost, flash_bytes=sum(c.values.nbytes for c in constants))
 
     def digest(self) -> str:
         """SHA-256 over everything that decides an output byte, as hex digits."""

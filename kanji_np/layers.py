@@ -1023,9 +1023,8 @@ class Conv1D(LinearLayer):
     padding : "valid", "same" or (before, after)
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
-    batch_norm : bool
-    weight_bits : 8 or 4
-        Both as in `Conv2D`.
+    batch_norm, weight_bits
+        As in `Conv2D`.
     """
 
     def __init__(
@@ -1050,7 +1049,7 @@ class Conv1D(LinearLayer):
             _positive(dilation_rate, "dilation_rate"),
             padding,
             _activation(activation),
-            _weight_bits(weight_bits),
+            check_weight_bits(weight_bits),
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 

@@ -350,11 +350,33 @@ class Model:
                 bits = check_weight_bits(weight_bits)
                 entry["attrs"] = entry["attrs"] | {"weight_bits": bits}
         network = _rebuilt(header, arrays, None)
-        for name, parameter in network.named_parameters():
-            if name in arrays and not name.endswith("_theta"):
-                parameter.data = _stored(arrays, name, parameter.shape)
-        network._restore_norms(header, arrays)
+        network.take_weights(self)
         return network
+
+    def take_weights(self, other: Model) -> None:
+        """Take over weights and the statistics of batch normalization, and no ranges.
+
+        `other` has layers of the same names, operators and shapes; how it is quantized
+        does not matter.
+
+        Raises
+        ------
+        OptionError
+            It has others.
+        """
+        header, arrays = other.state()
+        mine = [(layer.name, layer.op.name) for layer in self.layers]
+        if mine != [(layer.name, layer.op.name) for layer in other.layers]:
+            raise OptionError(f"{other.name} has other layers than {self.name}")
+        try:
+            for name, parameter in self.named_parameters():
+                if not name.endswith("_theta"):
+                    parameter.data = _stored(arrays, name, parameter.shape)
+            self._restore_norms(header, arrays)
+        except (FileFormatError, KeyError) as error:
+            raise OptionError(
+                f"the weights of {other.name} do not fit {self.name}: {error}"
+            ) from None
 
     def save(self, path: str | Path) -> None:
         """Write the network (weights, ranges, target) to a `.npz` file, atomically."""

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kanji_np import __version__, archive
 from kanji_np.errors import FileFormatError, OptionError
@@ -58,8 +59,10 @@ class Result:
     data, network, target, scheme, ranges : str
     weight_bits : int
     precision : str
-        "int8" or "fp32", as in `train.Recipe`; so are the next three.
+        "int8" or "fp32", as in `train.Recipe`; so are the numbers of epochs.
     fp32_epochs, epochs, seed : int
+    is_begun : bool
+        Whether it started with weights that had been trained before.
     seconds : float
         Of training, with the scoring of each epoch [s].
     metric : str
@@ -85,6 +88,7 @@ class Result:
     weight_bits: int
     precision: str
     fp32_epochs: int
+    is_begun: bool
     epochs: int
     seed: int
     seconds: float
@@ -151,11 +155,11 @@ def results_table(results: Sequence[Result]) -> str:
         "network", "data", "target", "scheme", "ranges", "weights", "trained in",
         "epochs", "seeds", "int8", "fp32", "differing bytes", "minutes",
     )  # fmt: skip
-    groups: dict[tuple[str | int, ...], list[Result]] = {}
+    groups: dict[tuple[Any, ...], list[Result]] = {}
     for r in results:
         key = (
             r.data, r.network, r.target, r.precision, r.scheme, r.ranges,
-            -r.weight_bits, r.fp32_epochs, r.epochs,
+            -r.weight_bits, r.is_begun, r.fp32_epochs, r.epochs,
         )  # fmt: skip
         groups.setdefault(key, []).append(r)
     rows = []
@@ -178,9 +182,10 @@ def results_table(results: Sequence[Result]) -> str:
 
 
 def _precision(result: Result) -> str:
+    text = result.precision
     if result.precision == "int8" and result.fp32_epochs:
-        return f"fp32 ({result.fp32_epochs}), then int8"
-    return result.precision
+        text = f"fp32 ({result.fp32_epochs}), then int8"
+    return f"{text}, begun trained" if result.is_begun else text
 
 
 def _percent(score: float) -> str:

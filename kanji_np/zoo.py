@@ -217,7 +217,7 @@ def ds_cnn(
     mean : int or sequence of ints
         What `Normalize` takes off.
     weight_bits : 8 or 4
-        Of all weights.
+        Of all weights but those of depthwise convolutions, which are few.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -260,7 +260,7 @@ def mobilenet_v1_025(
     mean : int or sequence of ints
         What `Normalize` takes off.
     weight_bits : 8 or 4
-        Of all weights.
+        Of all weights but those of depthwise convolutions, which are few.
     target, scheme, ranges, seed, name
         As `Model` has them.
 
@@ -354,7 +354,7 @@ def _conv(
 
 def _separable(filters: int, strides: int = 1, *, bits: int) -> list[Layer]:
     """A 3x3 convolution channel by channel, then one across channels."""
-    by_channel = DepthwiseConv2D(
-        3, strides, padding="same", activation="relu", batch_norm=True, weight_bits=bits
-    )
-    return [by_channel, _conv(filters, 1, bits=bits)]
+    return [
+        DepthwiseConv2D(3, strides, padding="same", activation="relu", batch_norm=True),
+        _conv(filters, 1, bits=bits),
+    ]

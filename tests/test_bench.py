@@ -111,10 +111,10 @@ def test_every_phase_gets_its_time(monkeypatch):
     now = 0.0
 
     def lasting(seconds, function):
-        def slow(*args):
+        def slow(*args, **named):
             nonlocal now
             now += seconds
-            return function(*args)
+            return function(*args, **named)
 
         return slow
 

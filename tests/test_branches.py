@@ -82,6 +82,28 @@ def test_a_gradient_arrives_by_every_branch():
         assert slope == pytest.approx(float((analytic[name] * step).sum()), rel=0.05)
 
 
+@pytest.mark.parametrize("scheme", ["pow2", "symmetric", "asymmetric"])
+def test_gradients_of_integers_are_near_the_real_ones(scheme):
+    """Through every operator that joins, with inputs of different scales."""
+    x = kj.Input((6, 6, 2))
+    stem = kj.Conv2D(4, 3, padding="same", activation="relu6")(x)
+    gate = kj.Conv2D(4, 1)(kj.ZeroPadding2D()(stem))
+    y = kj.Multiply()(kj.ReLU6()(gate), gate)
+    y = kj.Concatenate()(y, kj.ZeroPadding2D()(stem), gate)
+    y = kj.Add(activation="relu")(y, kj.Conv2D(12, 3, padding="same")(y))
+    net = kj.Model(x, kj.GlobalAvgPool2D()(y), scheme=scheme, seed=3)
+    inputs = np.random.default_rng(0).integers(-128, 128, (32, 6, 6, 2)).astype(np.int8)
+    gradients = []
+    for precision in ("int8", "fp32"):
+        for parameter in net.parameters():
+            parameter.grad = None
+        net.logits(inputs, precision=precision).sum().backward()
+        gradients.append([p.grad.ravel().copy() for p in net.parameters()])
+    for quantized, real in zip(*gradients, strict=True):
+        cosine = quantized @ real / np.sqrt(quantized @ quantized * (real @ real))
+        assert cosine > 0.98
+
+
 def test_a_file_holds_the_wiring(tmp_path):
     net, x = residual(scheme="asymmetric", ranges="learned"), images(20)
     kj.fit(net, stripes(100), epochs=1, augment=None, show=False)
@@ -159,6 +181,21 @@ def test_the_same_weights_with_other_scales():
     } == {4}
     with pytest.raises(OptionError, match="weight_bits must be 8 or 4, got 2"):
         net.requantized(weight_bits=2)
+
+
+def test_weights_of_another_network_are_taken_if_they_fit():
+    net, other = normalized(scheme="asymmetric"), normalized(seed=5)
+    other.logits(images(), track=True, precision="fp32")
+    net.take_weights(other)
+    x = images(10)
+    np.testing.assert_array_equal(
+        net.predict(x, precision="fp32"), other.predict(x, precision="fp32")
+    )
+    with pytest.raises(OptionError, match="residual has other layers than network"):
+        net.take_weights(residual())
+    one, two = (kj.Sequential([kj.Dense(3)], (n,)) for n in (4, 5))
+    with pytest.raises(OptionError, match=r"do not fit network: dense1/weight must"):
+        one.take_weights(two)
 
 
 def normalized(**options) -> kj.Sequential:

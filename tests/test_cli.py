@@ -382,6 +382,26 @@ def test_networks_of_the_zoo_are_trained(train, options, title, quantization):
     assert net.quantization.scheme.name == result.scheme
 
 
+def test_training_begins_with_the_weights_of_another_run(train, images):
+    ok(*train, "--epochs", "3", "--precision", "fp32", "--batch-norm", "--name", "one")
+    model = "runs/one/model.npz"
+    more = (*train, "--epochs", "1", "--start", model, "--result", "a.json")
+    other = ("--scheme", "asymmetric", "--weight-bits", "4", "--target", "cmsis-nn")
+    ok(*more, "--batch-norm", "--lr", "1e-9", "--name", "two", *other)
+    one, two = kanji_np.load(model), kanji_np.load("runs/two/model.npz")
+    assert (two.name, two.quantization.scheme.name) == ("two", "asymmetric")
+    result = read_result("a.json")
+    assert result.is_begun and result.weight_bits == 4
+    for (name, a), (_, b) in zip(
+        one.named_parameters(), two.named_parameters(), strict=True
+    ):
+        np.testing.assert_allclose(a.data, b.data, atol=1e-6, err_msg=name)
+    for options in ((), ("--batch-norm", "--channels", "3")):
+        code, output = run(*more, *options, "--name", "three")
+        assert (code, output.count("\n")) == (2, 1)
+        assert "the weights of one do not fit three: conv1/" in output
+
+
 def test_an_autoencoder_is_scored_by_its_auc():
     rng = np.random.default_rng(0)
     normal = rng.integers(60, 190, (40, 2)).repeat(8, axis=1)

@@ -68,6 +68,13 @@ def test_other_inputs_are_refused(graph, x):
         graph.run(x)
 
 
+@pytest.mark.parametrize(("scheme", "scales"), [("pow2", 0), ("symmetric", 2 * 4 * 5)])
+def test_flash_holds_the_scales_that_the_call_takes(scheme, scales):
+    net = kj.Sequential([kj.Dense(5)], (7,), scheme=scheme)
+    graph = net.freeze()
+    assert graph.cost(graph.nodes[0]).flash_bytes == 5 * 7 + 4 * 5 + scales
+
+
 def test_costs_are_those_of_the_input_read(graph):
     macs = {node.name: graph.cost(node).macs for node in graph.nodes}
     assert macs == dict.fromkeys(macs, 0) | {

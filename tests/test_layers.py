@@ -47,6 +47,7 @@ from kanji_np.types import QParams
         ),
         (lambda: kj.Dense(-2), "units must be a positive int, got -2"),
         (lambda: kj.Dense(2, activation=7), "activation must be"),
+        (lambda: kj.Dense(2, weight_bits=16), "weight_bits must be 8 or 4, got 16"),
         (lambda: kj.MaxPool2D(0), "pool_size must be a positive int or a pair, got 0"),
         (lambda: kj.AvgPool2D(2, strides="ab"), "strides must be"),
         (lambda: kj.Normalize(256), r"mean must be integers in 0\.\.255"),

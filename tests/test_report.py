@@ -7,7 +7,19 @@ import sys
 import numpy as np
 import pytest
 
-from kanji_np import Conv2D, Flatten, ReLU, Sequential, Softmax, paper_cnn
+from kanji_np import (
+    Add,
+    Concatenate,
+    Conv2D,
+    Flatten,
+    Input,
+    Model,
+    ReLU,
+    ReLU6,
+    Sequential,
+    Softmax,
+    paper_cnn,
+)
 from kanji_np.deploy.planner import lower, plan
 from kanji_np.errors import ToolError
 from kanji_np.report import cost_report, plot_history, text_table
@@ -99,3 +111,13 @@ def test_plot_without_matplotlib(tmp_path, monkeypatch):
     with pytest.raises(ToolError, match=r"pip install 'kanji-np\[plot\]'"):
         plot_history(History(history([1])), tmp_path / "curves.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_ram_of_several_inputs_counts_each_tensor_once():
+    x = Input((8, 8, 2))
+    y = ReLU6()(x)
+    out = Add()(Concatenate()(x, y), Concatenate()(y, y))
+    _, first, second, add = cost_report(Model(x, out)).layers
+    assert first.ram_bytes == 8 * 8 * (2 + 2 + 4)
+    assert second.ram_bytes == 8 * 8 * (2 + 4)
+    assert add.ram_bytes == 3 * 8 * 8 * 4

@@ -33,6 +33,7 @@ RESULT = Result(
     weight_bits=8,
     precision="int8",
     fp32_epochs=0,
+    is_begun=False,
     epochs=30,
     seed=0,
     seconds=480.25,
@@ -97,6 +98,11 @@ def test_seeds_share_a_line():
     assert table[2]["weights"] == "4 bits"
     sound = replace(RESULT, metric="AUC", int8_score=0.91)
     assert rows(sound)[0]["int8"] == "0.9100 AUC"
+    begun = replace(RESULT, is_begun=True)
+    assert [r["trained in"] for r in rows(begun, RESULT)] == [
+        "int8",
+        "int8, begun trained",
+    ]
     assert results_table([RESULT]).endswith("Trained on: a processor, 1 thread.")
 
 

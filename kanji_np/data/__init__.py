@@ -13,7 +13,7 @@ from typing import Any
 
 from kanji_np.data.arrays import npz
 from kanji_np.data.augment import Augment
-from kanji_np.data.cifar import CIFAR10, cifar10, find_layout
+from kanji_np.data.cifar import CIFAR10, CIFAR100, cifar10, cifar100, find_layout
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
 from kanji_np.data.folders import image_folders
@@ -34,6 +34,7 @@ __all__ = [
     "batches",
     "cache_directory",
     "cifar10",
+    "cifar100",
     "fetch",
     "image_folders",
     "load_dataset",
@@ -104,6 +105,13 @@ DATASETS: dict[str, DatasetInfo] = {
         how_to_get="downloaded (170 MB) if asked to; at hand: cifar10:DIRECTORY",
         options=("download", "progress"),
     ),
+    "cifar100": DatasetInfo(
+        description="the same counts in 100 classes",
+        shape=(32, 32, 3),
+        n_classes=100,
+        how_to_get="downloaded (161 MB) if asked to; at hand: cifar100:DIRECTORY",
+        options=("download", "progress"),
+    ),
     "FILE.npz": DatasetInfo(
         description="x_train, y_train, x_test, y_test; images, labels; or x, y",
         shape=None,
@@ -137,10 +145,11 @@ def load_dataset(
     ----------
     source : str or Path
         "synthetic", "synthetic-keywords", "synthetic-persons", "synthetic-machines";
-        "cifar10"; "cifar10:DIRECTORY"; a `.npz` file; or a directory that holds
-        CIFAR-10 or class folders. A Path is never taken for a name.
+        "cifar10", "cifar100", or "cifar10:DIRECTORY" and so on; a `.npz` file; or a
+        directory that holds CIFAR-10, CIFAR-100 or class folders. A Path is never
+        taken for a name.
     download : bool
-        Fetch CIFAR-10 if it is not there.
+        Fetch CIFAR if it is not there.
     progress : callable, optional
         Told (bytes so far, bytes in all) while downloading.
     size, channels : optional
@@ -191,15 +200,18 @@ def _find_reader(
         "synthetic-persons": synthetic_persons,
         "synthetic-machines": synthetic_machines,
         "cifar10": cifar10,
+        "cifar100": cifar100,
     }
     if source in by_name:
         return str(source), by_name[source]
-    if isinstance(source, str) and source.startswith("cifar10:"):
-        return "cifar10", partial(cifar10, source.removeprefix("cifar10:"))
+    if isinstance(source, str) and source.startswith(("cifar10:", "cifar100:")):
+        name, _, directory = source.partition(":")
+        return name, partial(by_name[name], directory)
     if path.suffix == ".npz":
         return "FILE.npz", partial(npz, path)
-    if path.is_dir() and find_layout(CIFAR10, path) is not None:
-        return "cifar10", partial(cifar10, path)
+    for release in (CIFAR10, CIFAR100):
+        if path.is_dir() and find_layout(release, path) is not None:
+            return release.name, partial(by_name[release.name], path)
     if path.is_dir():
         return "DIRECTORY", partial(image_folders, path)
     raise OptionError(

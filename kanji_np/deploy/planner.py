@@ -90,9 +90,7 @@ def lower(graph: Graph) -> Calls:
 
 
 def _lower(graph: Graph, node: Node) -> tuple[KernelCall, ...]:
-    op, inputs = node.operator, tuple(graph.tensors[i] for i in node.inputs)
-    x = inputs[0] if op.inputs == 1 else inputs
-    calls = op.lower(node.attrs, node.ints, x, node.output, graph.target)
+    calls = graph.calls(node)
     check_calls(graph.target, calls)
     return calls
 

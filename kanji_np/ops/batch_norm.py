@@ -78,7 +78,8 @@ def vjp(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients through normalization by the batch's own statistics.
 
-    gY counts where the layer's output `saved.y` was not clamped. With zhat = (Z - mean) / sqrt(var + epsilon) and M elements a channel,
+    gY counts where the layer's output `saved.y` was not clamped. With
+    zhat = (Z - mean) / sqrt(var + epsilon) and M elements a channel,
 
         gbeta = sum gY,   ggamma = sum gY zhat
         gZ = k (gY - gbeta / M - zhat ggamma / M)

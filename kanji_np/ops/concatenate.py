@@ -121,7 +121,7 @@ def forward_int(
             limited = np.clip(table + ints.output_offset, -128, 127).astype(np.int8)
             y[..., place] = limited[part.view(np.uint8)]
         if y_range is not None:  # rescaling keeps the order
-            low, high = (table[np.uint8(end)] for end in (part.min(), part.max()))
+            low, high = (table[end & 255] for end in (int(part.min()), int(part.max())))
             y_range[:] = min(y_range[0], low), max(y_range[1], high)
     return y
 

@@ -34,8 +34,8 @@ def output_factor(real: float, most_shift: int, y: QParams) -> tuple[int, int]:
     multiplier, shift = input_factor(real / y.scale)
     if shift > most_shift:
         raise RangeError(
-            f"an output scale of {y.scale:.4g} is too fine: more than "
-            f"{real / 2.0**most_shift:.4g} is needed with these inputs"
+            f"an output scale of {y.scale:.4g} is too fine for these inputs: it must "
+            f"be above {real / 2.0**most_shift:.4g}"
         )
     return multiplier, shift
 

@@ -47,18 +47,23 @@ def backward(
     shape = saved.x.shape
     g, x, y = conv_loops.in_one_row(g, saved.x, saved.y)
     saved, gy = replace(saved, x=x, y=y), np.ascontiguousarray(gy).reshape(y.shape)
-    if _are_worth_it(saved, g, gy):
-        gx, gparams = _all(params, saved, g, gy, needs_gx)
+    turned = g.turned(*x.shape[1:3])
+    if turned and x.shape[3] >= TILE_ROWS and _most_count(saved, gy):
+        gx, gparams = _all(params, saved, g, turned, gy, needs_gx)
     else:
         gx, gparams = conv_loops.backward(params, saved, g, gy, needs_gx)
     return (gx.reshape(shape) if needs_gx else None), gparams
 
 
 def _all(
-    params: LinearParams, saved: Saved, g: Geometry, gy: np.ndarray, needs_gx: bool
+    params: LinearParams,
+    saved: Saved,
+    g: Geometry,
+    turned: Geometry,
+    gy: np.ndarray,
+    needs_gx: bool,
 ) -> tuple[np.ndarray, LinearParams]:
     """The same by plain products; nothing is rounded to bfloat16."""
-    turned = _turned(saved.x.shape, g)
     weight = params.weight
     outputs, *_, channels = weight.shape
     groups = -(-channels // TILE_ROWS)
@@ -79,37 +84,18 @@ def _all(
     corner = turned.pad_top * plan.line + turned.pad_left * plan.pixel
     kernels = np.ascontiguousarray(weight.transpose(3, 1, 2, 0)[:, ::-1, ::-1])
     run(
-        _backward, len(gy), FLOAT, np.ascontiguousarray(saved.x), saved.y,
-        gy, saved.low, saved.high,
-        gy.dtype.type(saved.x_offset), (rows, columns), g.pad, cells,
-        pack(kernels, plan, gy.dtype), corner, plan.layout, plan.parts, sums, gbias,
-        gx,
+        _backward, len(gy), FLOAT, np.ascontiguousarray(saved.x), saved.y, gy,
+        saved.low, saved.high, gy.dtype.type(saved.x_offset), (rows, columns), g.pad,
+        cells, pack(kernels, plan, gy.dtype), corner, plan.layout, plan.parts, sums,
+        gbias, gx,
     )  # fmt: skip
     gweight = _unpacked(sums.sum(axis=0), weight.shape)
     gweight *= gy.dtype.type(saved.x_scale)
     return gx, LinearParams(gweight, gbias.sum(axis=0))
 
 
-def _turned(shape: tuple[int, ...], g: Geometry) -> Geometry:
-    """The windows over the gradient that an input cell is the corner of."""
-    return replace(
-        g,
-        out_h=shape[1],
-        out_w=shape[2],
-        pad_top=(g.kernel_h - 1) * g.dilation_h - g.pad_top,
-        pad_left=(g.kernel_w - 1) * g.dilation_w - g.pad_left,
-    )
-
-
-def _are_worth_it(saved: Saved, g: Geometry, gy: np.ndarray) -> bool:
-    """Whether tiles fit and most gradients count, by the look of a few images."""
-    _, height, width, _ = saved.x.shape
-    # More padding than a window reaches over: before the image, or after it.
-    too_far = min(_turned(saved.x.shape, g).pad) < 0 or (
-        g.out_h > height + g.pad_top or g.out_w > width + g.pad_left
-    )
-    if g.stride != (1, 1) or too_far or saved.x.shape[3] < TILE_ROWS:
-        return False
+def _most_count(saved: Saved, gy: np.ndarray) -> bool:
+    """Whether most gradients count, by the look of a few images."""
     step = -(-len(gy) // LOOKS)
     part = _part_that_counts(gy, saved.y, step, saved.low, saved.high)
     return part >= MOST[saved.gradients]
@@ -157,19 +143,20 @@ def _fill_planes(planes, image, offset, pad):
 
 
 @njit(cache=True, forceinline=True)
-def _pass(gy, y, at, low, high, gbias, count, one, to_one, other, to_other):
-    """`simd.passed` of so many channels of a pixel."""
-    whole = count // LANES * LANES
+def pass_row(gy, y, at, count, low, high, gbias, one, to_one, other, to_other):
+    """`simd.passed` of so many numbers; `gbias` has those of whole pixels in turn."""
+    whole, channels = count // LANES * LANES, gbias.shape[0]
     for k in range(0, whole, LANES):
         passed(
-            address(gy, at + k), address(y, at + k), low, high, address(gbias, k),
-            address(one, to_one + k), address(other, to_other + k),
+            address(gy, at + k), address(y, at + k), low, high,
+            address(gbias, k % channels), address(one, to_one + k),
+            address(other, to_other + k),
         )  # fmt: skip
     for k in range(whole, count):
         inside = low < y[at + k] < high
         g = gy[at + k] if inside else gy.dtype.type(0)
         one[to_one + k] = other[to_other + k] = g
-        gbias[k] += g
+        gbias[k % channels] += g
 
 
 @njit(cache=True, forceinline=True)
@@ -219,10 +206,10 @@ def _backward(
             for oy in range(out_h):
                 for ox in range(out_w):
                     p = oy * out_w + ox
-                    _pass(
-                        flat_gy, flat_y, (n * pixels + p) * outputs + first, low, high,
-                        gb[first:], count, block, p * lanes,
-                        padded, corner + oy * line + ox * pixel + first,
+                    pass_row(
+                        flat_gy, flat_y, (n * pixels + p) * outputs + first, count,
+                        low, high, gb[first:], block, p * lanes, padded,
+                        corner + oy * line + ox * pixel + first,
                     )  # fmt: skip
             for cell in cells:
                 for group in range(groups):

@@ -97,16 +97,17 @@ def forward_int(
     """Two int8 (N, ...) -> int8 (N, ...)."""
     y = buffers.empty(x_1.shape, np.int8)
     count = len(y)
-    flat = [np.ascontiguousarray(a).reshape(count, -1) for a in (x_1, x_2, y)]
+    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (x_1, x_2, y))
     ranges = empty_ranges(shares(count))
     run(
         _mul,
         count,
-        *flat[:2],
+        x_1,
+        x_2,
         (ints.input_1_offset, ints.input_2_offset),
         factor(ints.output_mult, ints.output_shift, ints.rounding),
         (ints.output_offset, ints.act_min, ints.act_max),
-        flat[2],
+        flat,
         ranges,
     )
     if y_range is not None:

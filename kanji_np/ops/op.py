@@ -63,9 +63,9 @@ class Op:
     infer : (attrs, in_shape) -> out_shape
         Raises ShapeError.
     forward_int, definition : (attrs, ints, x) -> y
-        Integer arrays. Operators with parameters also take `y_range`, an int64 (2,)
-        that is lowered and raised to hold the smallest and largest output, rescaled,
-        before the zero point is added and before it is clamped.
+        Integer arrays. Operators whose output range is tracked also take `y_range`, an
+        int64 (2,) that is lowered and raised to hold the smallest and largest output,
+        rescaled, before the zero point is added and before it is clamped.
     forward_float : (attrs, params, x) -> y
         Floating arrays, float32 or float64 (uint8 for operators that read images).
     vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)

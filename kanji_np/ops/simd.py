@@ -21,6 +21,10 @@ numbers. Int32 sums are exact modulo 2^32, of floating factors as far as those a
 stored as uint16. Gradients behind a ReLU and a max pool are mostly zero: `kept` finds
 those that are not, and only they are multiplied; where few are, `passed` keeps all.
 
+`taps_1` and `taps_4` sum products of a depthwise kernel and the cells under it, 16 or
+64 neighbouring ones at a time; `products_5` and its like sum up gradients of as many
+cells of the kernel.
+
 `twice` and `once` make int8 outputs of int32 sums, in two roundings or in one;
 `twice_pow2` and `once_pow2` do where scales are powers of two.
 
@@ -581,6 +585,112 @@ def passed(typing, gradient, value, low, high, total, one, other):
     return nb.void(gradient, value, low, high, total, one, other), build
 
 
+class _Taps(_Vectors):
+    """Products of rows and weights that are both vectors: int16 to int32, or floats."""
+
+    def __init__(self, builder, element, total):
+        super().__init__(builder, total)
+        self.narrow = ir.VectorType(ir.IntType(16), LANES)
+        self.is_int = element == nb.int16
+
+    def factor(self, pointer, offset):
+        if not self.is_int:
+            return self.load(pointer, offset)
+        return self.builder.sext(self.load(pointer, offset, self.narrow), self.type)
+
+    def multiply_add(self, a, b, c):
+        if self.is_int:
+            return self.builder.add(c, self.builder.mul(a, b))
+        return super().multiply_add(a, b, c)
+
+
+def _counted(builder, count, start, body):
+    """What ``start = body(n, start)`` ends as, for n below `count`, at least once."""
+    entry = builder.block
+    loop = builder.append_basic_block("loop")
+    done = builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    n = builder.phi(I64)
+    phis = [builder.phi(value.type) for value in start]
+    after = body(n, phis)
+    following = builder.add(n, I64(1))
+    for phi, before, value in [
+        (n, I64(0), following),
+        *zip(phis, start, after, strict=True),
+    ]:
+        phi.add_incoming(before, entry)
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    builder.position_at_end(done)
+    return after
+
+
+def _tap_sums(vectors: int):
+    """``out[i] = sum of cells[taps[t] + i] * weights[t * length + i]`` over taps t.
+
+    For `vectors` vectors of i.
+    """
+
+    def typed(typing, out, cells, taps, weights, length, count):
+        return nb.void(out, cells, taps, weights, nb.intp, nb.intp), build
+
+    def build(context, builder, signature, arguments):
+        out, cells, taps, weights, length, count = arguments
+        v = _Taps(builder, signature.args[1].dtype, signature.args[0].dtype)
+        places = [I64(i * LANES) for i in range(vectors)]
+
+        def body(tap, sums):
+            row = builder.gep(cells, [builder.load(builder.gep(taps, [tap]))])
+            weight = builder.gep(weights, [builder.mul(tap, length)])
+            return [
+                v.multiply_add(v.factor(row, place), v.factor(weight, place), total)
+                for place, total in zip(places, sums, strict=True)
+            ]
+
+        sums = _counted(builder, count, [v.type(None)] * vectors, body)
+        for place, total in zip(places, sums, strict=True):
+            v.store(total, out, place)
+        return context.get_dummy_value()
+
+    return intrinsic(typed)
+
+
+def _tap_products(taps: int):
+    """``out[t * length] += sum of g[n * length] * cells[places[t] + n * length]``.
+
+    Over `count` n, for `taps` taps t; each number stands for the 16 that begin there.
+    """
+
+    def typed(typing, out, g, cells, places, length, count):
+        return nb.void(out, g, cells, places, nb.intp, nb.intp), build
+
+    def build(context, builder, signature, arguments):
+        out, g, cells, places, length, count = arguments
+        v = _Vectors(builder, signature.args[0].dtype)
+        targets = [builder.mul(length, I64(t)) for t in range(taps)]
+        rows = [
+            builder.gep(cells, [builder.load(builder.gep(places, [I64(t)]))])
+            for t in range(taps)
+        ]
+
+        def body(n, sums):
+            at = builder.mul(n, length)
+            gradient = v.load(g, at)
+            return [
+                v.multiply_add(gradient, v.load(row, at), total)
+                for row, total in zip(rows, sums, strict=True)
+            ]
+
+        start = [v.load(out, target) for target in targets]
+        sums = _counted(builder, count, start, body)
+        for target, total in zip(targets, sums, strict=True):
+            v.store(total, out, target)
+        return context.get_dummy_value()
+
+    return intrinsic(typed)
+
+
 @intrinsic
 def move(typing, source, target):
     """Copy 16 numbers."""
@@ -757,6 +867,14 @@ def _requantize(rescale: type[_Rescale], is_pow2: bool):
 tile_8x1, tile_8x2 = _tile(1), _tile(2)
 add_1, add_2, add_3, add_4, add_5, add_6, add_7, add_8 = map(_add_pieces, range(1, 9))
 row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8 = map(_add_row, range(1, 9))
+taps_1, taps_4 = _tap_sums(1), _tap_sums(4)
+(
+    products_1,
+    products_2,
+    products_3,
+    products_4,
+    products_5,
+) = map(_tap_products, range(1, 6))
 twice, once = (_requantize(way, False) for way in (_RescaleTwice, _RescaleOnce))
 twice_pow2, once_pow2 = (
     _requantize(way, True) for way in (_RescaleTwice, _RescaleOnce)

@@ -12,7 +12,7 @@ after. CMSIS-NN is told `before` and the output size; what lies after follows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.types import Shape
@@ -58,6 +58,19 @@ class Geometry:
     def pad(self) -> Pair:
         """Padding before."""
         return self.pad_top, self.pad_left
+
+    def turned(self, height: int, width: int) -> Geometry | None:
+        """Windows over the output, one for each input cell: the outputs it adds to.
+
+        None where strides leave cells out, or padding is wider than windows reach.
+        """
+        top = (self.kernel_h - 1) * self.dilation_h - self.pad_top
+        left = (self.kernel_w - 1) * self.dilation_w - self.pad_left
+        before = min(top, left) < 0
+        after = self.out_h > height + self.pad_top or self.out_w > width + self.pad_left
+        if self.stride != (1, 1) or before or after:
+            return None
+        return replace(self, out_h=height, out_w=width, pad_top=top, pad_left=left)
 
 
 @dataclass(frozen=True)

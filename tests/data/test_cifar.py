@@ -292,6 +292,41 @@ def test_download_without_network(tmp_path, monkeypatch):
     assert str(error.value).endswith(f"put the file at {tmp_path / 'small.tar.gz'}")
 
 
+@pytest.mark.parametrize("is_binary", [True, False])
+def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch, is_binary):
+    release = dataclasses.replace(
+        cifar.CIFAR100,
+        binary=shrunk(cifar.CIFAR100.binary),
+        python=shrunk(cifar.CIFAR100.python),
+    )
+    monkeypatch.setattr(cifar, "CIFAR100", release)
+    layout = release.binary if is_binary else release.python
+    folder = tmp_path / layout.folder
+    folder.mkdir()
+    classes = [f"class{i}" for i in range(100)]
+    rng = np.random.default_rng(0)
+    planes = rng.integers(0, 256, (N, 3072), np.uint8)
+    fine, coarse = rng.integers(0, 100, N, np.uint8), rng.integers(0, 20, N, np.uint8)
+    for ((file, _),) in (layout.train, layout.test):
+        if is_binary:
+            (folder / file).write_bytes(np.c_[coarse, fine, planes].tobytes())
+        else:
+            batch = {b"data": planes, b"fine_labels": fine.tolist()}
+            batch[b"coarse_labels"] = coarse.tolist()
+            (folder / file).write_bytes(pickle.dumps(batch))
+    if is_binary:
+        (folder / layout.names).write_text("\n".join(classes))
+    else:
+        names = {b"fine_label_names": [name.encode() for name in classes]}
+        (folder / layout.names).write_bytes(pickle.dumps(names))
+    for part in cifar.cifar100(tmp_path):
+        assert part.name == "cifar100"
+        assert part.classes == tuple(classes)
+        assert part.labels.tolist() == fine.tolist()
+        assert part.images[0, 0, :2, 2].tolist() == planes[0, 2048:2050].tolist()
+        assert part.augment == Augment(crop_padding=4, fill=(129, 124, 112))
+
+
 def test_the_published_layout():
     assert PUBLISHED.md5 == "c32a1d4ab5d03f1284b67883e8d87530"
     for layout in (PUBLISHED.binary, PUBLISHED.python):

@@ -61,23 +61,33 @@ def test_class_folders(tmp_path):
     assert (len(train), len(test), train.input_shape) == (2, 2, (3, 2, 1))
 
 
-@pytest.mark.parametrize("names", ["batches.meta.txt", "batches.meta"])
-@pytest.mark.parametrize("form", ["{}", "cifar10:{}"])
-def test_cifar_directories_are_recognised(tmp_path, names, form):
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [
+        (10, "batches.meta.txt"),
+        (10, "batches.meta"),
+        (100, "fine_label_names.txt"),
+        (100, "meta"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_cifar_directories_are_recognised(tmp_path, count, names, named):
     # An empty file of class names is enough to be taken for the layout, and refused.
     (tmp_path / names).write_bytes(b"")
+    source = f"cifar{count}:{tmp_path}" if named else str(tmp_path)
     with pytest.raises(
-        ValueError, match=f"{names}: (expected 10 class|not a readable)"
+        ValueError, match=f"{names}: (expected {count} class|not a readable)"
     ):
-        load_dataset(form.format(tmp_path))
+        load_dataset(source)
 
 
 def test_cifar_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("KANJI_DATA", str(tmp_path))
     with pytest.raises(DataError, match=f"cifar10: neither .* is in {tmp_path};"):
         load_dataset("cifar10")
-    with pytest.raises(DataError, match="cifar10: neither .* is in elsewhere;"):
-        load_dataset("cifar10:elsewhere")
+    for name in ("cifar10", "cifar100"):
+        with pytest.raises(DataError, match=f"{name}: neither .* is in elsewhere;"):
+            load_dataset(f"{name}:elsewhere")
 
 
 def test_a_path_is_not_a_name(tmp_path, monkeypatch):
@@ -93,7 +103,7 @@ def test_unknown():
     assert str(error.value) == (
         "dataset 'cifar11': neither a known name nor an existing directory; expected "
         "synthetic, synthetic-keywords, synthetic-persons, synthetic-machines, "
-        "cifar10, cifar10:DIRECTORY, FILE.npz, or a directory with one "
+        "cifar10, cifar100, cifar10:DIRECTORY, FILE.npz, or a directory with one "
         "folder of images a class"
     )
 
@@ -135,6 +145,7 @@ def test_options_that_do_not_apply(source, options, message):
         ("synthetic-persons", kanji_np.data.synthetic_persons),
         ("synthetic-machines", kanji_np.data.synthetic_machines),
         ("cifar10", kanji_np.data.cifar10),
+        ("cifar100", kanji_np.data.cifar100),
         ("FILE.npz", npz),
         ("DIRECTORY", image_folders),
     ],

@@ -71,6 +71,15 @@ def test_ccore_files_of_a_firmware():
     }
 
 
+def test_headers_of_a_legacy_firmware():
+    """None of the other API's, whose header has the same name."""
+    files = ccore_files(["arm_relu_q7"], Q7, "ccore")
+    assert {f for f in files if f.startswith("ccore/Include")} == {
+        "ccore/Include/kanji_nn.h",
+        "ccore/Include/kanji_support.h",
+    }
+
+
 def test_folders_of_a_target():
     assert KERNELS["cmsis-nn"].includes == ("ccore/Include",)
     assert KERNELS["cmsis-nn-q7"].includes == ("ccore/legacy/Include", "ccore/Include")

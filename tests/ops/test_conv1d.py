@@ -18,7 +18,7 @@ class TestConv1D(LinearConformance):
         (
             (
                 kj.Conv1D(8, 3, padding="same", activation="relu"),
-                kj.Conv1D(5, 4, strides=2, padding="same"),
+                kj.Conv1D(5, 3, strides=2, padding="same"),
                 kj.Conv1D(4, 3, padding=(1, 1), activation="relu"),
                 kj.Conv1D(3, 1),
             ),
@@ -42,6 +42,8 @@ class TestConv1D(LinearConformance):
         Case(Conv1DAttrs(33, 3, dilation=2), (9, 16), batch=3),
         Case(Conv1DAttrs(4, 5, 3, padding=(2, 1)), (11, 2)),
         Case(Conv1DAttrs(3, 7), (9, 200), scaling="extreme"),
+        Case(Conv1DAttrs(3, 3, padding="same", weight_bits=4), (9, 4)),
+        Case(Conv1DAttrs(5, 3, 2), (8, 2)),  # a cell left over
     )
     refusals = (
         Refusal(Conv1DAttrs(2, 3), (4, 4, 1), r"input \(T, C\), got \(4, 4, 1\)"),
@@ -54,8 +56,12 @@ class TestConv1D(LinearConformance):
         return super().without_int4(target)
 
     def unsupported(self, case):
+        if case.attrs.weight_bits == 4 and case.target == TARGETS[1]:
+            return "rounds some outputs twice"
         if case.is_legacy and case.attrs.dilation != 1:
             return "has no dilated convolution"
+        if case.target.core == "mve" and case.shape == (8, 2):
+            return "as much padding after .* got 0 before, -1 after"
         return super().unsupported(case)
 
     def unpadded(self, case):
