@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kanji_np.data.augment import Augment
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.drawing import (
     Numbers,
@@ -105,7 +106,9 @@ def _draw_set(n: int, entropy: tuple[int, int]) -> Dataset:
 
     draw_rows(n, len(CLASSES), BLOCK, draw)
     labels = np.arange(n, dtype=np.int64) % len(CLASSES)
-    return Dataset(images, labels, CLASSES, "synthetic-persons")
+    # Somebody a few pixels to the side, or mirrored, is still there.
+    augment = Augment(crop_padding=4, flip=True, fill=128)
+    return Dataset(images, labels, CLASSES, "synthetic-persons", augment)
 
 
 def _draw(name: str, words: np.ndarray) -> np.ndarray:
