@@ -274,7 +274,7 @@ def _bfloats(x: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def fill(padded, image, offset, pad):
+def _fill(padded, image, offset, pad):
     """Copy (H,W,C) into the middle of the padded image; the rest stays as it is."""
     height, width, channels = image.shape
     top, left = pad
@@ -320,7 +320,7 @@ def _forward_int(
     spare = np.empty(TILE_ROWS * 2 * LANES, np.int8)
     extremes = new_extremes()
     for n in range(edges[begin], edges[end]):
-        fill(padded, x[n], offset, pad)
+        _fill(padded, x[n], offset, pad)
         for first in range(0, outputs, 2 * LANES):
             channels = min(2 * LANES, outputs - first)
             lanes = LANES if channels <= LANES else 2 * LANES
@@ -349,7 +349,7 @@ def _forward_float(
     padded = store[: rows * pitch].reshape(rows, pitch)
     sums = np.empty(TILE_ROWS * 2 * LANES, x.dtype)
     for n in range(edges[begin], edges[end]):
-        fill(padded, x[n], x.dtype.type(0), pad)
+        _fill(padded, x[n], x.dtype.type(0), pad)
         for first in range(0, outputs, 2 * LANES):
             channels = min(2 * LANES, outputs - first)
             lanes = LANES if channels <= LANES else 2 * LANES
@@ -417,7 +417,7 @@ def _add_row(out, row, row_pieces, pieces, weights, bits):
 
 @njit(cache=True)
 def _fill_rows(store, image, offset, pitch, pad):
-    """`fill` of floating rows; integers up to 256 are exact in bfloats too."""
+    """`_fill` of floating rows; integers up to 256 are exact in bfloats too."""
     height, width, channels = image.shape
     top, left = pad
     real = type(offset)
@@ -545,7 +545,7 @@ def _kept(gy, y, at, first, low, high, gbias):
 
 @njit(cache=True)
 def _crop(image, store, pitch, pad):
-    """The inverse of `fill`: cells no window reaches get zero."""
+    """The inverse of `_fill`: cells no window reaches get zero."""
     height, width, channels = image.shape
     top, left = pad
     for iy in range(height):
