@@ -74,6 +74,11 @@ def noise(words: np.ndarray) -> np.ndarray:
     return values
 
 
+def bump(distance: np.ndarray, width: np.ndarray | float) -> np.ndarray:
+    """1 in the middle, 0 from `width` on."""
+    return np.maximum(1 - (distance / width) * (distance / width), 0)
+
+
 def paint(image: np.ndarray, distance: np.ndarray, ink: np.ndarray) -> None:
     """Lay `ink` where the distance is negative, with a soft edge of one pixel.
 

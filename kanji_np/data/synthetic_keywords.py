@@ -20,6 +20,7 @@ import numpy as np
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.drawing import (
     Numbers,
+    bump,
     check_counts,
     draw_rows,
     noise,
@@ -107,7 +108,7 @@ def _draw(name: str, words: np.ndarray) -> np.ndarray:
         voice *= 1 - pause * np.maximum(1 - abs(t - glide) * 10, 0)
 
     hum, hum_band = between(0, 40), between(0, N_BANDS - 1)
-    image = between(20, 60) + hum * _bump(bands - hum_band, 1.0)  # (B, 1, 10)
+    image = between(20, 60) + hum * bump(bands - hum_band, 1.0)  # (B, 1, 10)
     image = np.repeat(image, N_FRAMES, axis=1)
     if name != "silence":
         for formant, strength in ((0, 1.0), (1, 0.8)):
@@ -116,7 +117,7 @@ def _draw(name: str, words: np.ndarray) -> np.ndarray:
             centre = centre + (b - a) * np.clip((t - first_glide) * 6 + 0.5, 0, 1)
             centre = centre + (c - b) * np.clip((t - second_glide) * 6 + 0.5, 0, 1)
             heard = voice * loudness * np.float32(strength)
-            image += heard * _bump(bands - centre, spread)
+            image += heard * bump(bands - centre, spread)
     # The last word has more bytes than are needed.
     grain = noise(words[:, N_PARAMETERS:])[:, : N_FRAMES * N_BANDS]
     image += grain.reshape(-1, N_FRAMES, N_BANDS) * between(0.1, 0.4)
@@ -127,8 +128,3 @@ def _formants(spoken: list[str], formant: int) -> np.ndarray:
     """Bands of a formant in the three vowels of every word: float32 (3, B, 1, 1)."""
     bands = [[VOWELS[vowel][formant] for vowel in word] for word in spoken]
     return np.array(bands, np.float32).T.reshape(3, -1, 1, 1)
-
-
-def _bump(distance: np.ndarray, width: np.ndarray | float) -> np.ndarray:
-    """1 in the middle, 0 from `width` on."""
-    return np.maximum(1 - (distance / width) * (distance / width), 0)

@@ -2,10 +2,10 @@
 
 A recording is the spectrum of five frames, 128 bands each, side by side. The machine
 hums at the harmonics of its speed; speed, load, distance of the microphone and
-background differ from one recording to the next. Only sound recordings are there to
-train on. Half of the test set is broken in one of four ways, none of which is louder
-than a change of speed or load: a whine between the harmonics, harmonics that are
-missing, harmonics out of tune, or a rattle that comes and goes.
+background differ from one recording to the next. Only recordings of the intact machine
+are there to train on. Half of the test set is broken in one of four ways, none of which
+is louder than a change of speed or load: a whine between the harmonics, harmonics that
+are missing, harmonics out of tune, or a rattle that comes and goes.
 
 The form is that of the anomaly detection of MLPerf Tiny.
 
@@ -19,6 +19,7 @@ import numpy as np
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.drawing import (
     Numbers,
+    bump,
     check_counts,
     draw_rows,
     noise,
@@ -101,20 +102,15 @@ def _draw(name: str, words: np.ndarray) -> np.ndarray:
         gone = (np.floor(first_missing) == h) | (np.floor(second_missing) == h)
         strength = strength * (1 - 0.8 * broken["missing"] * gone)
         centre = speed * h * (1 + stretch * h)
-        sound += loudness * strength * _bump(bands - centre, 3.0)
+        sound += loudness * strength * bump(bands - centre, 3.0)
 
     whine = speed * (np.floor(between(1, 8)) + between(0.4, 0.6))
     whine_strength = between(0.3, 0.6) * broken["whine"]
-    sound += loudness * whine_strength * _bump(bands - whine, 3.0)
+    sound += loudness * whine_strength * bump(bands - whine, 3.0)
     # It is heard in every second frame.
     rattle_strength = between(0.15, 0.3) * broken["rattle"] * (frames % 2)
-    sound += loudness * rattle_strength * _bump(bands - between(20, 108), 20.0)
+    sound += loudness * rattle_strength * bump(bands - between(20, 108), 20.0)
 
     grain = noise(words[:, N_PARAMETERS:]).reshape(-1, N_FRAMES, N_BANDS)
     sound += grain * between(0.05, 0.1)
     return to_uint8(sound).reshape(-1, N_FRAMES * N_BANDS)
-
-
-def _bump(distance: np.ndarray, width: float) -> np.ndarray:
-    """1 in the middle, 0 from `width` on."""
-    return np.maximum(1 - (distance / width) * (distance / width), 0)
