@@ -52,7 +52,7 @@ from kanji_np.quantize import (
     linear_ints,
     weight_max,
 )
-from kanji_np.ranges import MOMENTUM, TRACKERS, WEIGHT_TRACKERS, RangeTracker
+from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, RangeTracker
 from kanji_np.types import (
     KernelCall,
     LinearInts,
@@ -66,6 +66,9 @@ from kanji_np.types import (
 )
 
 WEIGHT_BITS = (8, 4)
+# The weight of the past in moving statistics: of some twenty batches, because weights
+# that change fast are folded with what they were normalized by lately.
+NORM_MOMENTUM = 0.95
 SAMPLE = 8  # of every so many images a tracker sees the values
 
 Forward = Callable[..., np.ndarray]
@@ -467,7 +470,7 @@ class BatchNorm:
 
     def update(self, s: Statistics) -> None:
         """Take in one batch's statistics, as `RangeTracker` takes in ranges."""
-        past = np.float32(min(MOMENTUM, self.updates / (self.updates + 1)))
+        past = np.float32(min(NORM_MOMENTUM, self.updates / (self.updates + 1)))
         mean, var = (
             past * old + (1 - past) * new
             for old, new in zip(self.moving, s, strict=True)

@@ -526,6 +526,8 @@ class LinearConformance(Conformance):
     def unsupported(self, case: Case) -> str | None:
         if case.attrs.weight_bits == 4 and case.is_legacy:
             return "cmsis-nn-q7 has no int4 weights"
+        if case.attrs.activation == "relu6" and case.is_legacy:
+            return "cmsis-nn-q7 has no ReLU6: its outputs end at 127"
         return case.unsupported
 
     def without_int4(self, target: TargetSpec) -> str | None:

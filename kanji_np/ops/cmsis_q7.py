@@ -44,9 +44,12 @@ def activation_calls(ints: LinearInts, size: int) -> tuple[KernelCall, ...]:
     return (relu(size),) if ints.act_min == 0 else ()
 
 
-def check_weight_bits(weight_bits: int, target: TargetSpec) -> None:
+def check_attrs(activation: str, weight_bits: int, target: TargetSpec) -> None:
+    """UnsupportedOp if no function here has such an activation or such weights."""
     if weight_bits != 8:
         raise UnsupportedOp(f"{target.library} has no int{weight_bits} weights")
+    if activation == "relu6":
+        raise UnsupportedOp(f"{target.library} has no ReLU6: its outputs end at 127")
 
 
 def check_extents(function: str, *extents: int) -> None:

@@ -290,7 +290,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    cmsis_q7.check_weight_bits(attrs.weight_bits, target)
+    cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
     if attrs.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated convolution")
     g = attrs.window.over(x.shape)

@@ -282,7 +282,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    cmsis_q7.check_weight_bits(attrs.weight_bits, target)
+    cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
     (inputs,) = x.shape
     cmsis_q7.check_extents("arm_fully_connected_q7_opt", inputs, attrs.units)
     call = KernelCall(

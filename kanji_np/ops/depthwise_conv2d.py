@@ -276,7 +276,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    cmsis_q7.check_weight_bits(attrs.weight_bits, target)
+    cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
     if attrs.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated depthwise convolution")
     if attrs.depth_multiplier != 1:

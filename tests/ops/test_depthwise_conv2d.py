@@ -195,7 +195,9 @@ class TestDepthwiseConv2D(LinearConformance):
         if case.is_legacy:
             if attrs.dilation != ONE:
                 return "cmsis-nn-q7 has no dilated depthwise"
-            return "depth_multiplier 1 only" if attrs.depth_multiplier > 1 else None
+            if attrs.depth_multiplier > 1:
+                return "depth_multiplier 1 only"
+            return super().unsupported(case)
         if attrs == TOO_FAR_RIGHT and core != "mve":
             return "more than one column beyond the input, .* got 2"
         if attrs in (TOO_FAR_UP, TOO_FAR_DOWN) and core == "dsp":
