@@ -23,7 +23,7 @@ def products(attrs, shape, batch, x_1, x_2, y):
 def gated(target, scheme):
     """A tensor times another, and a square."""
     x = kj.Input((6, 7, 5))
-    gate = kj.Conv2D(5, 1, activation="relu6")(x)
+    gate = kj.Conv2D(5, 1, activation="relu")(x)
     y = kj.Multiply()(kj.Conv2D(5, 3, padding="same")(x), gate)
     return kj.Model(x, kj.Multiply(activation="relu")(y, y), target, scheme=scheme)
 
