@@ -240,6 +240,7 @@ def linear_ints(
     else:
         further = EXTRA_LEFT_SHIFT[numerics.requantize]
         bounds *= 2.0 ** np.maximum(shift + further, 0)
+        bounds += abs(scales.y.zero_point)  # is added to what may be as large
     worst = int(bounds.argmax())
     if bounds[worst] > INT32_MAX:
         raise AccumulatorOverflow(
