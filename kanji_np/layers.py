@@ -20,7 +20,7 @@ import numpy as np
 
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import KanjiError, OptionError, ShapeError
-from kanji_np.ops import OPS, Op, batch_norm
+from kanji_np.ops import OPS, Op, batch_norm, buffers
 from kanji_np.ops.add import AddAttrs
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.concatenate import ConcatenateAttrs
@@ -95,8 +95,10 @@ class Activation:
         data = self.tensor.data[::step]
         if self.qparams is None:
             return data
-        q = data.astype(np.float32)
-        return (q - self.qparams.zero_point) * np.float32(self.qparams.scale)
+        zero, scale = map(np.float32, (self.qparams.zero_point, self.qparams.scale))
+        values = buffers.empty(data.shape, np.float32)
+        np.subtract(data, zero, out=values)
+        return np.multiply(values, scale, out=values)
 
 
 @dataclass(frozen=True)

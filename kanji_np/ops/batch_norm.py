@@ -97,10 +97,8 @@ def vjp(
         a.reshape(len(z), -1, channels) for a in (z, gy, saved.y, gz)
     )
     parts = np.zeros((2, shares(len(z)), channels))
-    run(
-        _let_through, len(z), rows, grows, yrows, saved.low, saved.high, s.mean, out,
-        *parts,
-    )  # fmt: skip
+    limits = map(saved.y.dtype.type, (saved.low, saved.high))
+    run(_let_through, len(z), rows, grows, yrows, *limits, s.mean, out, *parts)
     gbeta, products = parts.sum(axis=1)
     ggamma, gbeta = (a.astype(gy.dtype) for a in (products * s.inverse, gbeta))
     slope = -ggamma * s.inverse / count
@@ -144,17 +142,22 @@ def _add_squares(begin, end, edges, z, mean, parts):
 
 @njit(cache=True, nogil=True)
 def _let_through(begin, end, edges, z, gy, y, low, high, mean, gz, sums, products):
-    zero = gy.dtype.type(0)
+    zero, channels = gy.dtype.type(0), z.shape[2]
+    # Sums of one image in the gradients' own precision, of all images in float64.
+    total, product = np.empty(channels, gy.dtype), np.empty(channels, gy.dtype)
     for share in range(begin, end):
-        total, product = sums[share], products[share]
         for n in range(edges[share], edges[share + 1]):
+            total[:], product[:] = zero, zero
             for m in range(z.shape[1]):
-                for c in range(z.shape[2]):
+                for c in range(channels):
                     value = y[n, m, c]
-                    g = gy[n, m, c] if low < value < high else zero
+                    g = gy[n, m, c] if (value > low) & (value < high) else zero
                     gz[n, m, c] = g
                     total[c] += g
                     product[c] += g * (z[n, m, c] - mean[c])
+            for c in range(channels):
+                sums[share, c] += total[c]
+                products[share, c] += product[c]
 
 
 @njit(cache=True, nogil=True)
