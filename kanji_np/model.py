@@ -637,10 +637,12 @@ def _rebuilt(
 
 
 SHORT_NAMES = {
+    "conv1d": "conv",
     "conv2d": "conv",
     "depthwise_conv2d": "depthwise",
     "max_pool2d": "pool",
     "avg_pool2d": "pool",
+    "global_avg_pool2d": "pool",
 }
 
 
