@@ -25,7 +25,7 @@ from numba import njit
 
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import FileFormatError
-from kanji_np.layers import Activation
+from kanji_np.layer import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Sequential
 from kanji_np.ops.products import (

@@ -22,7 +22,7 @@ from kanji_np.errors import (
     ShapeError,
 )
 from kanji_np.graph import Graph, Node, noise
-from kanji_np.layers import (
+from kanji_np.layer import (
     Activation,
     Input,
     Layer,
@@ -30,10 +30,10 @@ from kanji_np.layers import (
     Quantization,
     Symbol,
     TrackedLayer,
-    check_weight_bits,
     make_layer,
     naming,
 )
+from kanji_np.layers import check_weight_bits
 from kanji_np.ops import OPS
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.normalize import NormalizeInts

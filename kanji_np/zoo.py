@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kanji_np.errors import OptionError
+from kanji_np.layer import Input, Layer
 from kanji_np.layers import (
     Add,
     AvgPool2D,
@@ -24,8 +25,6 @@ from kanji_np.layers import (
     Dense,
     DepthwiseConv2D,
     Flatten,
-    Input,
-    Layer,
     MaxPool2D,
     Normalize,
 )

@@ -34,7 +34,7 @@ import pytest
 from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.layers import Layer, make_layer
+from kanji_np.layer import Layer, make_layer
 from kanji_np.model import Model, Sequential
 from kanji_np.ops import products
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
