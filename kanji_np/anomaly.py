@@ -9,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from kanji_np.errors import DataError, ShapeError
-from kanji_np.model import Model
-
-BATCH = 250
+from kanji_np.model import EVALUATION_BATCH, Model
 
 
 def real_inputs(net: Model, x: np.ndarray) -> np.ndarray:
@@ -69,12 +67,15 @@ def anomaly_scores(net: Model, x: np.ndarray, *, precision: str = "int8") -> np.
     check_reproduces(net)
     net.input.check_batch(x, net.name)
     scores = np.empty(len(x), np.float32)
-    q = net.freeze().output.qparams
-    for start in range(0, len(x), BATCH):
-        rows = slice(start, start + BATCH)
-        y = net.predict(x[rows], precision=precision)
-        if precision == "int8":
-            y = (y.astype(np.float32) - q.zero_point) * np.float32(q.scale)
+    graph = net.freeze() if precision == "int8" else None
+    for start in range(0, len(x), EVALUATION_BATCH):
+        rows = slice(start, start + EVALUATION_BATCH)
+        if graph is None:
+            y = net.predict(x[rows], precision=precision)
+        else:
+            q = graph.output.qparams
+            y = graph.run(x[rows]).astype(np.float32)
+            y = (y - np.float32(q.zero_point)) * np.float32(q.scale)
         errors = (y - real_inputs(net, x[rows])).reshape(len(y), -1)
         scores[rows] = (errors * errors).mean(axis=1)
     return scores

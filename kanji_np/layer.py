@@ -27,6 +27,7 @@ from kanji_np.quantize import (
     Scheme,
     activation_bounds,
     activation_range,
+    by_output,
     check_products,
     legal_scales,
     linear_ints,
@@ -76,7 +77,7 @@ class Activation:
             return data
         zero, scale = map(np.float32, (self.qparams.zero_point, self.qparams.scale))
         values = buffers.empty(data.shape, np.float32)
-        np.subtract(data, zero, out=values)
+        np.subtract(data, zero, out=values, dtype=np.float32)
         return np.multiply(values, scale, out=values)
 
 
@@ -260,22 +261,39 @@ class Layer:
         y_qparams: QParams | None,
     ) -> Activation:
         """The output on the tape; what the vjp needs is kept, and no tensor."""
-        op, attrs, constants = self.op, self.attrs, self.constants
+        op, attrs = self.op, self.attrs
         data = [value.tensor.data for value in x]
-        needs_gx = self._joined([value.tensor.requires_grad for value in x])
         extra = None
-        if needs_gx and op.forward_train is not None:
+        if op.forward_train is not None and self._needs_gx(x):
             y, extra = op.forward_train(attrs, ints, *data)
         else:
             y = forward(attrs, ints, *data)
         saved = self._saved(x, y, (-math.inf, math.inf), extra)
+        return self._on_tape(x, saved, y_qparams)
+
+    def _needs_gx(self, x: Sequence[Activation]) -> Any:
+        """Whether a gradient is asked for, of the input or of each of several."""
+        return self._joined([value.tensor.requires_grad for value in x])
+
+    def _on_tape(
+        self,
+        x: Sequence[Activation],
+        saved: Saved,
+        y_qparams: QParams | None,
+        learned: Learned | None = None,
+    ) -> Activation:
+        """`saved.y` on the tape, of a layer without weights."""
+        op, attrs, constants = self.op, self.attrs, self.constants
+        needs_gx = self._needs_gx(x)
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
             gx = op.vjp(attrs, constants, saved, gy, needs_gx)[0]
-            return gx if isinstance(gx, tuple) else (gx,)
+            several = gx if isinstance(gx, tuple) else (gx,)
+            return (*several, *_theta_gradient(learned, gy))
 
-        parents = tuple(value.tensor for value in x)
-        return Activation(record(y, parents, vjp, self.name), y_qparams)
+        thetas = learned.tracker.parameters() if learned else []
+        parents = (*(value.tensor for value in x), *thetas)
+        return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
 
     def _saved(
         self,
@@ -341,31 +359,13 @@ class TrackedLayer(Layer):
         y, learned = self._run(x, ints, params, y_qparams, track)
         bounds = activation_range(self.attrs.activation, y_qparams)
         saved = self._saved(x, y, bounds)
-        return self._joined_on_tape(x, saved, learned, y_qparams)
+        return self._on_tape(x, saved, y_qparams, learned)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         data = [value.tensor.data for value in x]
         y = self.op.forward_float(self.attrs, self.constants, *data)
         saved = self._saved(x, y, activation_bounds(self.attrs.activation))
-        return self._joined_on_tape(x, saved, None, None)
-
-    def _joined_on_tape(
-        self,
-        x: Sequence[Activation],
-        saved: Saved,
-        learned: Learned | None,
-        y_qparams: QParams | None,
-    ) -> Activation:
-        op, attrs, constants = self.op, self.attrs, self.constants
-        needs_gx = self._joined([value.tensor.requires_grad for value in x])
-
-        def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-            gx = op.vjp(attrs, constants, saved, gy, needs_gx)[0]
-            return (*gx, *_theta_gradient(learned, gy))
-
-        thetas = learned.tracker.parameters() if learned else []
-        parents = (*(value.tensor for value in x), *thetas)
-        return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
+        return self._on_tape(x, saved, None)
 
     def _output_qparams(self) -> QParams:
         low, high = self.output_range.bounds()
@@ -546,14 +546,14 @@ class LinearLayer(TrackedLayer):
             track = False
         scales = self._scales(x[0].qparams, params)
         ints = self._quantized(params, scales)
-        w = _rows(np.float32(scales.w), ints.weight)
+        w = by_output(np.float32(scales.w), ints.weight)
         used = LinearParams(ints.weight.astype(np.float32) * w, params.bias)
         y, learned = self._run(x, ints, used, scales.y, track)
         saved = self._saved(x, y, (ints.act_min, ints.act_max))
         saved = replace(saved, gradients=gradients)
         most = np.float32(weight_max(self.attrs.weight_bits) + 0.5)
         pull = _WeightPull(params.weight, w, np.abs(params.weight) <= most * w)
-        return self._on_tape(x, saved, used, sums, pull, learned, scales.y)
+        return self._weighted_on_tape(x, saved, used, sums, pull, learned, scales.y)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         sums, params = self._normalized(x, track)
@@ -564,7 +564,7 @@ class LinearLayer(TrackedLayer):
             norm = self.norm
             y = batch_norm.normalize(sums.z, norm.gamma.data, norm.beta.data, sums.s)
             np.clip(y, *np.float32(bounds), out=y)
-        return self._on_tape(x, self._saved(x, y, bounds), params, sums)
+        return self._weighted_on_tape(x, self._saved(x, y, bounds), params, sums)
 
     def _normalized(
         self, x: Sequence[Activation], track: bool
@@ -584,7 +584,7 @@ class LinearLayer(TrackedLayer):
         """The attributes without an activation."""
         return replace(self.attrs, activation="linear")
 
-    def _on_tape(
+    def _weighted_on_tape(
         self,
         x: Sequence[Activation],
         saved: Saved,
@@ -613,7 +613,7 @@ class LinearLayer(TrackedLayer):
                     thetas = (pull.theta_gradient(tracker, gweight, attrs.weight_bits),)
                 gweight = np.where(pull.inside, gweight, 0)
             if sums is not None:
-                gweight = gweight * _rows(norm.gamma.data * sums.s.inverse, weight)
+                gweight = gweight * by_output(norm.gamma.data * sums.s.inverse, weight)
                 own = gweight, ggamma, gbeta
             elif norm is not None:
                 folded = LinearParams(gweight, g.bias)
@@ -679,10 +679,6 @@ class _WeightPull:
 def _unclamped(saved: Saved) -> Saved:
     """The same, but for outputs of which none was clamped."""
     return replace(saved, y=np.zeros_like(saved.y), low=-128, high=127)
-
-
-def _rows(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return values.reshape(-1, *[1] * (weight.ndim - 1))  # (C,) -> (C,1,...)
 
 
 def make_layer(

@@ -171,13 +171,18 @@ def legal_scales(
     return LinearScales(x, w, y if y.scale >= coarsest else replace(y, scale=coarsest))
 
 
+def by_output(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Values of each output so shaped that they broadcast over a weight."""
+    return values.reshape(-1, *[1] * (weight.ndim - 1))  # (C,) -> (C,1,...)
+
+
 def quantize_weight(weight: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
     """Real weights to int8, halves to even, saturating at ``+-weight_max(bits)``.
 
     `scales` has one for each of the first axis of `weight`, whose shape the result has.
     """
     largest = weight_max(bits)
-    each = scales.reshape(-1, *[1] * (weight.ndim - 1))
+    each = by_output(scales, weight)
     return np.clip(np.rint(weight / each), -largest, largest).astype(np.int8)
 
 

@@ -46,6 +46,7 @@ from kanji_np.quantize import (
     Scheme,
     activation_bounds,
     activation_range,
+    by_output,
     legal_scales,
     linear_ints,
 )
@@ -642,7 +643,7 @@ class LinearConformance(Conformance):
         the rounding to the output scale: half a step, before it half a step of 2^(1-n)
         of its size where there are two, a whole step where it truncates."""
         ints, params, scales = self.ints(case), self.params(case), self.scales(case)
-        each = scales.w.reshape(-1, *[1] * (params.weight.ndim - 1))
+        each = by_output(scales.w, params.weight)
         off_weight = np.abs(params.weight - ints.weight * each)
         off_bias = np.abs(params.bias - ints.bias * scales.sums)
         linear = replace(case.attrs, activation="linear")

@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 
 from kanji_np.ops import buffers
+from kanji_np.quantize import by_output
 from kanji_np.threads import run, shares
 from kanji_np.types import LinearParams, Saved
 
@@ -70,7 +71,7 @@ def fold(
 ) -> LinearParams:
     """Weight and bias of the layer with its normalization."""
     k = gamma * s.inverse
-    return LinearParams(_rows(k, weight) * weight, beta - s.mean * k)
+    return LinearParams(by_output(k, weight) * weight, beta - s.mean * k)
 
 
 def vjp(
@@ -112,11 +113,7 @@ def fold_vjp(
     """Gradients of weight, gamma and beta from those of what `fold` gave."""
     per_row = (gfolded.weight * weight).reshape(len(weight), -1).sum(axis=1)
     ggamma = (per_row - gfolded.bias * s.mean) * s.inverse
-    return _rows(gamma * s.inverse, weight) * gfolded.weight, ggamma, gfolded.bias
-
-
-def _rows(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return values.reshape(-1, *[1] * (weight.ndim - 1))  # (C,) -> (C,1,...)
+    return by_output(gamma * s.inverse, weight) * gfolded.weight, ggamma, gfolded.bias
 
 
 @njit(cache=True, nogil=True)
