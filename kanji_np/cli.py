@@ -435,7 +435,7 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 @click.option(
     "--freeze-batch-norm",
     type=click.FloatRange(0, 1),
-    default=0.7,
+    default=0.9,
     help="Part of the epochs after which batch normalization takes in no more batches.",
 )
 @click.option(

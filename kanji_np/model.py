@@ -164,6 +164,19 @@ class Model:
             if layer.norm is not None:
                 layer.norm.is_frozen = True
 
+    @property
+    def is_normalized(self) -> bool:
+        """Whether some layer takes in the statistics of batches while it is trained."""
+        return any(x.norm is not None and not x.norm.is_frozen for x in self._linear())
+
+    def renew_batch_norm(self, x: np.ndarray) -> None:
+        """Take the moving statistics from these inputs alone; frozen ones stay."""
+        for layer in self._linear():
+            if layer.norm is not None:
+                layer.norm.updates = 0
+        with no_grad():
+            self.logits(x, precision="fp32", track=True)
+
     def logits(
         self,
         x: np.ndarray,

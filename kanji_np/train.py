@@ -109,7 +109,8 @@ class Recipe:
         kept (see `optim.average`), 0 <= averaging < 1; 0 keeps the last weights.
     freeze_batch_norm : float
         Part of the epochs, 0..1, after which batch normalization stops taking in
-        batches and goes by its moving statistics, as it does on the device.
+        batches and goes by its moving statistics, as it does on the device. Without
+        those of each batch large steps diverge: learning rates must be low by then.
     gradients : "float32" or "bfloat16"
         What gradients are rounded to before they are multiplied, in int8 epochs;
         bfloat16 is faster where the CPU multiplies it.
@@ -127,7 +128,7 @@ class Recipe:
     label_smoothing: float = 0.1
     augment: Augment | None = None
     averaging: float = 0.998
-    freeze_batch_norm: float = 0.7
+    freeze_batch_norm: float = 0.9
     gradients: str = "float32"
     seed: int = 0
 
@@ -292,8 +293,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
             run.save(directory / CHECKPOINT)
     run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
-        # From all over the data, which may be sorted by class.
-        net.calibrate(train.images[:: -(-len(train) // CALIBRATION_IMAGES)])
+        net.calibrate(run.sample)
     if directory is not None:
         net.save(directory / MODEL)
     return run.history
@@ -312,9 +312,17 @@ class _Run:
         self.history = History()
         self.slots = recipe.optimizer.slots(net.parameters())
         self.averages: list[np.ndarray] = []
-        if recipe.averaging:
-            self.averages = [np.array(p.data) for p in net.parameters()]
+        self._begin_averages()
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+
+    def _begin_averages(self) -> None:
+        if self.recipe.averaging:
+            self.averages = [np.array(p.data) for p in self.net.parameters()]
+
+    @property
+    def sample(self) -> np.ndarray:
+        """Training images to calibrate with, of all classes if they are sorted."""
+        return self.train.images[:: -(-len(self.train) // CALIBRATION_IMAGES)]
 
     @cached_property
     def data_digest(self) -> str:
@@ -337,8 +345,9 @@ class _Run:
         recipe, net = self.recipe, self.net
         precision = recipe.precision_of(self.epoch)
         parameters = net.parameters()
-        if recipe.freezes_batch_norm(self.epoch):
+        if recipe.freezes_batch_norm(self.epoch) and net.is_normalized:
             net.freeze_batch_norm()
+            self._begin_averages()  # those there are go with other statistics
         by_label = recipe.targets == "labels"
         total_loss = seen = 0
         correct = 0 if by_label else math.nan
@@ -379,13 +388,16 @@ class _Run:
     def take_averages(self) -> None:
         """Put the averaged weights into the network, with the ranges they have.
 
-        Ranges of activations stay those that training tracked.
+        Batch normalization that is not frozen gets statistics of them; ranges of
+        activations stay those that training tracked.
         """
         if not self.averages:
             return
         parameters = self.net.parameters()
         for parameter, mean in zip(parameters, self.averages, strict=True):
             parameter.data = np.array(mean)
+        if self.net.is_normalized:
+            self.net.renew_batch_norm(self.sample)
         self.net.renew_weight_ranges()
 
     @contextmanager

@@ -577,6 +577,39 @@ def test_batch_normalization_is_frozen_after_its_part_of_the_epochs(part, frozen
     assert [e for e in range(4) if recipe.freezes_batch_norm(e)] == frozen
 
 
+def normalized_net() -> kj.Sequential:
+    layers = [
+        kj.Normalize((125, 123, 114)),
+        kj.Conv2D(4, 3, 2, batch_norm=True, activation="relu"),
+        kj.Flatten(),
+        kj.Dense(3),
+    ]
+    return kj.Sequential(layers, DATA.input_shape)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_averaged_weights_are_normalized_by_statistics_of_their_own(precision):
+    net = normalized_net()
+    kj.fit(net, DATA, epochs=2, precision=precision, freeze_batch_norm=1.0, show=False)
+    norm = net.layers[1].norm
+    seen = norm.moving
+    net.renew_batch_norm(DATA.images)  # few enough to be the sample
+    for before, after in zip(seen, norm.moving, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_averages_begin_anew_when_normalization_is_frozen():
+    """Those of before go with other statistics, and would weigh in for long."""
+    nets = normalized_net(), normalized_net()
+    for net, averaging in zip(nets, (0.999, 0), strict=True):
+        kj.fit(
+            net, DATA, epochs=4, freeze_batch_norm=0.5, averaging=averaging,
+            optimizer=kj.SGD(lr=1e-9), show=False,
+        )  # fmt: skip
+    for averaged, last in zip(*(net.parameters() for net in nets), strict=True):
+        np.testing.assert_allclose(averaged.data, last.data, atol=1e-5)
+
+
 # ----------------------------------------------------------------------- refusals
 
 
