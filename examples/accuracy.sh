@@ -35,15 +35,17 @@ run() {
     done
 }
 
-# The smallest fits too little of the data without batch normalization.
+# The smallest has too few weights to fit the data as the others do.
 sizes() {
     local channels precision options
     for channels in 16,16,32 32,32,64 48,48,96 64,64,128; do
-        options=()
-        [ "$channels" = 16,16,32 ] && options=(--batch-norm --lr 0.05)
+        options=(--epochs 75)
+        if [ "$channels" = 16,16,32 ]; then
+            options=(--batch-norm --lr 0.05 --label-smoothing 0 --crop 2 --epochs 150)
+        fi
         for precision in int8 fp32; do
             run "paper-${channels//,/-}-$precision" cifar10 --channels "$channels" \
-                --epochs 75 --precision "$precision" "${options[@]}"
+                --precision "$precision" "${options[@]}"
         done
     done
 }
@@ -53,21 +55,21 @@ resnet8() {
     run resnet8-fp32 cifar10 --network resnet8 --precision fp32 --epochs 75 --lr 0.05
 }
 
-# Five epochs from a network trained in fp32, for every scheme and tracker and for
-# weights of four bits: NAME FP32_RUN OPTIONS..., the options the network's.
+# A few epochs from a network trained in fp32, for every scheme and tracker, and for
+# weights of four bits, which need larger steps: NAME FP32_RUN OPTIONS...
 fine_tuned() {
     local name=$1 start=$runs/$2-0/model.npz scheme ranges
     shift 2
-    local options=(--start "$start" --freeze-batch-norm 0 --epochs 5 --lr 0.005 "$@")
+    local options=(--start "$start" --freeze-batch-norm 0 "$@")
     for scheme in "${schemes[@]}"; do
         for ranges in "${trackers[@]}"; do
             run "$name-$scheme-$ranges" cifar10 --scheme "$scheme" --ranges "$ranges" \
-                "${options[@]}"
+                --epochs 3 --lr 0.001 "${options[@]}"
         done
     done
     for ranges in "${trackers[@]}"; do
         run "$name-int4-$ranges" cifar10 --scheme symmetric --ranges "$ranges" \
-            --weight-bits 4 "${options[@]}"
+            --weight-bits 4 --epochs 5 --lr 0.005 "${options[@]}"
     done
 }
 
