@@ -185,7 +185,7 @@ def _precision(result: Result) -> str:
     text = result.precision
     if result.precision == "int8" and result.fp32_epochs:
         text = f"fp32 ({result.fp32_epochs}), then int8"
-    return f"{text}, begun trained" if result.is_begun else text
+    return f"{text}, fine-tuned" if result.is_begun else text
 
 
 def _percent(score: float) -> str:

@@ -101,7 +101,7 @@ def test_seeds_share_a_line():
     begun = replace(RESULT, is_begun=True)
     assert [r["trained in"] for r in rows(begun, RESULT)] == [
         "int8",
-        "int8, begun trained",
+        "int8, fine-tuned",
     ]
     assert results_table([RESULT]).endswith("Trained on: a processor, 1 thread.")
 
