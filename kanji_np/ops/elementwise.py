@@ -35,7 +35,8 @@ def output_factor(real: float, most_shift: int, y: QParams) -> tuple[int, int]:
     if shift > most_shift:
         raise RangeError(
             f"an output scale of {y.scale:.4g} is too fine for these inputs: it must "
-            f"be above {real / 2.0**most_shift:.4g}"
+            f"be above {real / 2.0**most_shift:.4g} (if this came while training: it "
+            "diverged, lower the learning rate)"
         )
     return multiplier, shift
 
