@@ -24,6 +24,7 @@ from kanji_np.errors import (
 from kanji_np.graph import Graph, Node, noise
 from kanji_np.layer import (
     Activation,
+    BatchNorm,
     Input,
     Layer,
     LinearLayer,
@@ -160,22 +161,28 @@ class Model:
         The weights that are trained are then the folded ones of the device, in the
         forward pass and in the gradient.
         """
-        for layer in self._linear():
-            if layer.norm is not None:
-                layer.norm.is_frozen = True
+        for norm in self._moving_norms():
+            norm.is_frozen = True
 
     @property
     def is_normalized(self) -> bool:
         """Whether some layer takes in the statistics of batches while it is trained."""
-        return any(x.norm is not None and not x.norm.is_frozen for x in self._linear())
+        return bool(self._moving_norms())
 
     def renew_batch_norm(self, x: np.ndarray) -> None:
         """Take the moving statistics from these inputs alone; frozen ones stay."""
-        for layer in self._linear():
-            if layer.norm is not None:
-                layer.norm.updates = 0
+        norms = self._moving_norms()
+        if not norms:
+            return
+        for norm in norms:
+            norm.updates = 0
         with no_grad():
             self.logits(x, precision="fp32", track=True)
+
+    def _moving_norms(self) -> list[BatchNorm]:
+        """Batch normalization that is not frozen."""
+        norms = (layer.norm for layer in self._linear())
+        return [norm for norm in norms if norm is not None and not norm.is_frozen]
 
     def logits(
         self,

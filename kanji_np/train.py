@@ -396,8 +396,7 @@ class _Run:
         parameters = self.net.parameters()
         for parameter, mean in zip(parameters, self.averages, strict=True):
             parameter.data = np.array(mean)
-        if self.net.is_normalized:
-            self.net.renew_batch_norm(self.sample)
+        self.net.renew_batch_norm(self.sample)
         self.net.renew_weight_ranges()
 
     @contextmanager
