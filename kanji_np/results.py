@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -22,6 +23,14 @@ from kanji_np import __version__, archive
 from kanji_np.errors import FileFormatError, OptionError
 
 PACKAGE = Path(__file__).parent
+
+#: Options of `kanji-np train` that have a column of their own or change no weight.
+SAID_ELSEWHERE = frozenset({
+    "--data", "--download", "--network", "--channels", "--batch-norm",
+    "--no-batch-norm", "--scheme", "--weight-bits", "--target", "--core", "--rounding",
+    "--library-version", "--start", "--ranges", "--epochs", "--precision",
+    "--fp32-epochs", "--seed", "--name", "--directory", "--resume", "--result",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,17 +158,19 @@ def results_table(results: Sequence[Result]) -> str:
     """A Markdown table; runs that differ in their seeds alone share a line.
 
     Networks stand in the order of data and name. Of several seeds a figure is the mean,
-    with the lowest and the highest behind it.
+    with the lowest and the highest behind it. What all lines agree in stands below.
     """
     header = (
         "network", "data", "target", "scheme", "ranges", "weights", "trained in",
-        "epochs", "seeds", "int8", "fp32", "differing bytes", "minutes",
+        "epochs", "other options", "seeds", "int8", "fp32", "differing bytes",
+        "minutes",
     )  # fmt: skip
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for r in results:
         key = (
             r.data, r.network, r.target, r.precision, r.scheme, r.ranges,
             -r.weight_bits, r.is_begun, r.fp32_epochs, r.epochs,
+            _other_options(r.command),
         )  # fmt: skip
         groups.setdefault(key, []).append(r)
     rows = []
@@ -170,15 +181,33 @@ def results_table(results: Sequence[Result]) -> str:
         as_text = _percent if r.metric == "accuracy" else "{:.4f} AUC".format
         rows.append((
             r.network, r.data, r.target, r.scheme, r.ranges, f"{r.weight_bits} bits",
-            _precision(r), str(r.epochs), str(len(runs)),
+            _precision(r), str(r.epochs), _other_options(r.command), str(len(runs)),
             _spread([run.int8_score for run in runs], as_text), _spread(fp32, as_text),
             _proofs(runs),
             _spread([run.seconds / 60 for run in runs], "{:.0f}".format),
         ))  # fmt: skip
-    lines = [header, ["---"] * len(header), *rows]
+    shown, agreed = [], []
+    for name, *cells in zip(header, *rows, strict=True):
+        if len(cells) == 1 or len(set(cells)) > 1:
+            shown.append((name, "---", *cells))
+        elif cells[0]:
+            agreed.append(f"{name} {cells[0]}")
+    table = "\n".join(f"| {' | '.join(line)} |" for line in zip(*shown, strict=True))
+    if agreed:
+        table += f"\n\nIn every line: {'; '.join(agreed)}."
     machines = {f"{r.cpu}, {_count(r.threads, 'thread')}" for r in results}
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{table}\n\nTrained on: {'; '.join(sorted(machines))}."
+
+
+def _other_options(command: str) -> str:
+    """What was typed that no column of the table says."""
+    words, is_said = [], False
+    for word in shlex.split(command)[2:]:
+        if word.startswith("-"):
+            is_said = word.partition("=")[0] in SAID_ELSEWHERE
+        if not is_said:
+            words.append(word)
+    return " ".join(words)
 
 
 def _precision(result: Result) -> str:

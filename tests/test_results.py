@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import kanji_np
+import kanji_np.cli
 from kanji_np import results
 from kanji_np.errors import FileFormatError, OptionError
 from kanji_np.results import (
@@ -81,14 +82,9 @@ def test_seeds_share_a_line():
     assert [row["seeds"] for row in table] == ["1", "2", "1"]
     assert table[0]["fp32"] == "82.17 %"
     assert table[1] == {
-        "network": "paper-32",
-        "data": "cifar10",
-        "target": "cmsis-nn/7.0.0/dsp/double",
         "scheme": "pow2",
-        "ranges": "minmax",
         "weights": "8 bits",
         "trained in": "int8",
-        "epochs": "30",
         "seeds": "2",
         "int8": "81.94 % (81.86 % to 82.02 %)",
         "fp32": "",
@@ -103,7 +99,41 @@ def test_seeds_share_a_line():
         "int8",
         "int8, fine-tuned",
     ]
-    assert results_table([RESULT]).endswith("Trained on: a processor, 1 thread.")
+
+
+def test_what_all_lines_agree_in_stands_below_them():
+    alone = results_table([RESULT])
+    assert "| pow2 | minmax | 8 bits | int8 | 30 |" in alone
+    assert alone.endswith(" 8 |\n\nTrained on: a processor, 1 thread.")
+    two = results_table([RESULT, replace(RESULT, scheme="symmetric", int8_score=0.81)])
+    assert two == (
+        "| scheme | int8 |\n| --- | --- |\n| pow2 | 82.02 % |\n"
+        "| symmetric | 81.00 % |\n\n"
+        "In every line: network paper-32; data cifar10; "
+        "target cmsis-nn/7.0.0/dsp/double; ranges minmax; weights 8 bits; "
+        "trained in int8; epochs 30; seeds 1; minutes 8.\n\n"
+        "Trained on: a processor, 1 thread."
+    )
+
+
+def test_runs_of_other_options_have_lines_of_their_own():
+    commands = (
+        "--seed 1 --lr 0.05 --crop 2 --directory 'a b' --resume",
+        "--lr 0.05 --name=net --crop 2 --seed 2",
+        "--lr=0.1 --batch-norm --no-augment",
+    )
+    table = rows(
+        *(replace(RESULT, command=f"kanji-np train {c}", seed=i)
+          for i, c in enumerate(commands))
+    )  # fmt: skip
+    assert [(row["other options"], row["seeds"]) for row in table] == [
+        ("--lr 0.05 --crop 2", "2"),
+        ("--lr=0.1 --no-augment", "1"),
+    ]
+    train = kanji_np.cli.main.commands["train"]
+    known = {name for option in train.params for name in option.opts}
+    known |= {name for option in train.params for name in option.secondary_opts}
+    assert results.SAID_ELSEWHERE < known
 
 
 def test_lines_stand_in_order_whatever_the_files_do():
