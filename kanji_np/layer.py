@@ -561,9 +561,8 @@ class LinearLayer(TrackedLayer):
         if sums is None:
             y = self.op.forward_float(self.attrs, params, x[0].tensor.data)
         else:
-            norm = self.norm
-            y = batch_norm.normalize(sums.z, norm.gamma.data, norm.beta.data, sums.s)
-            np.clip(y, *np.float32(bounds), out=y)
+            gamma, beta = self.norm.gamma.data, self.norm.beta.data
+            y = batch_norm.normalize(sums.z, gamma, beta, sums.s, bounds)
         return self._weighted_on_tape(x, self._saved(x, y, bounds), params, sums)
 
     def _normalized(
@@ -678,6 +677,8 @@ class _WeightPull:
 
 def _unclamped(saved: Saved) -> Saved:
     """The same, but for outputs of which none was clamped."""
+    if saved.y.dtype.kind == "f":
+        return replace(saved, low=-math.inf, high=math.inf)
     return replace(saved, y=np.zeros_like(saved.y), low=-128, high=127)
 
 

@@ -19,12 +19,14 @@ References: Ioffe and Szegedy, "Batch Normalization", 2015; Jacob et al., 2018, 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from kanji_np.ops import buffers
+from kanji_np.ops.requantize import Bounds
 from kanji_np.quantize import by_output
 from kanji_np.threads import run, shares
 from kanji_np.types import LinearParams, Saved
@@ -56,13 +58,19 @@ def statistics(z: np.ndarray) -> Statistics:
 
 
 def normalize(
-    z: np.ndarray, gamma: np.ndarray, beta: np.ndarray, s: Statistics
+    z: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    s: Statistics,
+    bounds: Bounds = (-math.inf, math.inf),
 ) -> np.ndarray:
-    """Y of Z (N, ..., C), same shape and dtype."""
+    """Y of Z (N, ..., C), kept between two bounds; same shape and dtype."""
     k = gamma * s.inverse
     y = buffers.empty(z.shape, z.dtype)
-    np.multiply(z, k, out=y)
-    y += beta - s.mean * k
+    # (N, ..., C) -> (N, M, C)
+    rows, out = (a.reshape(len(z), -1, z.shape[-1]) for a in (z, y))
+    low, high = map(z.dtype.type, bounds)
+    run(_normalize, len(z), rows, k, beta - s.mean * k, low, high, out)
     return y
 
 
@@ -135,6 +143,16 @@ def _add_squares(begin, end, edges, z, mean, parts):
                 for c in range(z.shape[2]):
                     off = z[n, m, c] - mean[c]
                     sums[c] += off * off
+
+
+@njit(cache=True, nogil=True)
+def _normalize(begin, end, edges, z, slope, offset, low, high, y):
+    for n in range(edges[begin], edges[end]):
+        for m in range(z.shape[1]):
+            for c in range(z.shape[2]):
+                value = z[n, m, c] * slope[c] + offset[c]
+                value = low if value < low else value  # what is not a number stays
+                y[n, m, c] = high if value > high else value
 
 
 @njit(cache=True, nogil=True)

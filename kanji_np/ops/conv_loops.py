@@ -57,7 +57,7 @@ from kanji_np.ops.simd import (
     tile_8x1,
     tile_8x2,
 )
-from kanji_np.ops.window import Geometry
+from kanji_np.ops.window import Geometry, Pair
 from kanji_np.threads import run, shares
 from kanji_np.types import LinearInts, LinearParams, Saved
 
@@ -105,20 +105,29 @@ class _Plan:
 
 
 def plan_of(
-    g: Geometry, channels: int, depth: int = 1, longest: int = UNLIMITED
+    g: Geometry,
+    channels: int,
+    depth: int = 1,
+    longest: int = UNLIMITED,
+    skipped: Pair = (0, 0),
 ) -> _Plan:
-    """`depth` numbers are a column; no part has more than `longest` numbers."""
+    """`depth` numbers are a column; no part has more than `longest` numbers.
+
+    So many of the kernel's first rows and columns can be left out.
+    """
     columns = -(-g.out_w // TILE_ROWS) * TILE_ROWS
     width = (columns - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1
     rows = (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1
     pitch = width * channels
+    top, left = skipped
+    starts = [j * g.dilation_w * channels for j in range(left, g.kernel_w)]
+    run = channels
     if g.dilation_w == 1:
-        run, starts = g.kernel_w * channels, [0]
-    else:
-        run, starts = channels, [j * g.dilation_w * channels for j in range(g.kernel_w)]
-    runs = [i * g.dilation_h * pitch + at for i in range(g.kernel_h) for at in starts]
+        run, starts = len(starts) * channels, starts[:1]
+    heights = range(top, g.kernel_h)
+    runs = [i * g.dilation_h * pitch + at for i in heights for at in starts]
     # Cells of a dilated kernel are evenly spaced along a row, other runs down the rows.
-    evenly = len(starts) if len(starts) > 1 else g.kernel_h
+    evenly = len(starts) if len(starts) > 1 else len(heights)
     parts = _parts(runs, -(-run // depth), depth, evenly, longest // depth)
     return _Plan(
         rows, pitch, g.stride_w * channels, g.stride_h * pitch,

@@ -141,7 +141,7 @@ def backward(
     weight = params.weight
     outputs = len(weight)
     plan = _plan(g, outputs)
-    turned = g.turned(*saved.x.shape[1:3])
+    turned = g.turned(*saved.x.shape[1:3]) if g.stride == (1, 1) else None
     if turned is None:
         gplan, kernels, corner = plan, weight, 0
     else:

@@ -9,8 +9,11 @@ matrices, made by the register kernels that go forward:
   summed over the pixels. Input channels are kept apart, each a padded image of its own,
   so that neighbouring pixels of a channel lie side by side.
 
-Sums are formed in the same order both ways. Only for windows one cell apart, which is
-where a convolution spends its time.
+Where windows are several cells apart, cells come in phases, by what is left of their
+place modulo the stride. A phase meets every stride-th cell of the kernel and no other:
+input gradients are a convolution for each phase, and channels are kept apart by phases.
+
+Sums are formed in the same order both ways.
 """
 
 from __future__ import annotations
@@ -64,15 +67,18 @@ def _all(
     needs_gx: bool,
 ) -> tuple[np.ndarray, LinearParams]:
     """The same by plain products; nothing is rounded to bfloat16."""
-    weight = params.weight
-    outputs, *_, channels = weight.shape
+    outputs, kernel_h, kernel_w, channels = params.weight.shape
     groups = -(-channels // TILE_ROWS)
-    columns = g.out_w + (g.kernel_w - 1) * g.dilation_w
-    rows = g.out_h + (g.kernel_h - 1) * g.dilation_h
+    (places_h, phases_h, rows), (places_w, phases_w, columns) = (
+        _places(*axis)
+        for axis in zip(g.out, g.kernel, g.stride, g.dilation, strict=True)
+    )
+    size = rows * columns
     cells = np.add.outer(
-        np.arange(g.kernel_h) * g.dilation_h * columns,
-        np.arange(g.kernel_w) * g.dilation_w,
+        [phase * phases_w * size + row * columns for phase, row in places_h],
+        [phase * size + column for phase, column in places_w],
     ).ravel()
+    planes = (groups * TILE_ROWS, phases_h, phases_w, rows, columns)
     lanes = -(-outputs // LANES) * LANES
     # By blocks of outputs: kernel cells, groups of 8 channels, channels, 16 or 32 lanes
     sums = buffers.empty(
@@ -82,16 +88,55 @@ def _all(
     gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     plan = plan_of(turned, outputs)
     corner = turned.pad_top * plan.line + turned.pad_left * plan.pixel
-    kernels = np.ascontiguousarray(weight.transpose(3, 1, 2, 0)[:, ::-1, ::-1])
+    kernels, parts, phases = _phases(params.weight, g, turned, gy.dtype)
     run(
         _backward, len(gy), FLOAT, np.ascontiguousarray(saved.x), saved.y, gy,
-        saved.low, saved.high, gy.dtype.type(saved.x_offset), (rows, columns), g.pad,
-        cells, pack(kernels, plan, gy.dtype), corner, plan.layout, plan.parts, sums,
-        gbias, gx,
+        saved.low, saved.high, gy.dtype.type(saved.x_offset), planes, g.stride, g.pad,
+        cells, kernels, parts, phases, corner, plan.layout, sums, gbias, gx,
     )  # fmt: skip
-    gweight = _unpacked(sums.sum(axis=0), weight.shape)
+    gweight = _unpacked(sums.sum(axis=0), params.weight.shape)
     gweight *= gy.dtype.type(saved.x_scale)
     return gx, LinearParams(gweight, gbias.sum(axis=0))
+
+
+def _places(
+    out: int, kernel: int, stride: int, dilation: int
+) -> tuple[list[tuple[int, int]], int, int]:
+    """Along one axis: the phase of each kernel cell and where in the phase it lies,
+    how many phases there are, and how many cells each has."""
+    places = [divmod(k * dilation, stride)[::-1] for k in range(kernel)]
+    phases, last = (max(place[i] for place in places) for i in (0, 1))
+    return places, phases + 1, out + last
+
+
+def _phases(
+    weight: np.ndarray, g: Geometry, turned: Geometry, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The convolutions that give input gradients, one for each phase of the input.
+
+    Returns
+    -------
+    Packed kernels of all, parts of all as in `_Plan`, and for each phase, int64 (P, 6):
+    first part, end of parts, where its kernels start, length of a kernel, first input
+    row, first input column. Phases that no kernel cell meets are left out.
+    """
+    outputs, kernel_h, kernel_w, _ = weight.shape
+    kernels, parts, phases = [], [], []
+    start, n_parts = 0, 0
+    for i in range(min(g.stride_h, kernel_h)):
+        for j in range(min(g.stride_w, kernel_w)):
+            met = weight[:, i :: g.stride_h, j :: g.stride_w]
+            skipped = turned.kernel_h - met.shape[1], turned.kernel_w - met.shape[2]
+            plan = plan_of(turned, outputs, skipped=skipped)
+            # (Cout,KH,KW,Cin) -> (Cin,KH,KW,Cout), turned around
+            rows = np.ascontiguousarray(met.transpose(3, 1, 2, 0)[:, ::-1, ::-1])
+            kernels.append(pack(rows, plan, dtype))
+            parts.append(plan.parts)
+            end = n_parts + len(plan.parts)
+            first = (i - g.pad_top) % g.stride_h, (j - g.pad_left) % g.stride_w
+            phases.append((n_parts, end, start, rows[0].size, *first))
+            start, n_parts = start + len(kernels[-1]), end
+    return np.concatenate(kernels), np.concatenate(parts), np.array(phases, np.int64)
 
 
 def _most_count(saved: Saved, gy: np.ndarray) -> bool:
@@ -129,17 +174,24 @@ def _unpacked(sums: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @njit(cache=True)
-def _fill_planes(planes, image, offset, pad):
-    """(H,W,C) into the middle of padded (C, rows, columns); the rest stays."""
+def _fill_planes(planes, image, offset, stride, pad):
+    """(H,W,C) into the middle of padded (C, phases, phases, rows, columns)."""
     height, width, channels = image.shape
-    _, rows, columns = planes.shape
-    top, left = pad
+    _, phases_h, phases_w, rows, columns = planes.shape
+    (stride_h, stride_w), (top, left) = stride, pad
     real = type(offset)
-    for iy in range(min(height, rows - top)):
-        for c in range(channels):
-            target = planes[c, iy + top]
-            for ix in range(min(width, columns - left)):
-                target[left + ix] = real(image[iy, ix, c]) + offset
+    for iy in range(height):
+        row, i = divmod(iy + top, stride_h)
+        if i >= phases_h or row >= rows:
+            continue
+        for j in range(phases_w):
+            begin = -(-max(left - j, 0) // stride_w)
+            source = image[iy, begin * stride_w + j - left :: stride_w]
+            count = min(columns - begin, source.shape[0])
+            for c in range(channels):
+                target = planes[c, i, j, row, begin:]
+                for k in range(count):
+                    target[k] = real(source[k, c]) + offset
 
 
 @njit(cache=True, forceinline=True)
@@ -171,23 +223,23 @@ def _copy(target, to, source, start, count):
 
 @njit(cache=True, nogil=True)
 def _backward(
-    begin, end, edges, way, x, y, gy, low, high, offset, plane, pad, cells, kernels,
-    corner, layout, parts, gweight, gbias, gx,
+    begin, end, edges, way, x, y, gy, low, high, offset, plane_shape, stride, pad,
+    cells, kernels, parts, phases, corner, layout, gweight, gbias, gx,
 ):  # fmt: skip
     _, out_h, out_w, outputs = gy.shape
     _, height, width, channels = x.shape
     needs_gx = gx.shape[0] > 0
     flat_y, flat_gy = y.reshape(-1), gy.reshape(-1)
     groups = -(-channels // TILE_ROWS)
-    planes = np.zeros((groups * TILE_ROWS, *plane), gy.dtype)
-    size = plane[0] * plane[1]
+    planes = np.zeros(plane_shape, gy.dtype)
+    size, pitch_x = planes[0].size, planes.shape[4]
     pixels = out_h * out_w
     # A row of windows after the other, unless they lie side by side as a whole.
-    segments, columns = (1, pixels) if plane[1] == out_w else (out_h, out_w)
+    segments, columns = (1, pixels) if pitch_x == out_w else (out_h, out_w)
     blocks = np.zeros(-(-outputs // LANES) * LANES * pixels, gy.dtype)
     rows, pitch, pixel, line = layout
-    padded = np.zeros(rows * pitch + LANES, gy.dtype)
-    depth = kernels.shape[0] // (-(-channels // LANES) * LANES)
+    # The last windows of a phase may start a pixel later than those of the first.
+    padded = np.zeros(rows * pitch + pixel + LANES, gy.dtype)
     sums = np.empty(TILE_ROWS * 2 * LANES, gy.dtype)
     for share in range(begin, end):
         gweight[share] = 0
@@ -197,18 +249,18 @@ def _backward(
         while n >= edges[share + 1]:
             share += 1
         gw, gb = gweight[share], gbias[share]
-        _fill_planes(planes, x[n], offset, pad)
+        _fill_planes(planes, x[n], offset, stride, pad)
         place = 0
         for first in range(0, outputs, 2 * LANES):
             count = min(2 * LANES, outputs - first)
             lanes = LANES if count <= LANES else 2 * LANES
-            block = blocks[first * pixels :]
+            block, total = blocks[first * pixels :], gb[first:]
             for oy in range(out_h):
                 for ox in range(out_w):
                     p = oy * out_w + ox
                     pass_row(
                         flat_gy, flat_y, (n * pixels + p) * outputs + first, count,
-                        low, high, gb[first:], block, p * lanes, padded,
+                        low, high, total, block, p * lanes, padded,
                         corner + oy * line + ox * pixel + first,
                     )  # fmt: skip
             for cell in cells:
@@ -216,22 +268,41 @@ def _backward(
                     a = address(planes, group * TILE_ROWS * size + cell)
                     b, c = address(block, 0), address(gw, place)
                     if lanes == LANES:
-                        tile_8x1(way, a, size, segments, plane[1], columns, b, c)
+                        tile_8x1(way, a, size, segments, pitch_x, columns, b, c)
                     else:
-                        tile_8x2(way, a, size, segments, plane[1], columns, b, c)
+                        tile_8x2(way, a, size, segments, pitch_x, columns, b, c)
                     place += TILE_ROWS * lanes
         if not needs_gx:
             continue
-        image = gx[n].reshape(-1)
-        for first in range(0, channels, 2 * LANES):
-            count = min(2 * LANES, channels - first)
-            lanes = LANES if count <= LANES else 2 * LANES
-            for iy in range(height):
-                for ix in range(0, width, TILE_ROWS):
-                    multiply(
-                        way, padded, iy * line + ix * pixel, pixel, kernels,
-                        first * depth, parts, lanes, sums,
-                    )  # fmt: skip
-                    for row in range(min(TILE_ROWS, width - ix)):
-                        at = (iy * width + ix + row) * channels + first
-                        _copy(image, at, sums, row * lanes, count)
+        if phases.shape[0] < stride[0] * stride[1]:
+            gx[n] = 0
+        for phase in phases:
+            _convolve(
+                gx[n], way, padded, kernels, parts, phase, stride, pad, layout, sums
+            )
+
+
+@njit(cache=True)
+def _convolve(image, way, padded, kernels, parts, phase, stride, pad, layout, sums):
+    """The input gradients of one phase, see `_phases`."""
+    height, width, channels = image.shape
+    (stride_h, stride_w), (_, _, pixel, line) = stride, layout
+    begin, end, start, depth, top, left = phase
+    # Windows are counted from the first cell's on.
+    above, before = pad[0] // stride_h, (left + pad[1]) // stride_w - pad[1] // stride_w
+    flat, own = image.reshape(-1), parts[begin:end]
+    count = -(-(width - left) // stride_w)
+    for first in range(0, channels, 2 * LANES):
+        some = min(2 * LANES, channels - first)
+        lanes = LANES if some <= LANES else 2 * LANES
+        for iy in range(top, height, stride_h):
+            corner = ((iy + pad[0]) // stride_h - above) * line + before * pixel
+            for k in range(0, count, TILE_ROWS):
+                multiply(
+                    way, padded, corner + k * pixel, pixel, kernels,
+                    start + first * depth, own, lanes, sums,
+                )  # fmt: skip
+                for row in range(min(TILE_ROWS, count - k)):
+                    ix = left + (k + row) * stride_w
+                    at = (iy * width + ix) * channels + first
+                    _copy(flat, at, sums, row * lanes, some)

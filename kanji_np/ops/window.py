@@ -60,17 +60,39 @@ class Geometry:
         return self.pad_top, self.pad_left
 
     def turned(self, height: int, width: int) -> Geometry | None:
-        """Windows over the output, one for each input cell: the outputs it adds to.
+        """The windows over the output that hold what an input cell adds to.
 
-        None where strides leave cells out, or padding is wider than windows reach.
+        A stride's worth of cells share one window. None where windows are several
+        cells apart and dilated as well, or where padding is wider than they reach.
         """
-        top = (self.kernel_h - 1) * self.dilation_h - self.pad_top
-        left = (self.kernel_w - 1) * self.dilation_w - self.pad_left
-        before = min(top, left) < 0
-        after = self.out_h > height + self.pad_top or self.out_w > width + self.pad_left
-        if self.stride != (1, 1) or before or after:
+        axes = [
+            _turned_axis(*axis)
+            for axis in zip(
+                (height, width), self.out, self.kernel, self.stride, self.dilation,
+                self.pad, strict=True,
+            )
+        ]  # fmt: skip
+        if None in axes:
             return None
-        return replace(self, out_h=height, out_w=width, pad_top=top, pad_left=left)
+        (out_h, kernel_h, top), (out_w, kernel_w, left) = axes
+        return replace(
+            self, out_h=out_h, out_w=out_w, kernel_h=kernel_h, kernel_w=kernel_w,
+            stride_h=1, stride_w=1, pad_top=top, pad_left=left,
+        )  # fmt: skip
+
+
+def _turned_axis(
+    size: int, out: int, kernel: int, stride: int, dilation: int, before: int
+) -> tuple[int, int, int] | None:
+    """(number of windows, kernel, padding before) along one axis of `turned`."""
+    if stride > 1 and dilation > 1:
+        return None
+    kernel = -(-kernel // stride)
+    first, last = before // stride, (size - 1 + before) // stride
+    padding = (kernel - 1) * dilation - first
+    if padding < 0 or out > last + 1:
+        return None
+    return last - first + 1, kernel, padding
 
 
 @dataclass(frozen=True)

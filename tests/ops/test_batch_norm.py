@@ -36,6 +36,17 @@ def test_statistics_are_numpys_and_normalize_to_mean_zero_and_variance_one(shape
     np.testing.assert_allclose(y.var(axis=axes), expected, rtol=1e-9)
 
 
+def test_normalized_values_are_kept_between_bounds_and_nan_stays():
+    z, gamma, beta = draw((40, 3, 3, 17), dtype=np.float32)
+    s = batch_norm.statistics(z)
+    free = batch_norm.normalize(z, gamma, beta, s)
+    z[7, 1, 2, 5] = np.nan
+    y = batch_norm.normalize(z, gamma, beta, s, (0.0, 1.0))
+    expected = np.clip(free, np.float32(0), np.float32(1))
+    expected[7, 1, 2, 5] = np.nan
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_float32_statistics_of_a_far_mean_are_exact_enough():
     z = (1000 + np.random.default_rng(0).standard_normal((50, 400, 3))).astype("f4")
     s = batch_norm.statistics(z)

@@ -106,7 +106,7 @@ def test_zero_points_of_depthwise_convolution(shape):
     check_zero_point(depthwise_loops.backward, params, saved, g, gy)
 
 
-#: The same with a padding, of which the last two reach beyond the windows.
+#: The same with a padding, of which the last three reach beyond the windows.
 FULL_CASES = [
     (8, 5, 9, 5, 1, 1, "same"),
     (17, 40, 7, 3, 1, 1, "valid"),
@@ -114,8 +114,16 @@ FULL_CASES = [
     (64, 17, 4, 1, 1, 1, "same"),
     (200, 40, 1, 1, 1, 1, "same"),
     (9, 70, 5, 4, 1, 1, ((3, 0), (1, 2))),
+    (16, 32, 32, 3, 2, 1, "same"),
+    (33, 19, 9, 3, 2, 1, "valid"),
+    (64, 17, 17, 1, 2, 1, "same"),
+    (40, 33, 17, 5, 3, 1, "same"),
+    (9, 40, 33, 2, 3, 1, ((1, 0), (1, 1))),
+    (9, 20, 15, 7, 2, 1, ((4, 0), (3, 6))),
+    (9, 20, 15, 3, 2, 2, "same"),
     (9, 3, 6, 2, 1, 1, ((0, 3), (0, 0))),
     (9, 3, 6, 2, 1, 1, ((0, 0), (2, 0))),
+    (9, 3, 6, 3, 2, 1, ((4, 0), (0, 6))),
 ]
 
 
