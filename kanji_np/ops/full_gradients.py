@@ -67,7 +67,7 @@ def _all(
     needs_gx: bool,
 ) -> tuple[np.ndarray, LinearParams]:
     """The same by plain products; nothing is rounded to bfloat16."""
-    outputs, kernel_h, kernel_w, channels = params.weight.shape
+    outputs, *_, channels = params.weight.shape
     groups = -(-channels // TILE_ROWS)
     (places_h, phases_h, rows), (places_w, phases_w, columns) = (
         _places(*axis)
