@@ -26,7 +26,7 @@ done | tee "$results/speed.jsonl"
     echo "\`examples/speed.sh\` with $(kanji-np --version) on $(date -u +%Y-%m-%d):" \
         "$(uname -sm), $(nproc) cores."
     echo
-    echo "![step time against batch and channels](speed.png)"
+    echo "![step time against batch and network](speed.png)"
     echo
     echo '```'
     kanji-np bench --read "$results/speed.jsonl" --plot "$results/speed.png"

@@ -1,9 +1,9 @@
 """How long a batch takes: the benchmark behind `kanji-np bench`.
 
-Random images through the paper's network. A training step is forward pass, loss,
-backward pass and an SGD update with momentum 0.9; an evaluation is a forward pass, in
-int8 of the frozen graph. Figures are of wall-clock time after warm-up steps, which also
-pay for compilation.
+Random inputs through a network. A training step is forward pass, loss, backward pass
+and an SGD update with momentum 0.9; an evaluation is a forward pass, in int8 of the
+frozen graph. Figures are of wall-clock time after warm-up steps, which also pay for
+compilation.
 
 `measure` gives medians of whole steps. `measure_layers` says where the time of a step
 goes: means, which add up, over the steps that were neither quick nor slow.
@@ -27,7 +27,7 @@ from kanji_np.autograd import Tensor, record
 from kanji_np.errors import FileFormatError
 from kanji_np.layer import Activation
 from kanji_np.losses import cross_entropy
-from kanji_np.model import Sequential
+from kanji_np.model import Model
 from kanji_np.ops.products import (
     PRODUCTS,
     Products,
@@ -38,7 +38,6 @@ from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
 from kanji_np.optim import SGD, Slots
 from kanji_np.results import cpu_model
 from kanji_np.threads import limit, limited, run
-from kanji_np.zoo import paper_cnn
 
 BATCH, STEPS = 128, 20
 N_WARM_UP = 3
@@ -52,12 +51,13 @@ OPTIMIZER = SGD(lr=1e-4, momentum=0.9, nesterov=False, weight_decay=0.0)
 class Bench:
     """Medians in milliseconds a batch [ms], and what they were measured on.
 
+    `network` is its name and, where it has several sizes, a space and its channels.
     `peak_rss_mb` is the largest memory the process held [MiB]; None where the system
     does not say, or it may have been for another measurement. `gradients` are those of
     the int8 training step.
     """
 
-    channels: tuple[int, ...]
+    network: str
     batch: int
     threads: int
     cpu: str
@@ -79,7 +79,8 @@ class LayerTimes:
 
     Backward a layer multiplies twice as often as forward, for the gradients of its
     weights and of its input; the first layer with weights needs no gradient of its
-    input, and the layers before it no gradient at all.
+    input, and the layers before it no gradient at all. Forward a normalized layer forms
+    float32 sums as well, for the statistics of the batch, which are not counted.
     """
 
     name: str
@@ -111,7 +112,7 @@ class Breakdown:
         What the machine multiplies and adds where nothing else limits it [MAC/s].
     """
 
-    channels: tuple[int, ...]
+    network: str
     batch: int
     threads: int
     cpu: str
@@ -129,20 +130,24 @@ class Breakdown:
 
 
 def measure(
-    channels: tuple[int, ...],
+    name: str,
+    make: Callable[[], Model],
     *,
     batch: int = BATCH,
     threads: int | None = None,
     steps: int = STEPS,
     gradients: str = "float32",
 ) -> Bench:
-    """Time training steps and evaluations of `paper_cnn(channels)`.
+    """Time training steps and evaluations of a network.
 
     Parameters
     ----------
-    channels : tuple of int
+    name : str
+        What the result calls it.
+    make : callable
+        Gives the network, which takes uint8 and has a vector of scores, untrained.
     batch : int
-        Images in a batch.
+        Inputs in a batch.
     threads : int or None
         None: as many as there are.
     steps : int
@@ -155,21 +160,21 @@ def measure(
     OptionError
         There are not so many threads, or the CPU has no bfloat16.
     """
-    x, labels = _random_batch(batch)
     with limited(threads):
-        net = paper_cnn(channels)
+        net = make()
+        x, labels = _random_batch(net, batch)
         int8_train_ms = _median_ms(
             _training_step(net, x, labels, "int8", gradients), steps
         )
         graph = net.freeze()
         int8_eval_ms = _median_ms(lambda: graph.run(x), steps)
-        net = paper_cnn(channels)
+        net = make()
         fp32_train_ms = _median_ms(
             _training_step(net, x, labels, "fp32", "float32"), steps
         )
         fp32_eval_ms = _median_ms(lambda: net.predict(x, precision="fp32"), steps)
         return Bench(
-            channels,
+            name,
             batch,
             limit(),
             cpu_model(),
@@ -183,20 +188,21 @@ def measure(
 
 
 def measure_layers(
-    channels: tuple[int, ...],
+    name: str,
+    make: Callable[[], Model],
     *,
     batch: int = BATCH,
     threads: int | None = None,
     steps: int = STEPS,
     gradients: str = "float32",
 ) -> Breakdown:
-    """Time the parts of int8 training steps of `paper_cnn(channels)`.
+    """Time the parts of int8 training steps of a network.
 
     Parameters and errors are those of `measure`.
     """
-    x, labels = _random_batch(batch)
     check_gradient_kind(gradients)
-    net = paper_cnn(channels)
+    net = make()
+    x, labels = _random_batch(net, batch)
     slots = OPTIMIZER.slots(net.parameters())
     with limited(threads):
         timed = [
@@ -209,7 +215,7 @@ def measure_layers(
         step, loss, optimizer, *of_layers = (round(1e3 * s, 3) for s in means)
         layers = _layer_times(net, of_layers)
         return Breakdown(
-            channels=channels,
+            network=name,
             batch=batch,
             threads=limit(),
             cpu=cpu_model(),
@@ -274,29 +280,27 @@ def read_results(path: str | Path) -> list[Bench]:
 
 def _result(line: str, where: str) -> Bench:
     try:
-        figures = json.loads(line)
-        result = Bench(**{**figures, "channels": tuple(figures["channels"])})
+        result = Bench(**json.loads(line))
         least = min(
-            *result.channels, result.batch, result.threads, result.int8_train_ms,
-            result.fp32_train_ms, result.int8_eval_ms, result.fp32_eval_ms,
-            result.peak_rss_mb or 1,
+            result.batch, result.threads, result.int8_train_ms, result.fp32_train_ms,
+            result.int8_eval_ms, result.fp32_eval_ms, result.peak_rss_mb or 1,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError):
-        least = 0
-    if least <= 0:
+    except (TypeError, ValueError):
+        result, least = None, 0
+    if least <= 0 or not isinstance(result.network, str):
         raise FileFormatError(f"{where}: not a line of `kanji-np bench --json`")
     return result
 
 
-def _random_batch(batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N,32,32,3) and labels int64 (N,), the same on every call."""
+def _random_batch(net: Model, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs uint8 (N, ...) and labels int64 (N,), the same on every call."""
     rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8)
-    return x, rng.integers(0, 10, batch)
+    x = rng.integers(0, 256, (batch, *net.input.shape), dtype=np.uint8)
+    return x, rng.integers(0, net.output_shape[0], batch)
 
 
 def _training_step(
-    net: Sequential, x: np.ndarray, labels: np.ndarray, precision: str, gradients: str
+    net: Model, x: np.ndarray, labels: np.ndarray, precision: str, gradients: str
 ) -> Callable[[], None]:
     parameters = net.parameters()
     slots = OPTIMIZER.slots(parameters)
@@ -313,7 +317,7 @@ def _training_step(
 
 
 def _timed_step(
-    net: Sequential, x: np.ndarray, labels: np.ndarray, slots: Slots, gradients: str
+    net: Model, x: np.ndarray, labels: np.ndarray, slots: Slots, gradients: str
 ) -> list[float]:
     """A training step in int8, layer by layer.
 
@@ -334,15 +338,16 @@ def _timed_step(
 
     parameters = net.parameters()
     start = clock()
-    value = Activation(Tensor(x), net.input.qparams)
+    values = [Activation(Tensor(x), net.input.qparams)]
     forward = []
-    for layer in net.layers:
+    for layer, wires in zip(net.layers, net.wiring, strict=True):
+        inputs = [values[k] for k in wires]
         began = clock()
-        value = layer.forward_int(value, track=True, gradients=gradients)
+        value = layer.forward_int(*inputs, track=True, gradients=gradients)
         forward.append(clock() - began)
-        value = watched(value)
+        values.append(watched(value))
     began = clock()
-    loss = cross_entropy(value.real(), labels)
+    loss = cross_entropy(values[-1].real(), labels)
     loss_forward = clock() - began
     for parameter in parameters:
         parameter.grad = None
@@ -359,13 +364,14 @@ def _timed_step(
     return [end - start, loss_time, end - began, *forward, *reversed(backward)]
 
 
-def _layer_times(net: Sequential, times_ms: list[float]) -> tuple[LayerTimes, ...]:
+def _layer_times(net: Model, times_ms: list[float]) -> tuple[LayerTimes, ...]:
     """From the times of all layers forward, then of all backward."""
     shapes, n = [net.input.shape, *net.shapes], len(net.layers)
     layers = []
     products = 1  # backward for one forward
     for i, layer in enumerate(net.layers):
-        macs = layer.op.cost(layer.attrs, shapes[i], net.target).macs
+        shape = shapes[net.wiring[i][0]]
+        macs = layer.op.cost(layer.attrs, shape, net.target).macs
         layers.append(
             LayerTimes(layer.name, macs, products * macs, times_ms[i], times_ms[n + i])
         )

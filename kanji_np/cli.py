@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -855,10 +856,17 @@ def datasets() -> None:
 
 @main.command()
 @click.option(
+    "--network",
+    type=click.Choice(NETWORKS),
+    multiple=True,
+    help="See zoo.py; may be given again. paper-cnn if not given.",
+)
+@click.option(
     "--channels",
     type=Channels(),
     multiple=True,
-    help="Of the network; may be given again. The paper's four sizes if not given.",
+    help="Of the paper's networks; may be given again. If not given, all four sizes of "
+    "paper-cnn, and of other networks their own.",
 )
 @click.option(
     "--batch",
@@ -892,9 +900,9 @@ def datasets() -> None:
     "--plot", type=PATH, metavar="FILE", help="Draw the training steps as a .png file."
 )
 def bench(
-    channels: tuple[tuple[int, ...], ...], batch: tuple[int, ...],
-    threads: tuple[int, ...], steps: int | None, gradients: str, layers: bool,
-    as_json: bool, read: Path | None, plot: Path | None,
+    network: tuple[str, ...], channels: tuple[tuple[int, ...], ...],
+    batch: tuple[int, ...], threads: tuple[int, ...], steps: int | None,
+    gradients: str, layers: bool, as_json: bool, read: Path | None, plot: Path | None,
 ) -> None:  # fmt: skip
     """Time training and evaluation on random images.
 
@@ -907,7 +915,7 @@ def bench(
     """
     if layers and plot:
         raise OptionError("--plot draws whole steps: leave out --layers")
-    if read and (channels or batch or threads or steps or layers or as_json):
+    if read and (network or channels or batch or threads or steps or layers or as_json):
         raise OptionError("--read measures nothing: only --plot goes with it")
 
     from kanji_np.bench import (
@@ -927,26 +935,30 @@ def bench(
     for count in threads:
         check_limit(count)
     steps = steps or STEPS
-    cases = list(
-        itertools.product(
-            threads or (None,), channels or PAPER_SIZES, batch or (BATCH,)
-        )
-    )
+    networks = []
+    for name in network or ("paper-cnn",):
+        sizes = channels or (PAPER_SIZES if name == "paper-cnn" else (None,))
+        networks += [Told(name, size) for size in sizes]
+    for told in networks:
+        told.build({})  # nothing is measured if one of them cannot be
+    cases = list(itertools.product(threads or (None,), networks, batch or (BATCH,)))
     if layers:
-        for i, (n, size, images) in enumerate(cases):
+        for i, (n, told, images) in enumerate(cases):
             times = measure_layers(
-                size, batch=images, threads=n, steps=steps, gradients=gradients
-            )
+                told.title, partial(told.build, {}), batch=images, threads=n,
+                steps=steps, gradients=gradients,
+            )  # fmt: skip
             if i and not as_json:
                 click.echo()
             click.echo(times.json() if as_json else breakdown_table(times))
         return
     results = read_results(read) if read else []
     with _bar("measuring") as progress:
-        for n, size, images in () if read else cases:
+        for n, told, images in () if read else cases:
             result = measure(
-                size, batch=images, threads=n, steps=steps, gradients=gradients
-            )
+                told.title, partial(told.build, {}), batch=images, threads=n,
+                steps=steps, gradients=gradients,
+            )  # fmt: skip
             if results:  # the process had its peak in any of them
                 result = replace(result, peak_rss_mb=None)
             results.append(result)

@@ -7,13 +7,14 @@ alone. Only the scales are provisional until the network has seen data.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kanji_np.errors import OptionError, ToolError
 from kanji_np.types import Shape, shape_text
@@ -232,7 +233,7 @@ def _mark_change_of_precision(axes: Axes, records: Sequence[EpochRecord]) -> Non
 def speed_table(results: Sequence[Bench]) -> str:
     """Measurements of `kanji-np bench`, a line each."""
     header = (
-        "channels", "batch", "threads", "int8 train", "fp32 train", "int8 evaluate",
+        "network", "batch", "threads", "int8 train", "fp32 train", "int8 evaluate",
         "fp32 evaluate", "peak MB",
     )  # fmt: skip
     rows = []
@@ -241,7 +242,7 @@ def speed_table(results: Sequence[Bench]) -> str:
         peak = "" if r.peak_rss_mb is None else f"{r.peak_rss_mb:,.0f}"
         rows.append(
             (
-                _list_text(r.channels),
+                r.network,
                 str(r.batch),
                 str(r.threads),
                 *(f"{ms:,.1f}" for ms in times),
@@ -295,12 +296,13 @@ def breakdown_table(times: Breakdown) -> str:
     rows.append(("limit", "", "", "", "", *(f"{1e-9 * n:.1f}" for n in limits)))
     threads = f"{times.threads} thread{'s' if times.threads > 1 else ''}"
     return (
-        f"int8 training step, {_list_text(times.channels)}, batch {times.batch}, "
+        f"int8 training step, {times.network}, batch {times.batch}, "
         f"{threads}, {times.cpu}\n\n"
         f"{text_table(header, rows, left_columns=1)}\n\n"
         "means over the middle half of the steps; limit: what the machine was seen to\n"
         "do in int8 products (forward) and in float32 products (backward); gradients\n"
-        "that are zero are not multiplied, but counted here"
+        "that are zero are not multiplied, but counted; sums in float32 of which batch\n"
+        "normalization takes its statistics are formed forward, but not counted"
     )
 
 
@@ -312,9 +314,9 @@ def check_plot(path: Path) -> None:
 
 
 def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
-    """Draw the time of a training step against batch and against channels.
+    """Draw the time of a training step against batch and against network.
 
-    Batches are of the channels that were measured with most of them, channels of the
+    Batches are of the network that was measured with most of them, networks of the
     batch that was, and of the middle one of several. Each number of threads is a line.
 
     Parameters
@@ -332,29 +334,30 @@ def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
     figure = _figure(9, 3.9)
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    channels = _most_measured([(r.channels, r.batch) for r in results])
-    batch = _most_measured([(r.batch, r.channels) for r in results])
-    of_channels = [r for r in results if r.channels == channels]
+    order = sorted({r.network for r in results}, key=_by_numbers)
+    places = [order.index(r.network) for r in results]
+    network = order[_most_measured(places, [r.batch for r in results])]
+    batch = _most_measured([r.batch for r in results], places)
+    of_network = [r for r in results if r.network == network]
     of_batch = [r for r in results if r.batch == batch]
-    by_batch, by_channels = figure.subplots(1, 2, sharey=True)
+    by_batch, by_network = figure.subplots(1, 2, sharey=True)
 
-    title = f"training step [ms], channels {_list_text(channels)}"
-    by_batch.set_title(title, loc="left", color=INK)
+    by_batch.set_title(f"training step [ms], {network}", loc="left", color=INK)
     by_batch.set_xlabel("batch", color=INK)
     by_batch.set_xscale("log", base=2)
-    batches = sorted({r.batch for r in of_channels})
+    batches = sorted({r.batch for r in of_network})
     by_batch.set_xticks(batches, map(str, batches))
-    _draw_steps(by_batch, of_channels, attrgetter("batch"))
+    _draw_steps(by_batch, of_network, attrgetter("batch"))
     by_batch.legend(loc="lower right", frameon=False, labelcolor=INK)
 
-    title = f"training step [ms], batch {batch}"
-    by_channels.set_title(title, loc="left", color=INK)
-    by_channels.set_xlabel("channels", color=INK)
-    sizes = sorted({r.channels for r in of_batch})
-    by_channels.set_xticks(range(len(sizes)), map(_list_text, sizes))
-    _draw_steps(by_channels, of_batch, lambda r: sizes.index(r.channels))
+    by_network.set_title(f"training step [ms], batch {batch}", loc="left", color=INK)
+    by_network.set_xlabel("network", color=INK)
+    names = [name for name in order if name in {r.network for r in of_batch}]
+    lines = [name.replace(" ", "\n", 1) for name in names]
+    by_network.set_xticks(range(len(names)), lines)
+    _draw_steps(by_network, of_batch, lambda r: names.index(r.network))
 
-    for axes in (by_batch, by_channels):
+    for axes in (by_batch, by_network):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -388,16 +391,16 @@ def _draw_steps(
             )  # fmt: skip
 
 
-def _most_measured(pairs: Sequence[tuple[Any, Any]]) -> Any:
-    """The first item that stands beside most different second ones, or the middle of
-    several."""
-    counts = Counter(first for first, _ in set(pairs))
+def _most_measured(items: Sequence[int], others: Sequence[int]) -> int:
+    """The item that stands beside most different others, or the middle of several."""
+    counts = Counter(item for item, _ in set(zip(items, others, strict=True)))
     most = sorted(item for item in counts if counts[item] == max(counts.values()))
     return most[(len(most) - 1) // 2]
 
 
-def _list_text(channels: Sequence[int]) -> str:
-    return ",".join(map(str, channels))
+def _by_numbers(name: str) -> list[str | int]:
+    """A key that sorts numbers within names by their value."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _machines(results: Sequence[Bench]) -> str:

@@ -24,15 +24,21 @@ from kanji_np.report import (
     speed_table,
 )
 from kanji_np.threads import MOST_THREADS, limit
-from kanji_np.zoo import PAPER_SIZES
+from kanji_np.zoo import PAPER_SIZES, autoencoder, resnet8
+
+SMALL = "paper-cnn 2,2", lambda: paper_cnn((2, 2))
 
 
-def result(channels=(2, 2), batch=4, threads=1, ms=1.0):
-    return Bench(channels, batch, threads, "a CPU", ms, 2 * ms, ms / 4, ms / 2, 100.5)
+def result(network="paper-cnn 2,2", batch=4, threads=1, ms=1.0):
+    return Bench(network, batch, threads, "a CPU", ms, 2 * ms, ms / 4, ms / 2, 100.5)
+
+
+def title(channels):
+    return f"paper-cnn {','.join(map(str, channels))}"
 
 
 TABLE = [
-    result(channels, batch, threads, 1e-3 * sum(channels) * batch / threads)
+    result(title(channels), batch, threads, 1e-3 * sum(channels) * batch / threads)
     for threads in (1, 2)
     for channels in PAPER_SIZES
     for batch in (32, 64, 128, 256, 512)
@@ -62,9 +68,10 @@ def measured(monkeypatch):
     """What the command measures, in order; measuring takes no time."""
     cases = []
 
-    def fake(channels, *, batch, threads, steps, gradients):
-        cases.append((channels, batch, threads, steps))
-        return result(channels, batch, threads or 1)
+    def fake(name, make, *, batch, threads, steps, gradients):
+        assert make().parameters()
+        cases.append((name, batch, threads, steps))
+        return result(name, batch, threads or 1)
 
     monkeypatch.setattr(bench, "measure", fake)
     return cases
@@ -82,7 +89,7 @@ def test_rounded_gradients_are_told():
 
 def test_threads_are_as_told_and_then_as_before():
     before = limit()
-    assert measure((2,), batch=2, threads=1, steps=1).threads == 1
+    assert measure(*SMALL, batch=2, threads=1, steps=1).threads == 1
     assert limit() == before
 
 
@@ -90,12 +97,13 @@ def test_threads_are_as_told_and_then_as_before():
 @pytest.mark.parametrize("count", [0, MOST_THREADS + 1])
 def test_threads_that_are_not_there(measure, count):
     with pytest.raises(OptionError, match=rf"threads must be in 1\..*got {count}"):
-        measure((2,), batch=2, threads=count, steps=1)
+        measure(*SMALL, batch=2, threads=count, steps=1)
 
 
-def test_a_timed_step_trains_as_any_other():
-    x, labels = bench._random_batch(4)
-    plain, timed = paper_cnn((2, 2)), paper_cnn((2, 2))
+@pytest.mark.parametrize("make", [SMALL[1], resnet8, autoencoder])
+def test_a_timed_step_trains_as_any_other(make):
+    plain, timed = make(), make()
+    x, labels = bench._random_batch(plain, 4)
     step = bench._training_step(plain, x, labels, "int8", "float32")
     slots = bench.OPTIMIZER.slots(timed.parameters())
     for _ in range(3):
@@ -123,10 +131,10 @@ def test_every_phase_gets_its_time(monkeypatch):
         forward = "forward_train" if layer.op.forward_train else "forward_int"
         slow = {forward: lasting(1 + i, getattr(layer.op, forward))}
         layer.op = replace(layer.op, vjp=lasting(10 * i, layer.op.vjp), **slow)
-    monkeypatch.setattr(bench, "paper_cnn", lambda channels: net)
     monkeypatch.setattr(bench, "cross_entropy", lasting(0.5, cross_entropy))
     monkeypatch.setattr(bench.time, "perf_counter", lambda: now)
-    times = measure_layers((2, 2), batch=2, steps=5)
+    times = measure_layers("net", lambda: net, batch=2, steps=5)
+    assert times.network == "net"
     n = len(net.layers)
     assert [t.forward_ms for t in times.layers] == [1e3 * (1 + i) for i in range(n)]
     assert [t.backward_ms for t in times.layers] == [1e4 * i for i in range(n)]
@@ -136,8 +144,8 @@ def test_every_phase_gets_its_time(monkeypatch):
 
 @pytest.mark.usefixtures("rates")
 def test_work_of_every_layer():
-    times = measure_layers((2, 4), batch=2, threads=1, steps=2)
-    costs = cost_report(paper_cnn((2, 4))).layers
+    times = measure_layers(*SMALL, batch=2, threads=1, steps=2)
+    costs = cost_report(SMALL[1]()).layers
     assert [t.name for t in times.layers] == [c.name for c in costs]
     assert [t.forward_macs for t in times.layers] == [c.macs for c in costs]
     work = {
@@ -155,7 +163,7 @@ def test_work_of_every_layer():
 
 
 def test_results_are_read_as_written(tmp_path):
-    results = [result(), replace(result((3,), 8), peak_rss_mb=None)]
+    results = [result(), replace(result("resnet8", 8), peak_rss_mb=None)]
     (tmp_path / "r.jsonl").write_text("".join(f"{r.json()}\n" for r in results))
     assert read_results(tmp_path / "r.jsonl") == results
 
@@ -172,8 +180,7 @@ GOOD = json.loads(result().json())
         "{}",
         json.dumps({**GOOD, "more": 1}),
         json.dumps({**GOOD, "batch": 0}),
-        json.dumps({**GOOD, "channels": 3}),
-        json.dumps({**GOOD, "channels": ["x"]}),
+        json.dumps({**GOOD, "network": 3}),
         json.dumps({**GOOD, "int8_train_ms": None}),
         json.dumps({**GOOD, "fp32_eval_ms": "1"}),
     ],
@@ -195,11 +202,11 @@ def test_a_file_without_results(tmp_path):
 
 
 def test_speed_table():
-    results = [result(ms=1234.56), replace(result((3,)), peak_rss_mb=None)]
+    results = [result(ms=1234.56), replace(result("resnet8"), peak_rss_mb=None)]
     cpu, _, _, _, first, second, *_ = speed_table(results).splitlines()
     assert cpu == "a CPU"
-    assert first.split() == "2,2 4 1 1,234.6 2,469.1 308.6 617.3 100".split()
-    assert second.split() == "3 4 1 1.0 2.0 0.2 0.5".split()
+    assert first.split() == "paper-cnn 2,2 4 1 1,234.6 2,469.1 308.6 617.3 100".split()
+    assert second.split() == "resnet8 4 1 1.0 2.0 0.2 0.5".split()
 
 
 def test_breakdown_table():
@@ -208,10 +215,10 @@ def test_breakdown_table():
         bench.LayerTimes("conv2", 1_000_000, 2_000_000, 2.0, 10.0),
     )
     times = bench.Breakdown(
-        (2, 2), 100, 2, "a CPU", 17.0, layers, 1.0, 0.5, 0.5, 3e11, 7e10
+        "resnet8", 100, 2, "a CPU", 17.0, layers, 1.0, 0.5, 0.5, 3e11, 7e10
     )
     title, _, _, _, *rows = breakdown_table(times).splitlines()
-    assert title == "int8 training step, 2,2, batch 100, 2 threads, a CPU"
+    assert title == "int8 training step, resnet8, batch 100, 2 threads, a CPU"
     assert [row.split() for row in rows[:7]] == [
         ["pool1", "1.00", "2.00", "3.00"],
         ["conv2", "1,000,000", "2.00", "10.00", "12.00", "50.0", "20.0"],
@@ -242,9 +249,9 @@ def test_plot_shows_the_middle_of_a_table(tmp_path, monkeypatch):
     figure = report._figure(9, 3.9)
     monkeypatch.setattr(report, "_figure", lambda width, height: figure)
     plot_speed(TABLE[::-1], tmp_path / "speed.png")
-    by_batch, by_channels = figure.axes
-    assert by_batch.get_title(loc="left") == "training step [ms], channels 32,32,64"
-    assert by_channels.get_title(loc="left") == "training step [ms], batch 128"
+    by_batch, by_network = figure.axes
+    assert by_batch.get_title(loc="left") == "training step [ms], paper-cnn 32,32,64"
+    assert by_network.get_title(loc="left") == "training step [ms], batch 128"
     for axes in figure.axes:
         labels = [line.get_label() for line in axes.lines]
         assert labels == [
@@ -254,7 +261,7 @@ def test_plot_shows_the_middle_of_a_table(tmp_path, monkeypatch):
     assert list(int8.get_xdata()) == [32, 64, 128, 256, 512]
     assert list(int8.get_ydata()) == [0.128 * n for n in (32, 64, 128, 256, 512)]
     assert list(fp32.get_ydata()) == [2 * y for y in int8.get_ydata()]
-    int8 = by_channels.lines[-1]
+    int8 = by_network.lines[-1]
     assert list(int8.get_ydata()) == [0.064 * n for n in (64, 128, 192, 256)]
 
 
@@ -271,7 +278,7 @@ def test_plot_without_matplotlib(tmp_path, monkeypatch):
 def test_without_options_the_papers_sizes_are_measured(measured):
     code, output = run()
     assert code == 0
-    assert measured == [(size, 128, None, 20) for size in PAPER_SIZES]
+    assert measured == [(title(size), 128, None, 20) for size in PAPER_SIZES]
     assert output == f"{speed_table(first_memory(measured))}\n"
 
 
@@ -280,9 +287,20 @@ def test_all_combinations_are_measured(measured):
     options = ("--channels", "2", "--channels", "3,4", "--batch", 5, "--batch", 6)
     code, output = run(*options, "--threads", most, "--steps", 7, "--json")
     assert code == 0
-    sizes = [(size, batch) for size in ((2,), (3, 4)) for batch in (5, 6)]
-    assert measured == [(size, batch, most, 7) for size, batch in sizes]
+    sizes = [(size, batch) for size in ("2", "3,4") for batch in (5, 6)]
+    assert measured == [(f"paper-cnn {c}", b, most, 7) for c, b in sizes]
     assert output.splitlines() == [r.json() for r in first_memory(measured)]
+
+
+def test_networks_are_measured_in_the_sizes_they_have(measured):
+    options = ("--network", "resnet8", "--network", "paper-cnn")
+    assert run(*options)[0] == 0
+    names = ["resnet8", *map(title, PAPER_SIZES)]
+    assert measured == [(name, 128, None, 20) for name in names]
+    measured.clear()
+    code, output = run("--network", "paper-cnn", "--channels", "2", *options)
+    assert (code, measured) == (2, [])
+    assert output == "--channels does not apply to resnet8\n"
 
 
 def first_memory(cases):
@@ -296,7 +314,7 @@ def test_layers(tmp_path):
     options = ("--layers", "--channels", "2", "--batch", 2, "--steps", 1)
     code, output = run(*options)
     assert code == 0
-    assert output.startswith("int8 training step, 2, batch 2, ")
+    assert output.startswith("int8 training step, paper-cnn 2, batch 2, ")
     code, output = run(*options, "--batch", 3, "--json")
     first, second = map(json.loads, output.splitlines())
     assert (code, first["batch"], second["batch"]) == (0, 2, 3)

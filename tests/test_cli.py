@@ -691,9 +691,9 @@ def test_bench():
     assert output.count("\n") == 1
     figures = json.loads(output)
     assert set(figures) == {
-        "channels", "batch", "threads", "cpu", "int8_train_ms", "fp32_train_ms",
+        "network", "batch", "threads", "cpu", "int8_train_ms", "fp32_train_ms",
         "int8_eval_ms", "fp32_eval_ms", "peak_rss_mb", "gradients",
     }  # fmt: skip
-    assert (figures["channels"], figures["batch"]) == ([2, 2], 2)
+    assert (figures["network"], figures["batch"]) == ("paper-cnn 2,2", 2)
     assert all(figures[key] > 0 for key in figures if key.endswith(("_ms", "_mb")))
     assert "ms a batch" in ok(*options)
