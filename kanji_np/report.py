@@ -301,8 +301,8 @@ def breakdown_table(times: Breakdown) -> str:
         f"{text_table(header, rows, left_columns=1)}\n\n"
         "means over the middle half of the steps; limit: what the machine was seen to\n"
         "do in int8 products (forward) and in float32 products (backward); gradients\n"
-        "that are zero are not multiplied, but counted; sums in float32 of which batch\n"
-        "normalization takes its statistics are formed forward, but not counted"
+        "that are zero are not multiplied, but counted; sums in float32 of which\n"
+        "batch normalization takes its statistics are formed forward, but not counted"
     )
 
 
