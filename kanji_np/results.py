@@ -158,7 +158,8 @@ def results_table(results: Sequence[Result]) -> str:
     """A Markdown table; runs that differ in their seeds alone share a line.
 
     Networks stand in the order of data and name. Of several seeds a figure is the mean,
-    with the lowest and the highest behind it. What all lines agree in stands below.
+    with the lowest and the highest behind it. What all lines agree in stands below;
+    so do the scores of networks trained with several schemes and trackers, as grids.
     """
     header = (
         "network", "data", "target", "scheme", "ranges", "weights", "trained in",
@@ -178,7 +179,7 @@ def results_table(results: Sequence[Result]) -> str:
         runs = groups[key]
         r = runs[0]
         fp32 = [run.fp32_score for run in runs if run.fp32_score is not None]
-        as_text = _percent if r.metric == "accuracy" else "{:.4f} AUC".format
+        as_text = _score_text(r)
         rows.append((
             r.network, r.data, r.target, r.scheme, r.ranges, f"{r.weight_bits} bits",
             _precision(r), str(r.epochs), _other_options(r.command), str(len(runs)),
@@ -189,14 +190,47 @@ def results_table(results: Sequence[Result]) -> str:
     shown, agreed = [], []
     for name, *cells in zip(header, *rows, strict=True):
         if len(cells) == 1 or len(set(cells)) > 1:
-            shown.append((name, "---", *cells))
+            shown.append((name, *cells))
         elif cells[0]:
             agreed.append(f"{name} {cells[0]}")
-    table = "\n".join(f"| {' | '.join(line)} |" for line in zip(*shown, strict=True))
+    parts = [_markdown(*zip(*shown, strict=True))]
     if agreed:
-        table += f"\n\nIn every line: {'; '.join(agreed)}."
+        parts.append(f"In every line: {'; '.join(agreed)}.")
+    parts += _grids([groups[key] for key in sorted(groups)])
     machines = {f"{r.cpu}, {_count(r.threads, 'thread')}" for r in results}
-    return f"{table}\n\nTrained on: {'; '.join(sorted(machines))}."
+    parts.append(f"Trained on: {'; '.join(sorted(machines))}.")
+    return "\n\n".join(parts)
+
+
+def _grids(groups: Sequence[Sequence[Result]]) -> list[str]:
+    """Scores by scheme and tracker, of each network trained with several of both."""
+    kinds: dict[str, dict[str, dict[str, str]]] = {}
+    for runs in groups:
+        r = runs[0]
+        kind = f"{r.network}, {r.data}, {_precision(r)}, by scheme and ranges:"
+        row = f"{r.scheme}, {r.weight_bits} bits, {_count(r.epochs, 'epoch')}"
+        row = f"{row} {_other_options(r.command)}".strip()
+        scores = _spread([run.int8_score for run in runs], _score_text(r))
+        kinds.setdefault(kind, {}).setdefault(row, {})[r.ranges] = scores
+    parts = []
+    for kind, rows in kinds.items():
+        ranges = sorted({name for row in rows.values() for name in row})
+        if len(rows) > 1 and len(ranges) > 1:
+            lines = [
+                (name, *(row.get(column, "") for column in ranges))
+                for name, row in rows.items()
+            ]
+            parts += [kind, _markdown(("", *ranges), *lines)]
+    return parts
+
+
+def _markdown(header: Sequence[str], *rows: Sequence[str]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _score_text(result: Result) -> Callable[[float], str]:
+    return _percent if result.metric == "accuracy" else "{:.4f} AUC".format
 
 
 def _other_options(command: str) -> str:

@@ -116,6 +116,28 @@ def test_what_all_lines_agree_in_stands_below_them():
     )
 
 
+def test_schemes_and_trackers_are_shown_as_a_grid():
+    of = {
+        ("pow2", "minmax"): 0.81,
+        ("pow2", "learned"): 0.82,
+        ("symmetric", "minmax"): 0.83,
+    }
+    runs = [
+        replace(RESULT, scheme=scheme, ranges=ranges, int8_score=score)
+        for (scheme, ranges), score in of.items()
+    ]
+    other = replace(RESULT, network="paper-16", scheme="symmetric")
+    grid = (
+        "paper-32, cifar10, int8, by scheme and ranges:\n\n"
+        "|  | learned | minmax |\n| --- | --- | --- |\n"
+        "| pow2, 8 bits, 30 epochs | 82.00 % | 81.00 % |\n"
+        "| symmetric, 8 bits, 30 epochs |  | 83.00 % |\n\nTrained on"
+    )
+    assert grid in results_table([other, *runs])
+    assert "by scheme" not in results_table([other, *runs[:2]])
+    assert "by scheme" not in results_table([other, *runs[::2]])
+
+
 def test_runs_of_other_options_have_lines_of_their_own():
     commands = (
         "--seed 1 --lr 0.05 --crop 2 --directory 'a b' --resume",
