@@ -286,7 +286,7 @@ def _result(line: str, where: str) -> Bench:
             result.int8_eval_ms, result.fp32_eval_ms, result.peak_rss_mb or 1,
         )  # fmt: skip
     except (TypeError, ValueError):
-        result, least = None, 0
+        least = 0
     if least <= 0 or not isinstance(result.network, str):
         raise FileFormatError(f"{where}: not a line of `kanji-np bench --json`")
     return result
