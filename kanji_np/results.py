@@ -207,7 +207,9 @@ def _grids(groups: Sequence[Sequence[Result]]) -> list[str]:
     kinds: dict[str, dict[str, dict[str, str]]] = {}
     for runs in groups:
         r = runs[0]
-        kind = f"{r.network}, {r.data}, {_precision(r)}, by scheme and ranges:"
+        kind = (
+            f"{r.network}, {r.data}, {r.target}, {_precision(r)}, by scheme and ranges:"
+        )
         row = f"{r.scheme}, {r.weight_bits} bits, {_count(r.epochs, 'epoch')}"
         row = f"{row} {_other_options(r.command)}".strip()
         scores = _spread([run.int8_score for run in runs], _score_text(r))

@@ -127,13 +127,15 @@ def test_schemes_and_trackers_are_shown_as_a_grid():
         for (scheme, ranges), score in of.items()
     ]
     other = replace(RESULT, network="paper-16", scheme="symmetric")
+    single = replace(runs[0], target="cmsis-nn/7.0.0/dsp/single", int8_score=0.5)
     grid = (
-        "paper-32, cifar10, int8, by scheme and ranges:\n\n"
+        "paper-32, cifar10, cmsis-nn/7.0.0/dsp/double, int8, by scheme and ranges:\n\n"
         "|  | learned | minmax |\n| --- | --- | --- |\n"
         "| pow2, 8 bits, 30 epochs | 82.00 % | 81.00 % |\n"
         "| symmetric, 8 bits, 30 epochs |  | 83.00 % |\n\nTrained on"
     )
     assert grid in results_table([other, *runs])
+    assert grid in results_table([*runs, single])
     assert "by scheme" not in results_table([other, *runs[:2]])
     assert "by scheme" not in results_table([other, *runs[::2]])
 
