@@ -149,6 +149,11 @@ class Model:
         """Everything that training changes, in the order of the layers."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def thresholds(self) -> list[Tensor]:
+        """The parameters that are learned ranges."""
+        named = self.named_parameters()
+        return [parameter for name, parameter in named if _is_threshold(name)]
+
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """("conv1/weight", Tensor) and so on, in the order of the layers."""
         for layer in self.layers:
@@ -390,7 +395,7 @@ class Model:
             raise OptionError(f"{other.name} has other layers than {self.name}")
         try:
             for name, parameter in self.named_parameters():
-                if not name.endswith("_theta"):
+                if not _is_threshold(name):
                     parameter.data = _stored(arrays, name, parameter.shape)
             self._restore_norms(header, arrays)
         except (FileFormatError, KeyError) as error:
@@ -589,6 +594,10 @@ def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
     shape = tuple(int(n) for n in shape)
     qparams = None if image else QParams(float(scale))
     return TensorSpec(shape, "uint8" if image else "int8", qparams)
+
+
+def _is_threshold(parameter: str) -> bool:
+    return parameter.endswith("_theta")
 
 
 def _stored(arrays: dict[str, np.ndarray], name: str, shape: Shape) -> np.ndarray:

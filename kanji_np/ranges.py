@@ -10,12 +10,13 @@ gradient
                           s ln 2 q                        where q is clamped
 
 of a scale s proportional to 2^theta. It grows where clamping costs more than rounding,
-and shrinks where rounding costs more.
+and shrinks where rounding costs more. Its size says little, as it is of a whole
+tensor: `fit` leaves it to Adam, which goes by sign and steadiness.
 
 References: Jain et al., "Trained Quantization Thresholds for Accurate and Efficient
-Fixed-Point Inference of Deep Neural Networks", 2020 (powers of two, normed gradients);
-Esser et al., "Learned Step Size Quantization", 2020 (any scale; here it is learned in
-the log2 domain too).
+Fixed-Point Inference of Deep Neural Networks", 2020 (powers of two, Adam); Esser
+et al., "Learned Step Size Quantization", 2020 (any scale; here it is learned in the
+log2 domain too).
 """
 
 from __future__ import annotations
@@ -33,10 +34,6 @@ MOMENTUM = 0.99
 # training lost a point on CIFAR-10; at 99.99 it loses 0.1.
 PERCENTILE = 99.99
 WARMUP_UPDATES = 100
-# Of a normed gradient, which is about 1 and mostly noise: at 0.1 ranges wander by half
-# a power of two an epoch, which cost a point on CIFAR-10.
-THETA_RATE = 0.01
-NORM_MOMENTUM = 0.99
 
 
 class RangeTracker:
@@ -158,8 +155,6 @@ class LearnedRange(RangeTracker):
     ) -> None:
         super().__init__(momentum, channels=channels)
         self.theta = Tensor(np.zeros(self.low.shape, np.float32), requires_grad=True)
-        self.square = np.zeros(self.low.shape)  # moving mean of squared gradients
-        self.steps = 0
 
     def update(self, low: Any, high: Any) -> None:
         if self.updates < WARMUP_UPDATES:
@@ -182,7 +177,7 @@ class LearnedRange(RangeTracker):
         scale: np.ndarray,
         limits: tuple[int, int],
     ) -> np.ndarray:
-        """The gradient of `theta`, normed.
+        """The gradient of `theta`.
 
         Parameters
         ----------
@@ -203,21 +198,7 @@ class LearnedRange(RangeTracker):
         inside = (steps > limits[0] - 0.5) & (steps < limits[1] + 0.5)
         slope = np.where(inside, q - steps, q)
         total = (slope * gradients).sum(axis=-1, dtype=np.float64) * scale * math.log(2)
-        self.steps += 1
-        self.square = NORM_MOMENTUM * self.square + (1 - NORM_MOMENTUM) * total**2
-        mean = self.square / (1 - NORM_MOMENTUM**self.steps)
-        normed = np.tanh(total / np.sqrt(np.maximum(mean, 1e-300)))
-        return (THETA_RATE * normed).astype(np.float32)
-
-    def state(self) -> dict[str, Any]:
-        """The parameter is not in it: it is saved with the others."""
-        learned = {"square": self.square.tolist(), "steps": self.steps}
-        return super().state() | learned
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.square = np.array(state["square"], np.float64)
-        self.steps = int(state["steps"])
+        return total.astype(np.float32)
 
 
 #: Trackers of activations by name, and of weights where they are others: the ends of a

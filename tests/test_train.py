@@ -27,7 +27,15 @@ from kanji_np.errors import (
     ShapeError,
 )
 from kanji_np.threads import limited
-from kanji_np.train import CHECKPOINT, COMPILING, HISTORY, MODEL, EpochRecord, Recipe
+from kanji_np.train import (
+    CHECKPOINT,
+    COMPILING,
+    HISTORY,
+    MODEL,
+    THRESHOLDS,
+    EpochRecord,
+    Recipe,
+)
 
 HERE = Path(__file__).parent
 DATA = stripes(48)
@@ -338,6 +346,20 @@ def test_normalized_and_learned_runs_go_on_to_the_same_bytes(tmp_path, options):
         with pytest.raises(Stop):
             train(tmp_path / "cut", stop)
     assert train(tmp_path / "cut", None) == whole
+
+
+def test_learned_ranges_learn_at_a_rate_of_their_own():
+    """They move by powers of two, whatever the step of the weights is."""
+    net = small_net(ranges="learned")
+    before = weights(net)
+    history = kj.fit(net, DATA, **settings(optimizer=kj.SGD(lr=0.0), averaging=0))
+    steps = sum(record.precision == "int8" for record in history.epochs) * 3
+    moved = np.array([abs(t.item()) for t in net.thresholds()])
+    assert len(moved) == 2 * 4
+    assert (moved > 0).all() and (moved <= steps * THRESHOLDS.lr).all()
+    for threshold in net.thresholds():
+        threshold.data = np.zeros_like(threshold.data)
+    assert weights(net) == before
 
 
 def test_a_directory_with_a_run_is_not_overwritten(run_directory):
