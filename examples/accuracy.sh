@@ -82,7 +82,7 @@ resnet8-schemes() {
 }
 
 cifar100() {
-    run vgg-cifar100 cifar100 --network paper-vgg --epochs 30 --lr 0.05
+    run vgg-cifar100 cifar100 --network paper-vgg --epochs 15 --lr 0.05
 }
 
 for part in "${@:-sizes resnet8 schemes resnet8-schemes cifar100}"; do
