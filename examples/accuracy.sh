@@ -51,6 +51,7 @@ sizes() {
 }
 
 resnet8() {
+    run resnet8-default cifar10 --network resnet8
     run resnet8 cifar10 --network resnet8 --epochs 75 --lr 0.05
     run resnet8-fp32 cifar10 --network resnet8 --precision fp32 --epochs 75 --lr 0.05
 }
