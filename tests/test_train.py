@@ -28,6 +28,7 @@ from kanji_np.errors import (
 )
 from kanji_np.threads import limited
 from kanji_np.train import (
+    CALIBRATION_IMAGES,
     CHECKPOINT,
     COMPILING,
     HISTORY,
@@ -35,6 +36,7 @@ from kanji_np.train import (
     THRESHOLDS,
     EpochRecord,
     Recipe,
+    _Run,
 )
 
 HERE = Path(__file__).parent
@@ -360,6 +362,21 @@ def test_learned_ranges_learn_at_a_rate_of_their_own():
     for threshold in net.thresholds():
         threshold.data = np.zeros_like(threshold.data)
     assert weights(net) == before
+
+
+@pytest.mark.parametrize("order", ["cycle", "sort"])
+def test_every_class_is_in_the_sample_that_statistics_come_from(order):
+    """Normalized layers get theirs from it; every fifth image would be of one class."""
+    labels = np.arange(2500) % 5
+    if order == "sort":
+        labels.sort()
+    images = np.broadcast_to(labels[:, None, None, None], (2500, 8, 8, 3))
+    names = tuple("abcde")
+    train = kj.Dataset(images.astype(np.uint8), labels, names, "stripes")
+    run = _Run(small_net(), Recipe(), kj.cross_entropy, train)
+    counts = np.bincount(run.sample[:, 0, 0, 0])
+    assert counts.sum() == CALIBRATION_IMAGES
+    assert len(counts) == 5 and counts.min() > CALIBRATION_IMAGES // 10
 
 
 def test_a_directory_with_a_run_is_not_overwritten(run_directory):
