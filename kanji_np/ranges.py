@@ -10,8 +10,8 @@ gradient
                           s ln 2 q                        where q is clamped
 
 of a scale s proportional to 2^theta. It grows where clamping costs more than rounding,
-and shrinks where rounding costs more. Its size says little, as it is of a whole
-tensor: `fit` leaves it to Adam, which goes by sign and steadiness.
+and shrinks where rounding costs more. How large the gradient is says little, as it
+grows with tensor and loss: `fit` leaves theta to Adam, whose steps do not.
 
 References: Jain et al., "Trained Quantization Thresholds for Accurate and Efficient
 Fixed-Point Inference of Deep Neural Networks", 2020 (powers of two, Adam); Esser

@@ -351,17 +351,27 @@ def test_normalized_and_learned_runs_go_on_to_the_same_bytes(tmp_path, options):
 
 
 def test_learned_ranges_learn_at_a_rate_of_their_own():
-    """They move by powers of two, whatever the step of the weights is."""
-    net = small_net(ranges="learned")
-    before = weights(net)
-    history = kj.fit(net, DATA, **settings(optimizer=kj.SGD(lr=0.0), averaging=0))
-    steps = sum(record.precision == "int8" for record in history.epochs) * 3
-    moved = np.array([abs(t.item()) for t in net.thresholds()])
-    assert len(moved) == 2 * 4
-    assert (moved > 0).all() and (moved <= steps * THRESHOLDS.lr).all()
-    for threshold in net.thresholds():
-        threshold.data = np.zeros_like(threshold.data)
-    assert weights(net) == before
+    """They move by powers of two, whatever weights' steps and the loss's size are."""
+    seen = []
+    for size in (1.0, 2.0**-10):
+
+        def loss(logits, labels, size=size):
+            return kj.cross_entropy(logits, labels) * size
+
+        net = small_net(ranges="learned")
+        before = weights(net)
+        history = kj.fit(
+            net, DATA, loss=loss, **settings(optimizer=kj.SGD(lr=0.0), averaging=0)
+        )
+        steps = sum(record.precision == "int8" for record in history.epochs) * 3
+        seen.append([t.item() for t in net.thresholds()])
+        moved = np.abs(seen[-1])
+        assert len(moved) == 2 * 4
+        assert (moved > 0).all() and (moved <= steps * THRESHOLDS.lr).all()
+        for threshold in net.thresholds():
+            threshold.data = np.zeros_like(threshold.data)
+        assert weights(net) == before
+    np.testing.assert_allclose(*seen, rtol=1e-3)
 
 
 @pytest.mark.parametrize("order", ["cycle", "sort"])
