@@ -1,0 +1,54 @@
+"""Checks of values that come from outside: arguments, options, fields of files.
+
+Each returns the value in the one form the rest of the package holds it in, a plain int
+for any kind of integer and a float for any kind of real number, or raises OptionError,
+which names the value, what is allowed, and what came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from kanji_np.errors import OptionError
+
+
+def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """An integer in ``least .. most``, of Python's or NumPy's types; not a bool."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if is_integer and least <= value and (most is None or value <= most):
+        return operator.index(value)
+    limits = f"of at least {least}" if most is None else f"in {least} .. {most}"
+    raise OptionError(f"{name} must be an int {limits}, got {shown(value)}")
+
+
+def number(
+    name: str, value: Any, least: float = -math.inf, most: float = math.inf
+) -> float:
+    """A finite real number in ``least .. most``; not a bool."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    with contextlib.suppress(OverflowError):  # of an int beyond floats
+        if is_real and math.isfinite(value) and least <= value <= most:
+            return float(value)
+    limits = "" if (least, most) == (-math.inf, math.inf) else f" in {least} .. {most}"
+    raise OptionError(f"{name} must be a finite number{limits}, got {shown(value)}")
+
+
+def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """One of a few words."""
+    allowed = tuple(allowed)
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def shown(value: Any, most: int = 80) -> str:
+    """A value as messages show it: on one line, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
