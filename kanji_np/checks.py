@@ -48,7 +48,43 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False, of Python's or NumPy's type."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise OptionError(f"{name} must be True or False, got {shown(value)}")
+
+
+def integers(
+    name: str, value: Any, least: int, most: int, lengths: tuple[int, int]
+) -> tuple[int, ...]:
+    """A tuple of so many integers, each in ``least .. most``, from a tuple or list."""
+    shortest, longest = lengths
+    if isinstance(value, tuple | list) and shortest <= len(value) <= longest:
+        with contextlib.suppress(OptionError):
+            return tuple(integer(name, each, least, most) for each in value)
+    count = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+    raise OptionError(
+        f"{name} must be {count} ints in {least} .. {most}, got {shown(value)}"
+    )
+
+
+def pair(name: str, value: Any, least: int, most: int) -> tuple[int, int]:
+    """Two integers in ``least .. most``; a single one stands for both."""
+    both = value if isinstance(value, tuple | list) else (value, value)
+    with contextlib.suppress(OptionError):
+        first, second = integers(name, both, least, most, (2, 2))
+        return first, second
+    raise OptionError(
+        f"{name} must be an int in {least} .. {most} or a pair of them, "
+        f"got {shown(value)}"
+    )
+
+
 def shown(value: Any, most: int = 80) -> str:
     """A value as messages show it: on one line, cut where it is long."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # of an endless int, of lists in lists
+        text = f"a {type(value).__name__} that is too long to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."

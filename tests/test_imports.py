@@ -18,13 +18,14 @@ ALLOWED = {
     "errors": set(),
     "checks": {"errors"},
     "types": {"errors", "checks"},
-    "archive": {"checks", "errors"},
+    "schema": {"checks", "errors"},
+    "archive": {"checks", "errors", "schema"},
     "fixedpoint": set(),
     "threads": {"checks", "errors"},
     "autograd": {"errors"},
     "quantize": {"checks", "errors", "types"},
     "ranges": {"checks", "errors", "autograd"},
-    "data": {"checks", "errors", "types"},
+    "data": {"archive", "checks", "errors", "schema", "types"},
     "ops": {"checks", "errors", "types", "fixedpoint", "quantize", "threads"},
     "targets": {"checks", "errors", "types"},
     "graph": {"checks", "errors", "types", "ops"},
@@ -35,14 +36,13 @@ ALLOWED = {
     "optim": {"checks", "errors", "autograd", "_optim_kernels"},
     "model": {
         "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops", "quantize",
-        "ranges",
-        "targets", "types",
+        "ranges", "schema", "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "train": {
         "anomaly", "archive", "autograd", "checks", "data", "errors", "losses", "model", "ops",
-        "optim",
+        "optim", "schema",
     },
 }  # fmt: skip
 

@@ -44,6 +44,7 @@ from kanji_np.fixedpoint import (
     rounding_divide_by_pot,
     saturating_doubling_high_multiply,
 )
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.op import Op
 from kanji_np.quantize import multiplier_and_shift
@@ -68,7 +69,7 @@ int64 = nb.int64
 
 
 @dataclass(frozen=True)
-class SoftmaxAttrs:
+class SoftmaxAttrs(Attributes):
     """Nothing to choose."""
 
 
