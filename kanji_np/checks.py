@@ -29,14 +29,25 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
 
 
 def number(
-    name: str, value: Any, least: float = -math.inf, most: float = math.inf
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    below: float | None = None,
 ) -> float:
-    """A finite real number in ``least .. most``; not a bool."""
+    """A finite real number in ``least .. most``; not a bool.
+
+    `below`, in place of `most`, is a limit that is not reached.
+    """
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
     with contextlib.suppress(OverflowError):  # of an int beyond floats
-        if is_real and math.isfinite(value) and least <= value <= most:
+        fits = is_real and math.isfinite(value) and least <= value <= most
+        if fits and (below is None or value < below):
             return float(value)
     limits = "" if (least, most) == (-math.inf, math.inf) else f" in {least} .. {most}"
+    if below is not None:
+        limits = f" in [{least}, {below})"
     raise OptionError(f"{name} must be a finite number{limits}, got {shown(value)}")
 
 
