@@ -51,6 +51,16 @@ def number(
     raise OptionError(f"{name} must be a finite number{limits}, got {shown(value)}")
 
 
+def hold_number(settings: Any, name: str, *limits: float, **below: float) -> None:
+    """Check a field of a frozen dataclass by `number`, and hold it as a plain one.
+
+    An int stays an int, for it to be written as it was given.
+    """
+    value = getattr(settings, name)
+    checked = number(name, value, *limits, **below)
+    object.__setattr__(settings, name, value if type(value) is int else checked)
+
+
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     """One of a few words."""
     allowed = tuple(allowed)

@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -30,6 +30,7 @@ from numba.core import event
 from kanji_np import archive
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
+from kanji_np.checks import hold_number, integer, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
@@ -87,6 +88,16 @@ class History:
         return out.getvalue()
 
 
+def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
+    """OptionError unless a value has the methods of a protocol; a class itself, which
+    lacks its brackets, has them too."""
+    if isinstance(value, type) or not isinstance(value, kind):
+        raise OptionError(
+            f"{name} must have the methods of kanji_np.optim.{kind.__name__}, such as "
+            f"{example}, got {shown(value)}"
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights a run ends with, beside network and data.
@@ -138,36 +149,34 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise OptionError(
-                    f"{name} must be an int of at least {least}, got {value}"
-                )
-        if self.precision not in PRECISIONS:
+        for name, least in (
+            ("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0), ("seed", 0),
+        ):  # fmt: skip
+            value = integer(name, getattr(self, name), least)
+            object.__setattr__(self, name, value)
+        if self.fp32_epochs > self.epochs:
             raise OptionError(
-                f"precision must be one of {PRECISIONS}, got {self.precision!r}"
+                f"fp32_epochs must be at most epochs ({self.epochs}), got "
+                f"{self.fp32_epochs}"
             )
-        if self.targets not in TARGETS:
-            raise OptionError(f"targets must be one of {TARGETS}, got {self.targets!r}")
+        _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
+        _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("targets", self.targets, TARGETS)
         if not isinstance(self.augment, Augment | None):
             raise OptionError(
-                f'augment must be an Augment, None or "default", got {self.augment!r}'
+                'augment must be an Augment, None or "default", got '
+                f"{shown(self.augment)}"
             )
-        if not 0 <= self.averaging < 1:
-            raise OptionError(f"averaging must be in [0, 1), got {self.averaging}")
-        if not 0 <= self.freeze_batch_norm <= 1:
-            raise OptionError(
-                f"freeze_batch_norm must be in [0, 1], got {self.freeze_batch_norm}"
-            )
+        hold_number(self, "label_smoothing", 0, below=1)
+        hold_number(self, "averaging", 0, below=1)
+        hold_number(self, "freeze_batch_norm", 0, 1)
         check_gradient_kind(self.gradients)
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
                 f"gradients {self.gradients!r} go with precision 'int8', whose weights "
                 f"they multiply exactly; got {self.precision!r}"
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise OptionError(f"seed must not be negative, got {self.seed}")
 
     def freezes_batch_norm(self, epoch: int) -> bool:
         """Whether batch normalization is frozen in an epoch, counted from 0."""
@@ -254,6 +263,10 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         gradients=gradients,
         seed=seed,
     )
+    if loss is not None and not callable(loss):
+        raise OptionError(
+            f"loss must be a function of (outputs, targets) or None, got {shown(loss)}"
+        )
     net.check_labels(train)
     if validation is not None:
         net.check_labels(validation)
@@ -265,9 +278,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
             )
         loss = loss or mean_squared_error
     elif loss is None:
-
-        def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
-            return cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
     if resume and directory is None:
         raise OptionError("resume needs the directory of the run")
@@ -351,7 +362,8 @@ class _Run:
     def factor(self, step: int) -> float:
         """Factor of learning rates at a step."""
         steps = self.recipe.epochs * self.steps_per_epoch
-        return self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        factor = self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        return number("the schedule's factor", factor)
 
     def one_epoch(
         self, report: Callable[[float, float, int], None]
@@ -379,6 +391,11 @@ class _Run:
                 )
                 targets = labels if by_label else real_inputs(net, images)
                 value = self.loss(outputs, targets)
+                if not isinstance(value, Tensor) or value.data.size != 1:
+                    raise OptionError(
+                        "loss must return a Tensor of one number, got "
+                        f"{shown(getattr(value, 'data', value))}"
+                    )
                 if not math.isfinite(value.item()):
                     raise RangeError(
                         f"the loss is {value.item()} at step {self.step}: training "
