@@ -31,7 +31,7 @@ from kanji_np import archive
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, integer, number, one_of, shown
-from kanji_np.data import Augment, Dataset, ahead, batches
+from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import PRECISIONS, Model
@@ -46,6 +46,10 @@ CALIBRATION_IMAGES = 500
 # ones. 0.01, the rate of Jain et al., 2020, is for weights that were trained before:
 # from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points lower.
 THRESHOLDS = Adam(lr=0.002, eps=1e-12)
+# Values a channel that statistics of a batch are taken from. Of two values the variance
+# may be next to nothing, and what is folded with it is several times too large for the
+# ranges; it is always nothing of one.
+STATISTICAL = 8
 COMPILING = "compiling kernels (first run only)"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
@@ -107,6 +111,8 @@ class Recipe:
     Parameters
     ----------
     epochs, batch_size : int
+        A last batch that gives some normalized layer fewer than `STATISTICAL` values a
+        channel is joined to the batch before it.
     optimizer : Optimizer
         Of all parameters but learned ranges, which have `THRESHOLDS`.
     schedule : Schedule
@@ -270,6 +276,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     net.check_labels(train)
     if validation is not None:
         net.check_labels(validation)
+    _check_batches(net, recipe, len(train))
     if targets == "inputs":
         check_reproduces(net)
         if validation is not None:
@@ -315,6 +322,18 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     return run.history
 
 
+def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
+    """OptionError if normalization could not take a variance from a batch."""
+    values = {} if recipe.freezes_batch_norm(0) else net.values_normalized()
+    names = [name for name, count in values.items() if count == 1]
+    for what, value in (("batch_size", recipe.batch_size), ("training images", images)):
+        if names and value < 2:
+            raise OptionError(
+                f"layer {names[0]!r} normalizes over the samples of a batch: {what} "
+                f"must be at least 2, got {value}"
+            )
+
+
 class _Run:
     """The state of a training run: what a checkpoint holds."""
 
@@ -332,7 +351,10 @@ class _Run:
         self.groups = [(kind, params, kind.slots(params)) for kind, params in kinds]
         self.averages: list[np.ndarray] = []
         self._begin_averages()
-        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+        fewest = min(net.values_normalized().values(), default=STATISTICAL)
+        #: A last batch of fewer images goes with the one before it.
+        self.least = -(-STATISTICAL // fewest)
+        self.steps_per_epoch = n_batches(len(train), recipe.batch_size, self.least)
 
     def _begin_averages(self) -> None:
         if self.recipe.averaging:
@@ -381,7 +403,7 @@ class _Run:
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
-                augment=recipe.augment,
+                augment=recipe.augment, least=self.least,
             )
         )  # fmt: skip
         with closing(stream):

@@ -659,6 +659,49 @@ def test_averages_begin_anew_when_normalization_is_frozen():
         np.testing.assert_allclose(averaged.data, last.data, atol=1e-5)
 
 
+def normalized_dense(*, spatial: bool = False) -> kj.Sequential:
+    """One value a channel and sample: of a dense layer, or of a convolution to 1x1."""
+    hidden = [kj.Flatten(), kj.Dense(12, "relu", batch_norm=True)]
+    if spatial:
+        hidden = [kj.Conv2D(12, 8, activation="relu", batch_norm=True), kj.Flatten()]
+    return kj.Sequential([kj.Normalize((128,) * 3), *hidden, kj.Dense(3)], (8, 8, 3))
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_a_last_batch_of_few_does_not_ruin_a_normalized_dense_layer(spatial):
+    """One has no variance: weights folded with it would be 31 times too large."""
+    for count in (129, 130, 135, 136):
+        net, data = normalized_dense(spatial=spatial), stripes(count)
+        largest = []
+
+        def loss(outputs, labels, net=net, largest=largest):
+            layer = next(x for x in net.layers if getattr(x, "norm", None))
+            largest.append(float(layer.weight_range.max_abs))
+            return kj.cross_entropy(outputs, labels)
+
+        kj.fit(net, data, epochs=4, batch_size=32, loss=loss, show=False)
+        assert len(largest) == 4 * (4 + (count == 136))
+        assert max(largest) < 3 * largest[0]
+        assert net.evaluate(stripes(150, seed=1)) > 0.5
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_batches_of_one_are_refused_where_they_have_no_variance(spatial):
+    net = normalized_dense(spatial=spatial)
+    with pytest.raises(OptionError, match=r"layer '\w+1' .* batch_size .*2, got 1"):
+        kj.fit(net, DATA, batch_size=1, show=False)
+    with pytest.raises(OptionError, match="training images must be at least 2, got 1"):
+        kj.fit(net, DATA.take(1), show=False)
+    with pytest.raises(ShapeError, match="needs two values a channel"):
+        net.logits(DATA.images[:1], track=True)
+    with pytest.raises(ShapeError, match="needs two values a channel"):
+        net.renew_batch_norm(DATA.images[:1])
+    net.logits(DATA.images[:2], track=True)
+    net.freeze_batch_norm()  # goes by the moving statistics
+    kj.fit(net, DATA, epochs=1, batch_size=1, show=False)
+    kj.fit(normalized_net(), DATA, epochs=1, batch_size=1, show=False)
+
+
 # ----------------------------------------------------------------------- refusals
 
 
