@@ -14,19 +14,23 @@ static void products_of_four(const kanji_patch *patch,
     {
         const int8_t *x = patch->x + row * patch->x_pitch;
         const int8_t *w_0 = pairs + row * (patch->w_pitch / 2);
-        const int8_t *w_1 = w_0 + filter_size;
-        const int8_t *w_2 = w_1 + filter_size;
-        const int8_t *w_3 = w_2 + filter_size;
+        const int8_t *w_2 = w_0 + 2 * filter_size;
 
-        for (int32_t i = 0; i < patch->length / 2; i++)
+        for (const int8_t *end = x + patch->length; x < end; x += 2)
         {
-            const int32_t low = x[2 * i] + offset;
-            const int32_t high = x[2 * i + 1] + offset;
+            const int32_t low = x[0] + offset;
+            const int32_t high = x[1] + offset;
 
-            sum_0 += low * kanji_low_s4(w_0[i]) + high * kanji_high_s4(w_0[i]);
-            sum_1 += low * kanji_low_s4(w_1[i]) + high * kanji_high_s4(w_1[i]);
-            sum_2 += low * kanji_low_s4(w_2[i]) + high * kanji_high_s4(w_2[i]);
-            sum_3 += low * kanji_low_s4(w_3[i]) + high * kanji_high_s4(w_3[i]);
+            sum_0 += low * kanji_low_s4(w_0[0]);
+            sum_0 += high * kanji_high_s4(w_0[0]);
+            sum_1 += low * kanji_low_s4(w_0[filter_size]);
+            sum_1 += high * kanji_high_s4(w_0[filter_size]);
+            sum_2 += low * kanji_low_s4(w_2[0]);
+            sum_2 += high * kanji_high_s4(w_2[0]);
+            sum_3 += low * kanji_low_s4(w_2[filter_size]);
+            sum_3 += high * kanji_high_s4(w_2[filter_size]);
+            w_0++;
+            w_2++;
         }
     }
     sums[0] += sum_0;
