@@ -42,6 +42,15 @@ static inline int32_t kanji_saturate_s32(int64_t value)
     return value < INT32_MIN ? INT32_MIN : (int32_t)value;
 }
 
+static inline int32_t kanji_add_saturated(int32_t a, int32_t b)
+{
+    if (a > 0 && b > INT32_MAX - a)
+    {
+        return INT32_MAX;
+    }
+    return a < 0 && b < INT32_MIN - a ? INT32_MIN : a + b;
+}
+
 /* ----------------------------------------------------------------------------- products */
 
 /* Filters whose products are summed together, so that they share the loads of the input. */
