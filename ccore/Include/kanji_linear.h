@@ -121,35 +121,28 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
 
 /* --------------------------------------------------------------- depthwise convolution */
 
-/* sums[k] += products of output channel out_c + k with one window of one image, for so many
- * channels. */
-static inline void kanji_dw_window_sums(const int8_t *image,
-                                        const int8_t *weights,
-                                        int32_t out_c,
-                                        int32_t channels,
-                                        kanji_dw_products products,
-                                        kanji_window rows,
-                                        kanji_window columns,
-                                        const cmsis_nn_dims *input_dims,
-                                        const cmsis_nn_dims *filter_dims,
-                                        const cmsis_nn_dw_conv_params *params,
-                                        int32_t sums[KANJI_FILTERS])
+/* The part of one window that lies on one image, from channel 0 on. */
+static inline kanji_dw_patch kanji_dw_patch_at(const int8_t *image,
+                                               kanji_window rows,
+                                               kanji_window columns,
+                                               const cmsis_nn_dims *input_dims,
+                                               const cmsis_nn_dims *filter_dims,
+                                               const cmsis_nn_dw_conv_params *params)
 {
-    const int32_t ch_mult = params->ch_mult;
     const int32_t pixel = rows.input * input_dims->w + columns.input;
     const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
     const kanji_dw_patch patch = {
-        .x = image + pixel * input_dims->c + out_c / ch_mult,
+        .x = image + pixel * input_dims->c,
         .x_row = params->dilation.h * input_dims->w * input_dims->c,
         .x_column = params->dilation.w * input_dims->c,
-        .w = tap * filter_dims->c + out_c,
+        .w = tap * filter_dims->c,
         .w_row = filter_dims->w * filter_dims->c,
         .w_column = filter_dims->c,
         .rows = rows.count,
         .columns = columns.count,
     };
 
-    products(&patch, weights, channels, ch_mult == 1 ? 1 : 0, params->input_offset, sums);
+    return patch;
 }
 
 /* arm_depthwise_conv_wrapper_*: the same arguments, and how to multiply. */
@@ -179,9 +172,11 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
     const cmsis_nn_tile dilation = dw_conv_params->dilation;
     const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
 
-    /* Output channels that have one input channel each, or all the same. */
+    const int32_t input_offset = dw_conv_params->input_offset;
     const int32_t ch_mult = dw_conv_params->ch_mult;
+    /* Output channels that have one input channel each, or all the same. */
     const int32_t group = ch_mult == 1 || ch_mult % KANJI_FILTERS == 0 ? KANJI_FILTERS : 1;
+    const int32_t x_step = ch_mult == 1 ? 1 : 0;
 
     for (int32_t n = 0; n < input_dims->n; n++)
     {
@@ -197,22 +192,17 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
                 const kanji_window columns = kanji_window_at(
                     out_x * stride.w - padding.w, filter_dims->w, dilation.w, input_dims->w);
 
+                kanji_dw_patch patch = kanji_dw_patch_at(
+                    image, rows, columns, input_dims, filter_dims, dw_conv_params);
+
                 for (int32_t out_c = 0; out_c < output_dims->c; out_c += group)
                 {
                     const int32_t end = kanji_min(out_c + group, output_dims->c);
                     int32_t sums[KANJI_FILTERS] = {0};
 
-                    kanji_dw_window_sums(image,
-                                         filter_data,
-                                         out_c,
-                                         end - out_c,
-                                         products,
-                                         rows,
-                                         columns,
-                                         input_dims,
-                                         filter_dims,
-                                         dw_conv_params,
-                                         sums);
+                    products(&patch, filter_data, end - out_c, x_step, input_offset, sums);
+                    patch.x += end / ch_mult - out_c / ch_mult;
+                    patch.w += group;
                     for (int32_t c = out_c; c < end; c++)
                     {
                         *output_data++ = kanji_output_s8(sums[c - out_c],
