@@ -19,11 +19,12 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from kanji_np import checks, schema
 from kanji_np.errors import FileFormatError, OptionError
@@ -197,24 +198,36 @@ def member(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def stored(
-    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    shape: tuple[int, ...],
+    dtype: DTypeLike = np.float32,
 ) -> np.ndarray:
-    """A new copy of an array of a file, float32 and finite.
+    """A new copy of an array of a file, whose values are finite.
 
     Raises
     ------
     FileFormatError
         It is not there, or is of another dtype or shape, or holds what is no number.
     """
-    array = member(arrays, name)
-    if array.dtype != np.float32 or array.shape != shape:
+    array, dtype = member(arrays, name), np.dtype(dtype)
+    if array.dtype != dtype or array.shape != shape:
         raise FileFormatError(
-            f"{name} must be float32 of shape {shape}, got {array.dtype} of shape "
+            f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape "
             f"{array.shape}"
         )
     if not np.isfinite(array).all():
         raise FileFormatError(f"{name} holds a value that is not finite")
     return np.array(array)
+
+
+def check_names(arrays: Mapping[str, np.ndarray], known: Collection[str]) -> None:
+    """FileFormatError if a file holds an array that nobody asks for."""
+    for name in arrays:
+        if name not in known:
+            raise FileFormatError(
+                f"the array {checks.shown(name)} does not belong here"
+            )
 
 
 def _digest(content: Mapping[str, np.ndarray]) -> bytes:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import numbers
 import operator
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -67,6 +68,15 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def lower_identifier(name: str, value: Any) -> str:
+    """What C, file names and `make` take as a name on every system."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        return value
+    raise OptionError(
+        f"{name} must be a C identifier in lower case, got {shown(value)}"
+    )
 
 
 def flag(name: str, value: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -172,11 +171,7 @@ class Model:
         input_scale: float,
     ) -> None:
         """Build every layer; `start` says what parameters start from."""
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise OptionError(
-                f"a network's name must be a C identifier in lower case, got {name!r}"
-            )
-        self.name = name
+        self.name = checks.lower_identifier("a network's name", name)
         self.target = target
         if scheme not in SCHEMES:
             raise OptionError(
@@ -520,6 +515,9 @@ class Model:
 
     def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take over weights and ranges that `state` gave of an equal network."""
+        mine = [(layer.op.name, layer.name) for layer in self.layers]
+        if mine != [(entry["op"], entry["name"]) for entry in header["layers"]]:
+            raise FileFormatError("layers: those of the network are others")
         for layer in self.layers:
             name = f"{layer.name}/mean"
             if layer.constants is not None and not np.array_equal(
@@ -703,7 +701,7 @@ def load(path: str | Path) -> Model:
     try:
         header = HEADER("", header)
         network = from_state(header, arrays)
-        _check_names(network, arrays)
+        archive.check_names(arrays, network.state()[1])
     except KanjiError as error:
         raise FileFormatError(
             f"{path}: not a model this version reads: {error}"
@@ -747,18 +745,7 @@ def _rebuilt(
         header["name"],
         1.0 if header["input_scale"] is None else header["input_scale"],
     )
-    names = [entry["name"] for entry in header["layers"]]
-    if names != [layer.name for layer in network.layers]:
-        raise FileFormatError(
-            "layers: the output does not depend on all of them, in their order"
-        )
     return network
-
-
-def _check_names(network: Model, arrays: dict[str, np.ndarray]) -> None:
-    """FileFormatError if a file holds an array that the network has no place for."""
-    for name in arrays.keys() - network.state()[1].keys():
-        raise FileFormatError(f"the array {checks.shown(name)} belongs to no layer")
 
 
 def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Layer:

@@ -167,8 +167,14 @@ class LearnedRange(RangeTracker):
         pass
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        wider = 2.0 ** self.theta.data.astype(np.float64)
-        return self.low * wider, self.high * wider
+        with np.errstate(over="ignore", invalid="ignore"):
+            wider = 2.0 ** self.theta.data.astype(np.float64)
+            low, high = self.low * wider, self.high * wider
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise RangeError(
+                f"a learned range is {np.min(low)} .. {np.max(high)}: training diverged"
+            )
+        return low, high
 
     def parameters(self) -> list[Tensor]:
         return [self.theta]

@@ -9,6 +9,7 @@ way from a file of JSON to checked values.
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -27,11 +28,11 @@ MOST_TEXT = 100_000
 MOST_JSON_BYTES = 2**26
 
 
-def integer(least: int = 0, most: int = MOST_COUNT) -> Rule:
+def integer(least: int = 0, most: int | None = MOST_COUNT) -> Rule:
     return partial(_call, checks.integer, least=least, most=most)
 
 
-def number(least: float, most: float) -> Rule:
+def number(least: float = -math.inf, most: float = math.inf) -> Rule:
     return partial(_call, checks.number, least=least, most=most)
 
 
@@ -52,6 +53,13 @@ def text(place: str, value: Any) -> str:
     if isinstance(value, str) and len(value) <= MOST_TEXT and value.isprintable():
         return value
     raise OptionError(f"{place} must be text of one line, got {checks.shown(value)}")
+
+
+def string(place: str, value: Any) -> str:
+    """Text of any kind."""
+    if isinstance(value, str):
+        return value
+    raise OptionError(f"{place} must be text, got {checks.shown(value)}")
 
 
 def anything(place: str, value: Any) -> Any:
@@ -158,8 +166,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read(path: str | Path, rule: Rule) -> Any:
-    """The checked content of a JSON file.
+def read(path: str | Path, rule: Rule, otherwise: str) -> Any:
+    """The checked content of a JSON file; `otherwise` is what it is called if refused.
 
     Raises
     ------
@@ -168,33 +176,39 @@ def read(path: str | Path, rule: Rule) -> Any:
     """
     with opened(path) as file:
         data = file.read(MOST_JSON_BYTES + 1)
-    with refusing(path):
+    with refusing(f"{path}: {otherwise}"):
         return rule("", parse(data))
 
 
 @contextmanager
-def refusing(path: str | Path) -> Iterator[None]:
+def refusing(where: str | Path) -> Iterator[None]:
     """OptionErrors that leave this context are FileFormatErrors of the file."""
     try:
         yield
     except OptionError as error:
-        raise FileFormatError(f"{path}: {error}") from None
+        raise FileFormatError(f"{where}: {error}") from None
 
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading; FileFormatError if it is none.
-
-    Anything else may never end, or never begin: a pipe waits until somebody writes.
-    """
+    """A regular file, open for reading; FileFormatError if it is none."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise FileFormatError(f"{path}: is not a regular file")
-        file = open(path, "rb")
+        file = open_regular(path)
     except FileNotFoundError:
         raise FileFormatError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: of a path with a null byte
-        reason = getattr(error, "strerror", None) or error
-        raise FileFormatError(f"{path}: cannot be read: {reason}") from None
+        raise FileFormatError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     with file:
         yield file
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """A regular file, open for reading; OSError if it is none or cannot be read.
+
+    Anything else may never end, or never begin: a pipe waits until somebody writes.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is not a regular file")
+    return open(path, "rb")

@@ -27,14 +27,14 @@ import click
 import numpy as np
 from numba.core import event
 
-from kanji_np import archive
+from kanji_np import archive, schema
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, integer, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
-from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.errors import FileFormatError, KanjiError, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
-from kanji_np.model import PRECISIONS, Model
+from kanji_np.model import HEADER, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, Adam, OneCycle, Optimizer, Schedule, Slots, average
 
@@ -334,6 +334,28 @@ def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
             )
 
 
+_SCORE = schema.or_nan(schema.number(0, 1))
+
+CHECKPOINT_HEADER = schema.record({
+    "kind": schema.text,
+    "model": HEADER,
+    "settings": schema.mapping(schema.string),
+    "epoch": schema.integer(),
+    "step": schema.integer(),
+    "history": schema.array(
+        schema.record({
+            "epoch": schema.integer(1),
+            "precision": schema.one_of(PRECISIONS),
+            "lr": schema.number(),
+            "train_loss": schema.number(),
+            "train_accuracy": _SCORE,
+            "validation_accuracy": _SCORE,
+            "seconds": schema.number(0),
+        })
+    ),
+})  # fmt: skip
+
+
 class _Run:
     """The state of a training run: what a checkpoint holds."""
 
@@ -479,11 +501,18 @@ class _Run:
             "training data": self.data_digest,
         }
 
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the run remembers beside the network, by the names in a checkpoint."""
+        slots = {
+            f"slot/{i}/{k}": array
+            for i, slot in enumerate(self.slots)
+            for k, array in enumerate(slot)
+        }
+        return slots | {f"average/{i}": mean for i, mean in enumerate(self.averages)}
+
     def save(self, path: Path) -> None:
         header, arrays = self.net.state()
-        for i, slot in enumerate(self.slots):
-            arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
-        arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
+        arrays |= self.memory()
         header = {
             "kind": "kanji_np checkpoint",
             "model": header,
@@ -504,6 +533,8 @@ class _Run:
                 "directory"
             )
         header, arrays = archive.read(path, "kanji_np checkpoint")
+        with schema.refusing(f"{path}: not a checkpoint of this version"):
+            header = CHECKPOINT_HEADER("", header)
         stored, mine = header["settings"], self.settings()
         for name in mine:
             if stored.get(name) != mine[name]:
@@ -513,19 +544,19 @@ class _Run:
                 )
         try:
             self.net.restore(header["model"], arrays)
-            for i, slot in enumerate(self.slots):
-                for k, array in enumerate(slot):
-                    array[...] = arrays[f"slot/{i}/{k}"]
-            for i, mean in enumerate(self.averages):
-                mean[...] = arrays[f"average/{i}"]
-            self.epoch, self.step = header["epoch"], header["step"]
-            self.history = History(
-                tuple(EpochRecord(**record) for record in header["history"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            memory = self.memory()
+            archive.check_names(arrays, {*self.net.state()[1], *memory})
+            for name, array in memory.items():
+                array[...] = archive.stored(arrays, name, array.shape, array.dtype)
+            integer("epoch", header["epoch"], 0, self.recipe.epochs)
+        except KanjiError as error:
             raise FileFormatError(
                 f"{path}: not a checkpoint of this version: {error}"
             ) from None
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.history = History(
+            tuple(EpochRecord(**record) for record in header["history"])
+        )
 
 
 @contextmanager

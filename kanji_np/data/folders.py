@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
+from kanji_np import schema
 from kanji_np.data.dataset import Dataset
 from kanji_np.errors import DataError, FileFormatError, OptionError
 
@@ -146,7 +147,7 @@ def _read_image(file: Path, size: tuple[int, int] | None, channels: int) -> np.n
     pil = _pillow()
     unreadable = (OSError, SyntaxError, ValueError, pil.Image.DecompressionBombError)
     try:
-        with pil.Image.open(file) as opened:
+        with schema.open_regular(file) as content, pil.Image.open(content) as opened:
             image = pil.ImageOps.exif_transpose(opened)
     except unreadable as error:
         raise FileFormatError(f"{file}: not a readable image: {error}") from error

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np import checks, schema
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
 from kanji_np.deploy.emulator import BOARDS
 from kanji_np.deploy.kernels import (
     KERNELS,
+    LIBRARIES,
     OWN_INCLUDE,
     ccore_files,
     check_library,
@@ -76,6 +78,24 @@ class Manifest:
     name: str
     library: str
     files: tuple[str, ...]
+
+
+def _inside(place: str, value: Any) -> str:
+    """A path that does not lead out of the directory it is relative to."""
+    path = Path(schema.text(place, value))
+    if path.parts and not path.is_absolute() and ".." not in path.parts:
+        return value
+    raise OptionError(
+        f"{place} must be a path inside the directory, got {checks.shown(value)}"
+    )
+
+
+_MANIFEST = schema.record({
+    "kind": schema.one_of((KIND,)),
+    "name": checks.lower_identifier,
+    "library": schema.one_of(LIBRARIES),
+    "files": schema.array(_inside),
+})  # fmt: skip
 
 
 def export(
@@ -167,16 +187,10 @@ def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
 def read_manifest(directory: Path) -> Manifest:
     """FileFormatError if the directory is not an export."""
     path = directory / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        inside = all(".." not in Path(file).parts for file in content["files"])
-        if content["kind"] != KIND or not inside:
-            raise ValueError
-        return Manifest(content["name"], content["library"], tuple(content["files"]))
-    except FileNotFoundError:
-        raise FileFormatError(f"{directory}: not a firmware directory") from None
-    except (ValueError, KeyError, TypeError):
-        raise FileFormatError(f"{path}: damaged") from None
+    if not path.exists():
+        raise FileFormatError(f"{directory}: not a firmware directory")
+    content = schema.read(path, _MANIFEST, "damaged")
+    return Manifest(content["name"], content["library"], content["files"])
 
 
 def _write_manifest(directory: Path, manifest: Manifest) -> None:
