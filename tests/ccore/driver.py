@@ -214,7 +214,7 @@ def compile_c(compiler: str, arguments: Sequence[str | Path]) -> None:
 @functools.cache
 def build_runner(build: Build) -> Runner:
     """The runner compiled as `build` says; compiled once in a process."""
-    executable = _build_folder() / str(build)
+    executable = build_folder() / str(build)
     here = Path(__file__).parent
     runner = (here / "runner.c", here / f"runner_{build.api}.c")
     sources = SOURCES[build.api]
@@ -223,7 +223,8 @@ def build_runner(build: Build) -> Runner:
 
 
 @functools.cache
-def _build_folder() -> Path:
+def build_folder() -> Path:
+    """Where programs are compiled to; it goes when Python ends."""
     folder = tempfile.mkdtemp(prefix="kanji-ccore-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

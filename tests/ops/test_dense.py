@@ -1,8 +1,9 @@
 """Dense layers: outputs around the vector width, batches, and long sums."""
 
+import draw
 import hypothesis.strategies as st
 import numpy as np
-from conformance import Case, LinearConformance, Refusal
+from conformance import Case, LinearConformance, Refusal, random_cases
 from hypothesis import given
 
 import kanji_np as kj
@@ -13,6 +14,16 @@ ONE_SCALE = "takes one scale for all outputs"
 
 class TestDense(LinearConformance):
     op = DENSE
+    drawn = random_cases(
+        st.builds(
+            DenseAttrs,
+            draw.channels,
+            activation=draw.activations,
+            weight_bits=draw.weight_bits,
+        ),
+        draw.vectors,
+        scaling=draw.scalings,
+    )
     networks = (
         (
             (
