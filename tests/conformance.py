@@ -30,6 +30,7 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -726,6 +727,7 @@ class LinearConformance(Conformance):
             rng.uniform(-limit, limit, shape), rng.uniform(-1, 1, shape[0])
         )
 
+    @lru_cache(maxsize=4)  # noqa: B019 - many checks of one case ask for them
     def scales(self, case: Case) -> LinearScales:
         params, scheme = self.params(case), self.scheme(case)
         rows = np.abs(params.weight).reshape(len(params.weight), -1)
