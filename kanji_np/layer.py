@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.autograd import Tensor, record
-from kanji_np.errors import KanjiError, OptionError, ShapeError
+from kanji_np.errors import KanjiError, OptionError, RangeError, ShapeError
 from kanji_np.ops import Op, batch_norm, buffers
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.requantize import empty_range
@@ -28,7 +28,9 @@ from kanji_np.quantize import (
     activation_bounds,
     activation_range,
     by_output,
+    check_params,
     check_products,
+    check_values,
     legal_scales,
     linear_ints,
     weight_max,
@@ -460,8 +462,25 @@ class BatchNorm:
         self.updates += 1
 
     def fold(self, weight: np.ndarray, s: Statistics) -> LinearParams:
-        """Weight and bias with the normalization in them."""
-        return batch_norm.fold(weight, self.gamma.data, self.beta.data, s)
+        """Weight and bias with the normalization in them.
+
+        Raises
+        ------
+        RangeError
+            If what they are made of is not finite, or huge.
+        """
+        gamma, beta = self.gamma.data, self.beta.data
+        for what, values in (
+            ("weight", weight),
+            ("gamma", gamma),
+            ("beta", beta),
+            ("mean", s.mean),
+            ("variance", s.var),
+        ):
+            check_values(what, values)
+        if (s.var < 0).any():
+            raise RangeError(f"a variance of {s.var.min():.6g} is negative")
+        return batch_norm.fold(weight, gamma, beta, s)
 
 
 class LinearLayer(TrackedLayer):
@@ -640,10 +659,12 @@ class LinearLayer(TrackedLayer):
         )
 
     def _params(self) -> LinearParams:
-        """Weight and bias of inference."""
-        if self.norm is None:
-            return LinearParams(self.weight.data, self.bias.data)
-        return self.norm.fold(self.weight.data, self.norm.moving)
+        """Weight and bias of inference; RangeError if one is not finite, or huge."""
+        if self.norm is not None:
+            return self.norm.fold(self.weight.data, self.norm.moving)
+        params = LinearParams(self.weight.data, self.bias.data)
+        check_params(params)
+        return params
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
         bits = self.attrs.weight_bits

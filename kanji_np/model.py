@@ -14,6 +14,7 @@ import numpy as np
 
 from kanji_np import archive
 from kanji_np.autograd import Tensor, no_grad
+from kanji_np.checks import number
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -40,7 +41,7 @@ from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.ops.products import check_gradient_kind
-from kanji_np.quantize import SCHEMES
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES
 from kanji_np.ranges import check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -595,6 +596,7 @@ def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
 
 def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
     image = first.op.reads_image
+    scale = number("input_scale", scale, FINEST, LARGEST)
     if math.frexp(scale)[0] != 0.5:
         raise OptionError(f"input_scale must be a power of two, got {scale}")
     is_shape = isinstance(shape, tuple | list) and len(shape) > 0
@@ -603,7 +605,7 @@ def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
             f"input_shape must be (H, W, C) or (K,), all positive, got {shape}"
         )
     shape = tuple(int(n) for n in shape)
-    qparams = None if image else QParams(float(scale))
+    qparams = None if image else QParams(scale)
     return TensorSpec(shape, "uint8" if image else "int8", qparams)
 
 
