@@ -14,7 +14,6 @@ import re
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -319,22 +318,26 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     Example:
       kanji-np quickstart --directory ./kanji-quickstart
     """
-    if (directory / SUMMARY).exists():
-        if not force:
-            raise OptionError(
-                f"{directory} holds a finished run: add --force to start over, or "
-                "choose another --directory"
-            )
-        _remove_run(directory)
-    _check_writable(directory)
+    if (directory / SUMMARY).exists() and not force:
+        raise OptionError(
+            f"{directory} holds a finished run: add --force to start over, or choose "
+            "another --directory"
+        )
 
     import kanji_np as kj
+    from kanji_np import outputs
+    from kanji_np.deploy.project import check_export
 
-    if (directory / CHECKPOINT).exists():
-        click.echo(f"going on with the run in {directory}", err=True)
+    outputs.check_directory(directory)
     train, test = kj.load_dataset("synthetic")
     mean = _channel_means(train)
     net = kj.paper_cnn(QUICKSTART_CHANNELS, mean=mean, seed=seed, name="quickstart")
+    check_export(net, directory / FIRMWARE)
+    if (directory / SUMMARY).exists():
+        _remove_run(directory)
+    _check_run(directory, resume=True)
+    if (directory / CHECKPOINT).exists():
+        click.echo(f"going on with the run in {directory}", err=True)
     with _keeping(directory, "repeat the command to go on"):
         history = kj.fit(
             net,
@@ -365,7 +368,7 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
             f"  {shlex.join(['make', '-C', str(directory / FIRMWARE), 'test'])}",
             f"  {_command('train', '--data', 'cifar10', '--download')}",
         ])  # fmt: skip
-        (directory / SUMMARY).write_text(summary + "\n")
+        outputs.write(directory / SUMMARY, f"{summary}\n".encode())
     click.echo(summary)
 
 
@@ -501,15 +504,22 @@ def train(
         )
     if directory is not None:
         _check_run(directory, resume)
-    if result is not None:
-        _check_writable(result.parent)
 
     import kanji_np as kj
     from kanji_np.optim import SCHEDULES
-    from kanji_np.results import Result, cpu_model, portable, source, write_result
+    from kanji_np.results import (
+        Result,
+        check_output,
+        cpu_model,
+        portable,
+        source,
+        write_result,
+    )
     from kanji_np.targets import target_spec
     from kanji_np.threads import limit
 
+    if result is not None:
+        check_output(result)
     spec = target_spec(
         target or "cmsis-nn", core=core, rounding=rounding, version=library_version
     )
@@ -925,13 +935,14 @@ def bench(
         measure_layers,
         read_results,
     )
+    from kanji_np.outputs import check_directory
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
     from kanji_np.threads import check_limit
     from kanji_np.zoo import PAPER_SIZES
 
     if plot:
         check_plot(plot)
-        _check_writable(plot.parent)
+        check_directory(plot.parent)
     for count in threads:
         check_limit(count)
     steps = steps or STEPS
@@ -1031,25 +1042,41 @@ def _keeping(directory: Path, how_to_go_on: str) -> Iterator[None]:
 
 def _check_run(directory: Path, resume: bool) -> None:
     """Before anything slow: may a run be written here?"""
+    from kanji_np import outputs, report
+    from kanji_np.train import check_run
+
     if (directory / CHECKPOINT).exists() and not resume:
         raise OptionError(
             f"{directory} holds a run: add --resume to go on with it, or choose "
             "another --directory"
         )
-    _check_writable(directory)
-
-
-def _check_writable(directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory):
-        pass
+    check_run(directory, resume=resume)
+    outputs.check(directory / CURVES, outputs.is_drawing, report.DRAWING)
+    outputs.check_directory(directory)
 
 
 def _remove_run(directory: Path) -> None:
-    for name in (MODEL, CHECKPOINT, HISTORY, CURVES, SUMMARY):
-        (directory / name).unlink(missing_ok=True)
-    if (directory / FIRMWARE).exists():
-        shutil.rmtree(directory / FIRMWARE)
+    """Remove a finished quickstart but for its firmware, which is replaced; OptionError
+    if not all of it is as it was written."""
+    from kanji_np import archive, model, outputs, report, train
+
+    files = (
+        (MODEL, archive.is_kind(model.KIND), "a model"),
+        (CURVES, outputs.is_drawing, report.DRAWING),
+        (HISTORY, train.is_history, f"the history of {CHECKPOINT}"),
+        (CHECKPOINT, archive.is_kind(train.CHECKPOINT_KIND), "a checkpoint"),
+        (SUMMARY, _is_summary, "the summary of a quickstart"),
+    )
+    with outputs.lock(directory):
+        for name, is_ours, what in files:
+            outputs.check(directory / name, is_ours, what, "choose another --directory")
+        for name, _, _ in files:
+            (directory / name).unlink(missing_ok=True)
+
+
+def _is_summary(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text.startswith("int8 accuracy  ") and text.endswith(" --download\n")
 
 
 def _optimizer(

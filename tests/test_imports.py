@@ -18,7 +18,8 @@ ALLOWED = {
     "errors": set(),
     "checks": {"errors"},
     "types": {"errors", "checks"},
-    "archive": {"checks", "errors"},
+    "outputs": {"errors"},
+    "archive": {"checks", "errors", "outputs"},
     "fixedpoint": set(),
     "threads": {"checks", "errors"},
     "autograd": {"errors"},
@@ -34,15 +35,15 @@ ALLOWED = {
     "_optim_kernels": set(),
     "optim": {"checks", "errors", "autograd", "_optim_kernels"},
     "model": {
-        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops", "quantize",
-        "ranges",
+        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops",
+        "outputs", "quantize", "ranges",
         "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "train": {
-        "anomaly", "archive", "autograd", "checks", "data", "errors", "losses", "model", "ops",
-        "optim",
+        "anomaly", "archive", "autograd", "checks", "data", "errors", "losses", "model",
+        "ops", "optim", "outputs",
     },
 }  # fmt: skip
 
