@@ -1050,9 +1050,9 @@ def _check_run(directory: Path, resume: bool) -> None:
             f"{directory} holds a run: add --resume to go on with it, or choose "
             "another --directory"
         )
+    outputs.check_directory(directory)
     check_run(directory, resume=resume)
     outputs.check(directory / CURVES, outputs.is_drawing, report.DRAWING)
-    outputs.check_directory(directory)
 
 
 def _remove_run(directory: Path) -> None:

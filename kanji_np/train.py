@@ -25,13 +25,13 @@ from typing import Literal
 
 import click
 import numpy as np
-from numba.core import event
 
 from kanji_np import archive, outputs
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.data import Augment, Dataset, ahead, batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.jit import event
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import KIND, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
