@@ -50,6 +50,13 @@ MODEL, CHECKPOINT, HISTORY = "model.npz", "checkpoint.npz", "history.csv"
 CURVES, FIRMWARE, SUMMARY = "curves.png", "firmware", "summary.txt"
 
 
+# Options that are not named after the argument they set.
+DATA_OPTIONS = {"size": "--size", "channels": "--grey", "download": "--download"}
+OPTIONS_OF = {
+    "batch_size": "--batch", "crop_padding": "--crop", "version": "--library-version",
+}  # fmt: skip
+
+
 class Interrupted(KanjiError):
     """The user pressed Ctrl-C; the message says what is kept."""
 
@@ -79,6 +86,17 @@ class OneLineGroup(click.Group):
             _fail(f"{where}{error.strerror or error}", OptionError.exit_code)
         sys.exit(code or 0)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors about arguments of Python name options instead."""
+        try:
+            return super().invoke(ctx)
+        except KanjiError as error:
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            params = command.params if command else ()
+            options = {p.name: p.opts[0] for p in params if isinstance(p, click.Option)}
+            _name_options(error, {**options, **OPTIONS_OF})
+            raise
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -86,6 +104,16 @@ class OneLineGroup(click.Group):
             names = ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"no command {args[0]!r}; choose from {names}")
         return super().resolve_command(ctx, args)
+
+
+def _name_options(error: KanjiError, options: Mapping[str | None, str]) -> None:
+    """Put options in the places of an error's arguments, `size=(...)` or `size`."""
+    for name in error.arguments:
+        if name in options:
+            told = rf"(?<![\w-]){re.escape(name)}(=(\([^)]*\)|\w+))?(?!\w)"
+            text = re.sub(told, options[name], str(error), count=1)
+            error.args = (text,)
+    error.arguments = ()
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -1003,12 +1031,16 @@ def _load(
     from kanji_np.data import load_dataset
 
     channels = 1 if grey else None
-    if not download:
-        return load_dataset(data, size=size, channels=channels)
-    with _bar("downloading") as progress:
-        return load_dataset(
-            data, download=True, progress=progress, size=size, channels=channels
-        )
+    try:
+        if not download:
+            return load_dataset(data, size=size, channels=channels)
+        with _bar("downloading") as progress:
+            return load_dataset(
+                data, download=True, progress=progress, size=size, channels=channels
+            )
+    except KanjiError as error:
+        _name_options(error, DATA_OPTIONS)
+        raise
 
 
 @contextlib.contextmanager
