@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kanji_np import archive
+from kanji_np import archive, outputs
 from kanji_np.autograd import Tensor, no_grad
 from kanji_np.checks import number
 from kanji_np.errors import (
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 Wires = tuple[int, ...]
 
 PRECISIONS = ("int8", "fp32")
-FORMAT = 2
+KIND, FORMAT = "kanji_np model", 2
 CALIBRATION_IMAGES = 64
 EVALUATION_BATCH = 250
 
@@ -416,7 +416,14 @@ class Model:
             ) from None
 
     def save(self, path: str | Path) -> None:
-        """Write the network (weights, ranges, target) to a `.npz` file, atomically."""
+        """Write the network (weights, ranges, target) to a `.npz` file, atomically.
+
+        Raises
+        ------
+        OptionError
+            Something else than a model is there.
+        """
+        outputs.check(path, archive.is_kind(KIND), "a model", "choose another name")
         header, arrays = self.state()
         archive.write(path, header, arrays)
 
@@ -443,7 +450,7 @@ class Model:
             layers.append(entry)
         target = self.target
         header = {
-            "kind": "kanji_np model",
+            "kind": KIND,
             "format": FORMAT,
             "name": self.name,
             "target": [target.library, target.version, target.core, target.rounding],
@@ -630,7 +637,7 @@ def load(path: str | Path) -> Model:
     FileFormatError
         If the file is missing, damaged, altered, or not a model.
     """
-    header, arrays = archive.read(path, "kanji_np model")
+    header, arrays = archive.read(path, KIND)
     try:
         return from_state(header, arrays)
     except (KeyError, TypeError, ValueError, AttributeError, KanjiError) as error:

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.products import PRODUCTS, products
 from kanji_np.ops.requantize import (
