@@ -456,7 +456,7 @@ class _Run:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the network is as `take_averages` leaves it; then as it was."""
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         self.take_averages()
         try:
             yield
@@ -480,7 +480,7 @@ class _Run:
         }
 
     def save(self, path: Path) -> None:
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         for i, slot in enumerate(self.slots):
             arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
         arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})

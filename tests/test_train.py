@@ -87,7 +87,7 @@ def model_bytes(tmp_path_factory):
 def test_the_same_call_gives_the_same_bytes():
     (one, history), (other, again) = trained(), trained()
     assert weights(one) == weights(other)
-    assert one.state()[0] == other.state()[0]
+    assert one.snapshot()[0] == other.snapshot()[0]
     without_time = [
         [(r.train_loss, r.train_accuracy, r.validation_accuracy) for r in h.epochs]
         for h in (history, again)
