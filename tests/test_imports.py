@@ -40,9 +40,10 @@ ALLOWED = {
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
+    "settings": set(),
     "train": {
         "anomaly", "archive", "autograd", "checks", "data", "errors", "losses", "model", "ops",
-        "optim",
+        "optim", "settings",
     },
 }  # fmt: skip
 
