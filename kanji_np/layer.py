@@ -216,6 +216,15 @@ class Layer:
         """What training changes."""
         return {}
 
+    def state(self) -> dict[str, np.ndarray]:
+        """What training changes, and all that it tracks; see `Model.state`."""
+        return {name: p.data for name, p in self.named_parameters().items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over checked arrays as `state` gives them."""
+        for name, parameter in self.named_parameters().items():
+            parameter.data = state[name]
+
     @property
     def is_calibrated(self) -> bool:
         """Whether everything the layer quantizes has a range."""
@@ -341,6 +350,19 @@ class TrackedLayer(Layer):
             for name, tracker in self.trackers().items()
             for parameter in tracker.parameters()
         }
+
+    def state(self) -> dict[str, np.ndarray]:
+        ranges = {}
+        for name, tracker in self.trackers().items():
+            ranges[name] = np.stack([tracker.low, tracker.high])
+            ranges[f"{name}_updates"] = np.asarray(tracker.updates, np.int64)
+        return super().state() | ranges
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        super().load_state(state)
+        for name, tracker in self.trackers().items():
+            tracker.low, tracker.high = np.array(state[name])
+            tracker.updates = int(state[f"{name}_updates"])
 
     @property
     def is_calibrated(self) -> bool:
@@ -544,6 +566,21 @@ class LinearLayer(TrackedLayer):
             norm = {"gamma": self.norm.gamma, "beta": self.norm.beta}
             own = {"weight": self.weight, **norm}
         return own | super().named_parameters()
+
+    def state(self) -> dict[str, np.ndarray]:
+        if self.norm is None:
+            return super().state()
+        return super().state() | {
+            "moving_mean": self.norm.moving.mean,
+            "moving_var": self.norm.moving.var,
+            "moving_updates": np.asarray(self.norm.updates, np.int64),
+        }
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        super().load_state(state)
+        if self.norm is not None:
+            self.norm.moving = Statistics(state["moving_mean"], state["moving_var"])
+            self.norm.updates = int(state["moving_updates"])
 
     def renew_weight_range(self) -> None:
         """Take the weight's range from the weight as it is."""
