@@ -653,12 +653,14 @@ def export(
       kanji-np export runs/cifar10/model.npz firmware/
     """
     from kanji_np.deploy import export
+    from kanji_np.deploy.planner import arena_text
 
     net = _load_for(model, target, core, rounding, library_version)
     firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
-    click.echo(f"arena  {firmware.arena_bytes:,} bytes of RAM")
+    arena = arena_text(firmware.arena_bytes, firmware.lower_bound_bytes)
+    click.echo(f"arena  {arena}")
     click.echo(f"\nnext:\n  {_command('verify', directory)} --data SOURCE")
 
 

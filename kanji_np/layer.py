@@ -574,6 +574,11 @@ class LinearLayer(TrackedLayer):
             return None, self._params()
         zeros = LinearParams(self.weight.data, np.zeros_like(self.norm.beta.data))
         z = self.op.forward_float(self._plain, zeros, x[0].values())
+        if z.size == z.shape[-1]:
+            raise ShapeError(
+                "batch normalization needs two values a channel for a variance, and "
+                "this layer has one from a sample: give it a batch of two or more"
+            )
         s = batch_norm.statistics(z)
         self.norm.update(s)
         return _Sums(z, s), self.norm.fold(self.weight.data, s)

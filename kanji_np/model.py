@@ -174,6 +174,17 @@ class Model:
         """Whether some layer takes in the statistics of batches while it is trained."""
         return bool(self._moving_norms())
 
+    def values_normalized(self) -> dict[str, int]:
+        """Of each layer that takes in the statistics of batches, by name, how many
+        values a channel they have from a sample."""
+        return {
+            layer.name: math.prod(shape[:-1])
+            for layer, shape in zip(self.layers, self.shapes, strict=True)
+            if isinstance(layer, LinearLayer)
+            and layer.norm is not None
+            and not layer.norm.is_frozen
+        }
+
     def renew_batch_norm(self, x: np.ndarray) -> None:
         """Take the moving statistics from these inputs alone; frozen ones stay."""
         norms = self._moving_norms()

@@ -60,6 +60,8 @@ class Report:
     arena_bytes : int
         Working memory of one inference as the exported C lays it out: activations and
         scratch [bytes]. The network's input and output are the caller's, not in it.
+    lower_bound_bytes : int
+        No layout of the same does with less [bytes].
     """
 
     network: str
@@ -67,6 +69,7 @@ class Report:
     input_shape: Shape
     layers: tuple[LayerReport, ...]
     arena_bytes: int
+    lower_bound_bytes: int
 
     @property
     def macs(self) -> int:
@@ -84,6 +87,8 @@ class Report:
         return json.dumps(asdict(self) | totals)
 
     def __str__(self) -> str:
+        from kanji_np.deploy.planner import arena_text
+
         header = ("layer", "output", "scale", "MAC", "flash", "RAM")
         rows = [
             (
@@ -103,7 +108,8 @@ class Report:
             f"{self.network} for {self.target}, input {input_shape}\n\n"
             f"{table}\n\n"
             f"flash and RAM in bytes; code not included\n"
-            f"arena {self.arena_bytes:,} bytes: everything between input and output"
+            f"arena {arena_text(self.arena_bytes, self.lower_bound_bytes)}: "
+            "everything between input and output"
         )
 
 
@@ -150,6 +156,7 @@ def cost_report(network: Sequential | Graph) -> Report:
         input_shape=graph.input.shape,
         layers=tuple(layers),
         arena_bytes=planned.arena_bytes,
+        lower_bound_bytes=planned.lower_bound_bytes,
     )
 
 

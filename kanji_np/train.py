@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -30,7 +30,8 @@ from numba.core import event
 from kanji_np import archive
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
-from kanji_np.data import Augment, Dataset, ahead, batches
+from kanji_np.checks import hold_number, integer, number, one_of, shown
+from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import PRECISIONS, Model
@@ -45,6 +46,10 @@ CALIBRATION_IMAGES = 500
 # ones. 0.01, the rate of Jain et al., 2020, is for weights that were trained before:
 # from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points lower.
 THRESHOLDS = Adam(lr=0.002, eps=1e-12)
+# Values a channel that statistics of a batch are taken from. Of two values the variance
+# may be next to nothing, and what is folded with it is several times too large for the
+# ranges; it is always nothing of one.
+STATISTICAL = 8
 COMPILING = "compiling kernels (first run only)"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
@@ -87,6 +92,16 @@ class History:
         return out.getvalue()
 
 
+def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
+    """OptionError unless a value has the methods of a protocol; a class itself, which
+    lacks its brackets, has them too."""
+    if isinstance(value, type) or not isinstance(value, kind):
+        raise OptionError(
+            f"{name} must have the methods of kanji_np.optim.{kind.__name__}, such as "
+            f"{example}, got {shown(value)}"
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights a run ends with, beside network and data.
@@ -96,6 +111,8 @@ class Recipe:
     Parameters
     ----------
     epochs, batch_size : int
+        A last batch that gives some normalized layer fewer than `STATISTICAL` values a
+        channel is joined to the batch before it.
     optimizer : Optimizer
         Of all parameters but learned ranges, which have `THRESHOLDS`.
     schedule : Schedule
@@ -138,36 +155,34 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise OptionError(
-                    f"{name} must be an int of at least {least}, got {value}"
-                )
-        if self.precision not in PRECISIONS:
+        for name, least in (
+            ("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0), ("seed", 0),
+        ):  # fmt: skip
+            value = integer(name, getattr(self, name), least)
+            object.__setattr__(self, name, value)
+        if self.fp32_epochs > self.epochs:
             raise OptionError(
-                f"precision must be one of {PRECISIONS}, got {self.precision!r}"
+                f"fp32_epochs must be at most epochs ({self.epochs}), got "
+                f"{self.fp32_epochs}"
             )
-        if self.targets not in TARGETS:
-            raise OptionError(f"targets must be one of {TARGETS}, got {self.targets!r}")
+        _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
+        _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("targets", self.targets, TARGETS)
         if not isinstance(self.augment, Augment | None):
             raise OptionError(
-                f'augment must be an Augment, None or "default", got {self.augment!r}'
+                'augment must be an Augment, None or "default", got '
+                f"{shown(self.augment)}"
             )
-        if not 0 <= self.averaging < 1:
-            raise OptionError(f"averaging must be in [0, 1), got {self.averaging}")
-        if not 0 <= self.freeze_batch_norm <= 1:
-            raise OptionError(
-                f"freeze_batch_norm must be in [0, 1], got {self.freeze_batch_norm}"
-            )
+        hold_number(self, "label_smoothing", 0, below=1)
+        hold_number(self, "averaging", 0, below=1)
+        hold_number(self, "freeze_batch_norm", 0, 1)
         check_gradient_kind(self.gradients)
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
                 f"gradients {self.gradients!r} go with precision 'int8', whose weights "
                 f"they multiply exactly; got {self.precision!r}"
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise OptionError(f"seed must not be negative, got {self.seed}")
 
     def freezes_batch_norm(self, epoch: int) -> bool:
         """Whether batch normalization is frozen in an epoch, counted from 0."""
@@ -254,9 +269,14 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         gradients=gradients,
         seed=seed,
     )
+    if loss is not None and not callable(loss):
+        raise OptionError(
+            f"loss must be a function of (outputs, targets) or None, got {shown(loss)}"
+        )
     net.check_labels(train)
     if validation is not None:
         net.check_labels(validation)
+    _check_batches(net, recipe, len(train))
     if targets == "inputs":
         check_reproduces(net)
         if validation is not None:
@@ -265,9 +285,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
             )
         loss = loss or mean_squared_error
     elif loss is None:
-
-        def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
-            return cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
     if resume and directory is None:
         raise OptionError("resume needs the directory of the run")
@@ -304,6 +322,18 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     return run.history
 
 
+def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
+    """OptionError if normalization could not take a variance from a batch."""
+    values = {} if recipe.freezes_batch_norm(0) else net.values_normalized()
+    names = [name for name, count in values.items() if count == 1]
+    for what, value in (("batch_size", recipe.batch_size), ("training images", images)):
+        if names and value < 2:
+            raise OptionError(
+                f"layer {names[0]!r} normalizes over the samples of a batch: {what} "
+                f"must be at least 2, got {value}"
+            )
+
+
 class _Run:
     """The state of a training run: what a checkpoint holds."""
 
@@ -321,7 +351,10 @@ class _Run:
         self.groups = [(kind, params, kind.slots(params)) for kind, params in kinds]
         self.averages: list[np.ndarray] = []
         self._begin_averages()
-        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+        fewest = min(net.values_normalized().values(), default=STATISTICAL)
+        #: A last batch of fewer images goes with the one before it.
+        self.least = -(-STATISTICAL // fewest)
+        self.steps_per_epoch = n_batches(len(train), recipe.batch_size, self.least)
 
     def _begin_averages(self) -> None:
         if self.recipe.averaging:
@@ -351,7 +384,8 @@ class _Run:
     def factor(self, step: int) -> float:
         """Factor of learning rates at a step."""
         steps = self.recipe.epochs * self.steps_per_epoch
-        return self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        factor = self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        return number("the schedule's factor", factor)
 
     def one_epoch(
         self, report: Callable[[float, float, int], None]
@@ -369,7 +403,7 @@ class _Run:
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
-                augment=recipe.augment,
+                augment=recipe.augment, least=self.least,
             )
         )  # fmt: skip
         with closing(stream):
@@ -379,6 +413,11 @@ class _Run:
                 )
                 targets = labels if by_label else real_inputs(net, images)
                 value = self.loss(outputs, targets)
+                if not isinstance(value, Tensor) or value.data.size != 1:
+                    raise OptionError(
+                        "loss must return a Tensor of one number, got "
+                        f"{shown(getattr(value, 'data', value))}"
+                    )
                 if not math.isfinite(value.item()):
                     raise RangeError(
                         f"the loss is {value.item()} at step {self.step}: training "

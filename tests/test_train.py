@@ -659,6 +659,49 @@ def test_averages_begin_anew_when_normalization_is_frozen():
         np.testing.assert_allclose(averaged.data, last.data, atol=1e-5)
 
 
+def normalized_dense(*, spatial: bool = False) -> kj.Sequential:
+    """One value a channel and sample: of a dense layer, or of a convolution to 1x1."""
+    hidden = [kj.Flatten(), kj.Dense(12, "relu", batch_norm=True)]
+    if spatial:
+        hidden = [kj.Conv2D(12, 8, activation="relu", batch_norm=True), kj.Flatten()]
+    return kj.Sequential([kj.Normalize((128,) * 3), *hidden, kj.Dense(3)], (8, 8, 3))
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_a_last_batch_of_few_does_not_ruin_a_normalized_dense_layer(spatial):
+    """One has no variance: weights folded with it would be 31 times too large."""
+    for count in (129, 130, 135, 136):
+        net, data = normalized_dense(spatial=spatial), stripes(count)
+        largest = []
+
+        def loss(outputs, labels, net=net, largest=largest):
+            layer = next(x for x in net.layers if getattr(x, "norm", None))
+            largest.append(float(layer.weight_range.max_abs))
+            return kj.cross_entropy(outputs, labels)
+
+        kj.fit(net, data, epochs=4, batch_size=32, loss=loss, show=False)
+        assert len(largest) == 4 * (4 + (count == 136))
+        assert max(largest) < 3 * largest[0]
+        assert net.evaluate(stripes(150, seed=1)) > 0.5
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_batches_of_one_are_refused_where_they_have_no_variance(spatial):
+    net = normalized_dense(spatial=spatial)
+    with pytest.raises(OptionError, match=r"layer '\w+1' .* batch_size .*2, got 1"):
+        kj.fit(net, DATA, batch_size=1, show=False)
+    with pytest.raises(OptionError, match="training images must be at least 2, got 1"):
+        kj.fit(net, DATA.take(1), show=False)
+    with pytest.raises(ShapeError, match="needs two values a channel"):
+        net.logits(DATA.images[:1], track=True)
+    with pytest.raises(ShapeError, match="needs two values a channel"):
+        net.renew_batch_norm(DATA.images[:1])
+    net.logits(DATA.images[:2], track=True)
+    net.freeze_batch_norm()  # goes by the moving statistics
+    kj.fit(net, DATA, epochs=1, batch_size=1, show=False)
+    kj.fit(normalized_net(), DATA, epochs=1, batch_size=1, show=False)
+
+
 # ----------------------------------------------------------------------- refusals
 
 
@@ -666,15 +709,25 @@ def test_averages_begin_anew_when_normalization_is_frozen():
     ("option", "message"),
     [
         ({"epochs": 0}, "epochs must be an int of at least 1, got 0"),
+        ({"epochs": True}, "epochs must be an int of at least 1, got True"),
         ({"epochs": 1.5}, "epochs must be an int of at least 1, got 1.5"),
         ({"batch_size": 0}, "batch_size must be an int of at least 1, got 0"),
         ({"fp32_epochs": -1}, "fp32_epochs must be an int of at least 0, got -1"),
         ({"precision": "int4"}, "precision must be one of .* got 'int4'"),
-        ({"seed": -1}, "seed must not be negative, got -1"),
-        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
-        ({"averaging": 1.0}, r"averaging must be in \[0, 1\), got 1.0"),
-        ({"averaging": -0.1}, r"averaging must be in \[0, 1\), got -0.1"),
-        ({"freeze_batch_norm": 1.1}, r"freeze_batch_norm must be in \[0, 1\], got 1.1"),
+        ({"fp32_epochs": 99}, r"fp32_epochs must be at most epochs \(3\), got 99"),
+        ({"seed": -1}, "seed must be an int of at least 0, got -1"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must .* in \[0, 1\), got 1.0"),
+        ({"averaging": 1.0}, r"averaging must .* in \[0, 1\), got 1.0"),
+        ({"averaging": -0.1}, r"averaging must .* in \[0, 1\), got -0.1"),
+        ({"averaging": "0.9"}, r"averaging must .* in \[0, 1\), got '0.9'"),
+        ({"freeze_batch_norm": 1.1}, r"freeze_batch_norm must .* in 0 .. 1, got 1.1"),
+        ({"optimizer": "sgd"}, r"optimizer must have .*SGD\(\), got 'sgd'"),
+        ({"optimizer": kj.SGD}, r"optimizer must have .* such as SGD\(\), got <class"),
+        ({"optimizer": kj.Cosine()}, r"optimizer must .* got Cosine\(final=0.0\)"),
+        ({"schedule": "cosine"}, r"schedule must have .*OneCycle\(\), got 'cosine'"),
+        ({"schedule": None}, "schedule must have the methods .* got None"),
+        ({"loss": "cross_entropy"}, "loss must be a function .* got 'cross_entropy'"),
+        ({"gradients": "fp8"}, "gradients must be one of .* got 'fp8'"),
         ({"augment": "flip"}, "augment must be an Augment, None .* got 'flip'"),
     ],
 )
@@ -685,6 +738,26 @@ def test_bad_options_are_named_and_change_nothing(tmp_path, option, message):
         kj.fit(net, DATA, directory=tmp_path, **settings(**option))
     assert weights(net) == before
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [lambda y: y.data.mean(), lambda y: y, lambda y: None, lambda y: y.data[0, 0]],
+    ids=["array", "many", "None", "number"],
+)
+def test_a_loss_that_is_not_one_number_on_the_tape_is_refused(value):
+    message = "loss must return a Tensor of one number, got "
+    with pytest.raises(OptionError, match=message):
+        kj.fit(small_net(), DATA, loss=lambda y, labels: value(y), show=False)
+
+
+def test_a_schedule_that_gives_no_number_is_refused():
+    class Silent(kj.Constant):
+        def factor(self, step, steps, steps_per_epoch):
+            return None
+
+    with pytest.raises(OptionError, match="factor must be a finite number, got None"):
+        kj.fit(small_net(), DATA, schedule=Silent(), show=False)
 
 
 def test_data_that_does_not_fit_is_refused():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ def batches(
     augment: Augment | None = None,
     shuffle: bool = True,
     drop_last: bool = False,
+    least: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """One pass over the dataset.
 
@@ -44,6 +46,8 @@ def batches(
         False keeps the order of the dataset.
     drop_last : bool
         Leave out the last batch if it is not full.
+    least : int
+        A last batch of fewer images is joined to the batch before it, if there is one.
 
     Yields
     ------
@@ -65,19 +69,25 @@ def batches(
     if shuffle:
         np.random.default_rng((seed, epoch, 0)).shuffle(order)
     stop = len(order) - len(order) % batch_size if drop_last else len(order)
+    edges = [i * batch_size for i in range(n_batches(stop, batch_size, least))]
+    parts = [order[a:b] for a, b in pairwise([*edges, stop])]
     # A generator function would check its arguments only at the first batch.
-    return _generate(dataset, order[:stop], batch_size, (seed, epoch), augment)
+    return _generate(dataset, parts, (seed, epoch), augment)
+
+
+def n_batches(n_images: int, batch_size: int, least: int = 1) -> int:
+    """How many batches one pass has; see `batches`."""
+    full, rest = divmod(n_images, batch_size)
+    return full + (rest > 0 and (rest >= least or not full))
 
 
 def _generate(
     dataset: Dataset,
-    order: np.ndarray,
-    batch_size: int,
+    parts: list[np.ndarray],
     entropy: tuple[int, int],
     augment: Augment | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for i, start in enumerate(range(0, len(order), batch_size)):
-        rows = order[start : start + batch_size]
+    for i, rows in enumerate(parts):
         images = dataset.images[rows]
         if augment is not None:
             rng = np.random.default_rng((*entropy, i + 1))

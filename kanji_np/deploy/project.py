@@ -25,7 +25,7 @@ from kanji_np.deploy.kernels import (
     find,
     own_class,
 )
-from kanji_np.deploy.planner import ALIGNMENT
+from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
@@ -53,7 +53,7 @@ class Firmware:
     const_bytes, arena_bytes : int
         Flash for tables, RAM for the arena [bytes].
     lower_bound_bytes : int
-        Least RAM any arena could do with [bytes].
+        No arena could do with less [bytes].
     macs : int
         Multiply-accumulates of one inference [MAC].
     digest : str
@@ -240,8 +240,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "title": kernels.title,
         "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",
         "digest": graph.digest(),
-        "arena_bytes": f"{p.plan.arena_bytes:,}",
-        "live_bytes": f"{p.plan.lower_bound_bytes:,}",
+        "arena_text": arena_text(p.plan.arena_bytes, p.plan.lower_bound_bytes),
         "const_bytes": f"{p.const_bytes:,}",
         "macs": f"{p.macs:,}",
         "memory": _memory_rows(p),

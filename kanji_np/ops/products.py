@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 
+from kanji_np.checks import one_of
 from kanji_np.errors import OptionError
 
 VARIABLE = "KANJI_NP_PRODUCTS"
@@ -185,8 +186,7 @@ def products() -> Products:
 
 def check_gradient_kind(kind: str) -> None:
     """OptionError if `kind` is none of `GRADIENTS`, or the CPU cannot multiply it."""
-    if kind not in GRADIENTS:
-        raise OptionError(f"gradients must be one of {GRADIENTS}, got {kind!r}")
+    one_of("gradients", kind, GRADIENTS)
     if kind == "bfloat16" and "avx512bf16" not in cpu_features():
         raise OptionError(
             'gradients "bfloat16" need a CPU with AVX-512 BF16, which this is not: '

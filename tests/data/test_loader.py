@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanji_np.data import Augment, Dataset, ahead, batches
+from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import OptionError
 
 
@@ -52,6 +52,20 @@ def test_each_image_once_with_its_label(n, batch_size, shuffle, drop_last, seed)
     assert len(set(seen)) == sum(sizes)
     if not shuffle:
         assert seen == list(range(sum(sizes)))
+
+
+@pytest.mark.parametrize(
+    ("n", "least", "sizes"),
+    [
+        (9, 1, [4, 4, 1]), (9, 2, [4, 5]), (10, 2, [4, 4, 2]), (10, 3, [4, 6]),
+        (8, 2, [4, 4]), (1, 2, [1]), (0, 2, []),
+    ],
+)  # fmt: skip
+def test_a_last_batch_that_is_too_small_is_joined_to_the_one_before(n, least, sizes):
+    parts = list(batches(numbered(n), 4, seed=0, epoch=0, least=least, shuffle=False))
+    assert [len(labels) for _, labels in parts] == sizes
+    assert n_batches(n, 4, least) == len(sizes)
+    assert [number for x, _ in parts for number in numbers(x)] == list(range(n))
 
 
 def order(seed, epoch):
