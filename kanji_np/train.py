@@ -37,6 +37,7 @@ from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import KIND, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, Adam, OneCycle, Optimizer, Schedule, Slots, average
+from kanji_np.settings import differ, text_of
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
@@ -242,7 +243,10 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         Where `checkpoint.npz` (after every epoch), `model.npz` (at the end) and
         `history.csv` go.
     resume : bool
-        Go on from the directory's checkpoint if there is one.
+        Go on from the directory's checkpoint if there is one, of a run with the same
+        settings. A loss, schedule or optimizer of one's own is compared by name, and
+        by its fields if it is a frozen dataclass; a line on standard error names what
+        cannot be compared.
     show : bool
         Progress on standard error: a bar on a terminal, a line an epoch elsewhere.
 
@@ -507,7 +511,7 @@ class _Run:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the network is as `take_averages` leaves it; then as it was."""
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         self.take_averages()
         try:
             yield
@@ -522,7 +526,8 @@ class _Run:
             for x, wires in zip(net.layers, net.wiring, strict=True)
         ]
         return {
-            **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            **{f.name: text_of(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            "loss": text_of(self.loss),
             "network": repr(layers),
             "target": str(net.target),
             "scheme": net.quantization.scheme.name,
@@ -531,7 +536,7 @@ class _Run:
         }
 
     def save(self, path: Path) -> None:
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         for i, slot in enumerate(self.slots):
             arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
         arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
@@ -560,10 +565,17 @@ class _Run:
         header, arrays = archive.read(path, CHECKPOINT_KIND)
         stored, mine = header["settings"], self.settings()
         for name in mine:
-            if stored.get(name) != mine[name]:
+            theirs = stored.get(name)
+            is_other = differ(theirs, mine[name])
+            if is_other:
                 raise OptionError(
-                    f"{path} is of a run with {name} {stored.get(name)}, "
-                    f"not {mine[name]}"
+                    f"{path} is of a run with {name} {theirs}, not {mine[name]}"
+                )
+            if is_other is None:
+                click.echo(
+                    f"{path} is of a run with {name} {theirs or 'unknown'}: whether "
+                    f"{mine[name]} is the same cannot be told",
+                    err=True,
                 )
         try:
             self.net.restore(header["model"], arrays)

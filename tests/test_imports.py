@@ -45,9 +45,10 @@ ALLOWED = {
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
+    "settings": set(),
     "train": {
         "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
-        "model", "ops", "optim", "outputs",
+        "model", "ops", "optim", "outputs", "settings",
     },
 }  # fmt: skip
 

@@ -175,7 +175,7 @@ def _content(
     }
     kernels = ccore_files(p.functions, p.graph.target, library)
     return {
-        MODEL: archive.to_bytes(*net.state()),
+        MODEL: archive.to_bytes(*net.snapshot()),
         **{file: text.encode() for file, text in texts.items()},
         **{file: source.read_bytes() for file, source in kernels.items()},
     }
