@@ -60,6 +60,11 @@ class TensorSpec:
 
     def check_batch(self, x: np.ndarray, owner: str) -> None:
         """ShapeError unless `x` is one or more samples of this shape and dtype."""
+        if not isinstance(x, np.ndarray):
+            raise ShapeError(
+                f"{owner} takes a NumPy array, {self.dtype} (N, "
+                f"{', '.join(map(str, self.shape))}), got a {type(x).__name__}"
+            )
         if x.shape[1:] != self.shape or x.dtype != self.dtype or len(x) == 0:
             raise ShapeError(
                 f"{owner} takes {self.dtype} (N, {', '.join(map(str, self.shape))}), "

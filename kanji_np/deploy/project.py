@@ -184,7 +184,7 @@ def _content(
 def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
     """The images of an array or dataset; DataError if none, ShapeError if unfit."""
     images = source.images if isinstance(source, Dataset) else source
-    if not len(images):
+    if isinstance(images, np.ndarray) and images.shape[:1] == (0,):
         raise DataError(f"{graph.name}: there are no images to run")
     graph.input.check_batch(images, graph.name)
     return images
