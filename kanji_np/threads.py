@@ -21,15 +21,12 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-import numba
 import numpy as np
-from numba import njit
-from numba import types as nb
-from numba.extending import intrinsic
 
 from kanji_np.errors import OptionError
+from kanji_np.jit import config, intrinsic, nb, njit
 
-MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS
+MOST_THREADS: int = config.NUMBA_NUM_THREADS
 SHARES = 16
 LOOKS = 50_000  # some 100 microseconds
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import ShapeError
+from kanji_np.checks import integer, number
+from kanji_np.errors import OptionError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -30,8 +31,9 @@ class QParams:
     zero_point: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale must be a positive number, not {self.scale!r}")
+        if not number("scale", self.scale, 0.0) > 0:
+            raise OptionError(f"scale must be a positive number, got {self.scale!r}")
+        integer("zero_point", self.zero_point, -128, 127)
 
     def __str__(self) -> str:
         mantissa, exponent = math.frexp(self.scale)

@@ -111,7 +111,7 @@ def test_a_timed_step_trains_as_any_other(make):
         bench._timed_step(timed, x, labels, slots, "float32")
     for a, b in zip(plain.parameters(), timed.parameters(), strict=True):
         assert np.array_equal(a.data, b.data)
-    assert plain.state()[0] == timed.state()[0]
+    assert plain.snapshot()[0] == timed.snapshot()[0]
 
 
 @pytest.mark.usefixtures("rates")

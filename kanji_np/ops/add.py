@@ -18,10 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
-from numba import types as nb
 
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.jit import nb, njit
 from kanji_np.ops import buffers
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (

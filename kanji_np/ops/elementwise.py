@@ -6,10 +6,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numba import types as nb
 
 from kanji_np.errors import RangeError, ShapeError
+from kanji_np.jit import nb, njit
 from kanji_np.ops import buffers
 from kanji_np.quantize import activation_bounds, multiplier_and_shift
 from kanji_np.threads import run

@@ -1,8 +1,10 @@
 """Products: scales and zero points, activations, both roundings, the finest output."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, JoinConformance, Refusal
+from conformance import Case, JoinConformance, Refusal, random_joins
 
 import kanji_np as kj
 from kanji_np.errors import RangeError
@@ -30,6 +32,9 @@ def gated(target, scheme):
 
 class TestMul(JoinConformance):
     op = MUL
+    drawn = random_joins(
+        st.builds(MulAttrs, draw.activations), draw.shapes.map(lambda s: (s, s))
+    )
     branches = (gated,)
     cases = (
         products(LINEAR, (1,), 1, (2**-5,), (2**-5,), (2**-4,)),
