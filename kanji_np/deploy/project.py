@@ -277,6 +277,9 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         if p.plan.arena_bytes
         else templates.NO_ARENA_DECLARATION
     )
+    words["plain_arena"] = fill(
+        templates.PLAIN_ARENA if p.plan.arena_bytes else templates.NO_PLAIN_ARENA
+    )
     words["kernels_note"] = fill(
         templates.NOTE_CCORE if own else templates.NOTE_CMSIS_NN
     )
@@ -287,6 +290,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
     )
     return {
         "selftest.c": fill(templates.SELFTEST_C),
+        "guard.h": fill(templates.GUARD_H),
         "host_runner.c": fill(templates.HOST_RUNNER_C),
         "Makefile": fill_build(templates.MAKEFILE, make),
         "CMakeLists.txt": fill_build(templates.CMAKELISTS, cmake),

@@ -32,6 +32,7 @@ from kanji_np.deploy.kernels import (
 from kanji_np.deploy.project import MODEL, Manifest, images_of, read_manifest
 from kanji_np.errors import FileFormatError, OptionError, VerificationError
 from kanji_np.graph import Graph
+from kanji_np.targets import LIBRARIES
 from kanji_np.types import TargetSpec
 
 HOST, HOST_CLASS = "host", "c"
@@ -225,11 +226,12 @@ def verify(
             (runner.on, observe): _compare(runner, graph, images, observe, step)
             for runner, observe in passes
         }
-        first = _first(runners, found, graph, images)
         counted, device, counts = images[:COUNTED_IMAGES], None, {}
         if emulator:
+            emulator.check_guards(counted)
             device = emulator.measure(counted)
             counts = emulator.instructions(counted, observe=True) if layers else {}
+        first = _first(runners, found, graph, images)
         output = found[runners[0].on, False]
         rows = _layer_results(graph, firmware.on, found, counts) if layers else ()
     return Verification(
@@ -275,7 +277,16 @@ class _Firmware:
     def emulator(self, folder: Path) -> Emulator:
         assert self.board
         sources = self._stage(self.core_class, self.checkout, folder / self.on)
-        return Emulator(self.board, self.graph, sources)
+        return Emulator(self.board, self.graph, sources, self._is_for_here)
+
+    @property
+    def _is_for_here(self) -> bool:
+        """Whether scratch memory was planned for this core and these kernels; ccore
+        wants what the newest version does."""
+        target = self.graph.target
+        newest = target.version == LIBRARIES[target.library].versions[0]
+        same_kernels = self.checkout is not None or newest
+        return own_class(target) == self.core_class and same_kernels
 
     def host(self, folder: Path, compiler: str | None) -> _Host:
         """Beside a core the host is a second opinion, so it links ccore."""
@@ -301,13 +312,14 @@ def _firmware(
     """Read and check a firmware directory."""
     manifest = read_manifest(directory)
     graph = model.load(directory / MODEL).freeze()
-    _check_digest(directory, manifest, graph)
+    header = _header(directory, manifest, graph)
     functions = program(graph).functions
     library = library or manifest.library
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
     core_class = _class_on(board, graph.target, checkout)
     if checkout:
         check_scratch(graph.target, core_class, str(directory))
+        _check_guard(directory, header, graph, core_class)
     return _Firmware(directory, graph, tuple(functions), checkout, board, core_class)
 
 
@@ -320,7 +332,19 @@ def _class_on(
     return HOST_CLASS if checkout else own_class(target)
 
 
-def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
+def _check_guard(directory: Path, header: str, graph: Graph, core_class: str) -> None:
+    """OptionError if kernels for another core class would overwrite memory."""
+    own = own_class(graph.target)
+    if own != core_class and f"{graph.name.upper()}_GUARD" not in header:
+        raise OptionError(
+            f"{directory}: an export of an earlier version has the scratch memory of "
+            f"core class {own} only; export the network again to run it as core class "
+            f"{core_class}"
+        )
+
+
+def _header(directory: Path, manifest: Manifest, graph: Graph) -> str:
+    """The text of the network's header; VerificationError if it is of another model."""
     header = directory / f"{manifest.name}.h"
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
@@ -333,6 +357,7 @@ def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
             f"{header} is of model {stated}, {MODEL} is model {graph.digest()[:16]}; "
             "export the network again"
         )
+    return text
 
 
 def _checkout(
@@ -377,18 +402,22 @@ class _Host:
         elf = build.program(
             "observer" if observe else "runner",
             [sources.directory / "host_runner.c"],
-            macros=[sources.observe] if observe else [],
+            macros=[sources.guard, *[sources.observe] * observe],
         )
-        return lambda images, number: _run(elf, images)
+        return lambda images, number: _run(elf, images, self.graph)
 
 
-def _run(elf: Path, images: np.ndarray) -> bytes:
+def _run(elf: Path, images: np.ndarray, graph: Graph) -> bytes:
     """What the program writes for a batch of images."""
     done = subprocess.run(
         [elf], input=images.tobytes(), capture_output=True, check=False
     )
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
+        said = re.sub(
+            r"^layer (\d+)",
+            lambda found: graph.layer_text(int(found[1])),
+            done.stderr.decode(errors="replace").strip(),
+        )
         code = done.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "failed"
         raise VerificationError(f"the compiled network {how}{': ' * bool(said)}{said}")

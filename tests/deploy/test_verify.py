@@ -154,8 +154,8 @@ def test_failing_program_is_reported(statement, said, image_firmware, edit):
 
 def test_refused_arguments_name_the_layer(image_firmware):
     path = image_firmware.directory / "image.c"
-    head, rest = path.read_text().split("pool2(", 1)
-    path.write_text(head + "pool2(" + rest.replace(".n = 1", ".n = 0", 1))
+    head, rest = path.read_text().split("run_pool2(", 1)
+    path.write_text(head + "run_pool2(" + rest.replace(".n = 1", ".n = 0", 1))
     with pytest.raises(VerificationError, match="failed: image_run returned 6"):
         verify(image_firmware.directory, noise(image(), 2))
 
