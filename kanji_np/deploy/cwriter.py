@@ -27,6 +27,7 @@ from kanji_np.deploy.planner import (
     works_in_place,
 )
 from kanji_np.graph import Graph, Node
+from kanji_np.targets import release_of
 from kanji_np.types import (
     Argument,
     Constant,
@@ -133,6 +134,7 @@ def _banner(p: Program, title: str) -> str:
 /* {title}
  *
  * target     {graph.target}
+ * library    {release_of(graph.target)}
  * model      {graph.digest()}
  * arena      {p.plan.arena_bytes:,} bytes of RAM
  * constants  {p.const_bytes:,} bytes of flash

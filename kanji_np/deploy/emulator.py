@@ -216,7 +216,7 @@ class Device:
 
 def board_of(name: str) -> Board:
     """The board of a core, by "cortex-m4" or "m4"; OptionError lists the cores."""
-    core = name if name.startswith("cortex-") else f"cortex-{name}"
+    core = name if str(name).startswith("cortex-") else f"cortex-{name}"
     if core not in BOARDS:
         cores = ", ".join(BOARDS)
         raise OptionError(f"on must be host or one of {cores}, got {name!r}")

@@ -23,12 +23,15 @@ from kanji_np.deploy.kernels import (
     check_library,
     defines,
     find,
+    folders_beside,
+    host_macros,
     own_class,
 )
 from kanji_np.deploy.planner import ALIGNMENT
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
+from kanji_np.targets import release_of
 from kanji_np.types import shape_text
 
 MANIFEST = "firmware.json"
@@ -236,7 +239,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "core": board.core,
         "Core": board.core.title(),
         "core_flags": " ".join(board.flags),
-        "version": graph.target.version,
+        "release": release_of(graph.target),
         "title": kernels.title,
         "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",
         "digest": graph.digest(),
@@ -246,17 +249,14 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "macs": f"{p.macs:,}",
         "memory": _memory_rows(p),
         "make_option": "" if own else " CMSIS_NN=<directory>",
-        # the real library is plain C here, ccore does as the firmware's core class
-        "host_option": f' CFLAGS="-O2 -D{name.upper()}_ANY_CORE"'
-        if not own and kernels.classes and own_class(graph.target) != "c"
-        else "",
+        "host_option": "" if own else _host_option(graph),
         "export_option": "" if own else " --library cmsis-nn",
         "verify_option": "" if own else " --cmsis-nn DIRECTORY",
         "include_options": _each(" -I{}", includes),
         "includes": _each(" {}", includes),
         "source_patterns": _each(" {}/*.c", kernels.sources),
-        "beside_options": _each(" -I$(CMSIS_NN)/{}", kernels.required),
-        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', kernels.required),
+        "beside_options": _each(" -I$(CMSIS_NN)/{}", folders_beside(graph.target)),
+        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', folders_beside(graph.target)),
         "macros": f", all with{_each(' `-D{}`', macros)}" if macros else "",
         "makefile_defines": f"DEFINES :={_each(' -D{}', macros)}\n" if macros else "",
         "makefile_use": " $(DEFINES)" if macros else "",
@@ -296,6 +296,17 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "CMakeLists.txt": fill_build(templates.CMAKELISTS, cmake),
         "README.md": fill(templates.README),
     }
+
+
+def _host_option(graph: Graph) -> str:
+    """What the real library is told where it is compiled for this computer.
+
+    It is plain C there, whereas ccore does as the firmware's core class.
+    """
+    macros = [*host_macros(graph.target)]
+    if KERNELS[graph.target.library].classes and own_class(graph.target) != "c":
+        macros.append(f"{graph.name.upper()}_ANY_CORE")
+    return f' CFLAGS="-O2{_each(" -D{}", macros)}"' if macros else ""
 
 
 def _each(pattern: str, items: Iterable[str]) -> str:

@@ -318,6 +318,7 @@ $input -> $output, in integers alone; kernels from $library.
 | | |
 |---|---|
 | target | $target |
+| library | $release |
 | model | `$digest` |
 | arena (RAM) | $arena_bytes bytes; at most $live_bytes in use at once |
 | constants (flash) | $const_bytes bytes |
@@ -378,5 +379,5 @@ For Arm's optimized kernels on a Cortex-M export with `--library cmsis-nn`; the 
 network stays the same."""
 
 NOTE_CMSIS_NN = """\
-`CMSIS_NN` is the directory of $title $version.
+`CMSIS_NN` is the directory of $title: $release.
 `ccore/` holds the kernels it lacks."""

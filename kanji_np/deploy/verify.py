@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +39,8 @@ HOST, HOST_CLASS = "host", "c"
 # -O3 makes GCC's code for ccore's inner product two to three times slower
 FLAGS = ("-std=c99", "-O2")
 CHUNK_BYTES = 1 << 19  # of input to one process on this computer
+# What messages call the axes of a layer's output, by their number.
+AXES = {1: ("index",), 2: ("t", "c"), 3: ("h", "w", "c")}
 COUNTED_IMAGES = 4  # a count hardly depends on the image
 
 
@@ -54,7 +56,8 @@ class Difference:
     name : str
         Of the layer.
     index : tuple of int
-        Position in the layer's output: (h, w, c) or (k,).
+        Position in the layer's output: (h, w, c), (t, c), (k,) or what a `Reshape`
+        made of them.
     device, golden : int
         What the C computed, and what the model does.
     on : str
@@ -70,8 +73,11 @@ class Difference:
     on: str = HOST
 
     def __str__(self) -> str:
-        axes = ("h", "w", "c") if len(self.index) == 3 else ("index",)
-        place = ", ".join(f"{a} {i}" for a, i in zip(axes, self.index, strict=True))
+        axes = AXES.get(len(self.index))
+        place = f"index {self.index}"
+        if axes:
+            named = zip(axes, self.index, strict=True)
+            place = ", ".join(f"{axis} {i}" for axis, i in named)
         where = "" if self.on == HOST else f" on {self.on}"
         return (
             f"image {self.image}, layer {self.layer} ({self.name}), {place}: the C"
@@ -293,6 +299,9 @@ class _Firmware:
         checkout = None if self.board else self.checkout
         core_class = _class_on(None, self.graph.target, checkout)
         sources = self._stage(core_class, checkout, folder / HOST)
+        if checkout:
+            macros = (*sources.defines, *checkout.host_macros)
+            sources = replace(sources, defines=macros)
         return _Host(self.graph, sources, compiler)
 
     def _stage(
@@ -377,7 +386,10 @@ def _checkout(
         return None
     if cmsis_nn is None:
         title = KERNELS[target.library].title
-        raise OptionError(f"{directory}: links {title}; say where it is (cmsis_nn)")
+        raise OptionError(
+            f"{directory}: links {title}; say where it is: --cmsis-nn on the command "
+            "line, cmsis_nn= in Python"
+        )
     return find(cmsis_nn, target, functions)
 
 
