@@ -26,7 +26,7 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if is_integer and least <= value and (most is None or value <= most):
         return operator.index(value)
     limits = f"of at least {least}" if most is None else f"in {least} .. {most}"
-    raise OptionError(f"{name} must be an int {limits}, got {shown(value)}")
+    raise _refusal(name, f"an int {limits}, got {shown(value)}")
 
 
 def number(
@@ -49,7 +49,7 @@ def number(
     limits = "" if (least, most) == (-math.inf, math.inf) else f" in {least} .. {most}"
     if below is not None:
         limits = f" in [{least}, {below})"
-    raise OptionError(f"{name} must be a finite number{limits}, got {shown(value)}")
+    raise _refusal(name, f"a finite number{limits}, got {shown(value)}")
 
 
 def hold_number(settings: Any, name: str, *limits: float, **below: float) -> None:
@@ -67,7 +67,14 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     allowed = tuple(allowed)
     if isinstance(value, str) and value in allowed:
         return value
-    raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+    raise _refusal(name, f"one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def _refusal(name: str, allowed: str) -> OptionError:
+    """The error of an argument; its owner may stand before it, "batches: seed", or
+    behind it, "rounding of cmsis-nn"."""
+    argument = name.rpartition(": ")[2].split()[0]
+    return OptionError(f"{name} must be {allowed}", arguments=(argument,))
 
 
 def lower_identifier(name: str, value: Any) -> str:
@@ -75,7 +82,8 @@ def lower_identifier(name: str, value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value):
         return value
     raise OptionError(
-        f"{name} must be a C identifier in lower case, got {shown(value)}"
+        f"{name} must be a C identifier in lower case, got {shown(value)}",
+        arguments=("name",),
     )
 
 
@@ -83,7 +91,7 @@ def flag(name: str, value: Any) -> bool:
     """True or False, of Python's or NumPy's type."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise OptionError(f"{name} must be True or False, got {shown(value)}")
+    raise _refusal(name, f"True or False, got {shown(value)}")
 
 
 def integers(
@@ -95,9 +103,7 @@ def integers(
         with contextlib.suppress(OptionError):
             return tuple(integer(name, each, least, most) for each in value)
     count = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
-    raise OptionError(
-        f"{name} must be {count} ints in {least} .. {most}, got {shown(value)}"
-    )
+    raise _refusal(name, f"{count} ints in {least} .. {most}, got {shown(value)}")
 
 
 def pair(name: str, value: Any, least: int, most: int) -> tuple[int, int]:
@@ -106,10 +112,8 @@ def pair(name: str, value: Any, least: int, most: int) -> tuple[int, int]:
     with contextlib.suppress(OptionError):
         first, second = integers(name, both, least, most, (2, 2))
         return first, second
-    raise OptionError(
-        f"{name} must be an int in {least} .. {most} or a pair of them, "
-        f"got {shown(value)}"
-    )
+    allowed = f"an int in {least} .. {most} or a pair of them"
+    raise _refusal(name, f"{allowed}, got {shown(value)}")
 
 
 def shown(value: Any, most: int = 80) -> str:

@@ -16,10 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError, ShapeError
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
 from kanji_np.ops.cmsis import KANJI_HEADER
