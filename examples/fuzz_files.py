@@ -464,7 +464,7 @@ def outcome(kind: Kind, path: Path) -> str:
 def timed(kind: Kind, path: Path, data: bytes) -> str:
     """`outcome` of a file's bytes, or TimeoutError if it takes long twice: the first
     time it may compile a kernel."""
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # of what only waits
+    faulthandler.dump_traceback_later(60 * SECONDS, exit=True)  # of what only waits
     try:
         for attempt in range(2):
             path.write_bytes(data)
@@ -482,12 +482,17 @@ def timed(kind: Kind, path: Path, data: bytes) -> str:
 
 
 def fuzz(kind: Kind, path: Path, count: int, seed: int) -> collections.Counter[str]:
-    """Count outcomes of so many files; the number of a file decides it, with `seed`."""
+    """Count outcomes of so many files; the number of a file decides it, with `seed`.
+
+    Control-C ends it early, with what has been counted by then.
+    """
     found: collections.Counter[str] = collections.Counter()
     for i in range(count):
         data = kind.changed(np.random.default_rng((seed, i)))
         try:
             found[timed(kind, path, data)] += 1
+        except KeyboardInterrupt:
+            break
         except Exception:
             found["WRONG"] += 1
             print(f"file {i} of seed {seed}:", file=sys.stderr)
@@ -513,6 +518,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     signal.signal(signal.SIGPROF, _too_long)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background
     with tempfile.TemporaryDirectory() as folder:
         kind = KINDS[options.kind](Path(folder))
         fuzz(kind, Path(folder) / "file", 100, options.seed + 1)  # compiles kernels
@@ -521,7 +527,7 @@ def main() -> int:
     for word, count in sorted(found.items()):
         print(f"{count:8,}  {word}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{options.count:8,}  {options.kind} files, peak memory {peak:.0f} MiB")
+    print(f"{found.total():8,}  {options.kind} files, peak memory {peak:.0f} MiB")
     return int(found["WRONG"] > 0)
 
 
