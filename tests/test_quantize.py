@@ -84,7 +84,9 @@ def test_scales_are_positive_numbers(scale):
 
 @pytest.mark.parametrize("zero_point", [-129, 128, 0.5, None])
 def test_zero_points_are_of_int8(zero_point):
-    with pytest.raises(OptionError, match=r"zero_point must be an int in -128 \.\. 127"):
+    with pytest.raises(
+        OptionError, match=r"zero_point must be an int in -128 \.\. 127"
+    ):
         QParams(1.0, zero_point)
 
 
@@ -379,7 +381,9 @@ def test_ranges_that_have_all_but_vanished_have_scales(name):
 
 
 def test_an_output_scale_of_huge_values_is_refused():
-    with pytest.raises(RangeError, match=r"an output scale of 1\.101e\+12 cannot"):
+    with pytest.raises(
+        RangeError, match=r"an output scale of 1\.101e\+12 is too large"
+    ):
         legal(2.0**30, 1.0, x=2.0**10 * 1.001)
 
 
