@@ -296,3 +296,13 @@ class KernelCall:
     in_place: bool = False
     destroys_input: bool = False
     status: str | None = "arm_cmsis_nn_status"
+
+    @property
+    def asks_scratch(self) -> bool:
+        """Whether the linked library says how much scratch memory the call wants.
+
+        It does not where the context is to hold a table.
+        """
+        contexts = (a.fields for a in self.arguments if isinstance(a, Struct))
+        has_scratch = any(ScratchPtr() in dict(f).values() for f in contexts)
+        return self.buffer_size is not None and has_scratch

@@ -35,12 +35,12 @@ static inline void kanji_conv_window_sums(const int8_t *image,
         const int32_t x = columns.input + run * params->dilation.w;
         const int32_t kx = columns.kernel + run;
         const kanji_patch patch = {
-            .x = image + (rows.input * input_dims->w + x) * channels,
-            .x_pitch = params->dilation.h * input_dims->w * channels,
-            .w = out_c * filter_size + (rows.kernel * filter_dims->w + kx) * channels,
-            .w_pitch = filter_dims->w * channels,
-            .rows = rows.count,
-            .length = run_taps * channels,
+            image + (rows.input * input_dims->w + x) * channels,
+            params->dilation.h * input_dims->w * channels,
+            out_c * filter_size + (rows.kernel * filter_dims->w + kx) * channels,
+            filter_dims->w * channels,
+            rows.count,
+            run_taps * channels,
         };
 
         products(&patch, weights, filters, filter_size, params->input_offset, sums);
@@ -132,14 +132,14 @@ static inline kanji_dw_patch kanji_dw_patch_at(const int8_t *image,
     const int32_t pixel = rows.input * input_dims->w + columns.input;
     const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
     const kanji_dw_patch patch = {
-        .x = image + pixel * input_dims->c,
-        .x_row = params->dilation.h * input_dims->w * input_dims->c,
-        .x_column = params->dilation.w * input_dims->c,
-        .w = tap * filter_dims->c,
-        .w_row = filter_dims->w * filter_dims->c,
-        .w_column = filter_dims->c,
-        .rows = rows.count,
-        .columns = columns.count,
+        image + pixel * input_dims->c,
+        params->dilation.h * input_dims->w * input_dims->c,
+        params->dilation.w * input_dims->c,
+        tap * filter_dims->c,
+        filter_dims->w * filter_dims->c,
+        filter_dims->c,
+        rows.count,
+        columns.count,
     };
 
     return patch;
@@ -267,7 +267,7 @@ static inline void kanji_fully_connected(const cmsis_nn_fc_params *fc_params,
         for (int32_t row = 0; row < filter_dims->c; row += KANJI_FILTERS)
         {
             const int32_t filters = kanji_min(KANJI_FILTERS, filter_dims->c - row);
-            const kanji_patch patch = {.x = x, .w = row * depth, .rows = 1, .length = depth};
+            const kanji_patch patch = {x, 0, row * depth, 0, 1, depth};
             int32_t sums[KANJI_FILTERS] = {0};
 
             products(&patch, filter_data, filters, depth, fc_params->input_offset, sums);
