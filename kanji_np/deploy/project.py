@@ -138,8 +138,6 @@ def export(
         inputs = noise(graph.input, SELFTEST_IMAGES)
     else:
         inputs = images_of(images, graph)
-    if directory.exists() and not directory.is_dir():
-        raise OptionError(f"{directory}: is a file, not a directory")
     content = _content(net, p, library, inputs[:SELFTEST_IMAGES])
     facts = {"kind": KIND, "name": graph.name, "library": library}
     with outputs.lock(directory):
@@ -216,7 +214,8 @@ def _old_files(directory: Path, force: bool) -> Mapping[str, tuple[str, ...]]:
     if others and not force:
         raise OptionError(
             f"{directory}: holds files that are not an earlier export; name another "
-            "directory, or force it"
+            "directory, or pass force=True",
+            arguments=("force",),
         )
     return {}
 
