@@ -25,7 +25,7 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if is_integer and least <= value and (most is None or value <= most):
         return operator.index(value)
     limits = f"of at least {least}" if most is None else f"in {least} .. {most}"
-    raise OptionError(f"{name} must be an int {limits}, got {shown(value)}")
+    raise _refusal(name, f"an int {limits}, got {shown(value)}")
 
 
 def number(
@@ -48,7 +48,7 @@ def number(
     limits = "" if (least, most) == (-math.inf, math.inf) else f" in {least} .. {most}"
     if below is not None:
         limits = f" in [{least}, {below})"
-    raise OptionError(f"{name} must be a finite number{limits}, got {shown(value)}")
+    raise _refusal(name, f"a finite number{limits}, got {shown(value)}")
 
 
 def hold_number(settings: Any, name: str, *limits: float, **below: float) -> None:
@@ -66,7 +66,14 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     allowed = tuple(allowed)
     if isinstance(value, str) and value in allowed:
         return value
-    raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+    raise _refusal(name, f"one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def _refusal(name: str, allowed: str) -> OptionError:
+    """The error of an argument; its owner may stand before it, "batches: seed", or
+    behind it, "rounding of cmsis-nn"."""
+    argument = name.rpartition(": ")[2].split()[0]
+    return OptionError(f"{name} must be {allowed}", arguments=(argument,))
 
 
 def shown(value: Any, most: int = 80) -> str:

@@ -6,6 +6,7 @@ alone. Only the scales are provisional until the network has seen data.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kanji_np import outputs
 from kanji_np.errors import OptionError, ToolError
 from kanji_np.types import Shape, shape_text
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kanji_np.model import Sequential
     from kanji_np.train import EpochRecord, History
 
+DRAWING = "a drawing of this program"
 BLUE, ORANGE, INK, PALE = "#0b6e99", "#c4681c", "#333333", "#d8d8d8"
 
 
@@ -222,7 +225,7 @@ def plot_history(history: History, path: str | Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _plain(axes)
         _mark_change_of_precision(axes, records)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def _mark_change_of_precision(axes: Axes, records: Sequence[EpochRecord]) -> None:
@@ -317,6 +320,7 @@ def check_plot(path: Path) -> None:
     """Before anything slow: OptionError or ToolError if `path` cannot be drawn."""
     if path.suffix != ".png":
         raise OptionError(f"a plot's file must end in .png, got {path}")
+    outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
     _figure(1, 1)
 
 
@@ -375,7 +379,7 @@ def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
     figure.supxlabel(
         _machines(results), x=0.995, ha="right", fontsize="small", color=INK
     )
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def _draw_steps(
@@ -426,6 +430,15 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    """Write a figure that says of itself who drew it."""
+    outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
+    kind, data = Path(path).suffix[1:] or "png", io.BytesIO()
+    author = {"Software": outputs.SOFTWARE} if kind == "png" else None
+    figure.savefig(data, dpi=120, format=kind, metadata=author)
+    outputs.write(path, data.getvalue())
 
 
 def _plain(axes: Axes) -> None:

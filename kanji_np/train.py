@@ -25,18 +25,19 @@ from typing import Any, Literal
 
 import click
 import numpy as np
-from numba.core import event
 
-from kanji_np import archive
+from kanji_np import archive, outputs
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, integer, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.jit import event
 from kanji_np.losses import cross_entropy, mean_squared_error
-from kanji_np.model import PRECISIONS, Model
+from kanji_np.model import KIND, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, Adam, OneCycle, Optimizer, Schedule, Slots, average
+from kanji_np.settings import differ, text_of
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
@@ -51,6 +52,7 @@ THRESHOLDS = Adam(lr=0.002, eps=1e-12)
 # ranges; it is always nothing of one.
 STATISTICAL = 8
 COMPILING = "compiling kernels (first run only)"
+CHECKPOINT_KIND = "kanji_np checkpoint"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
 
@@ -163,7 +165,8 @@ class Recipe:
         if self.fp32_epochs > self.epochs:
             raise OptionError(
                 f"fp32_epochs must be at most epochs ({self.epochs}), got "
-                f"{self.fp32_epochs}"
+                f"{self.fp32_epochs}",
+                arguments=("fp32_epochs", "epochs"),
             )
         _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
         _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
@@ -181,7 +184,8 @@ class Recipe:
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
                 f"gradients {self.gradients!r} go with precision 'int8', whose weights "
-                f"they multiply exactly; got {self.precision!r}"
+                f"they multiply exactly; got {self.precision!r}",
+                arguments=("gradients", "precision"),
             )
 
     def freezes_batch_norm(self, epoch: int) -> bool:
@@ -239,7 +243,10 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         Where `checkpoint.npz` (after every epoch), `model.npz` (at the end) and
         `history.csv` go.
     resume : bool
-        Go on from the directory's checkpoint if there is one.
+        Go on from the directory's checkpoint if there is one, of a run with the same
+        settings. A loss, schedule or optimizer of one's own is compared by name, and
+        by its fields if it is a frozen dataclass; a line on standard error names what
+        cannot be compared.
     show : bool
         Progress on standard error: a bar on a terminal, a line an epoch elsewhere.
 
@@ -254,6 +261,11 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     RangeError
         If the loss is no longer finite.
     """
+    if not isinstance(net, Model):
+        raise OptionError(f"net must be a Model, got {shown(net)}")
+    net.check_labels(train)
+    if validation is not None:
+        net.check_labels(validation)
     recipe = Recipe(
         epochs=epochs,
         batch_size=batch_size,
@@ -273,9 +285,6 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         raise OptionError(
             f"loss must be a function of (outputs, targets) or None, got {shown(loss)}"
         )
-    net.check_labels(train)
-    if validation is not None:
-        net.check_labels(validation)
     _check_batches(net, recipe, len(train))
     if targets == "inputs":
         check_reproduces(net)
@@ -291,8 +300,55 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         raise OptionError("resume needs the directory of the run")
     run = _Run(net, recipe, loss, train)
     directory = None if directory is None else Path(directory)
-    if directory is not None:
-        run.resume(directory / CHECKPOINT, wanted=resume)
+    if directory is None:
+        return _train(run, validation, None, show)
+    with outputs.lock(directory):
+        check_run(directory, resume=resume)
+        run.resume(directory / CHECKPOINT)
+        outputs.check(directory / HISTORY, run.wrote_history, "of this run")
+        return _train(run, validation, directory, show)
+
+
+def check_run(directory: Path, *, resume: bool) -> None:
+    """OptionError unless a run may go to a directory: what it would replace is a run's.
+
+    What its history holds is looked at when the run is there to be compared.
+    """
+    checkpoint, model, history = (
+        directory / name for name in (CHECKPOINT, MODEL, HISTORY)
+    )
+    for path in (checkpoint, history):
+        outputs.check_place(path)
+    if checkpoint.exists() and not resume:
+        raise OptionError(
+            f"{directory} holds a run already: resume it, or choose another directory"
+        )
+    if not checkpoint.exists():
+        # An interrupted run may have a history before its first checkpoint.
+        for path in (model,) if resume else (model, history):
+            if path.exists():
+                raise OptionError(
+                    f"{path}: is there without a {CHECKPOINT}, so it is of no run to "
+                    "go on with: move it away, or choose another directory"
+                )
+    outputs.check(model, archive.is_kind(KIND), "a model", "choose another directory")
+
+
+def is_history(path: Path) -> bool:
+    """Whether a file is the history of the checkpoint beside it, as it was written."""
+    try:
+        header, _ = archive.read(path.with_name(CHECKPOINT), CHECKPOINT_KIND)
+        records = tuple(EpochRecord(**record) for record in header["history"])
+    except (FileFormatError, KeyError, TypeError):
+        return False
+    return path.read_bytes() == History(records).csv().encode()
+
+
+def _train(
+    run: _Run, validation: Dataset | None, directory: Path | None, show: bool
+) -> History:
+    """All epochs that are left."""
+    net, recipe, train = run.net, run.recipe, run.train
     while run.epoch < recipe.epochs:
         began = time.perf_counter()
         precision = recipe.precision_of(run.epoch)
@@ -311,8 +367,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
             click.echo(_line(record, recipe.epochs, len(train)), err=True)
         if directory is not None:
             # In this order: a finished run is not gone through again for its history.
-            with archive.replacing(directory / HISTORY) as file:
-                file.write(run.history.csv().encode())
+            outputs.write(directory / HISTORY, run.history.csv().encode())
             run.save(directory / CHECKPOINT)
     run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
@@ -456,7 +511,7 @@ class _Run:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the network is as `take_averages` leaves it; then as it was."""
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         self.take_averages()
         try:
             yield
@@ -471,7 +526,8 @@ class _Run:
             for x, wires in zip(net.layers, net.wiring, strict=True)
         ]
         return {
-            **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            **{f.name: text_of(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            "loss": text_of(self.loss),
             "network": repr(layers),
             "target": str(net.target),
             "scheme": net.quantization.scheme.name,
@@ -480,12 +536,12 @@ class _Run:
         }
 
     def save(self, path: Path) -> None:
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         for i, slot in enumerate(self.slots):
             arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
         arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
         header = {
-            "kind": "kanji_np checkpoint",
+            "kind": CHECKPOINT_KIND,
             "model": header,
             "settings": self.settings(),
             "epoch": self.epoch,
@@ -494,22 +550,32 @@ class _Run:
         }
         archive.write(path, header, arrays)
 
-    def resume(self, path: Path, *, wanted: bool) -> None:
-        """Take over a checkpoint if there is one; refuse to overwrite one unasked."""
+    def wrote_history(self, path: Path) -> bool:
+        """Whether a file is the run's history, perhaps with one epoch more, which was
+        cut short."""
+        mine, text = self.history.csv().encode(), path.read_bytes()
+        more = text.removeprefix(mine)
+        is_next = more.startswith(b"%d," % (self.epoch + 1)) and more.count(b"\n") == 1
+        return text.startswith(mine) and (is_next or not more)
+
+    def resume(self, path: Path) -> None:
+        """Take over a checkpoint if there is one."""
         if not path.exists():
             return
-        if not wanted:
-            raise OptionError(
-                f"{path.parent} holds a run already: resume it, or choose another "
-                "directory"
-            )
-        header, arrays = archive.read(path, "kanji_np checkpoint")
+        header, arrays = archive.read(path, CHECKPOINT_KIND)
         stored, mine = header["settings"], self.settings()
         for name in mine:
-            if stored.get(name) != mine[name]:
+            theirs = stored.get(name)
+            is_other = differ(theirs, mine[name])
+            if is_other:
                 raise OptionError(
-                    f"{path} is of a run with {name} {stored.get(name)}, "
-                    f"not {mine[name]}"
+                    f"{path} is of a run with {name} {theirs}, not {mine[name]}"
+                )
+            if is_other is None:
+                click.echo(
+                    f"{path} is of a run with {name} {theirs or 'unknown'}: whether "
+                    f"{mine[name]} is the same cannot be told",
+                    err=True,
                 )
         try:
             self.net.restore(header["model"], arrays)
@@ -534,7 +600,7 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
     if not show:
         yield lambda loss, accuracy, seen: None
         return
-    if not sys.stderr.isatty():
+    if not outputs.is_watched():
         with _on_compilation(lambda: click.echo(COMPILING, err=True)):
             yield lambda loss, accuracy, seen: None
         return

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -87,7 +88,7 @@ def model_bytes(tmp_path_factory):
 def test_the_same_call_gives_the_same_bytes():
     (one, history), (other, again) = trained(), trained()
     assert weights(one) == weights(other)
-    assert one.state()[0] == other.state()[0]
+    assert one.snapshot()[0] == other.snapshot()[0]
     without_time = [
         [(r.train_loss, r.train_accuracy, r.validation_accuracy) for r in h.epochs]
         for h in (history, again)
@@ -281,22 +282,34 @@ def test_scoring_leaves_the_training_alone():
 # -------------------------------------------------------------------- directories
 
 
+class Stopped(Exception):
+    pass
+
+
 @pytest.fixture
-def run_directory(tmp_path):
+def stop_before(monkeypatch):
+    """Trainings end with an exception where a given epoch would begin; 0: never."""
+
+    train = _Run.one_epoch
+
+    def stop_before(epoch):
+        def one_epoch(run, report):
+            if run.epoch == epoch - 1:
+                raise Stopped
+            return train(run, report)
+
+        monkeypatch.setattr(_Run, "one_epoch", one_epoch)
+
+    return stop_before
+
+
+@pytest.fixture
+def run_directory(tmp_path, stop_before):
     """A run of two epochs of three, as if it had been stopped there."""
-
-    class Stop(Exception):
-        pass
-
-    steps = iter(range(100))
-
-    def loss(logits, labels):
-        if next(steps) == 6:
-            raise Stop
-        return kj.cross_entropy(logits, labels, label_smoothing=0.1)
-
-    with pytest.raises(Stop):
-        trained(directory=tmp_path, loss=loss)
+    stop_before(3)
+    with pytest.raises(Stopped):
+        trained(directory=tmp_path)
+    stop_before(0)
     assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, HISTORY]
     return tmp_path
 
@@ -415,6 +428,8 @@ def test_resuming_where_there_is_no_run_starts_one(tmp_path, model_bytes):
         ("freeze_batch_norm", {"freeze_batch_norm": 1.0}),
         ("augment", {"augment": None}),
         ("seed", {"seed": 5}),
+        ("loss", {"loss": kj.mean_squared_error}),
+        ("loss", {"loss": partial(kj.cross_entropy, label_smoothing=0.2)}),
     ],
 )
 def test_resuming_with_another_setting_is_refused_by_its_name(
@@ -424,6 +439,70 @@ def test_resuming_with_another_setting_is_refused_by_its_name(
     with pytest.raises(OptionError, match=f"is of a run with {name} .*, not "):
         trained(directory=run_directory, resume=True, **option)
     assert (run_directory / CHECKPOINT).read_bytes() == before
+
+
+class Halves:
+    """A schedule that is no dataclass, as a user may write one."""
+
+    def factor(self, step, steps, steps_per_epoch):
+        return 0.5
+
+
+class Part(Halves):
+    def __init__(self, part):
+        self.part = part
+
+
+def mean_loss(outputs, labels):
+    return kj.cross_entropy(outputs, labels)
+
+
+def test_a_schedule_and_a_loss_of_ones_own_are_resumed(tmp_path, stop_before, capsys):
+    """In each process they lie at another address."""
+    for epoch in (2, 3):
+        stop_before(epoch)
+        with pytest.raises(Stopped):
+            trained(directory=tmp_path, resume=True, schedule=Halves(), loss=mean_loss)
+    stop_before(0)
+    assert capsys.readouterr().err == ""
+    other = {"schedule": Part(0.5), "loss": mean_loss}
+    with pytest.raises(OptionError, match=r"of a run with schedule .*Halves.*Part"):
+        trained(directory=tmp_path, resume=True, **other)
+    net, _ = trained(directory=tmp_path, resume=True, schedule=Halves(), loss=mean_loss)
+    assert weights(net) == weights(trained(schedule=Halves(), loss=mean_loss)[0])
+
+
+def test_what_cannot_be_compared_is_named(tmp_path, stop_before, capsys):
+    def run(loss, part):
+        trained(directory=tmp_path, resume=True, loss=loss, schedule=Part(part))
+
+    stop_before(2)
+    with pytest.raises(Stopped):
+        run(lambda y, labels: kj.cross_entropy(y, labels), 0.5)
+    stop_before(0)
+    assert capsys.readouterr().err == ""
+    run(lambda y, labels: kj.cross_entropy(y, labels), 0.5)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert re.search(r"with schedule .*Part\(...\): whether .* cannot be told", told[0])
+    assert re.search(r"with loss .*<lambda>\(...\): whether .* cannot be told", told[1])
+
+
+def test_a_checkpoint_that_does_not_say_its_loss_is_resumed(
+    run_directory, model_bytes, capsys
+):
+    header, arrays = archive.read(run_directory / CHECKPOINT, "kanji_np checkpoint")
+    del header["settings"]["loss"]
+    header["settings"]["averaging"] = "0.9980"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    with pytest.raises(OptionError, match="averaging 0.9980, not 0.998"):
+        trained(directory=run_directory, resume=True)
+    header["settings"]["averaging"] = "0.998"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    capsys.readouterr()
+    trained(directory=run_directory, resume=True)
+    assert (run_directory / MODEL).read_bytes() == model_bytes
+    assert re.search("with loss unknown: .* cannot be told", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -481,7 +560,8 @@ def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(run_directory, damage
     whole = path.read_bytes()
     middle = len(whole) // 2
     if damage == "model":
-        small_net().save(path)
+        small_net().save(run_directory / "other.npz")
+        (run_directory / "other.npz").replace(path)
     else:
         path.write_bytes(
             {

@@ -63,9 +63,12 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
 /* Scratch, in bytes, of CMSIS-NN's arm_convolve_wrapper_s8, so that an arena planned on the
  * host suffices on the device:
  *
- *     arm_convolve_wrapper_s8_get_buffer_size      plain C build (Cortex-M0, M3)
+ *     arm_convolve_wrapper_s8_get_buffer_size      the core that is compiled for
  *     arm_convolve_wrapper_s8_get_buffer_size_dsp  DSP extension (M4, M7, M33)
  *     arm_convolve_wrapper_s8_get_buffer_size_mve  Helium (M55, M85)
+ *
+ * The first answers for plain C (Cortex-M0, M3) where the compiler's target has neither
+ * extension, as a host.
  *
  * _dsp counts what a stride-1 1x1 convolution takes when the library is built with Arm
  * Compiler 6; built with GCC it takes none. Dimensions that the convolution would refuse
@@ -237,8 +240,9 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            const cmsis_nn_dims *output_dims,
                                            int8_t *output_data);
 
-/* Scratch of CMSIS-NN's arm_fully_connected_s8 [bytes]; core classes as above. On MVE it
- * holds the row sums, which the program fills once with the library's arm_vector_sum_s8. */
+/* Scratch of CMSIS-NN's arm_fully_connected_s8 [bytes]; core classes as above, but that the
+ * first always answers for plain C: on MVE the scratch holds row sums, which the program
+ * fills once with the library's arm_vector_sum_s8, and which this library does without. */
 int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims);

@@ -12,6 +12,18 @@
 #include "arm_nn_types.h"
 #include "kanji_support.h"
 
+/* The core class the compiler targets, if not plain C: what CMSIS-NN would be built for. */
+#if defined(__ARM_FEATURE_MVE)
+#if __ARM_FEATURE_MVE & 1
+#define KANJI_CORE_MVE
+#endif
+#endif
+#if defined(__ARM_FEATURE_DSP) && !defined(KANJI_CORE_MVE)
+#if __ARM_FEATURE_DSP
+#define KANJI_CORE_DSP
+#endif
+#endif
+
 /* -------------------------------------------------------------- fixed-point arithmetic */
 
 /* a * b / 2^31 to the nearest integer, halves up; (-2^31)^2 saturates. */

@@ -10,6 +10,10 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims)
 {
+#if defined(KANJI_CORE_MVE)
+    return arm_convolve_wrapper_s4_get_buffer_size_mve(
+        conv_params, input_dims, filter_dims, output_dims);
+#else
     if (!kanji_conv_dims_ok(conv_params, input_dims, filter_dims, output_dims))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
@@ -18,6 +22,7 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv
     const int32_t depth = filter_dims->h * filter_dims->w * filter_dims->c;
 
     return kanji_conv_is_1x1(conv_params, filter_dims) ? 0 : 2 * depth * (int32_t)sizeof(int16_t);
+#endif
 }
 
 int32_t arm_convolve_wrapper_s4_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,

@@ -37,11 +37,19 @@ int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims)
 {
+#if defined(KANJI_CORE_MVE)
+    return arm_convolve_wrapper_s8_get_buffer_size_mve(
+        conv_params, input_dims, filter_dims, output_dims);
+#elif defined(KANJI_CORE_DSP)
+    return arm_convolve_wrapper_s8_get_buffer_size_dsp(
+        conv_params, input_dims, filter_dims, output_dims);
+#else
     if (!kanji_conv_dims_ok(conv_params, input_dims, filter_dims, output_dims))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     return kanji_conv_is_1x1(conv_params, filter_dims) ? 0 : two_columns_s16(filter_dims);
+#endif
 }
 
 int32_t arm_convolve_wrapper_s8_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,

@@ -184,7 +184,8 @@ def load_dataset(
         if option not in DATASETS[kind].options:
             raise OptionError(
                 f"dataset {source}: {option} does not apply; a dataset of the kind "
-                f"{kind} takes {', '.join(DATASETS[kind].options)}"
+                f"{kind} takes {', '.join(DATASETS[kind].options)}",
+                arguments=(option,),
             )
     return read(**given)
 

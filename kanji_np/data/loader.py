@@ -14,9 +14,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from kanji_np.checks import integer
 from kanji_np.data.augment import Augment
 from kanji_np.data.dataset import Dataset
-from kanji_np.errors import OptionError
 
 T = TypeVar("T")
 
@@ -60,11 +60,9 @@ def batches(
     OptionError
         `batch_size` is not positive, or the seed or the epoch is negative.
     """
-    if batch_size < 1:
-        raise OptionError(f"batches: batch_size must be positive, got {batch_size}")
-    for option, value in (("seed", seed), ("epoch", epoch)):
-        if value < 0:
-            raise OptionError(f"batches: {option} must not be negative, got {value}")
+    batch_size = integer("batches: batch_size", batch_size, 1)
+    seed = integer("batches: seed", seed, 0)
+    epoch = integer("batches: epoch", epoch, 0)
     order = np.arange(len(dataset))
     if shuffle:
         np.random.default_rng((seed, epoch, 0)).shuffle(order)
@@ -120,8 +118,7 @@ def ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
     closed, which waits for the item in the making. Leave a loop early inside
     `contextlib.closing`.
     """
-    if depth < 1:
-        raise OptionError(f"ahead: depth must be positive, got {depth}")
+    depth = integer("ahead: depth", depth, 1)
     return _ahead(items, depth)
 
 

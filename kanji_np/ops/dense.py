@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.jit import njit
 from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
 from kanji_np.ops.cmsis import (
     FIRST_VERSION,
@@ -32,8 +32,8 @@ from kanji_np.ops.cmsis import (
     activation_range,
     dims,
     linear_constants,
+    no_memory,
     per_channel_quant,
-    scratch,
     table,
     weight_bytes,
 )
@@ -218,7 +218,7 @@ def lower_cmsis_nn(
             f"{function} takes one scale for all outputs, and {target.library} "
             f"{target.version} has no other for int{attrs.weight_bits} weights"
         )
-    context = scratch()
+    context = no_memory()
     if _has_kernel_sums(attrs, target):
         constants += (_kernel_sums(ints),)
         context = table("kernel_sums", 4 * attrs.units)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.checks import one_of
+from kanji_np.errors import UnsupportedOp
 from kanji_np.targets.cmsis_nn import CMSIS_NN
 from kanji_np.targets.cmsis_nn_q7 import CMSIS_NN_Q7
 from kanji_np.targets.library import CORES, Library
@@ -43,16 +44,21 @@ def target_spec(
     if isinstance(target, TargetSpec):
         core, rounding = core or target.core, rounding or target.rounding
         version, target = version or target.version, target.library
-    library = LIBRARIES[_one_of("target", target, LIBRARIES)]
-    version = _one_of("version", version or library.versions[0], library.versions)
-    rounding = _one_of(
+    library = LIBRARIES[one_of("target", target, LIBRARIES)]
+    version = one_of("version", version or library.versions[0], library.versions)
+    rounding = one_of(
         f"rounding of {target}", rounding or library.roundings[0], library.roundings
     )
-    core = _one_of("core", core or "dsp", CORES)
+    core = one_of("core", core or "dsp", CORES)
     core = CORES[core]
     return TargetSpec(
         library.name, version, core, rounding, library.numerics(core, rounding)
     )
+
+
+def release_of(target: TargetSpec) -> str:
+    """What a target's version stands for, as the library's publisher names it."""
+    return LIBRARIES[target.library].releases[target.version]
 
 
 def has(target: TargetSpec, function: str) -> bool:
@@ -84,9 +90,3 @@ def check_scheme(target: TargetSpec, scheme: str) -> None:
 
 def _number(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
-
-
-def _one_of(what: str, value: str, allowed: Iterable[str]) -> str:
-    if value not in allowed:
-        raise OptionError(f"{what} must be one of {', '.join(allowed)}; got {value!r}")
-    return value

@@ -219,7 +219,7 @@ def compile_c(compiler: str, arguments: Sequence[str | Path]) -> None:
 @functools.cache
 def build_runner(build: Build) -> Runner:
     """The runner compiled as `build` says; compiled once in a process."""
-    executable = _build_folder() / str(build)
+    executable = build_folder() / str(build)
     here = Path(__file__).parent
     names = ("runner", f"runner_{build.api}", "runner_host")
     runner = [here / f"{name}.c" for name in names]
@@ -229,7 +229,8 @@ def build_runner(build: Build) -> Runner:
 
 
 @functools.cache
-def _build_folder() -> Path:
+def build_folder() -> Path:
+    """Where programs are compiled to; it goes when Python ends."""
     folder = tempfile.mkdtemp(prefix="kanji-ccore-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

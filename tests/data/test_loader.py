@@ -106,9 +106,9 @@ def test_the_dataset_is_never_touched():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"batch_size": 0}, "batches: batch_size must be positive, got 0"),
-        ({"seed": -1}, "batches: seed must not be negative, got -1"),
-        ({"epoch": -1}, "batches: epoch must not be negative, got -1"),
+        ({"batch_size": 0}, "batches: batch_size must be an int of at least 1, got 0"),
+        ({"seed": -1}, "batches: seed must be an int of at least 0, got -1"),
+        ({"epoch": -1}, "batches: epoch must be an int of at least 0, got -1"),
     ],
 )
 def test_refuses_before_the_first_batch(options, message):
@@ -217,5 +217,7 @@ def test_a_stream_left_open_does_not_keep_the_process():
 
 
 def test_ahead_refuses_before_the_first_item():
-    with pytest.raises(OptionError, match="ahead: depth must be positive, got 0"):
+    with pytest.raises(
+        OptionError, match="ahead: depth must be an int of at least 1, got 0"
+    ):
         ahead(iter(()), depth=0)
