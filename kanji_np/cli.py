@@ -1046,7 +1046,9 @@ def _load(
 @contextlib.contextmanager
 def _bar(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """A function of (done, total) that draws a bar; None where nobody would see it."""
-    if not sys.stderr.isatty():
+    from kanji_np.outputs import is_watched
+
+    if not is_watched():
         yield None
         return
     with contextlib.ExitStack() as stack:

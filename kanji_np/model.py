@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from kanji_np import archive, outputs
 from kanji_np.autograd import Tensor, no_grad
-from kanji_np.checks import number, shown
+from kanji_np.checks import integer, number, one_of, shown
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -113,23 +113,22 @@ class Model:
         name: str = "network",
         input_scale: float = 2.0**-7,
     ) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise OptionError(
-                f"a network's name must be a C identifier in lower case, got {name!r}"
+                "a network's name must be a C identifier in lower case, got "
+                f"{shown(name)}",
+                arguments=("name",),
             )
         self.name = name
         self.target = target_spec(target, core=core, rounding=rounding, version=version)
-        if scheme not in SCHEMES:
-            raise OptionError(
-                f"scheme must be one of {', '.join(SCHEMES)}; got {scheme!r}"
-            )
+        scheme = one_of("scheme", scheme, SCHEMES)
         check_scheme(self.target, scheme)
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(ranges))
         self.layers, self.wiring = _wired(inputs, outputs)
         _name_layers(self.layers)
         self.input = _input_spec(inputs.shape, self.layers[0], input_scale)
         self.shapes: list[Shape] = []
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(integer("seed", seed, 0))
         for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
             with naming(layer):
                 if i and layer.op.reads_image:
@@ -255,6 +254,11 @@ class Model:
     def check_labels(self, dataset: Dataset) -> None:
         """ShapeError if images or classes of a dataset do not fit the network,
         DataError if there are none."""
+        if not isinstance(getattr(dataset, "images", None), np.ndarray):
+            raise DataError(
+                f"{self.name} takes a Dataset(images, labels, classes, name), got a "
+                f"{type(dataset).__name__}"
+            )
         if dataset.images.shape[1:] != self.input.shape:
             raise ShapeError(
                 f"{self.name} takes images {self.input.shape}, "

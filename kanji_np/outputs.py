@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -75,6 +76,13 @@ def check_directory(directory: str | Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory):
         pass
+
+
+def is_watched() -> bool:
+    """Whether somebody sees standard error at a terminal, and not all programs have
+    one."""
+    is_terminal = getattr(sys.stderr, "isatty", None)
+    return is_terminal is not None and is_terminal()
 
 
 def is_drawing(path: Path) -> bool:

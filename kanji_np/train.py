@@ -165,7 +165,8 @@ class Recipe:
         if self.fp32_epochs > self.epochs:
             raise OptionError(
                 f"fp32_epochs must be at most epochs ({self.epochs}), got "
-                f"{self.fp32_epochs}"
+                f"{self.fp32_epochs}",
+                arguments=("fp32_epochs", "epochs"),
             )
         _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
         _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
@@ -183,7 +184,8 @@ class Recipe:
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
                 f"gradients {self.gradients!r} go with precision 'int8', whose weights "
-                f"they multiply exactly; got {self.precision!r}"
+                f"they multiply exactly; got {self.precision!r}",
+                arguments=("gradients", "precision"),
             )
 
     def freezes_batch_norm(self, epoch: int) -> bool:
@@ -259,6 +261,11 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     RangeError
         If the loss is no longer finite.
     """
+    if not isinstance(net, Model):
+        raise OptionError(f"net must be a Model, got {shown(net)}")
+    net.check_labels(train)
+    if validation is not None:
+        net.check_labels(validation)
     recipe = Recipe(
         epochs=epochs,
         batch_size=batch_size,
@@ -278,9 +285,6 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         raise OptionError(
             f"loss must be a function of (outputs, targets) or None, got {shown(loss)}"
         )
-    net.check_labels(train)
-    if validation is not None:
-        net.check_labels(validation)
     _check_batches(net, recipe, len(train))
     if targets == "inputs":
         check_reproduces(net)
@@ -596,7 +600,7 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
     if not show:
         yield lambda loss, accuracy, seen: None
         return
-    if not sys.stderr.isatty():
+    if not outputs.is_watched():
         with _on_compilation(lambda: click.echo(COMPILING, err=True)):
             yield lambda loss, accuracy, seen: None
         return

@@ -60,6 +60,11 @@ class TensorSpec:
 
     def check_batch(self, x: np.ndarray, owner: str) -> None:
         """ShapeError unless `x` is one or more samples of this shape and dtype."""
+        if not isinstance(x, np.ndarray):
+            raise ShapeError(
+                f"{owner} takes a NumPy array, {self.dtype} (N, "
+                f"{', '.join(map(str, self.shape))}), got a {type(x).__name__}"
+            )
         if x.shape[1:] != self.shape or x.dtype != self.dtype or len(x) == 0:
             raise ShapeError(
                 f"{owner} takes {self.dtype} (N, {', '.join(map(str, self.shape))}), "
@@ -291,3 +296,13 @@ class KernelCall:
     in_place: bool = False
     destroys_input: bool = False
     status: str | None = "arm_cmsis_nn_status"
+
+    @property
+    def asks_scratch(self) -> bool:
+        """Whether the linked library says how much scratch memory the call wants.
+
+        It does not where the context is to hold a table.
+        """
+        contexts = (a.fields for a in self.arguments if isinstance(a, Struct))
+        has_scratch = any(ScratchPtr() in dict(f).values() for f in contexts)
+        return self.buffer_size is not None and has_scratch

@@ -63,9 +63,12 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
 /* Scratch, in bytes, of CMSIS-NN's arm_convolve_wrapper_s8, so that an arena planned on the
  * host suffices on the device:
  *
- *     arm_convolve_wrapper_s8_get_buffer_size      plain C build (Cortex-M0, M3)
+ *     arm_convolve_wrapper_s8_get_buffer_size      the core that is compiled for
  *     arm_convolve_wrapper_s8_get_buffer_size_dsp  DSP extension (M4, M7, M33)
  *     arm_convolve_wrapper_s8_get_buffer_size_mve  Helium (M55, M85)
+ *
+ * The first answers for plain C (Cortex-M0, M3) where the compiler's target has neither
+ * extension, as a host.
  *
  * _dsp counts what a stride-1 1x1 convolution takes when the library is built with Arm
  * Compiler 6; built with GCC it takes none. Dimensions that the convolution would refuse
@@ -142,7 +145,7 @@ arm_cmsis_nn_status arm_convolve_1_x_n_s8(const cmsis_nn_context *ctx,
                                           const cmsis_nn_dims *output_dims,
                                           int8_t *output_data);
 
-/* Their scratch [bytes] on a plain C core, where arm_convolve_1x1_s8 takes none. */
+/* Their scratch [bytes] on the core that is compiled for; arm_convolve_1x1_s8 takes none. */
 int32_t arm_convolve_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
                                         const cmsis_nn_dims *filter_dims);
 int32_t arm_convolve_1x1_s8_fast_get_buffer_size(const cmsis_nn_dims *input_dims);
@@ -336,7 +339,7 @@ arm_cmsis_nn_status arm_depthwise_conv_3x3_s8(const cmsis_nn_context *ctx,
                                               const cmsis_nn_dims *output_dims,
                                               int8_t *output_data);
 
-/* Its scratch [bytes] on a plain C core, where the other two take none either. */
+/* Its scratch [bytes] on the core that is compiled for; the other two take none. */
 int32_t arm_depthwise_conv_s8_opt_get_buffer_size(const cmsis_nn_dims *input_dims,
                                                   const cmsis_nn_dims *filter_dims);
 
@@ -404,7 +407,7 @@ arm_cmsis_nn_status arm_depthwise_conv_s4_opt(const cmsis_nn_context *ctx,
                                               const cmsis_nn_dims *output_dims,
                                               int8_t *output_data);
 
-/* Scratch of CMSIS-NN's arm_depthwise_conv_s4_opt on plain C and DSP cores [bytes]. */
+/* Scratch of CMSIS-NN's arm_depthwise_conv_s4_opt [bytes] on the core that is compiled for. */
 int32_t arm_depthwise_conv_s4_opt_get_buffer_size(const cmsis_nn_dims *input_dims,
                                                   const cmsis_nn_dims *filter_dims);
 
@@ -430,8 +433,9 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            const cmsis_nn_dims *output_dims,
                                            int8_t *output_data);
 
-/* Scratch of CMSIS-NN's arm_fully_connected_s8 [bytes]; core classes as above. On MVE it
- * holds the row sums, which the program fills once with the library's arm_vector_sum_s8. */
+/* Scratch of CMSIS-NN's arm_fully_connected_s8 [bytes]; core classes as above, but that the
+ * first always answers for plain C: on MVE the scratch holds row sums, which the program
+ * fills once with arm_vector_sum_s8, and which this library does without. */
 int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims);

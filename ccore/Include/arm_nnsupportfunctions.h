@@ -12,6 +12,18 @@
 #include "arm_nn_types.h"
 #include "kanji_support.h"
 
+/* The core class the compiler targets, if not plain C: what CMSIS-NN would be built for. */
+#if defined(__ARM_FEATURE_MVE)
+#if __ARM_FEATURE_MVE & 1
+#define KANJI_CORE_MVE
+#endif
+#endif
+#if defined(__ARM_FEATURE_DSP) && !defined(KANJI_CORE_MVE)
+#if __ARM_FEATURE_DSP
+#define KANJI_CORE_DSP
+#endif
+#endif
+
 /* -------------------------------------------------------------- fixed-point arithmetic */
 
 /* a * b / 2^31 to the nearest integer, halves up; (-2^31)^2 saturates. */
@@ -326,6 +338,36 @@ static inline kanji_row_ends kanji_conv_row_ends(const cmsis_nn_conv_params *par
                                  odd};
 
     return ends;
+}
+
+/* Helium's 1xN kernel copies the windows that reach into the padding at either end, unless
+ * they are more than the row has; then it hands over to the general kernel. */
+static inline int32_t kanji_row_ends_s8(const cmsis_nn_conv_params *params,
+                                        const cmsis_nn_dims *input,
+                                        const cmsis_nn_dims *filter,
+                                        const cmsis_nn_dims *output)
+{
+    const kanji_row_ends ends = kanji_conv_row_ends(params, input, filter, output);
+
+    if (ends.left + ends.right > output->w)
+    {
+        return kanji_four_columns_s8(input, filter);
+    }
+    const int32_t left = params->padding.w;
+    const int32_t right = ends.odd != 0 ? ends.right : left;
+
+    return kanji_max(filter->w + left, filter->w - 1 + right) * input->c;
+}
+
+/* The one for int4 weights copies nothing, but hands over just as well. */
+static inline int32_t kanji_row_ends_s4(const cmsis_nn_conv_params *params,
+                                        const cmsis_nn_dims *input,
+                                        const cmsis_nn_dims *filter,
+                                        const cmsis_nn_dims *output)
+{
+    const kanji_row_ends ends = kanji_conv_row_ends(params, input, filter, output);
+
+    return ends.left + ends.right > output->w ? kanji_four_columns_s8(input, filter) : 0;
 }
 
 /* Whether depthwise convolution has more than the library's general kernel. */

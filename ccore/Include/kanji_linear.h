@@ -47,12 +47,12 @@ static inline void kanji_conv_window_sums(const int8_t *image,
         const int32_t x = columns.input + run * dilation.w;
         const int32_t kx = columns.kernel + run;
         const kanji_patch patch = {
-            .x = image + (rows.input * input_dims->w + x) * input_dims->c,
-            .x_pitch = dilation.h * input_dims->w * input_dims->c,
-            .w = out_c * filter_size + (rows.kernel * filter_dims->w + kx) * channels,
-            .w_pitch = filter_dims->w * channels,
-            .rows = rows.count,
-            .length = run_taps * channels,
+            image + (rows.input * input_dims->w + x) * input_dims->c,
+            dilation.h * input_dims->w * input_dims->c,
+            out_c * filter_size + (rows.kernel * filter_dims->w + kx) * channels,
+            filter_dims->w * channels,
+            rows.count,
+            run_taps * channels,
         };
 
         products(&patch, weights, filters, filter_size, input_offset, sums);
@@ -155,14 +155,14 @@ static inline kanji_dw_patch kanji_dw_patch_at(const int8_t *image,
     const int32_t pixel = rows.input * input_dims->w + columns.input;
     const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
     const kanji_dw_patch patch = {
-        .x = image + pixel * input_dims->c,
-        .x_row = dilation.h * input_dims->w * input_dims->c,
-        .x_column = dilation.w * input_dims->c,
-        .w = tap * out_channels,
-        .w_row = filter_dims->w * out_channels,
-        .w_column = out_channels,
-        .rows = rows.count,
-        .columns = columns.count,
+        image + pixel * input_dims->c,
+        dilation.h * input_dims->w * input_dims->c,
+        dilation.w * input_dims->c,
+        tap * out_channels,
+        filter_dims->w * out_channels,
+        out_channels,
+        rows.count,
+        columns.count,
     };
 
     return patch;
@@ -310,7 +310,7 @@ static inline void kanji_fully_connected(const cmsis_nn_fc_params *fc_params,
         for (int32_t row = 0; row < rows; row += KANJI_FILTERS)
         {
             const int32_t filters = kanji_min(KANJI_FILTERS, rows - row);
-            const kanji_patch patch = {.x = x, .w = row * depth, .rows = 1, .length = depth};
+            const kanji_patch patch = {x, 0, row * depth, 0, 1, depth};
             int32_t sums[KANJI_FILTERS] = {start, start, start, start};
 
             products(&patch, filter_data, filters, depth, fc_params->input_offset, sums);

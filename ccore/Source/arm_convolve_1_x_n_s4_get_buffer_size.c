@@ -7,13 +7,18 @@ int32_t arm_convolve_1_x_n_s4_get_buffer_size(const cmsis_nn_conv_params *conv_p
                                               const cmsis_nn_dims *filter_dims,
                                               const cmsis_nn_dims *output_dims)
 {
-    (void)conv_params;
-    (void)output_dims;
+#if defined(KANJI_CORE_MVE)
+    const cmsis_nn_dims filter = kanji_whole_filter(filter_dims, input_dims);
 
-    if (input_dims == NULL || filter_dims == NULL ||
-        !kanji_conv_window_ok(input_dims, filter_dims))
+    if (!kanji_conv_dims_ok(conv_params, input_dims, &filter, output_dims))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    return kanji_two_columns_s16(input_dims, filter_dims, 1);
+    return kanji_row_ends_s4(conv_params, input_dims, &filter, output_dims);
+#else
+    (void)conv_params;
+    (void)output_dims;
+
+    return arm_convolve_s4_get_buffer_size(input_dims, filter_dims);
+#endif
 }

@@ -10,6 +10,10 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv
                                                 const cmsis_nn_dims *filter_dims,
                                                 const cmsis_nn_dims *output_dims)
 {
+#if defined(KANJI_CORE_MVE)
+    return arm_convolve_wrapper_s4_get_buffer_size_mve(
+        conv_params, input_dims, filter_dims, output_dims);
+#else
     const cmsis_nn_dims filter = kanji_whole_filter(filter_dims, input_dims);
 
     if (!kanji_conv_dims_ok(conv_params, input_dims, &filter, output_dims))
@@ -19,6 +23,7 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv
     return kanji_conv_is_1x1(conv_params, input_dims, filter_dims)
                ? 0
                : kanji_two_columns_s16(input_dims, filter_dims, 1);
+#endif
 }
 
 int32_t arm_convolve_wrapper_s4_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,
@@ -47,12 +52,7 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size_mve(const cmsis_nn_conv_params *
     }
     if (kanji_conv_is_1xn(conv_params, input_dims, filter_dims))
     {
-        const kanji_row_ends ends =
-            kanji_conv_row_ends(conv_params, input_dims, filter_dims, output_dims);
-
-        return ends.left + ends.right > output_dims->w
-                   ? kanji_four_columns_s8(input_dims, filter_dims)
-                   : 0;
+        return kanji_row_ends_s4(conv_params, input_dims, filter_dims, output_dims);
     }
     return kanji_four_columns_s8(input_dims, filter_dims);
 }

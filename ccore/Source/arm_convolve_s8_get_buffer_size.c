@@ -10,5 +10,9 @@ int32_t arm_convolve_s8_get_buffer_size(const cmsis_nn_dims *input_dims,
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
+#if defined(KANJI_CORE_MVE)
+    return kanji_four_columns_s8(input_dims, filter_dims);
+#else
     return kanji_two_columns_s16(input_dims, filter_dims, 4);
+#endif
 }

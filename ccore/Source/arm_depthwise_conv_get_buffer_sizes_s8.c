@@ -16,11 +16,19 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(
     const cmsis_nn_dims *filter_dims,
     const cmsis_nn_dims *output_dims)
 {
+#if defined(KANJI_CORE_MVE)
+    return arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
+        dw_conv_params, input_dims, filter_dims, output_dims);
+#elif defined(KANJI_CORE_DSP)
+    return arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp(
+        dw_conv_params, input_dims, filter_dims, output_dims);
+#else
     if (!kanji_dw_conv_dims_ok(dw_conv_params, input_dims, filter_dims, output_dims))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     return 0;
+#endif
 }
 
 int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp(

@@ -22,6 +22,8 @@ from kanji_np.deploy.kernels import (
     check_library,
     defines,
     find,
+    folders_beside,
+    host_macros,
     own_class,
 )
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
@@ -29,6 +31,7 @@ from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
 from kanji_np.outputs import known_files
+from kanji_np.targets import release_of
 from kanji_np.types import shape_text
 
 MANIFEST = "firmware.json"
@@ -184,7 +187,7 @@ def _content(
 def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
     """The images of an array or dataset; DataError if none, ShapeError if unfit."""
     images = source.images if isinstance(source, Dataset) else source
-    if not len(images):
+    if isinstance(images, np.ndarray) and images.shape[:1] == (0,):
         raise DataError(f"{graph.name}: there are no images to run")
     graph.input.check_batch(images, graph.name)
     return images
@@ -255,7 +258,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "core": board.core,
         "Core": board.core.title(),
         "core_flags": " ".join(board.flags),
-        "version": graph.target.version,
+        "release": release_of(graph.target),
         "title": kernels.title,
         "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",
         "digest": graph.digest(),
@@ -264,17 +267,14 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "macs": f"{p.macs:,}",
         "memory": _memory_rows(p),
         "make_option": "" if own else " CMSIS_NN=<directory>",
-        # the real library is plain C here, ccore does as the firmware's core class
-        "host_option": f' CFLAGS="-O2 -D{name.upper()}_ANY_CORE"'
-        if not own and kernels.classes and own_class(graph.target) != "c"
-        else "",
+        "host_option": "" if own else _host_option(graph),
         "export_option": "" if own else " --library cmsis-nn",
         "verify_option": "" if own else " --cmsis-nn DIRECTORY",
         "include_options": _each(" -I{}", includes),
         "includes": _each(" {}", includes),
         "source_patterns": _each(" {}/*.c", kernels.sources),
-        "beside_options": _each(" -I$(CMSIS_NN)/{}", kernels.required),
-        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', kernels.required),
+        "beside_options": _each(" -I$(CMSIS_NN)/{}", folders_beside(graph.target)),
+        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', folders_beside(graph.target)),
         "macros": f", all with{_each(' `-D{}`', macros)}" if macros else "",
         "makefile_defines": f"DEFINES :={_each(' -D{}', macros)}\n" if macros else "",
         "makefile_use": " $(DEFINES)" if macros else "",
@@ -295,6 +295,9 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         if p.plan.arena_bytes
         else templates.NO_ARENA_DECLARATION
     )
+    words["plain_arena"] = fill(
+        templates.PLAIN_ARENA if p.plan.arena_bytes else templates.NO_PLAIN_ARENA
+    )
     words["kernels_note"] = fill(
         templates.NOTE_CCORE if own else templates.NOTE_CMSIS_NN
     )
@@ -305,11 +308,23 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
     )
     return {
         "selftest.c": fill(templates.SELFTEST_C),
+        "guard.h": fill(templates.GUARD_H),
         "host_runner.c": fill(templates.HOST_RUNNER_C),
         "Makefile": fill_build(templates.MAKEFILE, make),
         "CMakeLists.txt": fill_build(templates.CMAKELISTS, cmake),
         "README.md": fill(templates.README),
     }
+
+
+def _host_option(graph: Graph) -> str:
+    """What the real library is told where it is compiled for this computer.
+
+    It is plain C there, whereas ccore does as the firmware's core class.
+    """
+    macros = [*host_macros(graph.target)]
+    if KERNELS[graph.target.library].classes and own_class(graph.target) != "c":
+        macros.append(f"{graph.name.upper()}_ANY_CORE")
+    return f' CFLAGS="-O2{_each(" -D{}", macros)}"' if macros else ""
 
 
 def _each(pattern: str, items: Iterable[str]) -> str:

@@ -32,8 +32,8 @@ from kanji_np.ops.cmsis import (
     activation_range,
     dims,
     linear_constants,
+    no_memory,
     per_channel_quant,
-    scratch,
     table,
     weight_bytes,
 )
@@ -218,7 +218,7 @@ def lower_cmsis_nn(
             f"{function} takes one scale for all outputs, and {target.library} "
             f"{target.version} has no other for int{attrs.weight_bits} weights"
         )
-    context = scratch()
+    context = no_memory()
     if _has_kernel_sums(attrs, target):
         constants += (_kernel_sums(ints),)
         context = table("kernel_sums", 4 * attrs.units)

@@ -28,8 +28,9 @@ def test_c_compiles_without_a_warning(compiler, net, firmware, run, tmp_path):
     sources = [firmware.directory / name.format(net.name) for name in OWN_C]
     flags = [*STRICT, "-O1", *c_flags(net, firmware.directory), "-c"]
     run(compiler, *flags, *sources, cwd=tmp_path)
-    define = f"-D{net.name.upper()}_OBSERVE"
-    run(compiler, define, *flags, sources[0], sources[3], cwd=tmp_path)
+    defines = [f"-D{net.name.upper()}_{macro}" for macro in ("OBSERVE", "GUARD")]
+    own = (sources[0], *sources[2:])
+    run(compiler, *defines, *flags, *own, cwd=tmp_path)
 
 
 def test_header_is_c_plus_plus_too(net, firmware, run):

@@ -261,7 +261,20 @@ def test_scratch_is_what_the_library_asks_for(core, bits):
         )
         calls.append(call if bits == 8 else driver.int4(call))
     answers = driver.build_runner(driver.BUILDS[0]).run(calls)
-    assert [answer.status for answer in answers] == reserved
+    asked = [answer.status for answer in answers]
+    if (core, bits) == ("mve", 4):  # v7.0.0 asks for some rows of pixels as for int8
+        more = [(a, r) for a, r in zip(asked, reserved, strict=True) if a != r]
+        assert len(more) > 10 and all(a == 0 < r for a, r in more)
+    else:
+        assert asked == reserved
+
+
+def test_int4_weights_have_the_memory_that_v7_0_0_asks_the_int8_function_for():
+    mve = target_spec("cmsis-nn", core="mve")
+    attrs = conv(8, (1, 3), padding="same")
+    g = attrs.window.over((1, 24, 4))
+    assert scratch_bytes((1, 24, 4), g, 4, mve) == 16
+    assert scratch_bytes((1, 24, 4), g, 8, mve) == 16
 
 
 @pytest.mark.parametrize(
