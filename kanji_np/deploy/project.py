@@ -26,6 +26,7 @@ from kanji_np.deploy.kernels import (
     host_macros,
     own_class,
 )
+from kanji_np.deploy.names import check_network_name
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
@@ -40,8 +41,6 @@ SELFTEST_IMAGES = 4
 # The core that a README names for a core class.
 CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 KIND = "kanji_np firmware"
-# Files of a firmware directory that a network cannot be named after.
-RESERVED = ("selftest", "selftest_vectors", "host_runner", "board_network")
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,7 @@ def export(
     """
     directory = Path(directory)
     check_library(library)
-    if net.name in RESERVED or net.name.startswith(("arm_", "kanji_")):
-        raise OptionError(f"a network named {net.name!r} would clash with other files")
+    check_network_name(net.name)
     graph = net.freeze()
     p = program(graph)
     if cmsis_nn is not None:
