@@ -33,6 +33,15 @@ from kanji_np.ops import (
     convolution,
     full_gradients,
 )
+from kanji_np.ops.attributes import (
+    Attributes,
+    attribute,
+    cell_pair,
+    channel_number,
+    fused_activation,
+    image_padding,
+    weight_width,
+)
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -52,18 +61,18 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class Conv2DAttrs:
+class Conv2DAttrs(Attributes):
     """Output channels; (height, width) of kernel, stride and dilation; padding "same",
     "valid" or ((top, bottom), (left, right)); activation "linear", "relu" or "relu6";
     width of the weights, 8 or 4."""
 
-    filters: int
-    kernel: Pair
-    stride: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    padding: Padding = "valid"
-    activation: str = "linear"
-    weight_bits: int = 8
+    filters: int = attribute(channel_number)
+    kernel: Pair = attribute(cell_pair, called="kernel_size")
+    stride: Pair = attribute(cell_pair, (1, 1), "strides")
+    dilation: Pair = attribute(cell_pair, (1, 1), "dilation_rate")
+    padding: Padding = attribute(image_padding, "valid")
+    activation: str = attribute(fused_activation, "linear")
+    weight_bits: int = attribute(weight_width, 8)
 
     @property
     def window(self) -> Window:
