@@ -24,6 +24,7 @@ import numpy as np
 
 from kanji_np import schema
 from kanji_np.autograd import Tensor, record
+from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError
 from kanji_np.jit import njit
 from kanji_np.layer import Activation
@@ -42,6 +43,7 @@ from kanji_np.results import cpu_model
 from kanji_np.threads import limit, limited, run
 
 BATCH, STEPS = 128, 20
+MOST_IMAGES = 2**16  # in a batch
 N_WARM_UP = 3
 N_RATES = 10
 N_PARTS = 16
@@ -308,6 +310,7 @@ def read_results(path: str | Path) -> list[Bench]:
 
 def _random_batch(net: Model, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs uint8 (N, ...) and labels int64 (N,), the same on every call."""
+    batch = integer("batch", batch, 1, MOST_IMAGES)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (batch, *net.input.shape), dtype=np.uint8)
     return x, rng.integers(0, net.output_shape[0], batch)

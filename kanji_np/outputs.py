@@ -74,8 +74,11 @@ def check_place(path: Path) -> None:
 
 
 def check_directory(directory: str | Path) -> None:
-    """Make a directory if need be; OSError unless files can be written in it."""
+    """Make a directory if need be; OptionError or OSError unless files can be written
+    in it."""
     directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise OptionError(f"{directory}: is a file, not a directory")
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory):
         pass
@@ -260,7 +263,7 @@ def lock(directory: str | Path) -> Iterator[None]:
         Another one is.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    check_directory(directory)
     path = directory / LOCK
     check_place(path)
     file = _locked(path)

@@ -198,10 +198,12 @@ def read_results(directory: str | Path) -> list[Result]:
     Raises
     ------
     OptionError
-        There are none.
+        There are none, or no directory.
     FileFormatError
         One is something else.
     """
+    if not Path(directory).is_dir():
+        raise OptionError(f"{directory}: no such directory")
     paths = sorted(Path(directory).glob("*.json"))
     if not paths:
         raise OptionError(f"{directory} holds no .json files of results")

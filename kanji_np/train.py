@@ -16,7 +16,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
@@ -75,23 +75,39 @@ class EpochRecord:
     seconds: float
 
 
+COLUMNS = tuple(f.name for f in fields(EpochRecord))
+
+
 @dataclass(frozen=True)
 class History:
     """The epochs of one run, in order."""
 
     epochs: tuple[EpochRecord, ...] = ()
 
-    def csv(self) -> str:
+    def csv(self, columns: Sequence[str] = COLUMNS) -> str:
         """Comma-separated text with a header line."""
         out = io.StringIO()
-        names = [f.name for f in fields(EpochRecord)]
-        writer = csv.DictWriter(out, names, lineterminator="\n")
+        writer = csv.DictWriter(
+            out, columns, lineterminator="\n", extrasaction="ignore"
+        )
         writer.writeheader()
         for record in self.epochs:
             row = asdict(record)
             row["seconds"] = f"{record.seconds:.2f}"
             writer.writerow(row)
         return out.getvalue()
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file is what was written of this history, perhaps with one epoch
+        more, which was cut short, or by a version of fewer columns."""
+        text = path.read_bytes()
+        columns = text.partition(b"\n")[0].decode(errors="replace").split(",")
+        if not set(columns) <= set(COLUMNS):
+            return False
+        mine, next_epoch = self.csv(columns).encode(), b"%d," % (len(self.epochs) + 1)
+        more = text.removeprefix(mine)
+        is_next = more.startswith(next_epoch) and more.count(b"\n") == 1
+        return text.startswith(mine) and (is_next or not more)
 
 
 def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
@@ -305,7 +321,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     with outputs.lock(directory):
         check_run(directory, resume=resume)
         run.resume(directory / CHECKPOINT)
-        outputs.check(directory / HISTORY, run.wrote_history, "of this run")
+        outputs.check(directory / HISTORY, run.history.is_in, "of this run")
         return _train(run, validation, directory, show)
 
 
@@ -341,7 +357,7 @@ def is_history(path: Path) -> bool:
         records = tuple(EpochRecord(**record) for record in header["history"])
     except (FileFormatError, KeyError, TypeError):
         return False
-    return path.read_bytes() == History(records).csv().encode()
+    return History(records).is_in(path)
 
 
 def _train(
@@ -579,14 +595,6 @@ class _Run:
         }
         archive.write(path, header, arrays)
 
-    def wrote_history(self, path: Path) -> bool:
-        """Whether a file is the run's history, perhaps with one epoch more, which was
-        cut short."""
-        mine, text = self.history.csv().encode(), path.read_bytes()
-        more = text.removeprefix(mine)
-        is_next = more.startswith(b"%d," % (self.epoch + 1)) and more.count(b"\n") == 1
-        return text.startswith(mine) and (is_next or not more)
-
     def resume(self, path: Path) -> None:
         """Take over a checkpoint if there is one."""
         if not path.exists():
@@ -595,12 +603,14 @@ class _Run:
         with schema.refusing(f"{path}: not a checkpoint of this version"):
             header = CHECKPOINT_HEADER("", header)
         stored, mine = header["settings"], self.settings()
+        of_recipe = {f.name for f in fields(Recipe)}
         for name in mine:
             theirs = stored.get(name)
             is_other = differ(theirs, mine[name])
             if is_other:
                 raise OptionError(
-                    f"{path} is of a run with {name} {theirs}, not {mine[name]}"
+                    f"{path} is of a run with {name} {theirs}, not {mine[name]}",
+                    arguments=(name,) if name in of_recipe else (),
                 )
             if is_other is None:
                 click.echo(
@@ -608,6 +618,12 @@ class _Run:
                     f"{mine[name]} is the same cannot be told",
                     err=True,
                 )
+        if header["model"]["name"] != self.net.name:
+            raise OptionError(
+                f"{path} is of a network with name {header['model']['name']}, not "
+                f"{self.net.name}",
+                arguments=("name",),
+            )
         try:
             self.net.restore(header["model"], arrays)
             memory = self.memory()

@@ -26,6 +26,7 @@ from kanji_np.deploy.kernels import (
     host_macros,
     own_class,
 )
+from kanji_np.deploy.names import check_network_name
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
@@ -39,8 +40,6 @@ SELFTEST_IMAGES = 4
 # The core that a README names for a core class.
 CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 KIND = "kanji_np firmware"
-# Files of a firmware directory that a network cannot be named after.
-RESERVED = ("selftest", "selftest_vectors", "host_runner", "board_network")
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,7 @@ def export(
     """
     directory = Path(directory)
     check_library(library)
-    if net.name in RESERVED or net.name.startswith(("arm_", "kanji_")):
-        raise OptionError(f"a network named {net.name!r} would clash with other files")
+    check_network_name(net.name)
     graph = net.freeze()
     p = program(graph)
     if cmsis_nn is not None:
@@ -145,8 +143,6 @@ def export(
         inputs = noise(graph.input, SELFTEST_IMAGES)
     else:
         inputs = images_of(images, graph)
-    if directory.exists() and not directory.is_dir():
-        raise OptionError(f"{directory}: is a file, not a directory")
     content = _content(net, p, library, inputs[:SELFTEST_IMAGES])
     facts = {"kind": KIND, "name": graph.name, "library": library}
     with outputs.lock(directory):
@@ -218,7 +214,8 @@ def _old_files(directory: Path, force: bool) -> Mapping[str, tuple[str, ...]]:
     if others and not force:
         raise OptionError(
             f"{directory}: holds files that are not an earlier export; name another "
-            "directory, or force it"
+            "directory, or pass force=True",
+            arguments=("force",),
         )
     return {}
 
