@@ -123,3 +123,8 @@ def shown(value: Any, most: int = 80) -> str:
     except (ValueError, RecursionError):  # of an endless int, of lists in lists
         text = f"a {type(value).__name__} that is too long to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def line(text: str) -> str:
+    """Text as messages show it: as it is where it is one line, else in quotes."""
+    return text if text.isprintable() else repr(text)

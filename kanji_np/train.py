@@ -29,7 +29,7 @@ import numpy as np
 from kanji_np import archive, outputs, schema
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
-from kanji_np.checks import hold_number, integer, number, one_of, shown
+from kanji_np.checks import hold_number, integer, line, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import FileFormatError, KanjiError, OptionError, RangeError
 from kanji_np.jit import event
@@ -607,6 +607,7 @@ class _Run:
         for name in mine:
             theirs = stored.get(name)
             is_other = differ(theirs, mine[name])
+            theirs = line(theirs or "unknown")
             if is_other:
                 raise OptionError(
                     f"{path} is of a run with {name} {theirs}, not {mine[name]}",
@@ -614,7 +615,7 @@ class _Run:
                 )
             if is_other is None:
                 click.echo(
-                    f"{path} is of a run with {name} {theirs or 'unknown'}: whether "
+                    f"{path} is of a run with {name} {theirs}: whether "
                     f"{mine[name]} is the same cannot be told",
                     err=True,
                 )

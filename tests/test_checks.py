@@ -61,3 +61,9 @@ def test_a_long_value_is_cut_and_stays_on_one_line():
     text = checks.shown("x" * 10**6 + "\n")
     assert len(text) == 80 and text.endswith("...")
     assert "\n" not in checks.shown(np.zeros((3, 3)))
+
+
+def test_text_of_a_file_stays_on_one_line():
+    assert checks.line("SGD(lr=0.1) ä") == "SGD(lr=0.1) ä"
+    for text in ("a\nb", "\x00", "\ud800"):
+        assert checks.line(text).isprintable()
