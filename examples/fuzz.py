@@ -140,15 +140,18 @@ def _loaded(model: kj.Model) -> kj.Model:
 SOURCE = """\
 /* Runs every network of a batch on an input of its own. */
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "batch.h"
 {includes}
-/* Bytes behind arena and output that nobody may write; on a host a sanitizer watches. */
+/* A core has the scratch memory of its class, and guard bytes behind arena and output. A
+ * host is given what its kernels want, and a sanitizer watches. */
 #ifdef __arm__
 #define GUARD 64
 #else
 #define GUARD 1
+static void *scratch;
 #endif
 
 static int8_t *record; /* of one network: its status, what its layers compute, its output */
@@ -197,6 +200,21 @@ void {name}_observe(int32_t layer, const int8_t *data, int32_t bytes)
     (void)layer;
     append(data, (size_t)bytes);
 }}
+
+#ifdef {upper}_GUARD
+void *{name}_scratch(int32_t layer, int32_t bytes)
+{{
+    (void)layer;
+    free(scratch);
+    scratch = malloc((size_t)(bytes > 0 ? bytes : 1));
+    return scratch;
+}}
+
+void {name}_guard(int32_t layer)
+{{
+    (void)layer;
+}}
+#endif
 
 static void run_{name}(const uint8_t *input, int8_t *output)
 {{
@@ -318,17 +336,26 @@ class Batch:
         for case in self.cases:
             record = rows[: len(case.images), start : start + case.record_bytes]
             start += case.record_bytes
-            for image, row in enumerate(record):
-                status = int(row[:4].view(np.int32)[0])
-                wrong = np.flatnonzero(row[4:] != case.answer(image))
-                if status:
-                    yield case.number, f"image {image}: status {status}"
-                elif len(wrong):
-                    where = _place(case, int(wrong[0]))
-                    yield (
-                        case.number,
-                        f"image {image}: {len(wrong)} bytes differ, from {where} on",
-                    )
+            told = (_told(case, i, row) for i, row in enumerate(record))
+            first = next(filter(None, told), None)
+            if first:
+                yield case.number, first
+
+
+def _told(case: Case, image: int, record: np.ndarray) -> str | None:
+    """What is wrong with what the C wrote for an image."""
+    status = int(record[:4].view(np.int32)[0])
+    wrong = np.flatnonzero(record[4:] != case.answer(image))
+    if NOT_ENOUGH < status < GUARD_BROKEN:
+        return f"layer {status - NOT_ENOUGH} wants more scratch memory than it has"
+    if status == GUARD_BROKEN:
+        return f"image {image}: writes behind arena or output"
+    if status:
+        return f"image {image}: returns {status}"
+    if not len(wrong):
+        return None
+    where = _place(case, int(wrong[0]))
+    return f"image {image}: {len(wrong)} bytes differ, from {where} on"
 
 
 def _place(case: Case, byte: int) -> str:
@@ -359,12 +386,15 @@ class Place:
     library : (library, path) or None
         The real one that is linked; None links ccore.
     run : Run
+    macros : tuple of str
+        Which macros of a generated header are defined, after the network's name.
     """
 
     name: str
     core_class: str | None
     library: tuple[str, Path] | None
     run: Run
+    macros: tuple[str, ...] = ("OBSERVE",)
 
     def takes(self, target: TargetSpec) -> bool:
         if self.library and self.library[0] != target.library:
@@ -401,7 +431,10 @@ def places(
 ) -> list[Place]:
     """Hosts and cores with ccore; cores with each of the real libraries too."""
     commands = {name: COMPILERS[name] for name in compilers if COMPILERS[name]}
-    found = [Place(f"host, {n}", None, None, host(c)) for n, c in commands.items()]
+    found = [
+        Place(f"host, {name}", None, None, host(command), ("OBSERVE", "GUARD"))
+        for name, command in commands.items()
+    ]
     for library in (None, *libraries.items()):
         for core in cores:
             name = f"{core}, {library[1] if library else 'ccore'}"
@@ -470,7 +503,10 @@ class Fuzz:
         sources = replace(
             sources,
             kernels=(*sources.kernels, *sorted(folder.glob("net_*.c"))),
-            defines=(*macros, *(f"{c.name.upper()}_OBSERVE" for c in cases)),
+            defines=(
+                *macros,
+                *(f"{c.name.upper()}_{m}" for c in cases for m in place.macros),
+            ),
         )
         self.reuse_objects(" ".join([place.name, target.library, *macros]), work)
         for number, what in batch.failures(place.run(batch, sources)):
