@@ -47,6 +47,8 @@ COMPILERS = {
     "clang": ("clang", "-O1", *SANITIZED),
     "none": (),
 }
+LIBRARY_OPTIONS = {"cmsis-nn": "--cmsis-nn", "cmsis-nn-q7": "--cmsis-5"}
+HERE = "this computer"
 BATCH = "batch"
 NOT_ENOUGH, GUARD_BROKEN = 1000, 2000
 
@@ -89,7 +91,11 @@ class Case:
 
 
 class Differs(Exception):
-    """Two roads that must give the same do not."""
+    """Two roads that must give the same do not, by so many bytes."""
+
+    def __init__(self, message: str, differing: int = 0) -> None:
+        super().__init__(message)
+        self.differing = differing
 
 
 def case_of(number: int, refused: Counter[str]) -> Case | None:
@@ -124,8 +130,9 @@ def case_of(number: int, refused: Counter[str]) -> Case | None:
 def _check_equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
     if one.shape != other.shape or one.dtype != other.dtype:
         raise Differs(f"{what}: {one.dtype} {one.shape}, {other.dtype} {other.shape}")
-    if (one != other).any():
-        raise Differs(f"{what}: {np.sum(one != other)} of {one.size} bytes differ")
+    differing = int(np.sum(one != other))
+    if differing:
+        raise Differs(f"{what}: {differing} of {one.size} bytes differ", differing)
 
 
 def _loaded(model: kj.Model) -> kj.Model:
@@ -329,33 +336,35 @@ class Batch:
         for file, text in texts.items():
             (self.folder / file).write_text(text)
 
-    def failures(self, dump: bytes) -> Iterator[tuple[int, str]]:
-        """Numbers of networks that computed something else, and what."""
+    def failures(self, dump: bytes) -> Iterator[tuple[int, Differs]]:
+        """Numbers of networks of which the C gave something else, and what."""
         rows = np.frombuffer(dump, np.int8).reshape(len(self.inputs), -1)
         start = 0
         for case in self.cases:
             record = rows[: len(case.images), start : start + case.record_bytes]
             start += case.record_bytes
-            told = (_told(case, i, row) for i, row in enumerate(record))
-            first = next(filter(None, told), None)
-            if first:
-                yield case.number, first
+            try:
+                for image, row in enumerate(record):
+                    _check_record(case, image, row)
+            except Differs as difference:
+                yield case.number, difference
 
 
-def _told(case: Case, image: int, record: np.ndarray) -> str | None:
-    """What is wrong with what the C wrote for an image."""
+def _check_record(case: Case, image: int, record: np.ndarray) -> None:
+    """Differs if the C of a network wrote anything else for an image."""
     status = int(record[:4].view(np.int32)[0])
-    wrong = np.flatnonzero(record[4:] != case.answer(image))
     if NOT_ENOUGH < status < GUARD_BROKEN:
-        return f"layer {status - NOT_ENOUGH} wants more scratch memory than it has"
+        layer = status - NOT_ENOUGH
+        raise Differs(f"layer {layer} wants more scratch memory than it has")
     if status == GUARD_BROKEN:
-        return f"image {image}: writes behind arena or output"
+        raise Differs(f"image {image}: writes behind arena or output")
     if status:
-        return f"image {image}: returns {status}"
-    if not len(wrong):
-        return None
-    where = _place(case, int(wrong[0]))
-    return f"image {image}: {len(wrong)} bytes differ, from {where} on"
+        raise Differs(f"image {image}: returns {status}")
+    wrong = np.flatnonzero(record[4:] != case.answer(image))
+    if len(wrong):
+        where = _place(case, int(wrong[0]))
+        text = f"image {image}: {len(wrong)} bytes differ, from {where} on"
+        raise Differs(text, len(wrong))
 
 
 def _place(case: Case, byte: int) -> str:
@@ -381,6 +390,8 @@ class Place:
     Parameters
     ----------
     name : str
+    options : str
+        That run networks there.
     core_class : str or None
         Only for targets of it, as the library sees it; None: for all.
     library : (library, path) or None
@@ -391,6 +402,7 @@ class Place:
     """
 
     name: str
+    options: str
     core_class: str | None
     library: tuple[str, Path] | None
     run: Run
@@ -432,14 +444,20 @@ def places(
     """Hosts and cores with ccore; cores with each of the real libraries too."""
     commands = {name: COMPILERS[name] for name in compilers if COMPILERS[name]}
     found = [
-        Place(f"host, {name}", None, None, host(command), ("OBSERVE", "GUARD"))
+        Place(
+            f"host, {name}", f"--compiler {name}", None, None, host(command),
+            ("OBSERVE", "GUARD"),
+        )
         for name, command in commands.items()
-    ]
+    ]  # fmt: skip
     for library in (None, *libraries.items()):
         for core in cores:
-            name = f"{core}, {library[1] if library else 'ccore'}"
+            name, options = f"{core}, ccore", f"--compiler none --on {core}"
+            if library:
+                name = f"{core}, {library[1]}"
+                options += f" {LIBRARY_OPTIONS[library[0]]} {library[1]}"
             core_class = BOARDS[core].core_class
-            found.append(Place(name, core_class, library, emulated(core)))
+            found.append(Place(name, options, core_class, library, emulated(core)))
     return found
 
 
@@ -453,6 +471,7 @@ class Fuzz:
     places: Sequence[Place]
     folder: Path
     networks: int = 0
+    differing: int = 0
     layers: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
@@ -462,7 +481,7 @@ class Fuzz:
         """Run some networks of one target."""
         cases = []
         for number in numbers:
-            with self.watching(number, "this computer"):
+            with self.watching(number, HERE, "--compiler none"):
                 case = case_of(number, self.refused)
                 cases += [case] if case else []
         self.networks += len(cases)
@@ -475,7 +494,7 @@ class Fuzz:
         """Run a batch; each network of it alone where more is wrong than bytes."""
         with (
             tempfile.TemporaryDirectory(dir=self.folder) as name,
-            self.watching(cases[0].number, place.name),
+            self.watching(cases[0].number, place.name, place.options),
         ):
             try:
                 self.answered(place, cases, Path(name) / BATCH)
@@ -509,8 +528,9 @@ class Fuzz:
             ),
         )
         self.reuse_objects(" ".join([place.name, target.library, *macros]), work)
-        for number, what in batch.failures(place.run(batch, sources)):
-            self.failed(number, f"{place.name}: {what}")
+        for number, difference in batch.failures(place.run(batch, sources)):
+            with self.watching(number, place.name, place.options):
+                raise difference
         self.compared[place.name] += len(cases)
 
     def reuse_objects(self, key: str, work: Path) -> None:
@@ -522,32 +542,38 @@ class Fuzz:
         (work / "kernels").symlink_to(objects)
 
     @contextmanager
-    def watching(self, number: int, where: str) -> Iterator[None]:
+    def watching(self, number: int, where: str, options: str) -> Iterator[None]:
         """What goes wrong in this context is a network's failure; warnings too."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 yield
-        except (Differs, VerificationError, ToolError) as error:
-            self.failed(number, f"{where}: {error}")
+            return
+        except Differs as error:
+            self.differing += error.differing
+            what = str(error)
+        except (VerificationError, ToolError) as error:
+            what = str(error)
         except Exception as error:  # whatever it is, the next network is run
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
-            self.failed(number, f"{where}: {type(error).__name__} ({place}): {error}")
-
-    def failed(self, number: int, what: str) -> None:
-        click.echo(f"network {number} ({target_of(number)}): {what}")
-        click.echo(f"    python examples/fuzz.py --seed {number} --networks 1")
-        self.failures.setdefault(number, []).append(what)
+            line = f"{Path(frame.filename).name}:{frame.lineno}"
+            what = f"{type(error).__name__} ({line}): {error}"
+        self.failures.setdefault(number, []).append(f"{where}: {what}")
+        click.echo(f"network {number} ({target_of(number)}), {where}: {what}")
+        click.echo(
+            f"    python examples/fuzz.py --seed {number} --networks 1 {options}"
+        )
 
     def summary(self, seconds: float) -> str:
         def table(title: str, counts: Counter[str]) -> list[str]:
             rows = (f"{count:>9,}  {name}" for name, count in counts.most_common())
             return ["", title, *rows]
 
-        failures = f"{len(self.failures):,} numbers with failures"
+        found = (
+            f"{len(self.failures):,} with failures, {self.differing:,} differing bytes"
+        )
         lines = [
-            f"{self.networks:,} networks in {seconds:,.0f} s, {failures}",
+            f"{self.networks:,} networks in {seconds:,.0f} s: {found}",
             *table("networks compared, layer by layer:", self.compared),
             *table("layers:", self.layers),
             *table("refused:", self.refused),
@@ -573,8 +599,8 @@ def blocks(first: int, count: int | None) -> Iterator[range]:
     "compilers",
     type=click.Choice([*COMPILERS]),
     multiple=True,
-    default=[*COMPILERS],
-    help="For this computer; default both.",
+    default=["gcc", "clang"],
+    help="For this computer; default gcc and clang.",
 )
 @click.option(
     "--on",
