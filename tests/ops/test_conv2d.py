@@ -53,7 +53,7 @@ class TestConv2D(LinearConformance):
         draw.images,
         scaling=draw.scalings,
     )
-    examples = 120
+    examples = 60
     networks = (
         (
             (

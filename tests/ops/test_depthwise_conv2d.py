@@ -68,7 +68,7 @@ class TestDepthwiseConv2D(LinearConformance):
         draw.images,
         scaling=draw.scalings,
     )
-    examples = 80
+    examples = 40
     networks = (
         (
             (
