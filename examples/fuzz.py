@@ -12,6 +12,7 @@ if a byte differed or anything failed; each failure says how to repeat it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from kanji_np.deploy.emulator import BOARDS, Emulator, board_of
 from kanji_np.deploy.kernels import class_of, find, own_class
 from kanji_np.errors import KanjiError, ToolError, VerificationError
 from kanji_np.graph import Graph
+from kanji_np.ops.products import VARIABLE, available_products
 from kanji_np.types import TargetSpec, TensorSpec
 
 SANITIZED = (
@@ -91,7 +93,12 @@ class Differs(Exception):
 
 
 def case_of(number: int, refused: Counter[str]) -> Case | None:
-    """The network of a number after the roads that need no compiler, or None."""
+    """The network of a number after the roads that need no compiler, or None.
+
+    Its products are multiplied in one of the ways that this CPU has.
+    """
+    ways = available_products()
+    os.environ[VARIABLE] = ways[number % len(ways)]
     drawn = draw(number)
     refused.update(drawn.refused)
     for kind in drawn.refused:

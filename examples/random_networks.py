@@ -39,6 +39,7 @@ CHANNELS = (1, 1, 2, 3, 4, 4, 5, 6, 8, 8, 12, 16, 17, 33)
 KERNELS = (1, 1, 1, 2, 2, 3, 3, 4, 5, 7)
 STRIDES = (1, 1, 1, 2, 2, 3, 5)
 DILATIONS = (1, 1, 1, 1, 2, 3)
+MULTIPLIERS = (1, 1, 1, 2, 3)
 CELLS = (0, 0, 1, 1, 2, 3, 5)
 ACTIVATIONS = (None, "relu", "relu6")
 
@@ -118,8 +119,16 @@ class _Painter:
         self.scheme = self.pick(LIBRARIES[self.target.library].schemes)
         self.ranges = self.pick([*TRACKERS])
         self.legacy = self.target.library == "cmsis-nn-q7"
+        # What all targets have is drawn most of the time, the rest where it is likely.
+        wide = self.chance(0.05 if self.legacy else 1)
+        self.joins = 0.3 if wide else 0
+        self.activations = ACTIVATIONS if wide else ACTIVATIONS[:2]
+        self.dilations = DILATIONS if wide else DILATIONS[:1]
+        self.multipliers = MULTIPLIERS if wide else MULTIPLIERS[:1]
         self.normalized = self.chance(0.3)
-        self.int4 = self.chance(0.02 if self.legacy else 0.3)
+        self.int4 = self.chance(
+            0.3 if wide and self.target.version != "4.0.0" else 0.02
+        )
 
     # What is drawn of: one of several, a whole number, a coin.
 
@@ -168,7 +177,7 @@ class _Painter:
     def next(self, values: Sequence[_Value]) -> _Value | None:
         """Another layer on one or more of the tensors there are, if it fits."""
         x = values[-1] if self.chance(0.75) else self.pick(values)
-        if self.chance(0.02 if self.legacy else 0.3):
+        if self.chance(self.joins):
             return self.join(x, values)
         kinds = {1: self.flat, 2: self.row, 3: self.image}.get(len(x.shape))
         return self.tried((kinds or self.any_rank)(x.shape), [x])
@@ -180,7 +189,9 @@ class _Painter:
             others = [self.pick(near) for _ in range(self.number(1, 3))]
             return self.tried(kind, [x, *others])
         near = [v for v in values if v.shape == x.shape]
-        return self.tried(partial(kind, self.pick(ACTIVATIONS)), [x, self.pick(near)])
+        return self.tried(
+            partial(kind, self.pick(self.activations)), [x, self.pick(near)]
+        )
 
     def tried(
         self, make: Callable[[], Layer], inputs: Sequence[_Value]
@@ -205,14 +216,14 @@ class _Painter:
     # Layers by the rank of what they read
 
     def any_rank(self, shape: Shape) -> Callable[[], Layer]:
-        clamp = kj.ReLU6 if self.chance(0.02 if self.legacy else 0.5) else kj.ReLU
+        clamp = kj.ReLU6 if self.pick(self.activations) == "relu6" else kj.ReLU
         return self.pick([clamp, kj.Flatten, partial(kj.Reshape, self.reshaped(shape))])
 
     def flat(self, shape: Shape) -> Callable[[], Layer]:
         if self.chance(0.4):
             return self.any_rank(shape)
         return partial(
-            kj.Dense, self.pick(CHANNELS), self.pick(ACTIVATIONS), **self.weights()
+            kj.Dense, self.pick(CHANNELS), self.pick(self.activations), **self.weights()
         )
 
     def row(self, shape: Shape) -> Callable[[], Layer]:
@@ -221,15 +232,15 @@ class _Painter:
         sides = (self.pick(CELLS), self.pick(CELLS))
         return partial(
             kj.Conv1D, self.pick(CHANNELS), self.pick(KERNELS), self.pick(STRIDES),
-            self.pick(["valid", "same", sides]), self.pick(DILATIONS),
-            self.pick(ACTIVATIONS), **self.weights(),
+            self.pick(["valid", "same", sides]), self.pick(self.dilations),
+            self.pick(self.activations), **self.weights(),
         )  # fmt: skip
 
     def image(self, shape: Shape) -> Callable[[], Layer]:
-        kernel, strides, dilation = map(self.pair, (KERNELS, STRIDES, DILATIONS))
+        kernel, strides, dilation = map(self.pair, (KERNELS, STRIDES, self.dilations))
         sides = tuple((self.pick(CELLS), self.pick(CELLS)) for _ in range(2))
         padding = self.pick(["valid", "same", "same", sides])
-        activation = self.pick(ACTIVATIONS)
+        activation = self.pick(self.activations)
         pool_strides = self.pick([None, strides])
         ceil_mode = self.chance(0.5)
         return self.pick(
@@ -244,7 +255,7 @@ class _Painter:
                 ),
                 partial(
                     kj.DepthwiseConv2D, kernel, strides, padding,
-                    self.pick([1, 1, 1, 2, 3]), dilation, activation, **self.weights(),
+                    self.pick(self.multipliers), dilation, activation, **self.weights(),
                 ),
                 partial(
                     kj.MaxPool2D, kernel, pool_strides, padding, ceil_mode=ceil_mode

@@ -114,6 +114,10 @@ class Graph:
         constants = (c for call in self.calls(node) for c in call.constants)
         return replace(cost, flash_bytes=sum(c.values.nbytes for c in constants))
 
+    def layer_text(self, number: int) -> str:
+        """How messages name a layer, by its number from 1: "layer 2 (conv1)"."""
+        return f"layer {number} ({self.nodes[number - 1].name})"
+
     def digest(self) -> str:
         """SHA-256 over everything that decides an output byte, as hex digits."""
         sha = hashlib.sha256(f"{self.target}{self.input}".encode())

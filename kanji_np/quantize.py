@@ -43,7 +43,8 @@ WHY_HUGE = "training diverged (lower the learning rate), or the values are damag
 FINEST = 2.0**-60  # scale of a range that has all but vanished
 MAX_RIGHT_SHIFT = 30
 # How much further than the shift of a call sums may be shifted to the left: MVE cores
-# that round once shift by one more than the others.
+# that round once shift by one more than the others, and v7.0.0 of CMSIS-NN cuts twice a
+# result that it rounds once to int32.
 EXTRA_LEFT_SHIFT = {"double": 0, "single": 1}
 MAX_BIAS_SHIFT = 23  # keeps an int8 bias inside int32
 MAX_BIAS = 2**28  # leaves room for the products beside it

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import OptionError
+from kanji_np.checks import integer
 from kanji_np.jit import config, intrinsic, nb, njit
 
 MOST_THREADS: int = config.NUMBA_NUM_THREADS
@@ -68,10 +68,7 @@ def limit() -> int:
 
 def check_limit(count: int) -> None:
     """OptionError if there are not `count` threads."""
-    if not 1 <= count <= MOST_THREADS:
-        raise OptionError(
-            f"threads must be in 1..{MOST_THREADS} on this machine, got {count}"
-        )
+    integer("threads", count, 1, MOST_THREADS)
 
 
 @contextmanager

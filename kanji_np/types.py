@@ -17,6 +17,18 @@ from kanji_np.errors import OptionError, ShapeError
 
 Shape = tuple[int, ...]
 
+# Of one tensor of one image, or of one layer's weights; beyond what any device of this
+# kind has.
+MOST_BYTES = 2**26
+
+
+def check_size(shape: Shape, what: str) -> None:
+    """ShapeError if so many bytes are more than a device could hold."""
+    if math.prod(shape) > MOST_BYTES:
+        raise ShapeError(
+            f"{what} of shape {shape} takes more than {MOST_BYTES:,} bytes"
+        )
+
 
 def shape_text(shape: Shape) -> str:
     """(32, 32, 3) as "32x32x3"."""
@@ -53,6 +65,9 @@ class TensorSpec:
     dtype: str = "int8"
     qparams: QParams | None = None
 
+    def __post_init__(self) -> None:
+        check_size(self.shape, "a tensor")
+
     @property
     def size(self) -> int:
         """Number of elements; also the number of bytes, as every element is one."""
@@ -60,6 +75,11 @@ class TensorSpec:
 
     def check_batch(self, x: np.ndarray, owner: str) -> None:
         """ShapeError unless `x` is one or more samples of this shape and dtype."""
+        if not isinstance(x, np.ndarray):
+            raise ShapeError(
+                f"{owner} takes a NumPy array, {self.dtype} (N, "
+                f"{', '.join(map(str, self.shape))}), got a {type(x).__name__}"
+            )
         if x.shape[1:] != self.shape or x.dtype != self.dtype or len(x) == 0:
             raise ShapeError(
                 f"{owner} takes {self.dtype} (N, {', '.join(map(str, self.shape))}), "
@@ -291,3 +311,13 @@ class KernelCall:
     in_place: bool = False
     destroys_input: bool = False
     status: str | None = "arm_cmsis_nn_status"
+
+    @property
+    def asks_scratch(self) -> bool:
+        """Whether the linked library says how much scratch memory the call wants.
+
+        It does not where the context is to hold a table.
+        """
+        contexts = (a.fields for a in self.arguments if isinstance(a, Struct))
+        has_scratch = any(ScratchPtr() in dict(f).values() for f in contexts)
+        return self.buffer_size is not None and has_scratch

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kanji_np.errors import AccumulatorOverflow, OptionError, RangeError
+from kanji_np.fixedpoint import SINGLE, rescale
 from kanji_np.quantize import (
     ACTIVATIONS,
     SCHEMES,
@@ -422,3 +423,21 @@ def test_every_channel_has_its_own_scale():
     np.testing.assert_allclose(real, [0.02, 0.002], rtol=2.0**-30)
     assert (ints.input_offset, ints.output_offset, ints.act_min) == (-3, -9, -9)
     assert linear_ints(params, scales, "linear", S8, 4).weight.max() == 7
+
+
+def test_what_is_rounded_once_stays_below_2_to_the_30():
+    """From there on v7.0.0 of CMSIS-NN loses the sign."""
+    weight, single = np.zeros((1, 1)), Numerics(requantize="single")
+    largest = {}
+    for ratio in (1.0, 0.9, 0.51, 0.5, 0.49, 0.26):
+        scales = LinearScales(QParams(1.0), np.ones(1), QParams(1 / ratio))
+        for bias in np.floor(2.0 ** np.arange(26, 31, 1 / 64)):
+            params = LinearParams(weight, np.array([bias]))
+            try:
+                ints = linear_ints(params, scales, "linear", single)
+            except AccumulatorOverflow:
+                break
+            factor = int(ints.multiplier[0]), int(ints.shift[0])
+            largest[ratio] = rescale(int(bias), *factor, SINGLE)
+    assert len(largest) == 6
+    assert max(largest.values()) < 2**30

@@ -3,7 +3,7 @@
 import pytest
 
 from kanji_np.errors import OptionError, UnsupportedOp
-from kanji_np.targets import LIBRARIES, check_calls, target_spec
+from kanji_np.targets import LIBRARIES, check_calls, release_of, target_spec
 from kanji_np.types import KernelCall
 
 
@@ -55,6 +55,13 @@ def test_numerics_follow_from_the_four_facts():
     assert cut.numerics.requantize == "truncate"
     s8 = {target_spec("cmsis-nn", core=x).numerics for x in ("dsp", "c", "mve")}
     assert len(s8) == 1
+
+
+def test_every_version_says_which_release_it_is():
+    for library in LIBRARIES.values():
+        assert set(library.releases) == set(library.versions)
+    release = release_of(target_spec("cmsis-nn"))
+    assert release.startswith("CMSIS-NN v7.0.0, and commits after it up to v7.0.0+43")
 
 
 def test_functions_that_came_later_are_refused():

@@ -13,8 +13,14 @@ static int32_t size_per_channel(int channels, int32_t size)
 
 int32_t arm_avgpool_s8_get_buffer_size(int dim_dst_width, int ch_src)
 {
+#if defined(KANJI_CORE_MVE)
+    return arm_avgpool_s8_get_buffer_size_mve(dim_dst_width, ch_src);
+#elif defined(KANJI_CORE_DSP)
+    return arm_avgpool_s8_get_buffer_size_dsp(dim_dst_width, ch_src);
+#else
     (void)dim_dst_width;
     return size_per_channel(ch_src, 0);
+#endif
 }
 
 int32_t arm_avgpool_s8_get_buffer_size_dsp(int dim_dst_width, int ch_src)

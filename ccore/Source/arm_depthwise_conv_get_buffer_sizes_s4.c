@@ -27,12 +27,17 @@ int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size(
     const cmsis_nn_dims *filter_dims,
     const cmsis_nn_dims *output_dims)
 {
+#if defined(KANJI_CORE_MVE)
+    return arm_depthwise_conv_wrapper_s4_get_buffer_size_mve(
+        dw_conv_params, input_dims, filter_dims, output_dims);
+#else
     return windows(dw_conv_params,
                    input_dims,
                    filter_dims,
                    output_dims,
                    input_dims == NULL ? 0 : input_dims->c,
                    (int32_t)sizeof(int16_t));
+#endif
 }
 
 int32_t arm_depthwise_conv_wrapper_s4_get_buffer_size_dsp(

@@ -63,6 +63,11 @@ class Sources:
         """The macro that makes a network show what each layer computes."""
         return f"{self.name.upper()}_OBSERVE"
 
+    @property
+    def guard(self) -> str:
+        """The macro that makes a network take its scratch memory from the program."""
+        return f"{self.name.upper()}_GUARD"
+
 
 def stage(
     directory: Path,
@@ -172,10 +177,11 @@ class Build:
         elf = here / "program"
         if elf.exists():
             return elf
-        network = [s.directory / f"{s.name}{end}.c" for end in ("", "_data")]
+        network, data = (s.directory / f"{s.name}{end}.c" for end in ("", "_data"))
         options = [f"-I{i}" for i in (*s.includes, *includes)]
-        jobs: list[_Job] = [(path, s.folder / "kernels", ()) for path in s.kernels]
-        jobs += [(path, here, macros) for path in network]
+        same = (*s.kernels, data)
+        jobs: list[_Job] = [(path, s.folder / "kernels", ()) for path in same]
+        jobs.append((network, here, macros))
         jobs += [(path, here / runner_folder, macros) for path in runner]
 
         def compile_one(job: _Job) -> Path:

@@ -23,10 +23,12 @@ from kanji_np.deploy.planner import (
     arena_text,
     lower,
     plan,
+    scratch_bytes,
     takes_writable,
     works_in_place,
 )
 from kanji_np.graph import Graph, Node
+from kanji_np.targets import release_of
 from kanji_np.types import (
     Argument,
     Constant,
@@ -91,7 +93,7 @@ class Program:
 def program(graph: Graph) -> Program:
     """Lower and plan a graph; UnsupportedOp where the target cannot run it."""
     calls = lower(graph)
-    return Program(graph, calls, plan(graph, calls), _c_names(graph.nodes))
+    return Program(graph, calls, plan(graph, calls), _c_names(graph, calls))
 
 
 def write(p: Program) -> dict[str, str]:
@@ -133,6 +135,7 @@ def _banner(p: Program, title: str) -> str:
 /* {title}
  *
  * target     {graph.target}
+ * library    {release_of(graph.target)}
  * model      {graph.digest()}
  * arena      {arena_text(p.plan.arena_bytes, p.plan.lower_bound_bytes)}
  * constants  {p.const_bytes:,} bytes of flash
@@ -191,6 +194,13 @@ int32_t {name}_check(void);
 #ifdef {upper}_OBSERVE
 /* Defined by the application: called with what each layer has computed. */
 extern void {name}_observe(int32_t layer, const int8_t *data, int32_t bytes);
+#endif
+
+#ifdef {upper}_GUARD
+/* Defined by a program that checks the network. The first gives a layer scratch memory,
+ * {ALIGNMENT}-byte aligned; the second is called when a layer is done. */
+extern void *{name}_scratch(int32_t layer, int32_t bytes);
+extern void {name}_guard(int32_t layer);
 #endif
 
 #ifdef __cplusplus
@@ -286,6 +296,7 @@ def _source(p: Program) -> str:
         + "".join(f'#include "{header}"\n' for header in includes),
         _core_guard(p),
         _arena(p),
+        _guard(p),
         OBSERVE.format(name=name, upper=name.upper()),
         TRY if any(call.status for call in calls) else "",
         NO_CONST if any(map(_has_const_cast, calls)) else "",
@@ -299,9 +310,10 @@ def _source(p: Program) -> str:
 
 OBSERVE = """\
 #ifdef {upper}_OBSERVE
-#define OBSERVE(layer, data, bytes) {name}_observe((layer), (data), (bytes))
+#define OBSERVE(layer, data, bytes) \\
+    ({name}_observe((layer), (data), (bytes)), GUARD(layer))
 #else
-#define OBSERVE(layer, data, bytes) ((void)0)
+#define OBSERVE(layer, data, bytes) GUARD(layer)
 #endif
 """
 
@@ -356,15 +368,62 @@ def _arena(p: Program) -> str:
             text = f"/* {need.size:,} bytes, its input, which it writes to */"
             rows.append((f"{name.upper()}_X = {offset},", text))
         if i in p.plan.scratch:
-            offset, need = p.plan.scratch[i]
-            rows.append((f"{name.upper()}_SCRATCH = {offset},", ""))
-            if any(call.buffer_size for call in p.calls[i]):
-                rows.append((f"{name.upper()}_SCRATCH_BYTES = {need.size},", ""))
+            rows.append((f"{name.upper()}_SCRATCH = {p.plan.scratch[i][0]},", ""))
+        if _takes_scratch(p, i):
+            size = scratch_bytes(p.calls[i])
+            rows.append((f"{name.upper()}_SCRATCH_BYTES = {size},", ""))
     width = max((len(row) for row, text in rows if text), default=0)
     lines = [f"{INDENT}{row:<{width}} {text}".rstrip() + "\n" for row, text in rows]
     return (
         f"/* Offsets in the arena. */\nenum\n{{\n{''.join(lines)}}};\n" if rows else ""
     )
+
+
+def _guard(p: Program) -> str:
+    """What a program that checks the network is asked and told.
+
+    It gives every layer as much scratch memory as the linked kernels want, which can be
+    more than the target's, or less.
+    """
+    name = p.graph.name
+    layers = [i for i in range(len(p.names)) if _takes_scratch(p, i)]
+    asked = "".join(
+        f"static int32_t wanted_{p.names[i]}(void);\n"
+        f"#define {p.names[i].upper()}_SCRATCH_BYTES wanted_{p.names[i]}()\n"
+        for i in layers
+        if _asks(p.calls[i])
+    )
+    guarded = f"{name}_scratch((layer), of##_SCRATCH_BYTES)"
+    in_arena = any(i in p.plan.scratch for i in layers)
+    elsewhere = any(i not in p.plan.scratch for i in layers)
+    with_guard = [f"#define GUARD(layer) {name}_guard(layer)"]
+    without = ["#define GUARD(layer) ((void)0)"]
+    if in_arena:
+        with_guard.append(f"#define SCRATCH(layer, of) ((void)base, {guarded})")
+        without.append("#define SCRATCH(layer, of) (base + of##_SCRATCH)")
+    if elsewhere:
+        with_guard.append(f"#define NO_SCRATCH(layer, of) {guarded}")
+        without.append("#define NO_SCRATCH(layer, of) NULL")
+    return "\n".join(
+        (
+            "/* A program that checks the network gives layers their scratch memory. */",
+            f"#ifdef {name.upper()}_GUARD",
+            f"{asked}{chr(10).join(with_guard)}",
+            "#else",
+            *without,
+            "#endif\n",
+        )
+    )
+
+
+def _asks(calls: Sequence[KernelCall]) -> bool:
+    """Whether the library can be asked how much scratch memory a layer wants."""
+    return any(call.asks_scratch for call in calls)
+
+
+def _takes_scratch(p: Program, i: int) -> bool:
+    """Whether the function of a layer is given scratch memory, if on other cores only."""
+    return i in p.plan.scratch or _asks(p.calls[i])
 
 
 def _takes_input(p: Program, i: int) -> bool:
@@ -385,7 +444,7 @@ def _layer(p: Program, i: int) -> str:
             for x, x_name in zip(inputs, names, strict=True)
         ]
     parameters.append("int8_t *y")
-    if i in p.plan.scratch:
+    if _takes_scratch(p, i):
         parameters.append("void *scratch")
     copy = f"{INDENT}memcpy(y, x, {inputs[0].size});\n" if p.plan.copies[i] else ""
     scopes = [_Scope(f"{p.graph.name}_{name}", name, names, call) for call in calls]
@@ -509,6 +568,11 @@ class _Scope:
         )
         return self.value(dict(context.fields)["size"])
 
+    @property
+    def takes_scratch(self) -> bool:
+        """Whether the call is given scratch memory, if on other cores only."""
+        return self.call.scratch_bytes > 0 or self.call.asks_scratch
+
     def name(self, struct: Struct) -> str:
         return f"{self.layer}_{struct.name}" if struct in self.shared else struct.name
 
@@ -522,10 +586,10 @@ class _Scope:
             case NullPtr():
                 return "NULL"
             case ScratchPtr():
-                return "scratch" if self.call.scratch_bytes else "NULL"
+                return "scratch" if self.takes_scratch else "NULL"
             case ScratchBytes():
                 size = f"{self.layer.upper()}_SCRATCH_BYTES"
-                return size if self.call.scratch_bytes else "0"
+                return size if self.takes_scratch else "0"
             case ConstPtr(name, writable):
                 table_name = f"{self.tables}_{name}"
                 return f"no_const({table_name})" if writable else table_name
@@ -582,8 +646,9 @@ def _run(p: Program) -> str:
             lines.append(f"{INDENT}memcpy({copy}, {inputs[0]}, {size});\n")
             inputs = [copy]
         arguments = [*inputs, y] if _takes_input(p, i) else [y]
-        if i in p.plan.scratch:
-            arguments.append(f"base + {p.names[i].upper()}_SCRATCH")
+        if _takes_scratch(p, i):
+            macro = "SCRATCH" if i in p.plan.scratch else "NO_SCRATCH"
+            arguments.append(f"{macro}({i + 1}, {p.names[i].upper()})")
         head, tail = f"{INDENT}run_{p.names[i]}(", ");"
         if _status(p.calls[i]):
             head, tail = f"{INDENT}TRY({i + 1}, run_{p.names[i]}(", "));"
@@ -670,14 +735,37 @@ def _fill(head: str, items: Sequence[str], tail: str, hang: str) -> str:
     return "\n".join([*lines, line])
 
 
-def _c_names(nodes: Sequence[Node]) -> tuple[str, ...]:
+HELPERS = {"no_const", "fits"}
+TYPES = {"cmsis_nn_conv_params", "cmsis_nn_dw_conv_params"}
+RESERVED = {"run", "check", "observe", "data"}
+
+
+def _c_names(graph: Graph, calls: Calls) -> tuple[str, ...]:
     """A layer's own name where it gives C names of its own, else layer<number>."""
-    taken = {"run", "check", "observe", "data"}
-    names = []
-    for i, node in enumerate(nodes):
+    public = {f"{graph.name}_{what}" for what in (*RESERVED, "scratch", "guard")}
+    taken = {*public, *HELPERS, *TYPES}
+    names: list[str] = []
+
+    def is_free(name: str, made: Sequence[KernelCall]) -> bool:
+        known = name in (*RESERVED, *names)
+        return not known and taken.isdisjoint(_identifiers(graph.name, name, made))
+
+    for i, (node, made) in enumerate(zip(graph.nodes, calls, strict=True)):
         name = node.name.lower()
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in taken:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not is_free(name, made):
             name = f"layer{i + 1}"
-        taken.add(name)
+        while not is_free(name, made):
+            name += "_"
+        taken |= _identifiers(graph.name, name, made)
         names.append(name)
     return tuple(names)
+
+
+def _identifiers(network: str, layer: str, calls: Sequence[KernelCall]) -> set[str]:
+    """What the C of a layer defines outside functions; `_Scope` says how."""
+    names = {f"run_{layer}", f"wanted_{layer}"}
+    for call in calls:
+        scope = _Scope(f"{network}_{layer}", layer, (), call)
+        names |= {f"{scope.tables}_{constant.name}" for constant in call.constants}
+        names |= {scope.name(struct) for struct in scope.shared}
+    return names

@@ -25,6 +25,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ HOW_TO_INSTALL = (
 )
 # -O2 as the firmware's own Makefile has it. CMSIS-NN takes the same 25.5 million
 # instructions with -O2, -O3 and -Ofast (CIFAR-10 network on an M4, GCC 12.2), ccore
-# 85.5 million with -O2 and 67.0 with the others.
+# 42.7 million with -O2 and 43.0 with the others.
 FLAGS = ("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections")
 LINK = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
 BOARD_FILES = Path(__file__).parent / "board"
@@ -59,7 +60,8 @@ SECONDS_AT_LEAST, SECONDS_PER_MAC = 60, 2e-7
 
 REPORT = np.dtype([("layer", "<i4"), ("stack", "<u4"), ("ticks", "<u8")])
 FAILURE = struct.Struct("<3i3I")
-CHECK, RUN, FAULT, STACK = 1, 2, 3, 4
+CHECK, RUN, FAULT, STACK, GUARD = 1, 2, 3, 4, 6
+GUARD_BEFORE, GUARD_SCRATCH = 1, 2
 CAUSES = {
     0: "instruction fetch from no memory",
     1: "access to no memory",
@@ -214,10 +216,12 @@ class Device:
 
 def board_of(name: str) -> Board:
     """The board of a core, by "cortex-m4" or "m4"; OptionError lists the cores."""
-    core = name if name.startswith("cortex-") else f"cortex-{name}"
+    core = name if str(name).startswith("cortex-") else f"cortex-{name}"
     if core not in BOARDS:
         cores = ", ".join(BOARDS)
-        raise OptionError(f"on must be host or one of {cores}, got {name!r}")
+        raise OptionError(
+            f"on must be host or one of {cores}, got {name!r}", arguments=("on",)
+        )
     return BOARDS[core]
 
 
@@ -241,13 +245,25 @@ def compiler() -> str:
     return f"{COMPILER} {_output(COMPILER, '-dumpfullversion').strip()}"
 
 
+class _TooLittleMemory(VerificationError):
+    """The linked kernels want more than the firmware has for a layer."""
+
+
 @dataclass(frozen=True)
 class Emulator:
-    """A firmware on an emulated core."""
+    """A firmware on an emulated core.
+
+    Parameters
+    ----------
+    is_own : bool
+        The firmware is for this class of cores and these kernels. One for others may
+        lack scratch memory; then it is given more, and runs between guard bytes.
+    """
 
     board: Board
     graph: Graph
     sources: Sources
+    is_own: bool = True
 
     @property
     def on(self) -> str:
@@ -272,6 +288,27 @@ class Emulator:
             return output
 
         return run
+
+    def check_guards(self, images: np.ndarray) -> None:
+        """VerificationError if a layer writes beyond the arena or its scratch memory.
+
+        The latter is apart from the arena for that, and just as large as the kernels
+        want it.
+        """
+        self._run(self._elf(observe=False, guarded=True), images, 0, counting=False)
+
+    @cached_property
+    def _is_guarded(self) -> bool:
+        """Whether the firmware needs more scratch memory here than it has."""
+        if self.is_own:
+            return False
+        nothing = np.empty(0, np.int8)
+        try:
+            elf = self._elf(observe=False, guarded=False)
+            self._run(elf, nothing, 0, counting=False)
+        except _TooLittleMemory:
+            return True
+        return False
 
     def instructions(
         self, images: np.ndarray, *, observe: bool
@@ -307,21 +344,23 @@ class Emulator:
             stack_bytes=int(reports["stack"].max()),
         )
 
-    def _elf(self, observe: bool) -> Path:
+    def _elf(self, observe: bool, guarded: bool | None = None) -> Path:
         """The linked firmware with start-up and runner."""
-        name = "observer" if observe else "runner"
+        guarded = self._is_guarded if guarded is None else guarded
+        name = f"{'guarded_' * guarded}{'observer' if observe else 'runner'}"
         here = self.sources.folder / name
         here.mkdir(exist_ok=True)
         (here / "memory.ld").write_text(memory_script(self.board))
         (here / "board_network.h").write_text(
-            network_header(self.graph, observe=observe)
+            network_header(self.graph, observe=observe, guarded=guarded)
         )
+        s = self.sources
         return Build(self.sources, (COMPILER, *FLAGS, *self.board.flags)).program(
             name,
             [BOARD_FILES / file for file in RUNNER],
             runner_folder=RUNNER_FOLDER,
             includes=[here, BOARD_FILES],
-            macros=[self.sources.observe] if observe else [],
+            macros=[*[s.observe] * observe, *[s.guard] * guarded],
             link=[*LINK, f"-L{here}", f"-T{BOARD_FILES / 'board.ld'}"],
             explain=self._explain,
         )
@@ -364,8 +403,9 @@ class Emulator:
                     f"{self._place}: no end after {limit:.0f} s"
                 ) from None
             if done.returncode:
-                reason = self._reason(here, done, elf, number)
-                raise VerificationError(f"{self._place}: {reason}")
+                kind, reason = self._reason(here, done, elf, images, number)
+                error = _TooLittleMemory if kind == CHECK else VerificationError
+                raise error(f"{self._place}: {reason}")
             reports = np.fromfile(here / "report", REPORT)
             return (here / "output").read_bytes(), reports
 
@@ -378,35 +418,44 @@ class Emulator:
         here: Path,
         done: subprocess.CompletedProcess[bytes],
         elf: Path,
+        images: np.ndarray,
         number: int,
-    ) -> str:
-        """Why the emulator left with an error."""
+    ) -> tuple[int, str]:
+        """The kind of failure, 0 if unknown, and why the emulator left with an error."""
         try:
             failure = FAILURE.unpack((here / "failure").read_bytes())
         except (OSError, struct.error):
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            return said[0] if said else f"{QEMU} failed with {done.returncode}"
+            return 0, said[0] if said else f"{QEMU} failed with {done.returncode}"
         kind, image, value, pc, cause, address = failure
+        if kind == GUARD and value == 0:
+            self.check_guards(images[image : image + 1])  # which names the layer
         image += number
         if kind == CHECK:
-            name = self.graph.nodes[value - 1].name
-            return (
-                f"layer {value} ({name}) wants more scratch memory than a firmware for "
-                f"core class {self.graph.target.core} has"
+            return kind, (
+                f"{self.graph.layer_text(value)} wants more scratch memory than a "
+                f"firmware for core class {self.graph.target.core} has"
             )
         if kind == RUN:
-            return f"image {image}: {self.graph.name}_run returned {value}"
+            return kind, f"image {image}: {self.graph.name}_run returned {value}"
         if kind == FAULT:
             why = next((text for bit, text in CAUSES.items() if cause >> bit & 1), "")
             where = f" of 0x{address:08x}" if address else ""
-            return (
+            return kind, (
                 f"HardFault in image {image}, in {_function_at(elf, pc)} "
                 f"(pc 0x{pc:08x}){': ' * bool(why)}{why}{where}"
             )
         if kind == STACK:
             size = _section_bytes(elf)[".board_stack"]
-            return f"stack overflow in image {image}, beyond {size:,} bytes"
-        return "a file of the host could not be read or written"
+            return kind, f"stack overflow in image {image}, beyond {size:,} bytes"
+        if kind == GUARD:
+            who = self.graph.layer_text(value) if value else self.graph.name
+            side = "before" if cause & GUARD_BEFORE else "beyond"
+            what = "its scratch memory" if cause & GUARD_SCRATCH else "the arena"
+            return kind, (
+                f"image {image}: {who} writes {side} {what} of {address:,} bytes"
+            )
+        return kind, "a file of the host could not be read or written"
 
 
 def _section_bytes(elf: Path) -> dict[str, int]:
@@ -425,15 +474,16 @@ def memory_script(board: Board) -> str:
     return f"MEMORY\n{{\n{lines}}}\n"
 
 
-def network_header(graph: Graph, *, observe: bool) -> str:
+def network_header(graph: Graph, *, observe: bool, guarded: bool) -> str:
     """`board_network.h`: what `runner.c` calls the network."""
     name, upper = graph.name, graph.name.upper()
-    observer = f"#define KANJI_NET_OBSERVE {name}_observe\n" if observe else ""
+    hooks = [*["observe"] * observe, *["scratch", "guard"] * guarded]
+    defined = "".join(f"#define KANJI_NET_{h.upper()} {name}_{h}\n" for h in hooks)
     return f"""\
 #include "{name}.h"
 #define KANJI_NET_RUN {name}_run
 #define KANJI_NET_CHECK {name}_check
-{observer}#define KANJI_NET_ARENA_BYTES {upper}_ARENA_BYTES
+{defined}#define KANJI_NET_ARENA_BYTES {upper}_ARENA_BYTES
 #define KANJI_NET_INPUT_BYTES {upper}_INPUT_BYTES
 #define KANJI_NET_OUTPUT_BYTES {upper}_OUTPUT_BYTES
 typedef {graph.input.dtype}_t kanji_net_input_t;

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kanji_np.checks import one_of
 from kanji_np.errors import OptionError, ToolError, UnsupportedOp
 from kanji_np.targets import LIBRARIES as TARGET_LIBRARIES
 from kanji_np.targets import has
@@ -43,6 +44,8 @@ class KernelLibrary:
         exist.
     required : tuple of str
         Those of `beside` that it cannot do without.
+    with_core : tuple of str
+        Versions that include headers of CMSIS Core, and intrinsics of Arm's.
     rounding, classes : mapping of str to str
         The macro a rounding needs, and the one that makes ccore compute as a core class
         does; none if not listed.
@@ -56,6 +59,7 @@ class KernelLibrary:
     ccore: str
     beside: tuple[str, ...]
     required: tuple[str, ...] = ()
+    with_core: tuple[str, ...] = ()
     rounding: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
     treated_as: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +82,7 @@ KERNELS: dict[str, KernelLibrary] = {
         title="CMSIS-NN",
         ccore=CCORE,
         beside=CORE_INCLUDES,
+        with_core=("4.0.0",),
         rounding={"single": "CMSIS_NN_USE_SINGLE_ROUNDING"},
     ),
     "cmsis-nn-q7": KernelLibrary(
@@ -93,19 +98,44 @@ KERNELS: dict[str, KernelLibrary] = {
 }
 
 
+# Functions that only one of the libraries declares.
+LEGACY_FUNCTION, CURRENT_FUNCTION = (
+    "arm_convolve_HWC_q7_basic",
+    "arm_elementwise_add_s8",
+)
+CORE_HEADER = "cmsis_compiler.h"
+# With these, versions that include Arm's intrinsics do without them.
+HOST_MACROS = ("__GNUC_PYTHON__", "__RESTRICT=__restrict")
+INTRINSICS = "arm_acle.h"
+
+
 @dataclass(frozen=True)
 class Checkout:
-    """The real library, as it lies on this machine."""
+    """The real library, as it lies on this machine.
+
+    `host_macros` are what it takes to compile it for another processor than Arm's.
+    """
 
     directory: Path
     includes: tuple[Path, ...]
     sources: tuple[Path, ...]
+    host_macros: tuple[str, ...] = ()
 
 
 def check_library(library: str) -> None:
     """OptionError if kernels of that name cannot be linked."""
-    if library not in LIBRARIES:
-        raise OptionError(f"library must be one of {LIBRARIES}, got {library!r}")
+    one_of("library", library, LIBRARIES)
+
+
+def folders_beside(target: TargetSpec) -> tuple[str, ...]:
+    """The folders beside the real library's that a firmware's own build looks in."""
+    kernels = KERNELS[target.library]
+    return kernels.beside if target.version in kernels.with_core else kernels.required
+
+
+def host_macros(target: TargetSpec) -> tuple[str, ...]:
+    """What it takes to compile the target's library for another processor than Arm's."""
+    return HOST_MACROS * (target.version in KERNELS[target.library].with_core)
 
 
 def class_of(core: str, target: TargetSpec) -> str:
@@ -183,14 +213,23 @@ def find(
     here = next((p for p in places if (p / "Include" / NN_HEADER).is_file()), None)
     if here is None:
         raise OptionError(f"{given}: not {kernels.title} (no Include/{NN_HEADER})")
+    header = _text(here / "Include" / NN_HEADER)
+    _check_api(given, header, target)
     for folder in kernels.required:
         if not (here / folder).is_dir():
             raise OptionError(
                 f"{given}: {kernels.title} needs {(here / folder).resolve()}, which is "
                 "not there"
             )
-    _check_version(given, _text(here / "Include" / NN_HEADER), target)
+    _check_version(given, header, target)
     beside = [here / f for f in kernels.beside if (here / f).is_dir()]
+    headers = "".join(map(_text, sorted((here / "Include").glob("*.h"))))
+    if CORE_HEADER in headers and not any((f / CORE_HEADER).is_file() for f in beside):
+        core = (here / kernels.beside[0]).resolve()
+        raise OptionError(
+            f"{given}: this {kernels.title} includes {CORE_HEADER} of CMSIS Core, and "
+            f"there is no {core}"
+        )
     sources = sorted((here / "Source").glob("*/*.c"))
     called = [f for f in functions if not f.startswith("kanji_")]
     found = _definitions(sources)
@@ -199,7 +238,26 @@ def find(
         names = ", ".join(missing)
         raise UnsupportedOp(f"{given}: this {kernels.title} has no {names}")
     includes = (here / "Include", *beside)
-    return Checkout(here, includes, tuple(needed(sources, called)))
+    macros = HOST_MACROS if INTRINSICS in headers else ()
+    return Checkout(here, includes, tuple(needed(sources, called)), macros)
+
+
+def _check_api(given: Path, header: str, target: TargetSpec) -> None:
+    """OptionError if the library there is the other one, whose header has one name."""
+    is_legacy = LEGACY_FUNCTION in header
+    wants_legacy = target.library == "cmsis-nn-q7"
+    if wants_legacy and not is_legacy and CURRENT_FUNCTION in header:
+        raise OptionError(
+            f"{given}: is CMSIS-NN without the q7 functions, which only "
+            f"{KERNELS[target.library].title} has; name that, or export for target "
+            "cmsis-nn"
+        )
+    if is_legacy and not wants_legacy:
+        raise OptionError(
+            f"{given}: is the legacy library, CMSIS 5's CMSIS/NN; a firmware for "
+            f"{target.library} {target.version} needs CMSIS-NN, which is a repository "
+            "of its own; name that, or export for target cmsis-nn-q7"
+        )
 
 
 def _check_version(given: Path, header: str, target: TargetSpec) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +9,29 @@ from string import Template
 
 import numpy as np
 
-from kanji_np import archive, outputs
+from kanji_np import archive, checks, outputs, schema
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
 from kanji_np.deploy.emulator import BOARDS
 from kanji_np.deploy.kernels import (
     KERNELS,
+    LIBRARIES,
     OWN_INCLUDE,
     ccore_files,
     check_library,
     defines,
     find,
+    folders_beside,
+    host_macros,
     own_class,
 )
+from kanji_np.deploy.names import check_network_name
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
-from kanji_np.outputs import known_files
+from kanji_np.targets import release_of
 from kanji_np.types import shape_text
 
 MANIFEST = "firmware.json"
@@ -37,8 +40,6 @@ SELFTEST_IMAGES = 4
 # The core that a README names for a core class.
 CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 KIND = "kanji_np firmware"
-# Files of a firmware directory that a network cannot be named after.
-RESERVED = ("selftest", "selftest_vectors", "host_runner", "board_network")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,14 @@ class Manifest:
     files: Mapping[str, tuple[str, ...]]
 
 
+_MANIFEST = schema.record({
+    "kind": schema.one_of((KIND,)),
+    "name": checks.lower_identifier,
+    "library": schema.one_of(LIBRARIES),
+    "files": outputs.known_files,
+})  # fmt: skip
+
+
 def export(
     net: Sequential,
     directory: str | Path,
@@ -125,8 +134,7 @@ def export(
     """
     directory = Path(directory)
     check_library(library)
-    if net.name in RESERVED or net.name.startswith(("arm_", "kanji_")):
-        raise OptionError(f"a network named {net.name!r} would clash with other files")
+    check_network_name(net.name)
     graph = net.freeze()
     p = program(graph)
     if cmsis_nn is not None:
@@ -135,8 +143,6 @@ def export(
         inputs = noise(graph.input, SELFTEST_IMAGES)
     else:
         inputs = images_of(images, graph)
-    if directory.exists() and not directory.is_dir():
-        raise OptionError(f"{directory}: is a file, not a directory")
     content = _content(net, p, library, inputs[:SELFTEST_IMAGES])
     facts = {"kind": KIND, "name": graph.name, "library": library}
     with outputs.lock(directory):
@@ -184,7 +190,7 @@ def _content(
 def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
     """The images of an array or dataset; DataError if none, ShapeError if unfit."""
     images = source.images if isinstance(source, Dataset) else source
-    if not len(images):
+    if isinstance(images, np.ndarray) and images.shape[:1] == (0,):
         raise DataError(f"{graph.name}: there are no images to run")
     graph.input.check_batch(images, graph.name)
     return images
@@ -193,16 +199,11 @@ def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
 def read_manifest(directory: Path) -> Manifest:
     """FileFormatError if the directory is not an export."""
     path = directory / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["kind"] != KIND:
-            raise ValueError
-        files = known_files(content, itself=MANIFEST)
-        return Manifest(content["name"], content["library"], files)
-    except FileNotFoundError:
-        raise FileFormatError(f"{directory}: not a firmware directory") from None
-    except (AttributeError, ValueError, KeyError, TypeError):
-        raise FileFormatError(f"{path}: damaged") from None
+    if not path.exists():
+        raise FileFormatError(f"{directory}: not a firmware directory")
+    content = schema.read(path, _MANIFEST, "damaged")
+    files = outputs.without(content["files"], MANIFEST)
+    return Manifest(content["name"], content["library"], files)
 
 
 def _old_files(directory: Path, force: bool) -> Mapping[str, tuple[str, ...]]:
@@ -213,7 +214,8 @@ def _old_files(directory: Path, force: bool) -> Mapping[str, tuple[str, ...]]:
     if others and not force:
         raise OptionError(
             f"{directory}: holds files that are not an earlier export; name another "
-            "directory, or force it"
+            "directory, or pass force=True",
+            arguments=("force",),
         )
     return {}
 
@@ -255,7 +257,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "core": board.core,
         "Core": board.core.title(),
         "core_flags": " ".join(board.flags),
-        "version": graph.target.version,
+        "release": release_of(graph.target),
         "title": kernels.title,
         "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",
         "digest": graph.digest(),
@@ -264,17 +266,14 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "macs": f"{p.macs:,}",
         "memory": _memory_rows(p),
         "make_option": "" if own else " CMSIS_NN=<directory>",
-        # the real library is plain C here, ccore does as the firmware's core class
-        "host_option": f' CFLAGS="-O2 -D{name.upper()}_ANY_CORE"'
-        if not own and kernels.classes and own_class(graph.target) != "c"
-        else "",
+        "host_option": "" if own else _host_option(graph),
         "export_option": "" if own else " --library cmsis-nn",
         "verify_option": "" if own else " --cmsis-nn DIRECTORY",
         "include_options": _each(" -I{}", includes),
         "includes": _each(" {}", includes),
         "source_patterns": _each(" {}/*.c", kernels.sources),
-        "beside_options": _each(" -I$(CMSIS_NN)/{}", kernels.required),
-        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', kernels.required),
+        "beside_options": _each(" -I$(CMSIS_NN)/{}", folders_beside(graph.target)),
+        "beside_folders": _each(' "${{CMSIS_NN}}/{}"', folders_beside(graph.target)),
         "macros": f", all with{_each(' `-D{}`', macros)}" if macros else "",
         "makefile_defines": f"DEFINES :={_each(' -D{}', macros)}\n" if macros else "",
         "makefile_use": " $(DEFINES)" if macros else "",
@@ -295,6 +294,9 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         if p.plan.arena_bytes
         else templates.NO_ARENA_DECLARATION
     )
+    words["plain_arena"] = fill(
+        templates.PLAIN_ARENA if p.plan.arena_bytes else templates.NO_PLAIN_ARENA
+    )
     words["kernels_note"] = fill(
         templates.NOTE_CCORE if own else templates.NOTE_CMSIS_NN
     )
@@ -305,11 +307,23 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
     )
     return {
         "selftest.c": fill(templates.SELFTEST_C),
+        "guard.h": fill(templates.GUARD_H),
         "host_runner.c": fill(templates.HOST_RUNNER_C),
         "Makefile": fill_build(templates.MAKEFILE, make),
         "CMakeLists.txt": fill_build(templates.CMAKELISTS, cmake),
         "README.md": fill(templates.README),
     }
+
+
+def _host_option(graph: Graph) -> str:
+    """What the real library is told where it is compiled for this computer.
+
+    It is plain C there, whereas ccore does as the firmware's core class.
+    """
+    macros = [*host_macros(graph.target)]
+    if KERNELS[graph.target.library].classes and own_class(graph.target) != "c":
+        macros.append(f"{graph.name.upper()}_ANY_CORE")
+    return f' CFLAGS="-O2{_each(" -D{}", macros)}"' if macros else ""
 
 
 def _each(pattern: str, items: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ SELFTEST_C = """\
 #include <stdio.h>
 
 #include "$name.h"
+#include "guard.h"
 #include "selftest_vectors.h"
-$arena_declaration
+
 int main(void)
 {
     static int8_t output[${NAME}_OUTPUT_BYTES];
@@ -22,14 +23,14 @@ int main(void)
 
     if (layer != 0)
     {
-        printf("layer %d wants more scratch memory than the arena has\\n", (int)layer);
+        printf("layer %d wants more scratch memory than it has\\n", (int)layer);
         return 1;
     }
     for (image = 0; image < SELFTEST_IMAGES; image++)
     {
         const $input_type *input = &selftest_input[image * ${NAME}_INPUT_BYTES];
         const int8_t *expected = &selftest_output[image * ${NAME}_OUTPUT_BYTES];
-        const int32_t status = ${name}_run(input, output, $arena);
+        const int32_t status = ${name}_run(input, output, ARENA);
         int i;
 
         if (status != 0)
@@ -63,7 +64,8 @@ HOST_RUNNER_C = """\
 #include <stdio.h>
 
 #include "$name.h"
-$arena_declaration
+#include "guard.h"
+
 #ifdef ${NAME}_OBSERVE
 void ${name}_observe(int32_t layer, const int8_t *data, int32_t bytes)
 {
@@ -77,10 +79,16 @@ int main(void)
 {
     static $input_type input[${NAME}_INPUT_BYTES];
     static int8_t output[${NAME}_OUTPUT_BYTES];
+    const int32_t layer = ${name}_check();
 
+    if (layer != 0)
+    {
+        fprintf(stderr, "layer %d wants more scratch memory than it has\\n", (int)layer);
+        return 1;
+    }
     while (fread(input, 1, sizeof input, stdin) == sizeof input)
     {
-        const int32_t status = ${name}_run(input, output, $arena);
+        const int32_t status = ${name}_run(input, output, ARENA);
 
         if (status != 0)
         {
@@ -94,6 +102,108 @@ int main(void)
     }
     return 0;
 }
+"""
+
+GUARD_H = """\
+/* The arena of a program that checks $name.
+ *
+ * Compiled with -D${NAME}_GUARD arena and scratch memory lie between guard bytes, and a
+ * layer has as much scratch memory as the linked kernels want on the machine that the
+ * program runs on. The program ends with 1 if a layer has changed a guard byte.
+ */
+#include "$name.h"
+
+#ifdef ${NAME}_GUARD
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUARD_BYTES 64
+#define GUARD_BYTE 0xA5
+
+/* Memory with guard bytes on both sides; `whole` is all of it, as malloc gave it. */
+typedef struct
+{
+    const char *what;
+    void *whole;
+    uint8_t *memory;
+    int32_t bytes;
+} guarded_t;
+
+static guarded_t guarded_arena = {"the arena", NULL, NULL, 0};
+static guarded_t guarded_scratch = {"its scratch memory", NULL, NULL, 0};
+
+static void *guarded_take(guarded_t *area, int32_t bytes)
+{
+    const size_t all = (size_t)bytes + 2 * GUARD_BYTES + $alignment;
+
+    free(area->whole);
+    area->whole = malloc(all);
+    area->bytes = bytes;
+    if (area->whole == NULL)
+    {
+        fprintf(stderr, "%d bytes of memory could not be had\\n", (int)bytes);
+        exit(1);
+    }
+    memset(area->whole, GUARD_BYTE, all);
+    area->memory = (uint8_t *)area->whole + GUARD_BYTES;
+    area->memory += -(uintptr_t)area->memory % $alignment;
+    return area->memory;
+}
+
+static void guarded_check(const guarded_t *area, int32_t layer)
+{
+    int32_t i;
+
+    for (i = 0; area->memory != NULL && i < GUARD_BYTES; i++)
+    {
+        const int before = area->memory[-1 - i] != GUARD_BYTE;
+
+        if (before || area->memory[area->bytes + i] != GUARD_BYTE)
+        {
+            fprintf(stderr, "layer %d writes %s %s of %d bytes\\n", (int)layer,
+                    before ? "before" : "beyond", area->what, (int)area->bytes);
+            exit(1);
+        }
+    }
+}
+
+void *${name}_scratch(int32_t layer, int32_t bytes)
+{
+    (void)layer;
+    return guarded_take(&guarded_scratch, bytes > 0 ? bytes : 0);
+}
+
+void ${name}_guard(int32_t layer)
+{
+    guarded_check(&guarded_arena, layer);
+    guarded_check(&guarded_scratch, layer);
+}
+
+static void *guarded_whole_arena(void)
+{
+    if (guarded_arena.memory == NULL)
+    {
+        guarded_take(&guarded_arena, ${NAME}_ARENA_BYTES);
+    }
+    return guarded_arena.memory;
+}
+
+#define ARENA guarded_whole_arena()
+#else
+$plain_arena#endif
+"""
+
+PLAIN_ARENA = """\
+static uint8_t arena[${NAME}_ARENA_BYTES] __attribute__((aligned($alignment)));
+
+#define ARENA arena
+"""
+
+NO_PLAIN_ARENA = """\
+#include <stddef.h>
+
+#define ARENA NULL
 """
 
 ARENA_DECLARATION = """
@@ -121,6 +231,9 @@ MAKEFILE = """\
 # make test      build and run the self-test
 # make runner    build the program that runs images from standard input
 # make lib       build lib$name.a, for a device with BUILD, CC, AR and CFLAGS
+#
+# The first two run here, with the scratch memory that kernels want here, between guard
+# bytes; a device's is part of the arena.
 
 CFLAGS ?= -O2
 BUILD ?= build
@@ -143,19 +256,24 @@ runner: $$(BUILD)/host_runner
 $$(LIBRARY): $$(OBJECTS)
 	$$(AR) rcs $$@ $$^
 
-$$(BUILD)/selftest $$(BUILD)/host_runner: $$(BUILD)/%: $$(BUILD)/%.o $$(LIBRARY)
+$$(BUILD)/selftest $$(BUILD)/host_runner: $$(BUILD)/%: $$(BUILD)/guarded/%.o \\
+		$$(BUILD)/guarded/$name.o $$(LIBRARY)
 	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^
+
+$$(BUILD)/guarded/%.o: %.c | $$(BUILD)/guarded
+	$$(CC) -std=c99 $$(CFLAGS)$makefile_use -D${NAME}_GUARD $$(INCLUDES) \\
+		-MMD -c -o $$@ $$<
 
 $$(BUILD)/%.o: %.c | $$(BUILD)
 	$$(CC) -std=c99 $$(CFLAGS)$makefile_use $$(INCLUDES) -MMD -c -o $$@ $$<
 
-$$(BUILD):
+$$(BUILD) $$(BUILD)/guarded:
 	mkdir -p $$@
 
 clean:
 	rm -rf $$(BUILD)
 
--include $$(wildcard $$(BUILD)/*.d)
+-include $$(wildcard $$(BUILD)/*.d $$(BUILD)/guarded/*.d)
 """
 
 KERNELS_CCORE_CMAKE = """\
@@ -185,7 +303,8 @@ ${cmake_defines}set_target_properties(${name}_network PROPERTIES C_STANDARD 99)
 
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
   enable_testing()
-  add_executable(selftest selftest.c)
+  add_executable(selftest selftest.c $name.c)
+  target_compile_definitions(selftest PRIVATE ${NAME}_GUARD)
   target_link_libraries(selftest ${name}_network)
   add_test(NAME selftest COMMAND selftest)
 endif()
@@ -199,6 +318,7 @@ $input -> $output, in integers alone; kernels from $library.
 | | |
 |---|---|
 | target | $target |
+| library | $release |
 | model | `$digest` |
 | arena | $arena_text |
 | constants | $const_bytes bytes of flash |
@@ -259,5 +379,5 @@ For Arm's optimized kernels on a Cortex-M export with `--library cmsis-nn`; the 
 network stays the same."""
 
 NOTE_CMSIS_NN = """\
-`CMSIS_NN` is the directory of $title $version.
+`CMSIS_NN` is the directory of $title: $release.
 `ccore/` holds the kernels it lacks."""

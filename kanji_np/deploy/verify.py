@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,12 +32,15 @@ from kanji_np.deploy.kernels import (
 from kanji_np.deploy.project import MODEL, Manifest, images_of, read_manifest
 from kanji_np.errors import FileFormatError, OptionError, VerificationError
 from kanji_np.graph import Graph
+from kanji_np.targets import LIBRARIES
 from kanji_np.types import TargetSpec
 
 HOST, HOST_CLASS = "host", "c"
 # -O3 makes GCC's code for ccore's inner product two to three times slower
 FLAGS = ("-std=c99", "-O2")
 CHUNK_BYTES = 1 << 19  # of input to one process on this computer
+# What messages call the axes of a layer's output, by their number.
+AXES = {1: ("index",), 2: ("t", "c"), 3: ("h", "w", "c")}
 COUNTED_IMAGES = 4  # a count hardly depends on the image
 
 
@@ -53,7 +56,8 @@ class Difference:
     name : str
         Of the layer.
     index : tuple of int
-        Position in the layer's output: (h, w, c) or (k,).
+        Position in the layer's output: (h, w, c), (t, c), (k,) or what a `Reshape`
+        made of them.
     device, golden : int
         What the C computed, and what the model does.
     on : str
@@ -69,8 +73,11 @@ class Difference:
     on: str = HOST
 
     def __str__(self) -> str:
-        axes = ("h", "w", "c") if len(self.index) == 3 else ("index",)
-        place = ", ".join(f"{a} {i}" for a, i in zip(axes, self.index, strict=True))
+        axes = AXES.get(len(self.index))
+        place = f"index {self.index}"
+        if axes:
+            named = zip(axes, self.index, strict=True)
+            place = ", ".join(f"{axis} {i}" for axis, i in named)
         where = "" if self.on == HOST else f" on {self.on}"
         return (
             f"image {self.image}, layer {self.layer} ({self.name}), {place}: the C"
@@ -225,11 +232,12 @@ def verify(
             (runner.on, observe): _compare(runner, graph, images, observe, step)
             for runner, observe in passes
         }
-        first = _first(runners, found, graph, images)
         counted, device, counts = images[:COUNTED_IMAGES], None, {}
         if emulator:
+            emulator.check_guards(counted)
             device = emulator.measure(counted)
             counts = emulator.instructions(counted, observe=True) if layers else {}
+        first = _first(runners, found, graph, images)
         output = found[runners[0].on, False]
         rows = _layer_results(graph, firmware.on, found, counts) if layers else ()
     return Verification(
@@ -275,13 +283,25 @@ class _Firmware:
     def emulator(self, folder: Path) -> Emulator:
         assert self.board
         sources = self._stage(self.core_class, self.checkout, folder / self.on)
-        return Emulator(self.board, self.graph, sources)
+        return Emulator(self.board, self.graph, sources, self._is_for_here)
+
+    @property
+    def _is_for_here(self) -> bool:
+        """Whether scratch memory was planned for this core and these kernels; ccore
+        wants what the newest version does."""
+        target = self.graph.target
+        newest = target.version == LIBRARIES[target.library].versions[0]
+        same_kernels = self.checkout is not None or newest
+        return own_class(target) == self.core_class and same_kernels
 
     def host(self, folder: Path, compiler: str | None) -> _Host:
         """Beside a core the host is a second opinion, so it links ccore."""
         checkout = None if self.board else self.checkout
         core_class = _class_on(None, self.graph.target, checkout)
         sources = self._stage(core_class, checkout, folder / HOST)
+        if checkout:
+            macros = (*sources.defines, *checkout.host_macros)
+            sources = replace(sources, defines=macros)
         return _Host(self.graph, sources, compiler)
 
     def _stage(
@@ -301,13 +321,14 @@ def _firmware(
     """Read and check a firmware directory."""
     manifest = read_manifest(directory)
     graph = model.load(directory / MODEL).freeze()
-    _check_digest(directory, manifest, graph)
+    header = _header(directory, manifest, graph)
     functions = program(graph).functions
     library = library or manifest.library
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
     core_class = _class_on(board, graph.target, checkout)
     if checkout:
         check_scratch(graph.target, core_class, str(directory))
+        _check_guard(directory, header, graph, core_class)
     return _Firmware(directory, graph, tuple(functions), checkout, board, core_class)
 
 
@@ -320,7 +341,19 @@ def _class_on(
     return HOST_CLASS if checkout else own_class(target)
 
 
-def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
+def _check_guard(directory: Path, header: str, graph: Graph, core_class: str) -> None:
+    """OptionError if kernels for another core class would overwrite memory."""
+    own = own_class(graph.target)
+    if own != core_class and f"{graph.name.upper()}_GUARD" not in header:
+        raise OptionError(
+            f"{directory}: an export of an earlier version has the scratch memory of "
+            f"core class {own} only; export the network again to run it as core class "
+            f"{core_class}"
+        )
+
+
+def _header(directory: Path, manifest: Manifest, graph: Graph) -> str:
+    """The text of the network's header; VerificationError if it is of another model."""
     header = directory / f"{manifest.name}.h"
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
@@ -333,6 +366,7 @@ def _check_digest(directory: Path, manifest: Manifest, graph: Graph) -> None:
             f"{header} is of model {stated}, {MODEL} is model {graph.digest()[:16]}; "
             "export the network again"
         )
+    return text
 
 
 def _checkout(
@@ -352,7 +386,10 @@ def _checkout(
         return None
     if cmsis_nn is None:
         title = KERNELS[target.library].title
-        raise OptionError(f"{directory}: links {title}; say where it is (cmsis_nn)")
+        raise OptionError(
+            f"{directory}: links {title}; say where it is: --cmsis-nn on the command "
+            "line, cmsis_nn= in Python"
+        )
     return find(cmsis_nn, target, functions)
 
 
@@ -377,18 +414,22 @@ class _Host:
         elf = build.program(
             "observer" if observe else "runner",
             [sources.directory / "host_runner.c"],
-            macros=[sources.observe] if observe else [],
+            macros=[sources.guard, *[sources.observe] * observe],
         )
-        return lambda images, number: _run(elf, images)
+        return lambda images, number: _run(elf, images, self.graph)
 
 
-def _run(elf: Path, images: np.ndarray) -> bytes:
+def _run(elf: Path, images: np.ndarray, graph: Graph) -> bytes:
     """What the program writes for a batch of images."""
     done = subprocess.run(
         [elf], input=images.tobytes(), capture_output=True, check=False
     )
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
+        said = re.sub(
+            r"^layer (\d+)",
+            lambda found: graph.layer_text(int(found[1])),
+            done.stderr.decode(errors="replace").strip(),
+        )
         code = done.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "failed"
         raise VerificationError(f"the compiled network {how}{': ' * bool(said)}{said}")

@@ -11,6 +11,7 @@ from kanji_np.types import (
     Constant,
     ConstPtr,
     LinearInts,
+    NullPtr,
     ScratchBytes,
     ScratchPtr,
     Shape,
@@ -40,6 +41,11 @@ def scratch() -> Struct:
     return Struct(
         "cmsis_nn_context", "ctx", (("buf", ScratchPtr()), ("size", ScratchBytes()))
     )
+
+
+def no_memory() -> Struct:
+    """A context without anything."""
+    return Struct("cmsis_nn_context", "ctx", (("buf", NullPtr()), ("size", 0)))
 
 
 def table(constant: str, size: int) -> Struct:

@@ -26,14 +26,21 @@ from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
 from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
+from kanji_np.ops.attributes import (
+    Attributes,
+    attribute,
+    channel_number,
+    fused_activation,
+    weight_width,
+)
 from kanji_np.ops.cmsis import (
     FIRST_VERSION,
     HEADER,
     activation_range,
     dims,
     linear_constants,
+    no_memory,
     per_channel_quant,
-    scratch,
     table,
     weight_bytes,
 )
@@ -62,13 +69,13 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class DenseAttrs:
+class DenseAttrs(Attributes):
     """Number of outputs; activation "linear", "relu" or "relu6"; width of the weights,
     8 or 4."""
 
-    units: int
-    activation: str = "linear"
-    weight_bits: int = 8
+    units: int = attribute(channel_number)
+    activation: str = attribute(fused_activation, "linear")
+    weight_bits: int = attribute(weight_width, 8)
 
 
 def infer(attrs: DenseAttrs, shape: Shape) -> Shape:
@@ -218,7 +225,7 @@ def lower_cmsis_nn(
             f"{function} takes one scale for all outputs, and {target.library} "
             f"{target.version} has no other for int{attrs.weight_bits} weights"
         )
-    context = scratch()
+    context = no_memory()
     if _has_kernel_sums(attrs, target):
         constants += (_kernel_sums(ints),)
         context = table("kernel_sums", 4 * attrs.units)

@@ -83,8 +83,16 @@ def scaled(value, f):
     return int32((high + f.half_2 + ((high >> 63) & -f.below_zero)) >> f.right)
 
 
-def clipped(attrs: Any, y: np.ndarray) -> np.ndarray:
-    """`y` clipped in place to what the activation lets pass."""
+def clipped(
+    attrs: Any, function: np.ufunc, x_1: np.ndarray, x_2: np.ndarray
+) -> np.ndarray:
+    """A function of two arrays, clipped to what the activation lets pass.
+
+    What leaves the range of floats becomes infinite, and range trackers refuse that.
+    """
+    y = buffers.empty(x_1.shape, x_1.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        function(x_1, x_2, out=y)
     low, high = activation_bounds(attrs.activation)
     if not math.isinf(low):
         np.clip(y, low, high, out=y)

@@ -7,7 +7,8 @@ Inputs and output have scales and zero points of their own; the factor is s_1 s_
 
 Accumulator: the product is at most 255^2 < 2^16. The factor must be less than 2^14,
 which keeps the product in int32 where it is shifted to the left before the
-multiplication: by as much, or on MVE cores that round once by one more.
+multiplication: by as much, or on MVE cores that round once by one more; and the result
+below 2^30, from which on v7.0.0 of the library rounds once wrongly.
 
 Source: CMSIS-NN v7.0.0 `arm_elementwise_mul_s8`; TFLite `MUL` int8.
 """
@@ -21,6 +22,7 @@ import numpy as np
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import nb, njit
 from kanji_np.ops import buffers
+from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (
     clipped,
@@ -51,10 +53,10 @@ int32 = nb.int32
 
 
 @dataclass(frozen=True)
-class MulAttrs:
+class MulAttrs(Attributes):
     """Activation: "linear", "relu" or "relu6"."""
 
-    activation: str = "linear"
+    activation: str = attribute(fused_activation, "linear")
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,7 @@ def forward_float(
     attrs: MulAttrs, params: None, x_1: np.ndarray, x_2: np.ndarray
 ) -> np.ndarray:
     """Two floating (N, ...) -> same dtype (N, ...)."""
-    y = buffers.empty(x_1.shape, x_1.dtype)
-    return clipped(attrs, np.multiply(x_1, x_2, out=y))
+    return clipped(attrs, np.multiply, x_1, x_2)
 
 
 def vjp(

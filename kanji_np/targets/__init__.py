@@ -56,6 +56,11 @@ def target_spec(
     )
 
 
+def release_of(target: TargetSpec) -> str:
+    """What a target's version stands for, as the library's publisher names it."""
+    return LIBRARIES[target.library].releases[target.version]
+
+
 def has(target: TargetSpec, function: str) -> bool:
     """Whether the target's version of its library has a function already."""
     first = LIBRARIES[target.library].since.get(function, target.version)

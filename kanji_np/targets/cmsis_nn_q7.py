@@ -36,4 +36,5 @@ CMSIS_NN_Q7 = Library(
     numerics=_numerics,
     schemes=("pow2",),
     since={},
+    releases={"5.9.0": "CMSIS 5.9.0"},
 )

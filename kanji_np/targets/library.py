@@ -43,6 +43,8 @@ class Library:
         The quantization schemes its kernels can compute (`quantize.SCHEMES`).
     since : mapping of str to str
         Functions that are not in every version: the first that has them.
+    releases : mapping of str to str
+        What each of the versions stands for, as its publisher names it.
     """
 
     name: str
@@ -51,3 +53,4 @@ class Library:
     numerics: Callable[[str, str], Numerics]
     schemes: tuple[str, ...]
     since: Mapping[str, str]
+    releases: Mapping[str, str]

@@ -3,7 +3,8 @@
     python -m tests.ccore.instructions
 
 renews `instructions.csv`: a row for each case below, a column for each core. The counts
-repeat exactly. They are those of one compiler, which the first line names.
+repeat exactly. They are those of one compiler, which the first line names;
+`test_instructions.py` holds ccore to them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from kanji_np.deploy import emulator
+from kanji_np.deploy.kernels import needed
 
 from . import driver
 from .driver import INCLUDES, SOURCES, Call, Result, int4
 from .reference import int8s
 
 TABLE = Path(__file__).parent / "instructions.csv"
+RENEW = "python -m tests.ccore.instructions"
 CORES = ("cortex-m3", "cortex-m4", "cortex-m55")
 SECONDS = 120
 
@@ -223,11 +226,16 @@ def run(api: str, core: str) -> Run:
     return Run(results, dict(zip(CASES[api], counts, strict=True)))
 
 
+# Functions of the runner's table that no case calls are left out.
+LINK = (*emulator.LINK, "-Wl,--unresolved-symbols=ignore-all")
+
+
 def _program(api: str, board: emulator.Board, folder: Path) -> Path:
     here, program = Path(__file__).parent, folder / "program"
     (folder / "memory.ld").write_text(emulator.memory_script(board))
     names = ("runner", f"runner_{api}", "runner_board")
     runner = [*(here / f"{n}.c" for n in names), emulator.BOARD_FILES / "startup.c"]
+    kernels = needed(SOURCES[api], {call.function for call in CASES[api].values()})
     options = [*emulator.FLAGS, *board.flags]
     folders = [f"-I{path}" for path in (*INCLUDES[api], here, emulator.BOARD_FILES)]
 
@@ -238,10 +246,11 @@ def _program(api: str, board: emulator.Board, folder: Path) -> Path:
         return target
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, (*SOURCES[api], *runner)))
+        objects = list(pool.map(compiled, (*kernels, *runner)))
     script = [f"-L{folder}", f"-T{emulator.BOARD_FILES / 'board.ld'}"]
-    link = [*options, *objects, *emulator.LINK, *script, "-o", program]
-    driver.compile_c(emulator.COMPILER, link)
+    driver.compile_c(
+        emulator.COMPILER, [*options, *objects, *LINK, *script, "-o", program]
+    )
     return program
 
 

@@ -11,6 +11,7 @@ import kanji_np as kj
 from kanji_np.deploy.kernels import KERNELS, defines
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual")
+CORE_CLASSES = ("c", "dsp", "mve")
 STRICT = ("-std=c99", *WARNINGS, "-Werror")
 SANITIZE = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
 
@@ -144,6 +145,17 @@ def residual() -> kj.Model:
     x = kj.Input((5, 7, 3))
     y = kj.Add(activation="relu")(x, kj.Conv2D(3, 3, padding="same")(x))
     return kj.Model(x, kj.Concatenate()(kj.ReLU()(y), y, x), name="residual")
+
+
+def scratchy(core: str) -> kj.Sequential:
+    """Every core class wants another amount of scratch memory for each layer."""
+    layers = [
+        kj.Conv2D(8, (1, 5), padding="same"),
+        kj.DepthwiseConv2D((1, 3)),
+        kj.AvgPool2D((1, 2)),
+        kj.Conv2D(4, (1, 2)),
+    ]
+    return kj.Sequential(layers, (1, 14, 16), core=core, name="scratchy")
 
 
 NETWORKS: tuple[Callable[[], kj.Model], ...] = (

@@ -10,6 +10,8 @@ from kanji_np.deploy.kernels import (
     class_of,
     defines,
     find,
+    folders_beside,
+    host_macros,
     needed,
 )
 from kanji_np.errors import OptionError, UnsupportedOp
@@ -139,11 +141,65 @@ def test_what_the_real_library_lacks_is_said(cmsis_5, tmp_path):
         find(cmsis_5, Q7, ["arm_relu_q7"])
 
 
+@pytest.fixture
+def library(tmp_path):
+    """A folder like a library's, whose headers have these texts."""
+
+    def library(**headers):
+        (tmp_path / "NN" / "Include").mkdir(parents=True)
+        for name, text in headers.items():
+            (tmp_path / "NN" / "Include" / f"{name}.h").write_text(text)
+        return tmp_path / "NN"
+
+    return library
+
+
+def test_the_legacy_library_is_told_from_the_current_one(library):
+    there = library(arm_nnfunctions="void arm_convolve_HWC_q7_basic(void);")
+    said = "is the legacy library, .* cmsis-nn 7.0.0 needs CMSIS-NN, .* cmsis-nn-q7$"
+    for core in ("c", "mve"):
+        with pytest.raises(OptionError, match=said):
+            find(there, target_spec(S8, core=core), ["arm_convolve_wrapper_s4"])
+
+
+def test_the_current_library_is_told_from_the_legacy_one(library):
+    there = library(arm_nnfunctions="void arm_elementwise_add_s8(void);")
+    with pytest.raises(OptionError, match="without the q7 functions, .* cmsis-nn$"):
+        find(there, Q7, ["arm_convolve_HWC_q7_basic"])
+
+
+def test_the_folder_of_cmsis_core_is_named_where_it_is_needed(library):
+    first = target_spec("cmsis-nn", version="4.0.0")
+    types = '#include "cmsis_compiler.h"\n#include <arm_acle.h>\n'
+    there = library(arm_nnfunctions="", arm_nn_math_types=types)
+    core = there.parent / "Core" / "Include"
+    with pytest.raises(OptionError, match=f"CMSIS Core, and there is no {core}$"):
+        find(there, first, [])
+    core.mkdir(parents=True)
+    with pytest.raises(OptionError, match="CMSIS Core"):
+        find(there, first, [])
+    (core / "cmsis_compiler.h").touch()
+    found = find(there, first, [])
+    assert found.includes[1].resolve() == core
+    assert found.host_macros == ("__GNUC_PYTHON__", "__RESTRICT=__restrict")
+
+
+def test_what_a_build_of_ones_own_is_given():
+    first = target_spec("cmsis-nn", version="4.0.0")
+    assert folders_beside(first) == KERNELS["cmsis-nn"].beside
+    assert folders_beside(Q7) == ("../Core/Include", "../DSP/Include")
+    assert folders_beside(S8) == host_macros(S8) == host_macros(Q7) == ()
+    assert host_macros(first) == ("__GNUC_PYTHON__", "__RESTRICT=__restrict")
+
+
 def test_every_function_of_ccore_is_found():
     sources = sorted((ccore_directory() / "Source").glob("*.c"))
     for source in sources:
         if "get_buffer_sizes" not in source.name:
-            assert needed(sources, [source.stem]) == [source]
+            chosen = needed(sources, [source.stem])
+            assert source in chosen
+            others = [path.stem for path in chosen if path != source]
+            assert all(name.startswith("kanji_") for name in others)
 
 
 @pytest.mark.parametrize(

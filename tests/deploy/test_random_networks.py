@@ -9,6 +9,7 @@ from fuzz import Fuzz, case_of, places
 from random_networks import BLOCK, draw, target_of
 
 from kanji_np.ops import OPS
+from kanji_np.ops.products import VARIABLE
 
 
 def first_of(library: str, core: str) -> int:
@@ -17,6 +18,12 @@ def first_of(library: str, core: str) -> int:
     numbers = range(0, 100 * BLOCK, BLOCK)
     targets = ((n, target_of(n)) for n in numbers)
     return next(n for n, t in targets if (t.library, t.core) == wanted)
+
+
+@pytest.fixture(autouse=True)
+def same_products(monkeypatch):
+    """The way of multiplying is chosen in the environment; this sets it back."""
+    monkeypatch.setenv(VARIABLE, "float32")
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ def test_another_byte_of_the_c_is_found(run, monkeypatch):
     monkeypatch.setattr(fuzz, "case_of", altered)
     told, *_ = run([number], ["gcc"]).failures[number]
     assert told.startswith("host, gcc: image ")
-    assert " bytes differ, from layer " in told
+    assert " bytes differ, from " in told
 
 
 @pytest.mark.parametrize(("beyond", "told"), [(0, "status 2000"), (1, "AddressSan")])

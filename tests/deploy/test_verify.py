@@ -108,6 +108,34 @@ def test_last_layer_that_differs_is_named_by_its_index(tmp_path, edit):
     assert result.first.device == -128
 
 
+@pytest.mark.parametrize(
+    ("index", "place"),
+    [
+        ((4,), "index 4"),
+        ((4, 5), "t 4, c 5"),
+        ((4, 5, 6), "h 4, w 5, c 6"),
+        ((4, 5, 6, 7), "index (4, 5, 6, 7)"),
+    ],
+)
+def test_a_difference_is_placed_in_a_layer_of_any_shape(index, place):
+    text = "image 1, layer 2 (a), {}: the C{} computes 3, the model -3"
+    found = Difference(1, 2, "a", index, 3, -3)
+    assert str(found) == text.format(place, "")
+    assert str(replace(found, on="cortex-m4")) == text.format(place, " on cortex-m4")
+
+
+def two_axes():
+    layers = [kj.Conv1D(3, 2, name="steps"), kj.Reshape((3, 12))]
+    return kj.Sequential(layers, (13, 2), name="two_axes")
+
+
+def test_a_layer_of_two_axes_that_differs_is_named(tmp_path, edit):
+    export(two_axes(), tmp_path)
+    edit(tmp_path / "two_axes.c", ".max = 127", ".max = -128")
+    result = verify(tmp_path, noise(two_axes(), 3), layers=True)
+    assert str(result.first).startswith("image 0, layer 1 (steps), t 0, c 0: the C ")
+
+
 def test_other_model_is_refused(image_firmware):
     other = image()
     other.layers[1].weight.data[0] *= 1.5
@@ -154,8 +182,8 @@ def test_failing_program_is_reported(statement, said, image_firmware, edit):
 
 def test_refused_arguments_name_the_layer(image_firmware):
     path = image_firmware.directory / "image.c"
-    head, rest = path.read_text().split("pool2(", 1)
-    path.write_text(head + "pool2(" + rest.replace(".n = 1", ".n = 0", 1))
+    head, rest = path.read_text().split("run_pool2(", 1)
+    path.write_text(head + "run_pool2(" + rest.replace(".n = 1", ".n = 0", 1))
     with pytest.raises(VerificationError, match="failed: image_run returned 6"):
         verify(image_firmware.directory, noise(image(), 2))
 

@@ -69,9 +69,8 @@ arm_status arm_fully_connected_q7_opt(const q7_t *pV,
     for (; row < num_of_rows; row++)
     {
         const kanji_patch patch = {.x = pV, .w = row * dim_vec, .rows = 1, .length = dim_vec};
-        int32_t sum = 0;
+        const int32_t sum = kanji_product_s8(&patch, pM, patch.w, 0);
 
-        kanji_products_s8(&patch, pM, 1, dim_vec, 0, &sum);
         pOut[row] = kanji_output_q7(sum, bias[row], bias_shift, out_shift);
     }
     return ARM_MATH_SUCCESS;

@@ -14,7 +14,16 @@ enum
     FAILURE_RUN = 2,   /* value: what the network's run returned */
     FAILURE_FAULT = 3, /* value: the number of the exception; the rest is set too */
     FAILURE_STACK = 4, /* as FAILURE_FAULT, but the stack has left its memory: no pc */
-    FAILURE_FILE = 5   /* value: 0 */
+    FAILURE_FILE = 5,  /* value: 0 */
+    FAILURE_GUARD = 6  /* value: the layer that changed a guard byte, or 0 for the network;
+                        * cause: a GUARD_..., address: bytes between the guards */
+};
+
+/* Where the guard byte lies. */
+enum
+{
+    GUARD_BEFORE = 1,
+    GUARD_SCRATCH = 2 /* else the arena */
 };
 
 typedef struct
@@ -39,6 +48,9 @@ uint64_t board_ticks(void);
 
 /* Limits of the stack, from the linker script. */
 extern uint32_t board_stack[], board_stack_end[];
+
+/* Guard bytes, the arena, guard bytes; and the memory that is left. */
+extern uint8_t board_guarded[], board_free[], board_free_end[];
 
 int main(void);
 

@@ -15,6 +15,8 @@
 #include "semihost.h"
 
 #define PAINT 0xA5C35A3Cu
+#define GUARD_BYTES 64
+#define GUARD_BYTE 0xA5u
 
 typedef struct
 {
@@ -81,6 +83,90 @@ static void report(int32_t layer, uint32_t stack_bytes, uint64_t ticks)
     write(report_file, &line, sizeof line);
 }
 
+static volatile uint8_t *scratch; /* with its guard bytes */
+static uint32_t scratch_bytes;
+
+/* `guarded` is guard bytes, so many bytes of memory, guard bytes. Volatile as in startup.c. */
+static void set_guard(volatile uint8_t *guarded, uint32_t bytes)
+{
+    uint32_t i;
+
+    for (i = 0; i < GUARD_BYTES; i++)
+    {
+        guarded[i] = GUARD_BYTE;
+        guarded[GUARD_BYTES + bytes + i] = GUARD_BYTE;
+    }
+}
+
+static void check_guard(
+    const volatile uint8_t *guarded, uint32_t bytes, int32_t layer, uint32_t place)
+{
+    failure_t failure = {FAILURE_GUARD, board_image, layer, 0, place, bytes};
+    uint32_t i;
+
+    for (i = 0; i < GUARD_BYTES; i++)
+    {
+        if (guarded[i] != GUARD_BYTE)
+        {
+            failure.cause |= GUARD_BEFORE;
+            board_fail(&failure);
+        }
+        if (guarded[GUARD_BYTES + bytes + i] != GUARD_BYTE)
+        {
+            board_fail(&failure);
+        }
+    }
+}
+
+static void check_guards(int32_t layer)
+{
+    check_guard(board_guarded, KANJI_NET_ARENA_BYTES, layer, 0);
+    if (scratch != 0)
+    {
+        check_guard(scratch, scratch_bytes, layer, GUARD_SCRATCH);
+    }
+}
+
+#ifdef KANJI_NET_GUARD
+/* What the two take is not the network's. */
+static uint64_t pause(void)
+{
+    return counting ? board_ticks() - mark : 0;
+}
+
+static void go_on(uint64_t elapsed)
+{
+    if (counting)
+    {
+        mark = board_ticks() - elapsed + overhead;
+    }
+}
+
+void *KANJI_NET_SCRATCH(int32_t layer, int32_t bytes)
+{
+    const uint64_t elapsed = pause();
+    const uint32_t room = (uint32_t)(board_free_end - board_free);
+
+    scratch_bytes = bytes > 0 ? (uint32_t)bytes : 0;
+    if (room < 2 * GUARD_BYTES || scratch_bytes > room - 2 * GUARD_BYTES)
+    {
+        fail(FAILURE_CHECK, layer);
+    }
+    scratch = board_free;
+    set_guard(scratch, scratch_bytes);
+    go_on(elapsed);
+    return board_free + GUARD_BYTES;
+}
+
+void KANJI_NET_GUARD(int32_t layer)
+{
+    const uint64_t elapsed = pause();
+
+    check_guards(layer);
+    go_on(elapsed);
+}
+#endif
+
 #ifdef KANJI_NET_OBSERVE
 void KANJI_NET_OBSERVE(int32_t layer, const int8_t *data, int32_t bytes)
 {
@@ -118,6 +204,7 @@ __attribute__((noinline)) static void run(void)
     {
     }
     report(0, counting ? 0 : (uint32_t)((uintptr_t)top - (uintptr_t)word), ticks);
+    check_guards(0);
 }
 
 int main(void)
@@ -131,6 +218,7 @@ int main(void)
     {
         fail(FAILURE_CHECK, layer);
     }
+    set_guard(board_guarded, KANJI_NET_ARENA_BYTES);
     if (semihost_read(input_file, &counting, sizeof counting) != 0)
     {
         fail(FAILURE_FILE, 0);
