@@ -8,12 +8,14 @@ Ctrl-C in 130. Commands import what they need when they run, so that help is qui
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import itertools
 import re
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +25,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from kanji_np import __version__
-from kanji_np.errors import KanjiError, OptionError, ToolError, VerificationError
+from kanji_np.errors import (
+    DataWarning,
+    KanjiError,
+    OptionError,
+    ToolError,
+    VerificationError,
+)
 
 if TYPE_CHECKING:
     from kanji_np.data import Augment, Dataset
@@ -72,8 +80,10 @@ class OneLineGroup(click.Group):
         args = tuple(sys.argv[1:] if args is None else args)
         name = prog_name or "kanji-np"
         try:
-            # The arguments are kept as `obj`, for a result to say how it was made.
-            code = super().main(list(args), name, standalone_mode=False, obj=args)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                # The arguments are kept as `obj`, for a result to say how it was made.
+                code = super().main(list(args), name, standalone_mode=False, obj=args)
         except click.ClickException as error:
             # Choices are listed one a line.
             _fail(" ".join(error.format_message().split()), error.exit_code)
@@ -82,8 +92,13 @@ class OneLineGroup(click.Group):
         except click.Abort:
             _fail("interrupted", Interrupted.exit_code)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
+            # Files are named by those who write them.
+            nameless = "standard output: " if error.errno == errno.ENOSPC else ""
+            where = f"{error.filename}: " if error.filename else nameless
             _fail(f"{where}{error.strerror or error}", OptionError.exit_code)
+        except MemoryError as error:
+            text = " ".join(str(error).split())
+            _fail(f"not enough memory: {text or 'ask for less'}", OptionError.exit_code)
         sys.exit(code or 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -104,6 +119,17 @@ class OneLineGroup(click.Group):
             names = ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"no command {args[0]!r}; choose from {names}")
         return super().resolve_command(ctx, args)
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: Any = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """A warning about data on one line, any other as Python shows it."""
+    text = f"warning: {message}"
+    if not issubclass(category, DataWarning):
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    click.echo(text.rstrip(), err=True)
 
 
 def _name_options(error: KanjiError, options: Mapping[str | None, str]) -> None:
@@ -160,7 +186,18 @@ class Size(click.ParamType):
         return int(match[1]), int(match[2])
 
 
-PATH = click.Path(path_type=Path)
+class PathOfFile(click.Path):
+    """The path of a file or a folder; an empty one would be the folder we are in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if str(value) == "" or "\0" in str(value):
+            self.fail(f"{value!r} is not a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathOfFile(path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -552,7 +589,7 @@ def train(
         target or "cmsis-nn", core=core, rounding=rounding, version=library_version
     )
     images, test = _load(data, download, size, grey)
-    name = name or _identifier(images.name)
+    name = _identifier(images.name) if name is None else name
     mean = _channel_means(images)
     told = Told(network, channels, pool, batch_norm, scheme, weight_bits)
     net = told.build({

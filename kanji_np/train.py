@@ -16,7 +16,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
@@ -26,15 +26,15 @@ from typing import Any, Literal
 import click
 import numpy as np
 
-from kanji_np import archive, outputs
+from kanji_np import archive, outputs, schema
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, integer, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
-from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.errors import FileFormatError, KanjiError, OptionError, RangeError
 from kanji_np.jit import event
 from kanji_np.losses import cross_entropy, mean_squared_error
-from kanji_np.model import KIND, PRECISIONS, Model
+from kanji_np.model import HEADER, KIND, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, Adam, OneCycle, Optimizer, Schedule, Slots, average
 from kanji_np.settings import differ, text_of
@@ -75,23 +75,39 @@ class EpochRecord:
     seconds: float
 
 
+COLUMNS = tuple(f.name for f in fields(EpochRecord))
+
+
 @dataclass(frozen=True)
 class History:
     """The epochs of one run, in order."""
 
     epochs: tuple[EpochRecord, ...] = ()
 
-    def csv(self) -> str:
+    def csv(self, columns: Sequence[str] = COLUMNS) -> str:
         """Comma-separated text with a header line."""
         out = io.StringIO()
-        names = [f.name for f in fields(EpochRecord)]
-        writer = csv.DictWriter(out, names, lineterminator="\n")
+        writer = csv.DictWriter(
+            out, columns, lineterminator="\n", extrasaction="ignore"
+        )
         writer.writeheader()
         for record in self.epochs:
             row = asdict(record)
             row["seconds"] = f"{record.seconds:.2f}"
             writer.writerow(row)
         return out.getvalue()
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file is what was written of this history, perhaps with one epoch
+        more, which was cut short, or by a version of fewer columns."""
+        text = path.read_bytes()
+        columns = text.partition(b"\n")[0].decode(errors="replace").split(",")
+        if not set(columns) <= set(COLUMNS):
+            return False
+        mine, next_epoch = self.csv(columns).encode(), b"%d," % (len(self.epochs) + 1)
+        more = text.removeprefix(mine)
+        is_next = more.startswith(next_epoch) and more.count(b"\n") == 1
+        return text.startswith(mine) and (is_next or not more)
 
 
 def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
@@ -305,7 +321,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     with outputs.lock(directory):
         check_run(directory, resume=resume)
         run.resume(directory / CHECKPOINT)
-        outputs.check(directory / HISTORY, run.wrote_history, "of this run")
+        outputs.check(directory / HISTORY, run.history.is_in, "of this run")
         return _train(run, validation, directory, show)
 
 
@@ -341,7 +357,7 @@ def is_history(path: Path) -> bool:
         records = tuple(EpochRecord(**record) for record in header["history"])
     except (FileFormatError, KeyError, TypeError):
         return False
-    return path.read_bytes() == History(records).csv().encode()
+    return History(records).is_in(path)
 
 
 def _train(
@@ -387,6 +403,28 @@ def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
                 f"layer {names[0]!r} normalizes over the samples of a batch: {what} "
                 f"must be at least 2, got {value}"
             )
+
+
+_SCORE = schema.or_nan(schema.number(0, 1))
+
+CHECKPOINT_HEADER = schema.record({
+    "kind": schema.text,
+    "model": HEADER,
+    "settings": schema.mapping(schema.string),
+    "epoch": schema.integer(),
+    "step": schema.integer(),
+    "history": schema.array(
+        schema.record({
+            "epoch": schema.integer(1),
+            "precision": schema.one_of(PRECISIONS),
+            "lr": schema.number(),
+            "train_loss": schema.number(),
+            "train_accuracy": _SCORE,
+            "validation_accuracy": _SCORE,
+            "seconds": schema.number(0),
+        })
+    ),
+})  # fmt: skip
 
 
 class _Run:
@@ -535,11 +573,18 @@ class _Run:
             "training data": self.data_digest,
         }
 
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the run remembers beside the network, by the names in a checkpoint."""
+        slots = {
+            f"slot/{i}/{k}": array
+            for i, slot in enumerate(self.slots)
+            for k, array in enumerate(slot)
+        }
+        return slots | {f"average/{i}": mean for i, mean in enumerate(self.averages)}
+
     def save(self, path: Path) -> None:
         header, arrays = self.net.snapshot()
-        for i, slot in enumerate(self.slots):
-            arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
-        arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
+        arrays |= self.memory()
         header = {
             "kind": CHECKPOINT_KIND,
             "model": header,
@@ -550,26 +595,22 @@ class _Run:
         }
         archive.write(path, header, arrays)
 
-    def wrote_history(self, path: Path) -> bool:
-        """Whether a file is the run's history, perhaps with one epoch more, which was
-        cut short."""
-        mine, text = self.history.csv().encode(), path.read_bytes()
-        more = text.removeprefix(mine)
-        is_next = more.startswith(b"%d," % (self.epoch + 1)) and more.count(b"\n") == 1
-        return text.startswith(mine) and (is_next or not more)
-
     def resume(self, path: Path) -> None:
         """Take over a checkpoint if there is one."""
         if not path.exists():
             return
         header, arrays = archive.read(path, CHECKPOINT_KIND)
+        with schema.refusing(f"{path}: not a checkpoint of this version"):
+            header = CHECKPOINT_HEADER("", header)
         stored, mine = header["settings"], self.settings()
+        of_recipe = {f.name for f in fields(Recipe)}
         for name in mine:
             theirs = stored.get(name)
             is_other = differ(theirs, mine[name])
             if is_other:
                 raise OptionError(
-                    f"{path} is of a run with {name} {theirs}, not {mine[name]}"
+                    f"{path} is of a run with {name} {theirs}, not {mine[name]}",
+                    arguments=(name,) if name in of_recipe else (),
                 )
             if is_other is None:
                 click.echo(
@@ -577,21 +618,27 @@ class _Run:
                     f"{mine[name]} is the same cannot be told",
                     err=True,
                 )
+        if header["model"]["name"] != self.net.name:
+            raise OptionError(
+                f"{path} is of a network with name {header['model']['name']}, not "
+                f"{self.net.name}",
+                arguments=("name",),
+            )
         try:
             self.net.restore(header["model"], arrays)
-            for i, slot in enumerate(self.slots):
-                for k, array in enumerate(slot):
-                    array[...] = arrays[f"slot/{i}/{k}"]
-            for i, mean in enumerate(self.averages):
-                mean[...] = arrays[f"average/{i}"]
-            self.epoch, self.step = header["epoch"], header["step"]
-            self.history = History(
-                tuple(EpochRecord(**record) for record in header["history"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            memory = self.memory()
+            archive.check_names(arrays, {*self.net.snapshot()[1], *memory})
+            for name, array in memory.items():
+                array[...] = archive.stored(arrays, name, array.shape, array.dtype)
+            integer("epoch", header["epoch"], 0, self.recipe.epochs)
+        except KanjiError as error:
             raise FileFormatError(
                 f"{path}: not a checkpoint of this version: {error}"
             ) from None
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.history = History(
+            tuple(EpochRecord(**record) for record in header["history"])
+        )
 
 
 @contextmanager

@@ -219,7 +219,9 @@ def board_of(name: str) -> Board:
     core = name if str(name).startswith("cortex-") else f"cortex-{name}"
     if core not in BOARDS:
         cores = ", ".join(BOARDS)
-        raise OptionError(f"on must be host or one of {cores}, got {name!r}")
+        raise OptionError(
+            f"on must be host or one of {cores}, got {name!r}", arguments=("on",)
+        )
     return BOARDS[core]
 
 
