@@ -7,7 +7,8 @@ sum is rounded to it, so the bytes are those of the same formulas in NumPy.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kanji_np.jit import njit
 
 
 @njit(cache=True, nogil=True)

@@ -1,23 +1,21 @@
 """Files of arrays with a JSON header that are whole or refused.
 
 Models and checkpoints are `.npz` files that `numpy.load` opens. Beside the arrays they
-hold a `header` (JSON, as bytes) and a `sha256` over header and arrays. Writing goes to
-a neighbouring temporary file that replaces the old one only when it is complete on
-disk, so that a killed process leaves the old file or the new one, never half of one.
+hold a `header` (JSON, as bytes) and a `sha256` over header and arrays.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kanji_np import outputs
 from kanji_np.errors import FileFormatError
 
 HEADER, DIGEST = "header", "sha256"
@@ -27,30 +25,30 @@ def write(
     path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
     """Write header and arrays to `path` atomically; same content, same bytes."""
+    outputs.write(path, to_bytes(header, arrays))
+
+
+def to_bytes(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The file that `write` makes."""
     text = json.dumps(header, sort_keys=True).encode()
     content = {HEADER: np.frombuffer(text, np.uint8), **arrays}
     content[DIGEST] = np.frombuffer(_digest(content), np.uint8)
-    with replacing(path) as file:
-        np.savez(file, **content)
+    file = io.BytesIO()
+    np.savez(file, **content)
+    return file.getvalue()
 
 
-@contextlib.contextmanager
-def replacing(path: str | Path):
-    """A binary file that takes the place of `path` if the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name, so that what a killed process left behind is used up by the next.
-    name = path.parent / f".{path.name}.partial"
-    try:
-        with open(name, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+def is_kind(kind: str) -> Callable[[Path], bool]:
+    """A function of a path: whether a file's header says `kind`, and it is whole."""
+
+    def is_whole(path: Path) -> bool:
+        try:
+            read(path, kind)
+        except FileFormatError:
+            return False
+        return True
+
+    return is_whole
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

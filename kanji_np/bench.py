@@ -21,10 +21,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import FileFormatError
+from kanji_np.jit import njit
 from kanji_np.layer import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Model

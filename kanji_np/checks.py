@@ -25,19 +25,40 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if is_integer and least <= value and (most is None or value <= most):
         return operator.index(value)
     limits = f"of at least {least}" if most is None else f"in {least} .. {most}"
-    raise OptionError(f"{name} must be an int {limits}, got {shown(value)}")
+    raise _refusal(name, f"an int {limits}, got {shown(value)}")
 
 
 def number(
-    name: str, value: Any, least: float = -math.inf, most: float = math.inf
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    below: float | None = None,
 ) -> float:
-    """A finite real number in ``least .. most``; not a bool."""
+    """A finite real number in ``least .. most``; not a bool.
+
+    `below`, in place of `most`, is a limit that is not reached.
+    """
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
     with contextlib.suppress(OverflowError):  # of an int beyond floats
-        if is_real and math.isfinite(value) and least <= value <= most:
+        fits = is_real and math.isfinite(value) and least <= value <= most
+        if fits and (below is None or value < below):
             return float(value)
     limits = "" if (least, most) == (-math.inf, math.inf) else f" in {least} .. {most}"
-    raise OptionError(f"{name} must be a finite number{limits}, got {shown(value)}")
+    if below is not None:
+        limits = f" in [{least}, {below})"
+    raise _refusal(name, f"a finite number{limits}, got {shown(value)}")
+
+
+def hold_number(settings: Any, name: str, *limits: float, **below: float) -> None:
+    """Check a field of a frozen dataclass by `number`, and hold it as a plain one.
+
+    An int stays an int, for it to be written as it was given.
+    """
+    value = getattr(settings, name)
+    checked = number(name, value, *limits, **below)
+    object.__setattr__(settings, name, value if type(value) is int else checked)
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
@@ -45,7 +66,14 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     allowed = tuple(allowed)
     if isinstance(value, str) and value in allowed:
         return value
-    raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {shown(value)}")
+    raise _refusal(name, f"one of {', '.join(allowed)}; got {shown(value)}")
+
+
+def _refusal(name: str, allowed: str) -> OptionError:
+    """The error of an argument; its owner may stand before it, "batches: seed", or
+    behind it, "rounding of cmsis-nn"."""
+    argument = name.rpartition(": ")[2].split()[0]
+    return OptionError(f"{name} must be {allowed}", arguments=(argument,))
 
 
 def shown(value: Any, most: int = 80) -> str:

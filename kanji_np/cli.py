@@ -14,7 +14,6 @@ import re
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,6 +50,13 @@ MODEL, CHECKPOINT, HISTORY = "model.npz", "checkpoint.npz", "history.csv"
 CURVES, FIRMWARE, SUMMARY = "curves.png", "firmware", "summary.txt"
 
 
+# Options that are not named after the argument they set.
+DATA_OPTIONS = {"size": "--size", "channels": "--grey", "download": "--download"}
+OPTIONS_OF = {
+    "batch_size": "--batch", "crop_padding": "--crop", "version": "--library-version",
+}  # fmt: skip
+
+
 class Interrupted(KanjiError):
     """The user pressed Ctrl-C; the message says what is kept."""
 
@@ -80,6 +86,17 @@ class OneLineGroup(click.Group):
             _fail(f"{where}{error.strerror or error}", OptionError.exit_code)
         sys.exit(code or 0)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors about arguments of Python name options instead."""
+        try:
+            return super().invoke(ctx)
+        except KanjiError as error:
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            params = command.params if command else ()
+            options = {p.name: p.opts[0] for p in params if isinstance(p, click.Option)}
+            _name_options(error, {**options, **OPTIONS_OF})
+            raise
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -87,6 +104,16 @@ class OneLineGroup(click.Group):
             names = ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"no command {args[0]!r}; choose from {names}")
         return super().resolve_command(ctx, args)
+
+
+def _name_options(error: KanjiError, options: Mapping[str | None, str]) -> None:
+    """Put options in the places of an error's arguments, `size=(...)` or `size`."""
+    for name in error.arguments:
+        if name in options:
+            told = rf"(?<![\w-]){re.escape(name)}(=(\([^)]*\)|\w+))?(?!\w)"
+            text = re.sub(told, options[name], str(error), count=1)
+            error.args = (text,)
+    error.arguments = ()
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -319,22 +346,26 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     Example:
       kanji-np quickstart --directory ./kanji-quickstart
     """
-    if (directory / SUMMARY).exists():
-        if not force:
-            raise OptionError(
-                f"{directory} holds a finished run: add --force to start over, or "
-                "choose another --directory"
-            )
-        _remove_run(directory)
-    _check_writable(directory)
+    if (directory / SUMMARY).exists() and not force:
+        raise OptionError(
+            f"{directory} holds a finished run: add --force to start over, or choose "
+            "another --directory"
+        )
 
     import kanji_np as kj
+    from kanji_np import outputs
+    from kanji_np.deploy.project import check_export
 
-    if (directory / CHECKPOINT).exists():
-        click.echo(f"going on with the run in {directory}", err=True)
+    outputs.check_directory(directory)
     train, test = kj.load_dataset("synthetic")
     mean = _channel_means(train)
     net = kj.paper_cnn(QUICKSTART_CHANNELS, mean=mean, seed=seed, name="quickstart")
+    check_export(net, directory / FIRMWARE)
+    if (directory / SUMMARY).exists():
+        _remove_run(directory)
+    _check_run(directory, resume=True)
+    if (directory / CHECKPOINT).exists():
+        click.echo(f"going on with the run in {directory}", err=True)
     with _keeping(directory, "repeat the command to go on"):
         history = kj.fit(
             net,
@@ -365,7 +396,7 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
             f"  {shlex.join(['make', '-C', str(directory / FIRMWARE), 'test'])}",
             f"  {_command('train', '--data', 'cifar10', '--download')}",
         ])  # fmt: skip
-        (directory / SUMMARY).write_text(summary + "\n")
+        outputs.write(directory / SUMMARY, f"{summary}\n".encode())
     click.echo(summary)
 
 
@@ -501,15 +532,22 @@ def train(
         )
     if directory is not None:
         _check_run(directory, resume)
-    if result is not None:
-        _check_writable(result.parent)
 
     import kanji_np as kj
     from kanji_np.optim import SCHEDULES
-    from kanji_np.results import Result, cpu_model, portable, source, write_result
+    from kanji_np.results import (
+        Result,
+        check_output,
+        cpu_model,
+        portable,
+        source,
+        write_result,
+    )
     from kanji_np.targets import target_spec
     from kanji_np.threads import limit
 
+    if result is not None:
+        check_output(result)
     spec = target_spec(
         target or "cmsis-nn", core=core, rounding=rounding, version=library_version
     )
@@ -653,12 +691,14 @@ def export(
       kanji-np export runs/cifar10/model.npz firmware/
     """
     from kanji_np.deploy import export
+    from kanji_np.deploy.planner import arena_text
 
     net = _load_for(model, target, core, rounding, library_version)
     firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
-    click.echo(f"arena  {firmware.arena_bytes:,} bytes of RAM")
+    arena = arena_text(firmware.arena_bytes, firmware.lower_bound_bytes)
+    click.echo(f"arena  {arena}")
     click.echo(f"\nnext:\n  {_command('verify', directory)} --data SOURCE")
 
 
@@ -925,13 +965,14 @@ def bench(
         measure_layers,
         read_results,
     )
+    from kanji_np.outputs import check_directory
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
     from kanji_np.threads import check_limit
     from kanji_np.zoo import PAPER_SIZES
 
     if plot:
         check_plot(plot)
-        _check_writable(plot.parent)
+        check_directory(plot.parent)
     for count in threads:
         check_limit(count)
     steps = steps or STEPS
@@ -990,18 +1031,24 @@ def _load(
     from kanji_np.data import load_dataset
 
     channels = 1 if grey else None
-    if not download:
-        return load_dataset(data, size=size, channels=channels)
-    with _bar("downloading") as progress:
-        return load_dataset(
-            data, download=True, progress=progress, size=size, channels=channels
-        )
+    try:
+        if not download:
+            return load_dataset(data, size=size, channels=channels)
+        with _bar("downloading") as progress:
+            return load_dataset(
+                data, download=True, progress=progress, size=size, channels=channels
+            )
+    except KanjiError as error:
+        _name_options(error, DATA_OPTIONS)
+        raise
 
 
 @contextlib.contextmanager
 def _bar(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """A function of (done, total) that draws a bar; None where nobody would see it."""
-    if not sys.stderr.isatty():
+    from kanji_np.outputs import is_watched
+
+    if not is_watched():
         yield None
         return
     with contextlib.ExitStack() as stack:
@@ -1031,25 +1078,41 @@ def _keeping(directory: Path, how_to_go_on: str) -> Iterator[None]:
 
 def _check_run(directory: Path, resume: bool) -> None:
     """Before anything slow: may a run be written here?"""
+    from kanji_np import outputs, report
+    from kanji_np.train import check_run
+
     if (directory / CHECKPOINT).exists() and not resume:
         raise OptionError(
             f"{directory} holds a run: add --resume to go on with it, or choose "
             "another --directory"
         )
-    _check_writable(directory)
-
-
-def _check_writable(directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory):
-        pass
+    outputs.check_directory(directory)
+    check_run(directory, resume=resume)
+    outputs.check(directory / CURVES, outputs.is_drawing, report.DRAWING)
 
 
 def _remove_run(directory: Path) -> None:
-    for name in (MODEL, CHECKPOINT, HISTORY, CURVES, SUMMARY):
-        (directory / name).unlink(missing_ok=True)
-    if (directory / FIRMWARE).exists():
-        shutil.rmtree(directory / FIRMWARE)
+    """Remove a finished quickstart but for its firmware, which is replaced; OptionError
+    if not all of it is as it was written."""
+    from kanji_np import archive, model, outputs, report, train
+
+    files = (
+        (MODEL, archive.is_kind(model.KIND), "a model"),
+        (CURVES, outputs.is_drawing, report.DRAWING),
+        (HISTORY, train.is_history, f"the history of {CHECKPOINT}"),
+        (CHECKPOINT, archive.is_kind(train.CHECKPOINT_KIND), "a checkpoint"),
+        (SUMMARY, _is_summary, "the summary of a quickstart"),
+    )
+    with outputs.lock(directory):
+        for name, is_ours, what in files:
+            outputs.check(directory / name, is_ours, what, "choose another --directory")
+        for name, _, _ in files:
+            (directory / name).unlink(missing_ok=True)
+
+
+def _is_summary(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text.startswith("int8 accuracy  ") and text.endswith(" --download\n")
 
 
 def _optimizer(

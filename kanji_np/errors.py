@@ -10,9 +10,26 @@ from __future__ import annotations
 
 
 class KanjiError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose.
+
+    Parameters
+    ----------
+    *message : object
+        As for any exception.
+    arguments : tuple of str
+        The names of Python arguments that the message is about, as they stand in it:
+        the command line puts its options in their places.
+    """
 
     exit_code = 2
+
+    def __init__(self, *message: object, arguments: tuple[str, ...] = ()) -> None:
+        super().__init__(*message)
+        self.arguments = arguments
+
+
+class DataWarning(UserWarning):
+    """Images or labels can be used, but perhaps not as they are meant."""
 
 
 class ShapeError(KanjiError, ValueError):

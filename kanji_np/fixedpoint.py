@@ -13,8 +13,7 @@ powers of two the latter is also the legacy q7 API's rounding (CMSIS 5 `NN_ROUND
 
 from __future__ import annotations
 
-from numba import njit
-from numba import types as nb
+from kanji_np.jit import nb, njit
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.autograd import Tensor, record
-from kanji_np.errors import KanjiError, OptionError, ShapeError
+from kanji_np.errors import KanjiError, OptionError, RangeError, ShapeError
 from kanji_np.ops import Op, batch_norm, buffers
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.requantize import empty_range
@@ -28,7 +28,9 @@ from kanji_np.quantize import (
     activation_bounds,
     activation_range,
     by_output,
+    check_params,
     check_products,
+    check_values,
     legal_scales,
     linear_ints,
     weight_max,
@@ -214,6 +216,15 @@ class Layer:
         """What training changes."""
         return {}
 
+    def state(self) -> dict[str, np.ndarray]:
+        """What training changes, and all that it tracks; see `Model.state`."""
+        return {name: p.data for name, p in self.named_parameters().items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over checked arrays as `state` gives them."""
+        for name, parameter in self.named_parameters().items():
+            parameter.data = state[name]
+
     @property
     def is_calibrated(self) -> bool:
         """Whether everything the layer quantizes has a range."""
@@ -340,6 +351,19 @@ class TrackedLayer(Layer):
             for parameter in tracker.parameters()
         }
 
+    def state(self) -> dict[str, np.ndarray]:
+        ranges = {}
+        for name, tracker in self.trackers().items():
+            ranges[name] = np.stack([tracker.low, tracker.high])
+            ranges[f"{name}_updates"] = np.asarray(tracker.updates, np.int64)
+        return super().state() | ranges
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        super().load_state(state)
+        for name, tracker in self.trackers().items():
+            tracker.low, tracker.high = np.array(state[name])
+            tracker.updates = int(state[f"{name}_updates"])
+
     @property
     def is_calibrated(self) -> bool:
         return self.output_range.updates > 0
@@ -460,8 +484,25 @@ class BatchNorm:
         self.updates += 1
 
     def fold(self, weight: np.ndarray, s: Statistics) -> LinearParams:
-        """Weight and bias with the normalization in them."""
-        return batch_norm.fold(weight, self.gamma.data, self.beta.data, s)
+        """Weight and bias with the normalization in them.
+
+        Raises
+        ------
+        RangeError
+            If what they are made of is not finite, or huge.
+        """
+        gamma, beta = self.gamma.data, self.beta.data
+        for what, values in (
+            ("weight", weight),
+            ("gamma", gamma),
+            ("beta", beta),
+            ("mean", s.mean),
+            ("variance", s.var),
+        ):
+            check_values(what, values)
+        if (s.var < 0).any():
+            raise RangeError(f"a variance of {s.var.min():.6g} is negative")
+        return batch_norm.fold(weight, gamma, beta, s)
 
 
 class LinearLayer(TrackedLayer):
@@ -526,6 +567,21 @@ class LinearLayer(TrackedLayer):
             own = {"weight": self.weight, **norm}
         return own | super().named_parameters()
 
+    def state(self) -> dict[str, np.ndarray]:
+        if self.norm is None:
+            return super().state()
+        return super().state() | {
+            "moving_mean": self.norm.moving.mean,
+            "moving_var": self.norm.moving.var,
+            "moving_updates": np.asarray(self.norm.updates, np.int64),
+        }
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        super().load_state(state)
+        if self.norm is not None:
+            self.norm.moving = Statistics(state["moving_mean"], state["moving_var"])
+            self.norm.updates = int(state["moving_updates"])
+
     def renew_weight_range(self) -> None:
         """Take the weight's range from the weight as it is."""
         self.weight_range.renew(self._params().weight)
@@ -574,6 +630,11 @@ class LinearLayer(TrackedLayer):
             return None, self._params()
         zeros = LinearParams(self.weight.data, np.zeros_like(self.norm.beta.data))
         z = self.op.forward_float(self._plain, zeros, x[0].values())
+        if z.size == z.shape[-1]:
+            raise ShapeError(
+                "batch normalization needs two values a channel for a variance, and "
+                "this layer has one from a sample: give it a batch of two or more"
+            )
         s = batch_norm.statistics(z)
         self.norm.update(s)
         return _Sums(z, s), self.norm.fold(self.weight.data, s)
@@ -635,10 +696,12 @@ class LinearLayer(TrackedLayer):
         )
 
     def _params(self) -> LinearParams:
-        """Weight and bias of inference."""
-        if self.norm is None:
-            return LinearParams(self.weight.data, self.bias.data)
-        return self.norm.fold(self.weight.data, self.norm.moving)
+        """Weight and bias of inference; RangeError if one is not finite, or huge."""
+        if self.norm is not None:
+            return self.norm.fold(self.weight.data, self.norm.moving)
+        params = LinearParams(self.weight.data, self.bias.data)
+        check_params(params)
+        return params
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
         bits = self.attrs.weight_bits

@@ -68,7 +68,8 @@ class Normalize(Layer):
 
     def __init__(self, mean: Any, shift: int = 1, name: str | None = None) -> None:
         mean = np.atleast_1d(np.asarray(mean))
-        if mean.dtype.kind not in "iu" or mean.min() < 0 or mean.max() > 255:
+        is_whole = mean.dtype.kind in "iu" and mean.size > 0
+        if not is_whole or mean.min() < 0 or mean.max() > 255:
             raise OptionError("mean must be integers in 0..255")
         if mean.ndim not in (1, 3):
             raise OptionError(f"mean must be (C,) or (H,W,C), got shape {mean.shape}")

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from kanji_np.autograd import Tensor, record
-from kanji_np.errors import DataError, OptionError, ShapeError
+from kanji_np.checks import number
+from kanji_np.errors import DataError, ShapeError
 
 
 def cross_entropy(
@@ -33,13 +34,21 @@ def cross_entropy(
 
     Raises
     ------
+    ShapeError
+        If there is not one label, a class's number, for each row of `logits`.
     DataError
-        If a label lies outside 0..K-1.
+        If a label is no integer, or lies outside 0..K-1.
     """
-    if not 0 <= label_smoothing < 1:
-        raise OptionError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
-    z = logits.data
+    label_smoothing = number("label_smoothing", label_smoothing, 0, below=1)
+    z, labels = logits.data, np.asarray(labels)
+    if z.ndim != 2 or labels.shape != z.shape[:1]:
+        raise ShapeError(
+            "cross_entropy takes logits (N, K) and labels (N,), numbers of classes; "
+            f"got {z.shape} and {labels.shape}"
+        )
     count, classes = z.shape
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"labels must be integers, got {labels.dtype}")
     if labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
         raise DataError(f"labels must be in 0..{classes - 1}")
     log_p = log_softmax(z, axis=1)
@@ -70,7 +79,7 @@ def mean_squared_error(outputs: Tensor, targets: np.ndarray) -> Tensor:
     ShapeError
         If the two shapes differ.
     """
-    y = outputs.data
+    y, targets = outputs.data, np.asarray(targets)
     if targets.shape != y.shape:
         raise ShapeError(
             f"outputs are {y.shape}, but what they should be {targets.shape}"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from kanji_np import archive
+from kanji_np import archive, outputs
 from kanji_np.autograd import Tensor, no_grad
+from kanji_np.checks import integer, number, one_of, shown
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -40,7 +42,7 @@ from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.ops.products import check_gradient_kind
-from kanji_np.quantize import SCHEMES
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES
 from kanji_np.ranges import check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 Wires = tuple[int, ...]
 
 PRECISIONS = ("int8", "fp32")
-FORMAT = 2
+KIND, FORMAT = "kanji_np model", 2
 CALIBRATION_IMAGES = 64
 EVALUATION_BATCH = 250
 
@@ -111,23 +113,22 @@ class Model:
         name: str = "network",
         input_scale: float = 2.0**-7,
     ) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise OptionError(
-                f"a network's name must be a C identifier in lower case, got {name!r}"
+                "a network's name must be a C identifier in lower case, got "
+                f"{shown(name)}",
+                arguments=("name",),
             )
         self.name = name
         self.target = target_spec(target, core=core, rounding=rounding, version=version)
-        if scheme not in SCHEMES:
-            raise OptionError(
-                f"scheme must be one of {', '.join(SCHEMES)}; got {scheme!r}"
-            )
+        scheme = one_of("scheme", scheme, SCHEMES)
         check_scheme(self.target, scheme)
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(ranges))
         self.layers, self.wiring = _wired(inputs, outputs)
         _name_layers(self.layers)
         self.input = _input_spec(inputs.shape, self.layers[0], input_scale)
         self.shapes: list[Shape] = []
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(integer("seed", seed, 0))
         for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
             with naming(layer):
                 if i and layer.op.reads_image:
@@ -173,6 +174,17 @@ class Model:
     def is_normalized(self) -> bool:
         """Whether some layer takes in the statistics of batches while it is trained."""
         return bool(self._moving_norms())
+
+    def values_normalized(self) -> dict[str, int]:
+        """Of each layer that takes in the statistics of batches, by name, how many
+        values a channel they have from a sample."""
+        return {
+            layer.name: math.prod(shape[:-1])
+            for layer, shape in zip(self.layers, self.shapes, strict=True)
+            if isinstance(layer, LinearLayer)
+            and layer.norm is not None
+            and not layer.norm.is_frozen
+        }
 
     def renew_batch_norm(self, x: np.ndarray) -> None:
         """Take the moving statistics from these inputs alone; frozen ones stay."""
@@ -242,6 +254,11 @@ class Model:
     def check_labels(self, dataset: Dataset) -> None:
         """ShapeError if images or classes of a dataset do not fit the network,
         DataError if there are none."""
+        if not isinstance(getattr(dataset, "images", None), np.ndarray):
+            raise DataError(
+                f"{self.name} takes a Dataset(images, labels, classes, name), got a "
+                f"{type(dataset).__name__}"
+            )
         if dataset.images.shape[1:] != self.input.shape:
             raise ShapeError(
                 f"{self.name} takes images {self.input.shape}, "
@@ -340,7 +357,7 @@ class Model:
             rounding=rounding,
             version=version,
         )
-        return from_state(*self.state(), other)
+        return from_snapshot(*self.snapshot(), other)
 
     def requantized(
         self,
@@ -367,7 +384,7 @@ class Model:
         UnsupportedOp
             The target does not compute so.
         """
-        header, arrays = self.state()
+        header, arrays = self.snapshot()
         header["scheme"] = scheme or header["scheme"]
         header["ranges"] = ranges or header["ranges"]
         for entry in header["layers"] if weight_bits else ():
@@ -389,7 +406,7 @@ class Model:
         OptionError
             It has others.
         """
-        header, arrays = other.state()
+        header, arrays = other.snapshot()
         mine = [(layer.name, layer.op.name) for layer in self.layers]
         if mine != [(layer.name, layer.op.name) for layer in other.layers]:
             raise OptionError(f"{other.name} has other layers than {self.name}")
@@ -404,11 +421,76 @@ class Model:
             ) from None
 
     def save(self, path: str | Path) -> None:
-        """Write the network (weights, ranges, target) to a `.npz` file, atomically."""
-        header, arrays = self.state()
+        """Write the network (weights, ranges, target) to a `.npz` file, atomically.
+
+        Raises
+        ------
+        OptionError
+            Something else than a model is there.
+        """
+        outputs.check(path, archive.is_kind(KIND), "a model", "choose another name")
+        header, arrays = self.snapshot()
         archive.write(path, header, arrays)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of all that training changes, as arrays by name.
+
+        With `load_state`, an equal network computes the same bytes, and trains on
+        to the same bytes: keep the state of the best epoch, or write it to a file of
+        your own.
+
+        Returns
+        -------
+        dict of ndarray
+            "conv1/weight", "conv1/bias" and so on, as `named_parameters`, float32.
+            Of batch normalization "conv1/gamma", "conv1/beta", "conv1/moving_mean" and
+            "conv1/moving_var", float32 (C,), and "conv1/moving_updates", int64 ().
+            Of each range "conv1/output_range" (and "weight_range"), low and high,
+            float64 (2,) or (2, C), and "conv1/output_range_updates", int64 (), how
+            often it was updated: 0 is a range yet to be seen.
+
+        Notes
+        -----
+        What a layer is made with (the mean of `Normalize`, attributes, the scheme) is
+        not part of it, nor whether batch normalization is frozen.
+        """
+        return {
+            f"{layer.name}/{kind}": np.array(array)
+            for layer in self.layers
+            for kind, array in layer.state().items()
+        }
+
+    def load_state(self, state: Mapping[str, ArrayLike]) -> None:
+        """Take over the arrays that `state` gave of an equal network, or none.
+
+        Parameters
+        ----------
+        state : mapping of array_like
+            All names that this network's `state` has, and no other; the same shapes.
+
+        Raises
+        ------
+        OptionError
+            A name is missing, or is not known.
+        ShapeError
+            An array has another shape.
+        DataError
+            One is not made of finite numbers, or a range or variance is none.
+        """
+        if not isinstance(state, Mapping):
+            raise OptionError(f"a state has arrays by name, got {shown(state)}")
+        own = self.state()
+        for what, names in (
+            ("lacks", [name for name in own if name not in state]),
+            ("has the unknown", [name for name in state if name not in own]),
+        ):
+            if names:
+                raise OptionError(f"the state {what} {_listed(names)}")
+        new = {name: _fitting(name, state[name], like) for name, like in own.items()}
+        for layer in self.layers:
+            layer.load_state({k: new[f"{layer.name}/{k}"] for k in layer.state()})
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Header and arrays that `load` makes the network from."""
         arrays = {name: p.data for name, p in self.named_parameters()}
         layers = []
@@ -431,7 +513,7 @@ class Model:
             layers.append(entry)
         target = self.target
         header = {
-            "kind": "kanji_np model",
+            "kind": KIND,
             "format": FORMAT,
             "name": self.name,
             "target": [target.library, target.version, target.core, target.rounding],
@@ -444,7 +526,7 @@ class Model:
         return header, arrays
 
     def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Take over weights and ranges that `state` gave of an equal network."""
+        """Take over weights and ranges that `snapshot` gave of an equal network."""
         for layer in self.layers:
             name = f"{layer.name}/mean"
             if layer.constants is not None and not np.array_equal(
@@ -584,6 +666,7 @@ def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
 
 def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
     image = first.op.reads_image
+    scale = number("input_scale", scale, FINEST, LARGEST)
     if math.frexp(scale)[0] != 0.5:
         raise OptionError(f"input_scale must be a power of two, got {scale}")
     is_shape = isinstance(shape, tuple | list) and len(shape) > 0
@@ -592,8 +675,32 @@ def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
             f"input_shape must be (H, W, C) or (K,), all positive, got {shape}"
         )
     shape = tuple(int(n) for n in shape)
-    qparams = None if image else QParams(float(scale))
+    qparams = None if image else QParams(scale)
     return TensorSpec(shape, "uint8" if image else "int8", qparams)
+
+
+def _listed(names: Sequence[Any], most: int = 8) -> str:
+    """Names in a row, cut where there are many."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*map(str, names[:most]), *more])
+
+
+def _fitting(name: str, value: ArrayLike, like: np.ndarray) -> np.ndarray:
+    """A copy of an array of a state in the dtype of the one whose place it takes."""
+    array = np.asarray(value)
+    if array.shape != like.shape:
+        raise ShapeError(f"{name} must have shape {like.shape}, got {array.shape}")
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{name} must be of numbers, got {array.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = array.astype(like.dtype)
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} holds values that are not finite in {like.dtype}")
+    if name.endswith(("/moving_var", "_updates")) and (array < 0).any():
+        raise DataError(f"{name} must not be negative")
+    if name.endswith("_range") and (array[0] > array[1]).any():
+        raise DataError(f"{name} must be low and high, got {shown(array)}")
+    return array
 
 
 def _is_threshold(parameter: str) -> bool:
@@ -617,21 +724,21 @@ def load(path: str | Path) -> Model:
     FileFormatError
         If the file is missing, damaged, altered, or not a model.
     """
-    header, arrays = archive.read(path, "kanji_np model")
+    header, arrays = archive.read(path, KIND)
     try:
-        return from_state(header, arrays)
+        return from_snapshot(header, arrays)
     except (KeyError, TypeError, ValueError, AttributeError, KanjiError) as error:
         raise FileFormatError(
             f"{path}: not a model this version reads: {error}"
         ) from None
 
 
-def from_state(
+def from_snapshot(
     header: dict[str, Any],
     arrays: dict[str, np.ndarray],
     target: TargetSpec | None = None,
 ) -> Model:
-    """A network from what `Model.state` gave, for its own target unless told."""
+    """A network from what `Model.snapshot` gave, for its own target unless told."""
     network = _rebuilt(header, arrays, target)
     network.restore(header, arrays)
     return network

@@ -14,17 +14,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 from kanji_np.autograd import Tensor
+from kanji_np.checks import hold_number, shown
 from kanji_np.errors import OptionError, ShapeError
 
 Slots = list[tuple[np.ndarray, ...]]
 Numbers = tuple[np.float32 | bool, ...]
 
+#: The largest number for the kernels, which have float32's.
+MOST = 1e38
 
+
+@runtime_checkable
 class Optimizer(Protocol):
     """What the training loop needs of an optimizer."""
 
@@ -78,11 +83,6 @@ def _update(
                 array[...] = line.reshape(array.shape)
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value < high:
-        raise OptionError(f"{name} must be in [{low}, {high}), got {value}")
-
-
 def average(
     averages: Sequence[np.ndarray],
     parameters: Sequence[Tensor],
@@ -126,9 +126,13 @@ class SGD:
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        _check("lr", self.lr, 0, math.inf)
-        _check("momentum", self.momentum, 0, 1)
-        _check("weight_decay", self.weight_decay, 0, math.inf)
+        hold_number(self, "lr", 0, MOST)
+        hold_number(self, "momentum", 0, below=1)
+        hold_number(self, "weight_decay", 0, MOST)
+        if not isinstance(self.nesterov, bool):
+            raise OptionError(
+                f"nesterov must be True or False, got {shown(self.nesterov)}"
+            )
 
     def slots(self, parameters: Sequence[Tensor]) -> Slots:
         return _zeros(parameters, 1)
@@ -157,10 +161,11 @@ class Adam:
     decoupled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _check("lr", self.lr, 0, math.inf)
-        _check("beta1", self.beta1, 0, 1)
-        _check("beta2", self.beta2, 0, 1)
-        _check("weight_decay", self.weight_decay, 0, math.inf)
+        hold_number(self, "lr", 0, MOST)
+        hold_number(self, "beta1", 0, below=1)
+        hold_number(self, "beta2", 0, below=1)
+        hold_number(self, "eps", 0, MOST)
+        hold_number(self, "weight_decay", 0, MOST)
 
     def slots(self, parameters: Sequence[Tensor]) -> Slots:
         return _zeros(parameters, 2)
@@ -196,6 +201,7 @@ class AdamW(Adam):
 OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """What the training loop needs of a schedule."""
 
@@ -219,7 +225,8 @@ class Step:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        _check("every", self.every, 1, math.inf)
+        hold_number(self, "every", 1, MOST)
+        hold_number(self, "gamma", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         return self.gamma ** (step // (self.every * steps_per_epoch))
@@ -231,6 +238,9 @@ class Exponential:
 
     gamma: float = 0.9
 
+    def __post_init__(self) -> None:
+        hold_number(self, "gamma", 0, MOST)
+
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         return self.gamma ** (step / steps_per_epoch)
 
@@ -240,6 +250,9 @@ class Cosine:
     """Half a cosine from 1 down to `final`."""
 
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        hold_number(self, "final", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         wave = 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -258,7 +271,9 @@ class OneCycle:
     final: float = 0.001
 
     def __post_init__(self) -> None:
-        _check("warmup", self.warmup, 0, 1)
+        hold_number(self, "warmup", 0, below=1)
+        hold_number(self, "initial", 0, MOST)
+        hold_number(self, "final", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         at, rise = step / steps, self.warmup

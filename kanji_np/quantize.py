@@ -36,6 +36,10 @@ from kanji_np.types import LinearInts, LinearParams, Numerics, QParams
 INT32_MAX = 2**31 - 1
 MAX_PRODUCTS = 65_535  # of (x - zero point) * w, 255 * 128 at most, in one int32
 MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
+# Of parameters and activations. Larger ones come from a training that diverged or from
+# a damaged file; scales of these multiply a few times before they leave float64.
+LARGEST = 2.0**40
+FINEST = 2.0**-60  # scale of a range that has all but vanished
 MAX_RIGHT_SHIFT = 30
 # How much further than the shift of a call sums may be shifted to the left: MVE cores
 # that round once shift by one more than the others, and v7.0.0 of CMSIS-NN cuts twice a
@@ -72,18 +76,32 @@ class Scheme:
     def weight_scales(self, max_abs: np.ndarray, bits: int) -> np.ndarray:
         """Scales that hold weights up to `max_abs` in `bits` bits, float64, same shape.
 
-        A range of zero gets the scale of 0 .. 1.
+        A range of zero asks for none and gets 0; `legal_scales` chooses one.
+
+        Raises
+        ------
+        RangeError
+            If a range is not finite, or huge.
         """
-        largest = np.where(max_abs == 0, 1.0, max_abs).astype(np.float64)
+        largest = np.asarray(max_abs, np.float64)
+        check_values("range of weights", largest)
         if self.pow2:
-            scales = ceil_pow2(largest / 2 ** (bits - 1))
-            return np.clip(scales, 2.0**-MAX_FRAC_BITS, 2.0**-MIN_FRAC_BITS)
-        return largest / weight_max(bits)
+            scales = ceil_pow2(np.where(largest == 0, 1.0, largest) / 2 ** (bits - 1))
+            scales = np.clip(scales, 2.0**-MAX_FRAC_BITS, 2.0**-MIN_FRAC_BITS)
+        else:
+            scales = np.maximum(largest / weight_max(bits), FINEST)
+        return np.where(largest == 0, 0.0, scales)
 
     def activation_qparams(self, low: float, high: float) -> QParams:
-        """QParams that hold an activation's range; the range is widened to hold 0."""
+        """QParams that hold an activation's range; the range is widened to hold 0.
+
+        Raises
+        ------
+        RangeError
+            If the range is not finite, or huge.
+        """
         low, high = min(low, 0.0), max(high, 0.0)
-        if not math.isfinite(high - low):
+        if not (low >= -LARGEST and high <= LARGEST):
             raise RangeError(f"a range of {low} .. {high} cannot be quantized")
         if low == high:
             high = 1.0
@@ -91,8 +109,8 @@ class Scheme:
         if self.pow2:
             return pow2_qparams(frac_bits(largest))
         if not self.asymmetric:
-            return QParams(largest / 127)
-        scale = (high - low) / 255
+            return QParams(max(largest / 127, FINEST))
+        scale = max((high - low) / 255, FINEST)
         return QParams(scale, round(min(max(-128 - low / scale, -128), 127)))
 
 
@@ -110,6 +128,24 @@ SCHEMES: dict[str, Scheme] = {
 def weight_max(bits: int) -> int:
     """Largest weight of so many bits: 127 or 7; the smallest is its negative."""
     return 2 ** (bits - 1) - 1
+
+
+def check_values(what: str, values: np.ndarray) -> None:
+    """RangeError if one is not finite, or huge; `what` says what one of them is."""
+    sizes = np.abs(values).ravel()
+    if not sizes.max(initial=0.0) <= LARGEST:
+        value = np.ravel(values)[np.argmin(sizes <= LARGEST)]
+        raise RangeError(
+            f"a {what} of {value:.6g} cannot be quantized: it is not finite or beyond "
+            f"{LARGEST:.0e} (training diverged: lower the learning rate; or the values "
+            "are damaged)"
+        )
+
+
+def check_params(params: LinearParams) -> None:
+    """RangeError if a weight or bias is not finite, or huge."""
+    check_values("weight", params.weight)
+    check_values("bias", params.bias)
 
 
 def ceil_pow2(values: np.ndarray) -> np.ndarray:
@@ -157,19 +193,34 @@ def legal_scales(
     """The nearest scales that a device can compute with; see the module's text.
 
     A scale is only ever made coarser, so that nothing is clamped that was not before.
-    An output keeps its zero point.
+    An output keeps its zero point. A channel of zeros, whose scale is 0, has nothing to
+    lose and takes nothing from the others: it gets the scale of weights in -1 .. 1, or
+    one at which its sums are finer than the output.
+
+    Raises
+    ------
+    RangeError
+        If the output's scale stands for huge values.
     """
-    x, w, y = scales.x, scales.w, scales.y
-    least = np.full(len(w), y.scale / (x.scale * 2.0**MAX_RIGHT_SHIFT))
+    x, y = scales.x, scales.y
+    w = np.where(scales.w == 0, min(2.0**-7, y.scale / x.scale / 2), scales.w)
     if numerics.bias_bits == 32:
         biggest = np.abs(bias) if scheme.per_channel else np.abs(bias).max(initial=0)
-        least = np.maximum(least, biggest / (x.scale * MAX_BIAS))
-    # A scale that is moved stays what it was otherwise: one for all, a power of two.
+        w = _coarser(w, biggest / (x.scale * MAX_BIAS), scheme)
+    coarsest = float((x.scale * w).max())
+    y = y if y.scale >= coarsest else replace(y, scale=coarsest)
+    if y.scale > LARGEST:
+        raise RangeError(f"an output scale of {y.scale:.4g} cannot be quantized")
+    w = _coarser(w, y.scale / (x.scale * 2.0**MAX_RIGHT_SHIFT), scheme)
+    return LinearScales(x, w, y)
+
+
+def _coarser(w: np.ndarray, least: np.ndarray | float, scheme: Scheme) -> np.ndarray:
+    """Scales of at least so much, that stay what they were otherwise: one for all, or
+    powers of two."""
     if scheme.pow2:
         least = ceil_pow2(np.maximum(least, 2.0**-126))
-    w = np.maximum(w, least)
-    coarsest = float((x.scale * w).max())
-    return LinearScales(x, w, y if y.scale >= coarsest else replace(y, scale=coarsest))
+    return np.maximum(w, least)
 
 
 def by_output(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -223,12 +274,10 @@ def linear_ints(
     AccumulatorOverflow
         If some input could drive a sum out of int32.
     RangeError
-        If a weight or bias is not finite.
+        If a weight or bias is not finite, or huge.
     """
     channels = len(params.bias)
-    for name, values in (("weight", params.weight), ("bias", params.bias)):
-        if not np.isfinite(values).all():
-            raise RangeError(f"a {name} is not finite: training diverged")
+    check_params(params)
     weight = quantize_weight(params.weight, scales.w, weight_bits)
     multiplier, shift = multipliers_and_shifts(scales.sums / scales.y.scale)
     left = 0
@@ -275,7 +324,8 @@ def activation_range(activation: str, y: QParams) -> tuple[int, int]:
         return -128, 127
     if activation == "relu":
         return y.zero_point, 127
-    return y.zero_point, min(127, y.zero_point + round(RELU6_MAX / y.scale))
+    most = 127 - y.zero_point
+    return y.zero_point, y.zero_point + round(min(RELU6_MAX / y.scale, most))
 
 
 def activation_bounds(activation: str) -> tuple[float, float]:
@@ -294,7 +344,15 @@ def check_products(count: int) -> None:
 
 
 def multipliers_and_shifts(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`multiplier_and_shift` of positive float64 (C,), two int32 arrays (C,)."""
+    """`multiplier_and_shift` of positive float64 (C,), two int32 arrays (C,).
+
+    Raises
+    ------
+    RangeError
+        If one is not finite.
+    """
+    if not np.isfinite(scales).all():
+        raise RangeError(f"a factor of {scales[~np.isfinite(scales)][0]} between scales")
     mantissa, shift = np.frexp(scales)
     multiplier = np.rint(mantissa * 2.0**31).astype(np.int64)
     carried = multiplier == 2**31

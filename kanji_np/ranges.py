@@ -34,6 +34,7 @@ MOMENTUM = 0.99
 # network lost 1.3 points on CIFAR-10; at 99.99 it loses 0.3.
 PERCENTILE = 99.99
 WARMUP_UPDATES = 100
+MOST_THETA = 64.0
 
 
 class RangeTracker:
@@ -164,7 +165,13 @@ class LearnedRange(RangeTracker):
         pass
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        wider = 2.0 ** self.theta.data.astype(np.float64)
+        theta = self.theta.data.astype(np.float64)
+        if not (np.abs(theta) <= MOST_THETA).all():
+            raise RangeError(
+                f"learned ranges are 2^{theta.min():.4g} to 2^{theta.max():.4g} times "
+                "what they began as: training diverged (lower the learning rate)"
+            )
+        wider = 2.0**theta
         return self.low * wider, self.high * wider
 
     def parameters(self) -> list[Tensor]:

@@ -6,6 +6,7 @@ alone. Only the scales are provisional until the network has seen data.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kanji_np import outputs
 from kanji_np.errors import OptionError, ToolError
 from kanji_np.types import Shape, shape_text
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from kanji_np.model import Sequential
     from kanji_np.train import EpochRecord, History
 
+DRAWING = "a drawing of this program"
 BLUE, ORANGE, INK, PALE = "#0b6e99", "#c4681c", "#333333", "#d8d8d8"
 
 
@@ -60,6 +63,8 @@ class Report:
     arena_bytes : int
         Working memory of one inference as the exported C lays it out: activations and
         scratch [bytes]. The network's input and output are the caller's, not in it.
+    lower_bound_bytes : int
+        No layout of the same does with less [bytes].
     """
 
     network: str
@@ -67,6 +72,7 @@ class Report:
     input_shape: Shape
     layers: tuple[LayerReport, ...]
     arena_bytes: int
+    lower_bound_bytes: int
 
     @property
     def macs(self) -> int:
@@ -84,6 +90,8 @@ class Report:
         return json.dumps(asdict(self) | totals)
 
     def __str__(self) -> str:
+        from kanji_np.deploy.planner import arena_text
+
         header = ("layer", "output", "scale", "MAC", "flash", "RAM")
         rows = [
             (
@@ -103,7 +111,8 @@ class Report:
             f"{self.network} for {self.target}, input {input_shape}\n\n"
             f"{table}\n\n"
             f"flash and RAM in bytes; code not included\n"
-            f"arena {self.arena_bytes:,} bytes: everything between input and output"
+            f"arena {arena_text(self.arena_bytes, self.lower_bound_bytes)}: "
+            "everything between input and output"
         )
 
 
@@ -150,6 +159,7 @@ def cost_report(network: Sequential | Graph) -> Report:
         input_shape=graph.input.shape,
         layers=tuple(layers),
         arena_bytes=planned.arena_bytes,
+        lower_bound_bytes=planned.lower_bound_bytes,
     )
 
 
@@ -215,7 +225,7 @@ def plot_history(history: History, path: str | Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _plain(axes)
         _mark_change_of_precision(axes, records)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def _mark_change_of_precision(axes: Axes, records: Sequence[EpochRecord]) -> None:
@@ -310,6 +320,7 @@ def check_plot(path: Path) -> None:
     """Before anything slow: OptionError or ToolError if `path` cannot be drawn."""
     if path.suffix != ".png":
         raise OptionError(f"a plot's file must end in .png, got {path}")
+    outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
     _figure(1, 1)
 
 
@@ -368,7 +379,7 @@ def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
     figure.supxlabel(
         _machines(results), x=0.995, ha="right", fontsize="small", color=INK
     )
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def _draw_steps(
@@ -419,6 +430,15 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    """Write a figure that says of itself who drew it."""
+    outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
+    kind, data = Path(path).suffix[1:] or "png", io.BytesIO()
+    author = {"Software": outputs.SOFTWARE} if kind == "png" else None
+    figure.savefig(data, dpi=120, format=kind, metadata=author)
+    outputs.write(path, data.getvalue())
 
 
 def _plain(axes: Axes) -> None:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kanji_np import __version__, archive
+from kanji_np import __version__, outputs
 from kanji_np.errors import FileFormatError, OptionError
 
 PACKAGE = Path(__file__).parent
@@ -116,8 +116,21 @@ class Result:
 
 def write_result(path: str | Path, result: Result) -> None:
     """Write a result as JSON, a line a fact."""
-    with archive.replacing(path) as file:
-        file.write(json.dumps(asdict(result), indent=2).encode() + b"\n")
+    outputs.write(path, json.dumps(asdict(result), indent=2).encode() + b"\n")
+
+
+def check_output(path: str | Path) -> None:
+    """OptionError or OSError unless a result may be written to a path."""
+    outputs.check(path, _is_result, "a result of `kanji-np train`", "name another file")
+    outputs.check_directory(Path(path).parent)
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        read_result(path)
+    except FileFormatError:
+        return False
+    return True
 
 
 def read_result(path: str | Path) -> Result:

@@ -21,15 +21,12 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-import numba
 import numpy as np
-from numba import njit
-from numba import types as nb
-from numba.extending import intrinsic
 
-from kanji_np.errors import OptionError
+from kanji_np.checks import integer
+from kanji_np.jit import config, intrinsic, nb, njit
 
-MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS
+MOST_THREADS: int = config.NUMBA_NUM_THREADS
 SHARES = 16
 LOOKS = 50_000  # some 100 microseconds
 
@@ -71,10 +68,7 @@ def limit() -> int:
 
 def check_limit(count: int) -> None:
     """OptionError if there are not `count` threads."""
-    if not 1 <= count <= MOST_THREADS:
-        raise OptionError(
-            f"threads must be in 1..{MOST_THREADS} on this machine, got {count}"
-        )
+    integer("threads", count, 1, MOST_THREADS)
 
 
 @contextmanager

@@ -19,23 +19,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import numpy as np
-from numba.core import event
 
-from kanji_np import archive
+from kanji_np import archive, outputs
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
-from kanji_np.data import Augment, Dataset, ahead, batches
+from kanji_np.checks import hold_number, integer, number, one_of, shown
+from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.jit import event
 from kanji_np.losses import cross_entropy, mean_squared_error
-from kanji_np.model import PRECISIONS, Model
+from kanji_np.model import KIND, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, Adam, OneCycle, Optimizer, Schedule, Slots, average
+from kanji_np.settings import differ, text_of
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 
@@ -45,7 +47,12 @@ CALIBRATION_IMAGES = 500
 # ones. 0.01, the rate of Jain et al., 2020, is for weights that were trained before:
 # from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points lower.
 THRESHOLDS = Adam(lr=0.002, eps=1e-12)
+# Values a channel that statistics of a batch are taken from. Of two values the variance
+# may be next to nothing, and what is folded with it is several times too large for the
+# ranges; it is always nothing of one.
+STATISTICAL = 8
 COMPILING = "compiling kernels (first run only)"
+CHECKPOINT_KIND = "kanji_np checkpoint"
 CHECKPOINT, MODEL, HISTORY = "checkpoint.npz", "model.npz", "history.csv"
 
 
@@ -87,6 +94,16 @@ class History:
         return out.getvalue()
 
 
+def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
+    """OptionError unless a value has the methods of a protocol; a class itself, which
+    lacks its brackets, has them too."""
+    if isinstance(value, type) or not isinstance(value, kind):
+        raise OptionError(
+            f"{name} must have the methods of kanji_np.optim.{kind.__name__}, such as "
+            f"{example}, got {shown(value)}"
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights a run ends with, beside network and data.
@@ -96,6 +113,8 @@ class Recipe:
     Parameters
     ----------
     epochs, batch_size : int
+        A last batch that gives some normalized layer fewer than `STATISTICAL` values a
+        channel is joined to the batch before it.
     optimizer : Optimizer
         Of all parameters but learned ranges, which have `THRESHOLDS`.
     schedule : Schedule
@@ -138,36 +157,36 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise OptionError(
-                    f"{name} must be an int of at least {least}, got {value}"
-                )
-        if self.precision not in PRECISIONS:
+        for name, least in (
+            ("epochs", 1), ("batch_size", 1), ("fp32_epochs", 0), ("seed", 0),
+        ):  # fmt: skip
+            value = integer(name, getattr(self, name), least)
+            object.__setattr__(self, name, value)
+        if self.fp32_epochs > self.epochs:
             raise OptionError(
-                f"precision must be one of {PRECISIONS}, got {self.precision!r}"
+                f"fp32_epochs must be at most epochs ({self.epochs}), got "
+                f"{self.fp32_epochs}",
+                arguments=("fp32_epochs", "epochs"),
             )
-        if self.targets not in TARGETS:
-            raise OptionError(f"targets must be one of {TARGETS}, got {self.targets!r}")
+        _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
+        _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("targets", self.targets, TARGETS)
         if not isinstance(self.augment, Augment | None):
             raise OptionError(
-                f'augment must be an Augment, None or "default", got {self.augment!r}'
+                'augment must be an Augment, None or "default", got '
+                f"{shown(self.augment)}"
             )
-        if not 0 <= self.averaging < 1:
-            raise OptionError(f"averaging must be in [0, 1), got {self.averaging}")
-        if not 0 <= self.freeze_batch_norm <= 1:
-            raise OptionError(
-                f"freeze_batch_norm must be in [0, 1], got {self.freeze_batch_norm}"
-            )
+        hold_number(self, "label_smoothing", 0, below=1)
+        hold_number(self, "averaging", 0, below=1)
+        hold_number(self, "freeze_batch_norm", 0, 1)
         check_gradient_kind(self.gradients)
         if self.gradients != "float32" and self.precision != "int8":
             raise OptionError(
                 f"gradients {self.gradients!r} go with precision 'int8', whose weights "
-                f"they multiply exactly; got {self.precision!r}"
+                f"they multiply exactly; got {self.precision!r}",
+                arguments=("gradients", "precision"),
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise OptionError(f"seed must not be negative, got {self.seed}")
 
     def freezes_batch_norm(self, epoch: int) -> bool:
         """Whether batch normalization is frozen in an epoch, counted from 0."""
@@ -224,7 +243,10 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         Where `checkpoint.npz` (after every epoch), `model.npz` (at the end) and
         `history.csv` go.
     resume : bool
-        Go on from the directory's checkpoint if there is one.
+        Go on from the directory's checkpoint if there is one, of a run with the same
+        settings. A loss, schedule or optimizer of one's own is compared by name, and
+        by its fields if it is a frozen dataclass; a line on standard error names what
+        cannot be compared.
     show : bool
         Progress on standard error: a bar on a terminal, a line an epoch elsewhere.
 
@@ -239,6 +261,11 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     RangeError
         If the loss is no longer finite.
     """
+    if not isinstance(net, Model):
+        raise OptionError(f"net must be a Model, got {shown(net)}")
+    net.check_labels(train)
+    if validation is not None:
+        net.check_labels(validation)
     recipe = Recipe(
         epochs=epochs,
         batch_size=batch_size,
@@ -254,9 +281,11 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         gradients=gradients,
         seed=seed,
     )
-    net.check_labels(train)
-    if validation is not None:
-        net.check_labels(validation)
+    if loss is not None and not callable(loss):
+        raise OptionError(
+            f"loss must be a function of (outputs, targets) or None, got {shown(loss)}"
+        )
+    _check_batches(net, recipe, len(train))
     if targets == "inputs":
         check_reproduces(net)
         if validation is not None:
@@ -265,16 +294,61 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
             )
         loss = loss or mean_squared_error
     elif loss is None:
-
-        def loss(logits: Tensor, labels: np.ndarray) -> Tensor:
-            return cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
     if resume and directory is None:
         raise OptionError("resume needs the directory of the run")
     run = _Run(net, recipe, loss, train)
     directory = None if directory is None else Path(directory)
-    if directory is not None:
-        run.resume(directory / CHECKPOINT, wanted=resume)
+    if directory is None:
+        return _train(run, validation, None, show)
+    with outputs.lock(directory):
+        check_run(directory, resume=resume)
+        run.resume(directory / CHECKPOINT)
+        outputs.check(directory / HISTORY, run.wrote_history, "of this run")
+        return _train(run, validation, directory, show)
+
+
+def check_run(directory: Path, *, resume: bool) -> None:
+    """OptionError unless a run may go to a directory: what it would replace is a run's.
+
+    What its history holds is looked at when the run is there to be compared.
+    """
+    checkpoint, model, history = (
+        directory / name for name in (CHECKPOINT, MODEL, HISTORY)
+    )
+    for path in (checkpoint, history):
+        outputs.check_place(path)
+    if checkpoint.exists() and not resume:
+        raise OptionError(
+            f"{directory} holds a run already: resume it, or choose another directory"
+        )
+    if not checkpoint.exists():
+        # An interrupted run may have a history before its first checkpoint.
+        for path in (model,) if resume else (model, history):
+            if path.exists():
+                raise OptionError(
+                    f"{path}: is there without a {CHECKPOINT}, so it is of no run to "
+                    "go on with: move it away, or choose another directory"
+                )
+    outputs.check(model, archive.is_kind(KIND), "a model", "choose another directory")
+
+
+def is_history(path: Path) -> bool:
+    """Whether a file is the history of the checkpoint beside it, as it was written."""
+    try:
+        header, _ = archive.read(path.with_name(CHECKPOINT), CHECKPOINT_KIND)
+        records = tuple(EpochRecord(**record) for record in header["history"])
+    except (FileFormatError, KeyError, TypeError):
+        return False
+    return path.read_bytes() == History(records).csv().encode()
+
+
+def _train(
+    run: _Run, validation: Dataset | None, directory: Path | None, show: bool
+) -> History:
+    """All epochs that are left."""
+    net, recipe, train = run.net, run.recipe, run.train
     while run.epoch < recipe.epochs:
         began = time.perf_counter()
         precision = recipe.precision_of(run.epoch)
@@ -293,8 +367,7 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
             click.echo(_line(record, recipe.epochs, len(train)), err=True)
         if directory is not None:
             # In this order: a finished run is not gone through again for its history.
-            with archive.replacing(directory / HISTORY) as file:
-                file.write(run.history.csv().encode())
+            outputs.write(directory / HISTORY, run.history.csv().encode())
             run.save(directory / CHECKPOINT)
     run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
@@ -302,6 +375,18 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     if directory is not None:
         net.save(directory / MODEL)
     return run.history
+
+
+def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
+    """OptionError if normalization could not take a variance from a batch."""
+    values = {} if recipe.freezes_batch_norm(0) else net.values_normalized()
+    names = [name for name, count in values.items() if count == 1]
+    for what, value in (("batch_size", recipe.batch_size), ("training images", images)):
+        if names and value < 2:
+            raise OptionError(
+                f"layer {names[0]!r} normalizes over the samples of a batch: {what} "
+                f"must be at least 2, got {value}"
+            )
 
 
 class _Run:
@@ -321,7 +406,10 @@ class _Run:
         self.groups = [(kind, params, kind.slots(params)) for kind, params in kinds]
         self.averages: list[np.ndarray] = []
         self._begin_averages()
-        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+        fewest = min(net.values_normalized().values(), default=STATISTICAL)
+        #: A last batch of fewer images goes with the one before it.
+        self.least = -(-STATISTICAL // fewest)
+        self.steps_per_epoch = n_batches(len(train), recipe.batch_size, self.least)
 
     def _begin_averages(self) -> None:
         if self.recipe.averaging:
@@ -351,7 +439,8 @@ class _Run:
     def factor(self, step: int) -> float:
         """Factor of learning rates at a step."""
         steps = self.recipe.epochs * self.steps_per_epoch
-        return self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        factor = self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
+        return number("the schedule's factor", factor)
 
     def one_epoch(
         self, report: Callable[[float, float, int], None]
@@ -369,7 +458,7 @@ class _Run:
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,
-                augment=recipe.augment,
+                augment=recipe.augment, least=self.least,
             )
         )  # fmt: skip
         with closing(stream):
@@ -379,6 +468,11 @@ class _Run:
                 )
                 targets = labels if by_label else real_inputs(net, images)
                 value = self.loss(outputs, targets)
+                if not isinstance(value, Tensor) or value.data.size != 1:
+                    raise OptionError(
+                        "loss must return a Tensor of one number, got "
+                        f"{shown(getattr(value, 'data', value))}"
+                    )
                 if not math.isfinite(value.item()):
                     raise RangeError(
                         f"the loss is {value.item()} at step {self.step}: training "
@@ -417,7 +511,7 @@ class _Run:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the network is as `take_averages` leaves it; then as it was."""
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         self.take_averages()
         try:
             yield
@@ -432,7 +526,8 @@ class _Run:
             for x, wires in zip(net.layers, net.wiring, strict=True)
         ]
         return {
-            **{f.name: repr(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            **{f.name: text_of(getattr(self.recipe, f.name)) for f in fields(Recipe)},
+            "loss": text_of(self.loss),
             "network": repr(layers),
             "target": str(net.target),
             "scheme": net.quantization.scheme.name,
@@ -441,12 +536,12 @@ class _Run:
         }
 
     def save(self, path: Path) -> None:
-        header, arrays = self.net.state()
+        header, arrays = self.net.snapshot()
         for i, slot in enumerate(self.slots):
             arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
         arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
         header = {
-            "kind": "kanji_np checkpoint",
+            "kind": CHECKPOINT_KIND,
             "model": header,
             "settings": self.settings(),
             "epoch": self.epoch,
@@ -455,22 +550,32 @@ class _Run:
         }
         archive.write(path, header, arrays)
 
-    def resume(self, path: Path, *, wanted: bool) -> None:
-        """Take over a checkpoint if there is one; refuse to overwrite one unasked."""
+    def wrote_history(self, path: Path) -> bool:
+        """Whether a file is the run's history, perhaps with one epoch more, which was
+        cut short."""
+        mine, text = self.history.csv().encode(), path.read_bytes()
+        more = text.removeprefix(mine)
+        is_next = more.startswith(b"%d," % (self.epoch + 1)) and more.count(b"\n") == 1
+        return text.startswith(mine) and (is_next or not more)
+
+    def resume(self, path: Path) -> None:
+        """Take over a checkpoint if there is one."""
         if not path.exists():
             return
-        if not wanted:
-            raise OptionError(
-                f"{path.parent} holds a run already: resume it, or choose another "
-                "directory"
-            )
-        header, arrays = archive.read(path, "kanji_np checkpoint")
+        header, arrays = archive.read(path, CHECKPOINT_KIND)
         stored, mine = header["settings"], self.settings()
         for name in mine:
-            if stored.get(name) != mine[name]:
+            theirs = stored.get(name)
+            is_other = differ(theirs, mine[name])
+            if is_other:
                 raise OptionError(
-                    f"{path} is of a run with {name} {stored.get(name)}, "
-                    f"not {mine[name]}"
+                    f"{path} is of a run with {name} {theirs}, not {mine[name]}"
+                )
+            if is_other is None:
+                click.echo(
+                    f"{path} is of a run with {name} {theirs or 'unknown'}: whether "
+                    f"{mine[name]} is the same cannot be told",
+                    err=True,
                 )
         try:
             self.net.restore(header["model"], arrays)
@@ -495,7 +600,7 @@ def _progress(run: _Run, show: bool) -> Iterator[Callable[[float, float, int], N
     if not show:
         yield lambda loss, accuracy, seen: None
         return
-    if not sys.stderr.isatty():
+    if not outputs.is_watched():
         with _on_compilation(lambda: click.echo(COMPILING, err=True)):
             yield lambda loss, accuracy, seen: None
         return

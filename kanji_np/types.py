@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import ShapeError
+from kanji_np.checks import integer, number
+from kanji_np.errors import OptionError, ShapeError
 
 Shape = tuple[int, ...]
 
@@ -30,8 +31,9 @@ class QParams:
     zero_point: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale must be a positive number, not {self.scale!r}")
+        if not number("scale", self.scale, 0.0) > 0:
+            raise OptionError(f"scale must be a positive number, got {self.scale!r}")
+        integer("zero_point", self.zero_point, -128, 127)
 
     def __str__(self) -> str:
         mantissa, exponent = math.frexp(self.scale)
@@ -58,6 +60,11 @@ class TensorSpec:
 
     def check_batch(self, x: np.ndarray, owner: str) -> None:
         """ShapeError unless `x` is one or more samples of this shape and dtype."""
+        if not isinstance(x, np.ndarray):
+            raise ShapeError(
+                f"{owner} takes a NumPy array, {self.dtype} (N, "
+                f"{', '.join(map(str, self.shape))}), got a {type(x).__name__}"
+            )
         if x.shape[1:] != self.shape or x.dtype != self.dtype or len(x) == 0:
             raise ShapeError(
                 f"{owner} takes {self.dtype} (N, {', '.join(map(str, self.shape))}), "

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kanji_np.checks import one_of
 from kanji_np.errors import OptionError
 from kanji_np.layer import Input, Layer
 from kanji_np.layers import (
@@ -90,8 +91,7 @@ def paper_cnn(
     """
     if not channels:
         raise OptionError("channels must name at least one convolution")
-    if pool not in POOLS:
-        raise OptionError(f"pool must be one of {', '.join(POOLS)}; got {pool!r}")
+    one_of("pool", pool, POOLS)
     layers: list[Layer] = [Normalize(mean)]
     for filters in channels:
         layers += [

@@ -43,6 +43,13 @@ def test_what_is_not_a_finite_number_in_range_is_refused(value):
         checks.number("lr", value, 0, 1)
 
 
+def test_a_limit_that_is_not_reached():
+    assert checks.number("averaging", 0.5, 0, below=1) == 0.5
+    for value in (1, 1.0, -0.1, math.inf):
+        with pytest.raises(OptionError, match=r"^averaging .* in \[0, 1\), got "):
+            checks.number("averaging", value, 0, below=1)
+
+
 def test_words():
     assert checks.one_of("core", "c", ("c", "dsp")) == "c"
     for value in ("C", None, ["c"], np.array(["c", "dsp"])):

@@ -277,7 +277,10 @@ WRONG = [
     (("bench", "--batch", "0"), "--batch.*0.*x>=1"),
     (("bench", "--channels", "x"), "--channels.*x.*such as 32,32,64"),
     (("bench", "--threads", "0"), "--threads.*0.*x>=1"),
-    (("bench", "--threads", "9999"), r"threads must be in 1\.\.\d+ .*got 9999"),
+    (
+        ("bench", "--threads", "9999"),
+        r"^--threads must be an int in 1 \.\. \d+, got 9999",
+    ),
     (("bench", "--plot", "speed.jpg"), "must end in .png, got speed.jpg"),
     (("bench", "--plot", "file/speed.png"), "file"),
     (("bench", "--plot", "speed.png", "--layers"), "--plot.*leave out --layers"),
@@ -477,13 +480,20 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(train, monkeypatch):
 
 
 def test_ctrl_c_in_a_process(train):
-    running = process(MAIN, *train, "--epochs", "100000")
-    checkpoint = Path("runs/own/checkpoint.npz")
-    give_up = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < give_up:
-        time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=30)
+    # In the background a shell has its programs ignore Ctrl-C, and so their children.
+    listening = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    )
+    running = process(f"{listening}; {MAIN}", *train, "--epochs", "100000")
+    try:
+        checkpoint = Path("runs/own/checkpoint.npz")
+        give_up = time.monotonic() + 60
+        while not checkpoint.exists() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    finally:
+        running.kill()
     assert running.returncode == 130
     assert errors.splitlines()[-1].startswith("interrupted; finished epochs are kept")
     assert "Traceback" not in errors

@@ -1,6 +1,7 @@
 """Imports point one way, and importing the package loads next to nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,31 +19,36 @@ ALLOWED = {
     "errors": set(),
     "checks": {"errors"},
     "types": {"errors", "checks"},
-    "archive": {"checks", "errors"},
-    "fixedpoint": set(),
-    "threads": {"checks", "errors"},
+    "outputs": {"errors"},
+    "archive": {"checks", "errors", "outputs"},
+    "jit": {"errors"},
+    "fixedpoint": {"jit"},
+    "threads": {"checks", "errors", "jit"},
     "autograd": {"errors"},
     "quantize": {"checks", "errors", "types"},
     "ranges": {"checks", "errors", "autograd"},
-    "data": {"checks", "errors", "types"},
-    "ops": {"checks", "errors", "types", "fixedpoint", "quantize", "threads"},
+    "data": {"checks", "errors", "jit", "types"},
+    "ops": {
+        "checks", "errors", "fixedpoint", "jit", "quantize", "threads", "types",
+    },
     "targets": {"checks", "errors", "types"},
     "graph": {"checks", "errors", "types", "ops"},
     "layer": {"checks", "errors", "types", "autograd", "quantize", "ranges", "ops"},
     "layers": {"checks", "errors", "types", "quantize", "layer", "ops"},
     "losses": {"checks", "errors", "autograd"},
-    "_optim_kernels": set(),
+    "_optim_kernels": {"jit"},
     "optim": {"checks", "errors", "autograd", "_optim_kernels"},
     "model": {
-        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops", "quantize",
-        "ranges",
+        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops",
+        "outputs", "quantize", "ranges",
         "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
+    "settings": set(),
     "train": {
-        "anomaly", "archive", "autograd", "checks", "data", "errors", "losses", "model", "ops",
-        "optim",
+        "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
+        "model", "ops", "optim", "outputs", "settings",
     },
 }  # fmt: skip
 
@@ -92,6 +98,16 @@ def test_imports_point_one_way(part):
         beyond = imports(path) - {part} - ALLOWED[part]
         beyond -= {name for user, name in TYPES_ONLY if user == part}
         assert not beyond, f"{path.relative_to(PACKAGE)} imports {sorted(beyond)}"
+
+
+def test_numba_is_loaded_in_one_place():
+    """Where its surroundings are checked before."""
+    users = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(import|from) numba\b", path.read_text(), re.MULTILINE)
+    }
+    assert users == {"jit.py"}
 
 
 @pytest.mark.parametrize("part", AFTER)

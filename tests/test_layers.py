@@ -154,11 +154,11 @@ def test_training_runs_forward_in_the_integers_of_the_frozen_program():
 
 def test_looking_does_not_track_and_training_does():
     net, x = calibrated_net(), images(seed=5)
-    before = net.state()[0]
+    before = net.snapshot()[0]
     net.logits(x)
     net.predict(x)
     net.calibrate(x)
-    assert net.state()[0] == before
+    assert net.snapshot()[0] == before
     net.logits(x, track=True)
     updates = [
         (layer.weight_range.updates, layer.output_range.updates)

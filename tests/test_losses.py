@@ -48,9 +48,36 @@ def test_labels_out_of_range_are_refused(labels):
         cross_entropy(Tensor(LOGITS), np.array(labels))
 
 
-@pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan])
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS[:, None], np.eye(3, dtype=np.int64)[LABELS], LABELS[:2], LABELS[0]],
+    ids=["column", "one-hot", "too few", "one"],
+)
+def test_labels_of_another_shape_are_refused(labels):
+    message = r"logits \(N, K\) and labels \(N,\).* got \(3, 3\) and \("
+    with pytest.raises(ShapeError, match=message):
+        cross_entropy(Tensor(LOGITS), labels)
+
+
+def test_logits_of_another_shape_are_refused():
+    with pytest.raises(ShapeError, match=r"got \(3, 1, 3\) and \(3,\)"):
+        cross_entropy(Tensor(LOGITS[:, None]), LABELS)
+
+
+def test_labels_that_are_no_integers_are_refused():
+    for labels in (LABELS + 0.5, LABELS > 0, LABELS.astype(str)):
+        with pytest.raises(DataError, match="labels must be integers, got "):
+            cross_entropy(Tensor(LOGITS), labels)
+
+
+def test_labels_may_be_a_list():
+    expected = cross_entropy(Tensor(LOGITS), LABELS).item()
+    assert cross_entropy(Tensor(LOGITS), LABELS.tolist()).item() == expected
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan, "0.1"])
 def test_smoothing_out_of_range_is_refused(smoothing):
-    with pytest.raises(OptionError, match=r"label_smoothing must be in \[0, 1\)"):
+    with pytest.raises(OptionError, match=r"label_smoothing .* in \[0, 1\)"):
         cross_entropy(Tensor(LOGITS), LABELS, label_smoothing=smoothing)
 
 

@@ -9,6 +9,7 @@ from small import images, small_net, stripes
 import kanji_np as kj
 from kanji_np import archive
 from kanji_np.errors import (
+    DataError,
     FileFormatError,
     OptionError,
     ShapeError,
@@ -124,7 +125,7 @@ def test_freezing_leaves_no_trace():
     net, fresh = small_net(), small_net()
     net.freeze()
     net.predict(images())
-    assert net.state()[0] == fresh.state()[0]
+    assert net.snapshot()[0] == fresh.snapshot()[0]
     for one in (net, fresh):
         one.calibrate(images(seed=2))
     assert net.freeze().digest() == fresh.freeze().digest()
@@ -237,7 +238,7 @@ def test_int8_inputs_come_back_from_a_file(tmp_path):
 
 def crafted(path, change):
     """A file whose digest is right and whose content is not."""
-    header, arrays = trained_net().state()
+    header, arrays = trained_net().snapshot()
     header = json.loads(json.dumps(header))
     change(header, arrays)
     archive.write(path, header, arrays)
@@ -376,3 +377,98 @@ def test_a_layer_the_target_lacks_is_refused_by_name():
     layers = [kj.Conv2D(2, 3, dilation_rate=2, name="wide")]
     with pytest.raises(UnsupportedOp, match="layer 'wide': cmsis-nn-q7 has no dilated"):
         kj.Sequential(layers, (9, 9, 3), "cmsis-nn-q7")
+
+
+# -------------------------------------------------------------------------- state
+
+
+def stateful_net(seed=0, **options):
+    layers = [
+        kj.Normalize((120, 130, 110)),
+        kj.Conv2D(6, 3, batch_norm=True, activation="relu"),
+        kj.Flatten(),
+        kj.Dense(3),
+    ]
+    return kj.Sequential(layers, (8, 8, 3), seed=seed, **options)
+
+
+OPTIONS = [{}, {"scheme": "symmetric", "ranges": "learned"}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["pow2", "learned"])
+@pytest.mark.parametrize("batches", [0, 3])
+def test_a_network_with_anothers_state_is_that_network(options, batches):
+    """Moving statistics and ranges with it: it computes and trains on alike."""
+    net, other = stateful_net(**options), stateful_net(seed=5, **options)
+    for seed in range(batches):
+        net.logits(images(seed=seed), track=True)
+    other.logits(images(seed=9), track=True)
+    state = net.state()
+    other.load_state(state)
+    for _ in range(2):
+        np.testing.assert_array_equal(other.predict(images()), net.predict(images()))
+        assert other.snapshot()[0] == net.snapshot()[0]
+        for one in (net, other):
+            one.logits(images(seed=8), track=True)
+    # The state is a copy: training on does not change it.
+    other.load_state(state)
+    assert other.freeze().digest() != net.freeze().digest()
+
+
+def test_a_state_names_all_that_training_changes():
+    state = stateful_net().state()
+    assert {name: (a.shape, a.dtype.name) for name, a in state.items()} == {
+        "conv1/weight": ((6, 3, 3, 3), "float32"),
+        "conv1/gamma": ((6,), "float32"),
+        "conv1/beta": ((6,), "float32"),
+        "conv1/moving_mean": ((6,), "float32"),
+        "conv1/moving_var": ((6,), "float32"),
+        "conv1/moving_updates": ((), "int64"),
+        "conv1/weight_range": ((2,), "float64"),
+        "conv1/weight_range_updates": ((), "int64"),
+        "conv1/output_range": ((2,), "float64"),
+        "conv1/output_range_updates": ((), "int64"),
+        "dense1/weight": ((3, 216), "float32"),
+        "dense1/bias": ((3,), "float32"),
+        "dense1/weight_range": ((2,), "float64"),
+        "dense1/weight_range_updates": ((), "int64"),
+        "dense1/output_range": ((2,), "float64"),
+        "dense1/output_range_updates": ((), "int64"),
+    }
+    per_channel = stateful_net(scheme="symmetric", ranges="learned").state()
+    assert per_channel["conv1/weight_range"].shape == (2, 6)
+    assert per_channel["conv1/weight_range_theta"].shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"conv1/moving_var": None}, OptionError, "lacks conv1/moving_var$"),
+        ({"conv9/weight": 1.0}, OptionError, "has the unknown conv9/weight$"),
+        ({"conv1/gamma": np.ones(5)}, ShapeError, r"shape \(6,\), got \(5,\)$"),
+        ({"conv1/gamma": np.ones((6, 1))}, ShapeError, r"got \(6, 1\)$"),
+        ({"dense1/bias": ["a", "b", "c"]}, DataError, "of numbers, got <U1$"),
+        ({"dense1/bias": [0, np.nan, 0]}, DataError, "not finite in float32$"),
+        ({"dense1/bias": [0, 1e300, 0]}, DataError, "not finite in float32$"),
+        ({"conv1/moving_var": np.full(6, -1.0)}, DataError, "must not be negative$"),
+        ({"dense1/output_range": [1, -1]}, DataError, "must be low and high, got "),
+        ({"dense1/output_range_updates": -1}, DataError, "must not be negative$"),
+    ],
+)
+def test_a_wrong_state_is_named_and_changes_nothing(change, kind, message):
+    net = stateful_net()
+    net.logits(images(), track=True)
+    before = net.state()
+    state = {name: array * 2 for name, array in before.items()} | change
+    state = {name: array for name, array in state.items() if array is not None}
+    with pytest.raises(kind, match=message):
+        net.load_state(state)
+    for name, array in net.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_many_missing_names_are_one_line():
+    with pytest.raises(OptionError, match="^the state lacks conv1/weight, .*8 more$"):
+        stateful_net().load_state({})
+    with pytest.raises(OptionError, match="^a state has arrays by name, got None$"):
+        stateful_net().load_state(None)

@@ -1,6 +1,7 @@
 """Optimizers against the formulas and PyTorch's steps; schedules in closed form."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -243,11 +244,29 @@ def test_slots_are_zeros_of_the_parameters_kind():
         (AdamW, "weight_decay", math.inf),
         (OneCycle, "warmup", 1.0),
         (Step, "every", 0),
+        (SGD, "lr", 1e39),
+        (SGD, "lr", "0.1"),
+        (SGD, "nesterov", 1),
+        (Adam, "eps", None),
+        (Step, "gamma", -0.1),
+        (Exponential, "gamma", math.nan),
+        (Cosine, "final", [0.0]),
+        (OneCycle, "initial", "low"),
+        (OneCycle, "final", True),
     ],
 )
 def test_options_out_of_range_are_named(kind, option, value):
-    with pytest.raises(OptionError, match=f"{option} must be in .* got {value}"):
+    message = f"^{option} must be .*, got {re.escape(repr(value))}$"
+    with pytest.raises(OptionError, match=message):
         kind(**{option: value})
+
+
+def test_numbers_are_held_as_plain_ones():
+    """They are written to checkpoints as text."""
+    assert repr(SGD(lr=np.float64(0.5), momentum=np.int64(0))) == repr(
+        SGD(lr=0.5, momentum=0.0)
+    )
+    assert repr(Step(every=2)).startswith("Step(every=2, ")
 
 
 @pytest.mark.parametrize(

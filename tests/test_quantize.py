@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kanji_np.errors import AccumulatorOverflow, RangeError
+from kanji_np.errors import AccumulatorOverflow, OptionError, RangeError
 from kanji_np.fixedpoint import SINGLE, rescale
 from kanji_np.quantize import (
     ACTIVATIONS,
@@ -77,10 +77,18 @@ def test_ceil_pow2_is_exact_at_and_beside_powers():
     assert ceil_pow2(values).tolist() == [1.0, 2.0, 1.0, 0.5, 2.0**-40]
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf, "1", None])
 def test_scales_are_positive_numbers(scale):
-    with pytest.raises(ValueError, match="scale must be a positive number"):
+    with pytest.raises(OptionError, match="scale must be a (finite|positive) number"):
         QParams(scale)
+
+
+@pytest.mark.parametrize("zero_point", [-129, 128, 0.5, None])
+def test_zero_points_are_of_int8(zero_point):
+    with pytest.raises(
+        OptionError, match=r"zero_point must be an int in -128 \.\. 127"
+    ):
+        QParams(1.0, zero_point)
 
 
 @pytest.mark.parametrize(("bits", "most"), [(8, 127), (4, 7)])
@@ -97,7 +105,7 @@ def test_weight_scales_hold_the_range_and_waste_little(name, bits, most):
         assert (steps > (most + 1) / 2).all()
     else:
         np.testing.assert_allclose(steps, most)
-    assert scheme.weight_scales(np.float64(0), bits) > 0
+    assert scheme.weight_scales(np.array([0.0, 1.0]), bits)[0] == 0  # any will do
 
 
 @pytest.mark.parametrize(
@@ -169,6 +177,42 @@ def test_a_weight_is_not_so_fine_that_its_bias_leaves_int32(scheme):
         assert len(set(scales.w)) == 1
     else:
         assert scales.w[2] == w[2]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", [s for s in SCHEMES if SCHEMES[s].per_channel])
+def test_a_channel_of_zeros_leaves_the_others_their_scales(name, bits):
+    """Its bias is stored no coarser than at the scale of weights in -1 .. 1."""
+    max_abs, bias = np.array([0.0, 1e-3, 0.0, 5e-4]), np.array([0.01, 0, 0, 0.02])
+    w = SCHEMES[name].weight_scales(max_abs, bits)
+    y = 2.0**-13
+    alone = legal(w[1::2], y, bias[1::2], name)
+    scales = legal(w, y, bias, name)
+    assert scales.y == alone.y
+    assert scales.w[1::2].tolist() == alone.w.tolist()
+    assert (scales.w[::2] > 0).all()
+    assert (scales.w[::2] <= 2.0**-7).all()
+    assert (scales.sums <= scales.y.scale).all()
+
+
+@pytest.mark.parametrize("bias", [0.0, 1e-3, 0.9])
+@pytest.mark.parametrize("numerics", [Numerics(), Numerics("single", bias_bits=8)])
+def test_a_layer_of_zeros_passes_on_its_bias(numerics, bias):
+    y = SCHEMES["pow2"].activation_qparams(0.0, bias)
+    scales = legal([0.0, 0.0], y.scale, bias, x=2.0**-3, numerics=numerics)
+    assert scales.y == y
+    zeros = LinearParams(np.zeros((2, 5)), np.full(2, bias))
+    ints = linear_ints(zeros, scales, "linear", numerics)
+    stored = ints.bias * (ints.multiplier * 2.0 ** (ints.shift - 31.0))
+    assert np.abs(stored * y.scale - bias).max() <= 0.5 * y.scale
+
+
+def test_a_channel_far_finer_than_another_is_not_shifted_too_far():
+    """The output follows the coarsest channel, and the finest follows the output."""
+    for scheme in ("pow2-per-channel", "symmetric"):
+        scales = legal([2.0**-24, 2.0**12], 1.0, scheme=scheme, x=1.0)
+        assert scales.y.scale == 2.0**12
+        assert scales.w.tolist() == [2.0**-18, 2.0**12]
 
 
 def test_an_output_keeps_its_zero_point():
@@ -296,12 +340,55 @@ def test_the_bound_counts_the_half_that_rounds():
         ints(26)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_parameters_that_are_not_finite_are_refused(bad):
-    with pytest.raises(RangeError, match="weight"):
-        ints_of([[bad]], [0.0])
-    with pytest.raises(RangeError, match="bias"):
-        ints_of([[0.0]], [bad])
+BAD = [
+    (np.nan, "nan"),
+    (np.inf, "inf"),
+    (-np.inf, "-inf"),
+    (1e38, r"1e\+38"),
+    (-2e12, r"-2e\+12"),
+]
+
+
+@pytest.mark.parametrize(("bad", "shown"), BAD)
+def test_parameters_that_are_not_finite_or_huge_are_refused(bad, shown):
+    with pytest.raises(RangeError, match=f"a weight of {shown} cannot be quantized"):
+        ints_of([[1.0, bad]], [0.0])
+    with pytest.raises(RangeError, match=f"a bias of {shown} cannot be quantized"):
+        ints_of([[0.0], [0.0]], [0.5, bad])
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e38])
+def test_ranges_that_are_not_finite_or_huge_are_refused(name, bad):
+    scheme = SCHEMES[name]
+    for low, high in ((-1.0, bad), (-bad, 1.0), (-bad, bad)):
+        with pytest.raises(RangeError, match="cannot be quantized"):
+            scheme.activation_qparams(low, high)
+    with pytest.raises(RangeError, match="range of weights of .* cannot be quantized"):
+        scheme.weight_scales(np.array([0.5, bad]), 8)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_ranges_that_have_all_but_vanished_have_scales(name):
+    scheme = SCHEMES[name]
+    y = scheme.activation_qparams(-1e-300, 5e-324)
+    w = scheme.weight_scales(np.array([5e-324, 1e-320]), 8)
+    scales = legal(w, y.scale, 1.0, name, x=2.0**-60)
+    assert (scales.w > 0).all()
+    zeros = LinearParams(np.zeros((2, 1)), np.ones(2))
+    ints = linear_ints(zeros, scales, "relu6", S8)
+    assert (ints.shift >= -30).all()
+    assert ints.bias.tolist() == np.rint(1 / scales.sums).tolist()
+
+
+def test_an_output_scale_of_huge_values_is_refused():
+    with pytest.raises(RangeError, match=r"an output scale of 1\.101e\+12 cannot"):
+        legal(2.0**30, 1.0, x=2.0**10 * 1.001)
+
+
+def test_a_factor_between_scales_that_is_not_finite_is_refused():
+    with pytest.raises(RangeError, match="a factor of inf between scales"):
+        multiplier_and_shift(math.inf)
 
 
 def test_a_sum_of_too_many_products_is_refused():

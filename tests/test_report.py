@@ -63,9 +63,9 @@ def test_ram_is_input_output_and_scratch():
 
 def test_a_report_changes_nothing():
     net = paper_cnn((2,))
-    before, _ = net.state()
+    before, _ = net.snapshot()
     cost_report(net)
-    assert net.state()[0] == before
+    assert net.snapshot()[0] == before
 
 
 def test_json_holds_everything_on_one_line():

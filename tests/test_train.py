@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -87,7 +88,7 @@ def model_bytes(tmp_path_factory):
 def test_the_same_call_gives_the_same_bytes():
     (one, history), (other, again) = trained(), trained()
     assert weights(one) == weights(other)
-    assert one.state()[0] == other.state()[0]
+    assert one.snapshot()[0] == other.snapshot()[0]
     without_time = [
         [(r.train_loss, r.train_accuracy, r.validation_accuracy) for r in h.epochs]
         for h in (history, again)
@@ -281,22 +282,34 @@ def test_scoring_leaves_the_training_alone():
 # -------------------------------------------------------------------- directories
 
 
+class Stopped(Exception):
+    pass
+
+
 @pytest.fixture
-def run_directory(tmp_path):
+def stop_before(monkeypatch):
+    """Trainings end with an exception where a given epoch would begin; 0: never."""
+
+    train = _Run.one_epoch
+
+    def stop_before(epoch):
+        def one_epoch(run, report):
+            if run.epoch == epoch - 1:
+                raise Stopped
+            return train(run, report)
+
+        monkeypatch.setattr(_Run, "one_epoch", one_epoch)
+
+    return stop_before
+
+
+@pytest.fixture
+def run_directory(tmp_path, stop_before):
     """A run of two epochs of three, as if it had been stopped there."""
-
-    class Stop(Exception):
-        pass
-
-    steps = iter(range(100))
-
-    def loss(logits, labels):
-        if next(steps) == 6:
-            raise Stop
-        return kj.cross_entropy(logits, labels, label_smoothing=0.1)
-
-    with pytest.raises(Stop):
-        trained(directory=tmp_path, loss=loss)
+    stop_before(3)
+    with pytest.raises(Stopped):
+        trained(directory=tmp_path)
+    stop_before(0)
     assert sorted(p.name for p in tmp_path.iterdir()) == [CHECKPOINT, HISTORY]
     return tmp_path
 
@@ -415,6 +428,8 @@ def test_resuming_where_there_is_no_run_starts_one(tmp_path, model_bytes):
         ("freeze_batch_norm", {"freeze_batch_norm": 1.0}),
         ("augment", {"augment": None}),
         ("seed", {"seed": 5}),
+        ("loss", {"loss": kj.mean_squared_error}),
+        ("loss", {"loss": partial(kj.cross_entropy, label_smoothing=0.2)}),
     ],
 )
 def test_resuming_with_another_setting_is_refused_by_its_name(
@@ -424,6 +439,70 @@ def test_resuming_with_another_setting_is_refused_by_its_name(
     with pytest.raises(OptionError, match=f"is of a run with {name} .*, not "):
         trained(directory=run_directory, resume=True, **option)
     assert (run_directory / CHECKPOINT).read_bytes() == before
+
+
+class Halves:
+    """A schedule that is no dataclass, as a user may write one."""
+
+    def factor(self, step, steps, steps_per_epoch):
+        return 0.5
+
+
+class Part(Halves):
+    def __init__(self, part):
+        self.part = part
+
+
+def mean_loss(outputs, labels):
+    return kj.cross_entropy(outputs, labels)
+
+
+def test_a_schedule_and_a_loss_of_ones_own_are_resumed(tmp_path, stop_before, capsys):
+    """In each process they lie at another address."""
+    for epoch in (2, 3):
+        stop_before(epoch)
+        with pytest.raises(Stopped):
+            trained(directory=tmp_path, resume=True, schedule=Halves(), loss=mean_loss)
+    stop_before(0)
+    assert capsys.readouterr().err == ""
+    other = {"schedule": Part(0.5), "loss": mean_loss}
+    with pytest.raises(OptionError, match=r"of a run with schedule .*Halves.*Part"):
+        trained(directory=tmp_path, resume=True, **other)
+    net, _ = trained(directory=tmp_path, resume=True, schedule=Halves(), loss=mean_loss)
+    assert weights(net) == weights(trained(schedule=Halves(), loss=mean_loss)[0])
+
+
+def test_what_cannot_be_compared_is_named(tmp_path, stop_before, capsys):
+    def run(loss, part):
+        trained(directory=tmp_path, resume=True, loss=loss, schedule=Part(part))
+
+    stop_before(2)
+    with pytest.raises(Stopped):
+        run(lambda y, labels: kj.cross_entropy(y, labels), 0.5)
+    stop_before(0)
+    assert capsys.readouterr().err == ""
+    run(lambda y, labels: kj.cross_entropy(y, labels), 0.5)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert re.search(r"with schedule .*Part\(...\): whether .* cannot be told", told[0])
+    assert re.search(r"with loss .*<lambda>\(...\): whether .* cannot be told", told[1])
+
+
+def test_a_checkpoint_that_does_not_say_its_loss_is_resumed(
+    run_directory, model_bytes, capsys
+):
+    header, arrays = archive.read(run_directory / CHECKPOINT, "kanji_np checkpoint")
+    del header["settings"]["loss"]
+    header["settings"]["averaging"] = "0.9980"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    with pytest.raises(OptionError, match="averaging 0.9980, not 0.998"):
+        trained(directory=run_directory, resume=True)
+    header["settings"]["averaging"] = "0.998"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    capsys.readouterr()
+    trained(directory=run_directory, resume=True)
+    assert (run_directory / MODEL).read_bytes() == model_bytes
+    assert re.search("with loss unknown: .* cannot be told", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -481,7 +560,8 @@ def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(run_directory, damage
     whole = path.read_bytes()
     middle = len(whole) // 2
     if damage == "model":
-        small_net().save(path)
+        small_net().save(run_directory / "other.npz")
+        (run_directory / "other.npz").replace(path)
     else:
         path.write_bytes(
             {
@@ -659,6 +739,49 @@ def test_averages_begin_anew_when_normalization_is_frozen():
         np.testing.assert_allclose(averaged.data, last.data, atol=1e-5)
 
 
+def normalized_dense(*, spatial: bool = False) -> kj.Sequential:
+    """One value a channel and sample: of a dense layer, or of a convolution to 1x1."""
+    hidden = [kj.Flatten(), kj.Dense(12, "relu", batch_norm=True)]
+    if spatial:
+        hidden = [kj.Conv2D(12, 8, activation="relu", batch_norm=True), kj.Flatten()]
+    return kj.Sequential([kj.Normalize((128,) * 3), *hidden, kj.Dense(3)], (8, 8, 3))
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_a_last_batch_of_few_does_not_ruin_a_normalized_dense_layer(spatial):
+    """One has no variance: weights folded with it would be 31 times too large."""
+    for count in (129, 130, 135, 136):
+        net, data = normalized_dense(spatial=spatial), stripes(count)
+        largest = []
+
+        def loss(outputs, labels, net=net, largest=largest):
+            layer = next(x for x in net.layers if getattr(x, "norm", None))
+            largest.append(float(layer.weight_range.max_abs))
+            return kj.cross_entropy(outputs, labels)
+
+        kj.fit(net, data, epochs=4, batch_size=32, loss=loss, show=False)
+        assert len(largest) == 4 * (4 + (count == 136))
+        assert max(largest) < 3 * largest[0]
+        assert net.evaluate(stripes(150, seed=1)) > 0.5
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_batches_of_one_are_refused_where_they_have_no_variance(spatial):
+    net = normalized_dense(spatial=spatial)
+    with pytest.raises(OptionError, match=r"layer '\w+1' .* batch_size .*2, got 1"):
+        kj.fit(net, DATA, batch_size=1, show=False)
+    with pytest.raises(OptionError, match="training images must be at least 2, got 1"):
+        kj.fit(net, DATA.take(1), show=False)
+    with pytest.raises(ShapeError, match="needs two values a channel"):
+        net.logits(DATA.images[:1], track=True)
+    with pytest.raises(ShapeError, match="needs two values a channel"):
+        net.renew_batch_norm(DATA.images[:1])
+    net.logits(DATA.images[:2], track=True)
+    net.freeze_batch_norm()  # goes by the moving statistics
+    kj.fit(net, DATA, epochs=1, batch_size=1, show=False)
+    kj.fit(normalized_net(), DATA, epochs=1, batch_size=1, show=False)
+
+
 # ----------------------------------------------------------------------- refusals
 
 
@@ -666,15 +789,25 @@ def test_averages_begin_anew_when_normalization_is_frozen():
     ("option", "message"),
     [
         ({"epochs": 0}, "epochs must be an int of at least 1, got 0"),
+        ({"epochs": True}, "epochs must be an int of at least 1, got True"),
         ({"epochs": 1.5}, "epochs must be an int of at least 1, got 1.5"),
         ({"batch_size": 0}, "batch_size must be an int of at least 1, got 0"),
         ({"fp32_epochs": -1}, "fp32_epochs must be an int of at least 0, got -1"),
         ({"precision": "int4"}, "precision must be one of .* got 'int4'"),
-        ({"seed": -1}, "seed must not be negative, got -1"),
-        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
-        ({"averaging": 1.0}, r"averaging must be in \[0, 1\), got 1.0"),
-        ({"averaging": -0.1}, r"averaging must be in \[0, 1\), got -0.1"),
-        ({"freeze_batch_norm": 1.1}, r"freeze_batch_norm must be in \[0, 1\], got 1.1"),
+        ({"fp32_epochs": 99}, r"fp32_epochs must be at most epochs \(3\), got 99"),
+        ({"seed": -1}, "seed must be an int of at least 0, got -1"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must .* in \[0, 1\), got 1.0"),
+        ({"averaging": 1.0}, r"averaging must .* in \[0, 1\), got 1.0"),
+        ({"averaging": -0.1}, r"averaging must .* in \[0, 1\), got -0.1"),
+        ({"averaging": "0.9"}, r"averaging must .* in \[0, 1\), got '0.9'"),
+        ({"freeze_batch_norm": 1.1}, r"freeze_batch_norm must .* in 0 .. 1, got 1.1"),
+        ({"optimizer": "sgd"}, r"optimizer must have .*SGD\(\), got 'sgd'"),
+        ({"optimizer": kj.SGD}, r"optimizer must have .* such as SGD\(\), got <class"),
+        ({"optimizer": kj.Cosine()}, r"optimizer must .* got Cosine\(final=0.0\)"),
+        ({"schedule": "cosine"}, r"schedule must have .*OneCycle\(\), got 'cosine'"),
+        ({"schedule": None}, "schedule must have the methods .* got None"),
+        ({"loss": "cross_entropy"}, "loss must be a function .* got 'cross_entropy'"),
+        ({"gradients": "fp8"}, "gradients must be one of .* got 'fp8'"),
         ({"augment": "flip"}, "augment must be an Augment, None .* got 'flip'"),
     ],
 )
@@ -685,6 +818,26 @@ def test_bad_options_are_named_and_change_nothing(tmp_path, option, message):
         kj.fit(net, DATA, directory=tmp_path, **settings(**option))
     assert weights(net) == before
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [lambda y: y.data.mean(), lambda y: y, lambda y: None, lambda y: y.data[0, 0]],
+    ids=["array", "many", "None", "number"],
+)
+def test_a_loss_that_is_not_one_number_on_the_tape_is_refused(value):
+    message = "loss must return a Tensor of one number, got "
+    with pytest.raises(OptionError, match=message):
+        kj.fit(small_net(), DATA, loss=lambda y, labels: value(y), show=False)
+
+
+def test_a_schedule_that_gives_no_number_is_refused():
+    class Silent(kj.Constant):
+        def factor(self, step, steps, steps_per_epoch):
+            return None
+
+    with pytest.raises(OptionError, match="factor must be a finite number, got None"):
+        kj.fit(small_net(), DATA, schedule=Silent(), show=False)
 
 
 def test_data_that_does_not_fit_is_refused():

@@ -29,14 +29,18 @@
 /* a * b / 2^31 to the nearest integer, halves up; (-2^31)^2 saturates. */
 static inline int32_t arm_nn_doubling_high_mult(int32_t a, int32_t b)
 {
-    return kanji_saturate_s32(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+    if (a == INT32_MIN && b == INT32_MIN)
+    {
+        return INT32_MAX;
+    }
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
 
 /* value / 2^exponent to the nearest integer, halves away from zero; 0 <= exponent <= 31. */
 static inline int32_t arm_nn_divide_by_power_of_two(int32_t value, int32_t exponent)
 {
-    const int64_t mask = ((int64_t)1 << exponent) - 1;
-    const int64_t threshold = (mask >> 1) + (value < 0);
+    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1);
+    const int32_t threshold = (mask >> 1) + (value < 0);
 
     return (value >> exponent) + ((value & mask) > threshold);
 }
@@ -52,11 +56,13 @@ static inline int32_t arm_nn_requantize(int32_t value, int32_t multiplier, int32
 
     return kanji_saturate_s32(((product >> (30 - shift)) + 1) >> 1);
 #else
-    const int32_t left = kanji_max(shift, 0);
-    const int32_t right = kanji_max(-shift, 0);
-    const int32_t shifted = kanji_saturate_s32(value * ((int64_t)1 << left));
+    if (shift > 0)
+    {
+        const int32_t shifted = kanji_saturate_s32(value * ((int64_t)1 << shift));
 
-    return arm_nn_divide_by_power_of_two(arm_nn_doubling_high_mult(shifted, multiplier), right);
+        return arm_nn_doubling_high_mult(shifted, multiplier);
+    }
+    return arm_nn_divide_by_power_of_two(arm_nn_doubling_high_mult(value, multiplier), -shift);
 #endif
 }
 
@@ -68,7 +74,7 @@ static inline int8_t kanji_output_s8(int32_t sum,
                                      int32_t offset,
                                      cmsis_nn_activation activation)
 {
-    const int32_t acc = kanji_saturate_s32((int64_t)sum + bias);
+    const int32_t acc = kanji_add_saturated(sum, bias);
     const int32_t scaled = arm_nn_requantize(acc, multiplier, shift);
 
     /* The offset comes last: scaled may be as large as int32 goes. */

@@ -1,100 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The layers that multiply by weights, whatever the width of the weights: the inner
- * product is an argument, which the compiler sees as a constant. Private to Source/;
- * applications include arm_nnfunctions.h.
- *
- * int4 weights are packed two a byte over the whole tensor, the low nibble first, so a row
- * may begin in the middle of a byte.
+ * The layers that multiply by weights, whatever the width of the weights: how to multiply
+ * is an argument, which the compiler sees as a constant. Private to Source/; applications
+ * include arm_nnfunctions.h.
  */
 #ifndef KANJI_LINEAR_H
 #define KANJI_LINEAR_H
 
 #include "arm_nnsupportfunctions.h"
 
-/* -------------------------------------------------------------------- reading weights */
-
-/* sum((x[i] + offset) * weight[first + i]); lengths and offsets as for kanji_dot_s8. */
-typedef int32_t (*kanji_dot)(
-    const int8_t *x, const int8_t *weights, int32_t first, int32_t length, int32_t offset);
-
-static inline int32_t kanji_low_s4(int8_t pair)
-{
-    return ((pair & 15) ^ 8) - 8;
-}
-
-static inline int32_t kanji_high_s4(int8_t pair)
-{
-    return pair >> 4;
-}
-
-static inline int32_t kanji_dot_from_s8(
-    const int8_t *x, const int8_t *weights, int32_t first, int32_t length, int32_t offset)
-{
-    return kanji_dot_s8(x, weights + first, length, offset);
-}
-
-static inline int32_t kanji_dot_from_s4(
-    const int8_t *x, const int8_t *weights, int32_t first, int32_t length, int32_t offset)
-{
-    const int8_t *pair = weights + first / 2;
-    int32_t sum = 0;
-    int32_t i = 0;
-
-    if (first % 2 != 0 && length > 0)
-    {
-        sum += (x[i++] + offset) * kanji_high_s4(*pair++);
-    }
-    for (; i < length - 1; i += 2, pair++)
-    {
-        sum += (x[i] + offset) * kanji_low_s4(*pair);
-        sum += (x[i + 1] + offset) * kanji_high_s4(*pair);
-    }
-    if (i < length)
-    {
-        sum += (x[i] + offset) * kanji_low_s4(*pair);
-    }
-    return sum;
-}
-
 /* ------------------------------------------------------------------------- convolution */
 
-/* Sum of products of the filter that begins at element `filter` with one window of one
- * image. */
-static inline int32_t kanji_conv_window_sum(const int8_t *image,
-                                            const int8_t *weights,
-                                            int32_t filter,
-                                            kanji_dot dot,
-                                            kanji_window rows,
-                                            kanji_window columns,
-                                            const cmsis_nn_dims *input_dims,
-                                            const cmsis_nn_dims *filter_dims,
-                                            const cmsis_nn_conv_params *params)
+/* sums[k] += products of filter out_c + k with one window of one image. */
+static inline void kanji_conv_window_sums(const int8_t *image,
+                                          const int8_t *weights,
+                                          int32_t out_c,
+                                          kanji_products products,
+                                          kanji_window rows,
+                                          kanji_window columns,
+                                          const cmsis_nn_dims *input_dims,
+                                          const cmsis_nn_dims *filter_dims,
+                                          const cmsis_nn_conv_params *params,
+                                          int32_t sums[KANJI_FILTERS])
 {
     /* Undilated taps of one row are neighbours: one run of memory instead of one a tap. */
     const int32_t runs = params->dilation.w == 1 ? 1 : columns.count;
     const int32_t run_taps = params->dilation.w == 1 ? columns.count : 1;
     const int32_t channels = input_dims->c;
-    int32_t sum = 0;
+    const int32_t filter_size = filter_dims->h * filter_dims->w * channels;
+    const int32_t filters = kanji_min(KANJI_FILTERS, filter_dims->n - out_c);
 
-    for (int32_t row = 0; row < rows.count; row++)
+    for (int32_t run = 0; run < runs; run++)
     {
-        const int32_t y = rows.input + row * params->dilation.h;
-        const int32_t ky = rows.kernel + row;
+        const int32_t x = columns.input + run * params->dilation.w;
+        const int32_t kx = columns.kernel + run;
+        const kanji_patch patch = {
+            image + (rows.input * input_dims->w + x) * channels,
+            params->dilation.h * input_dims->w * channels,
+            out_c * filter_size + (rows.kernel * filter_dims->w + kx) * channels,
+            filter_dims->w * channels,
+            rows.count,
+            run_taps * channels,
+        };
 
-        for (int32_t run = 0; run < runs; run++)
-        {
-            const int32_t x = columns.input + run * params->dilation.w;
-            const int32_t kx = columns.kernel + run;
-
-            sum += dot(image + (y * input_dims->w + x) * channels,
-                       weights,
-                       filter + (ky * filter_dims->w + kx) * channels,
-                       run_taps * channels,
-                       params->input_offset);
-        }
+        products(&patch, weights, filters, filter_size, params->input_offset, sums);
     }
-    return sum;
 }
 
 /* arm_convolve_wrapper_*: the same arguments, and how to multiply. */
@@ -108,7 +58,7 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
                const int32_t *bias_data,
                const cmsis_nn_dims *output_dims,
                int8_t *output_data,
-               kanji_dot dot)
+               kanji_products products)
 {
     if (!kanji_conv_dims_ok(conv_params, input_dims, filter_dims, output_dims) ||
         !kanji_offsets_ok(conv_params->input_offset, conv_params->output_offset) ||
@@ -123,7 +73,6 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
     const cmsis_nn_tile padding = conv_params->padding;
     const cmsis_nn_tile dilation = conv_params->dilation;
     const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
-    const int32_t filter_size = filter_dims->h * filter_dims->w * filter_dims->c;
 
     for (int32_t n = 0; n < input_dims->n; n++)
     {
@@ -139,24 +88,30 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
                 const kanji_window columns = kanji_window_at(
                     out_x * stride.w - padding.w, filter_dims->w, dilation.w, input_dims->w);
 
-                for (int32_t out_c = 0; out_c < output_dims->c; out_c++)
+                for (int32_t out_c = 0; out_c < output_dims->c; out_c += KANJI_FILTERS)
                 {
-                    const int32_t sum = kanji_conv_window_sum(image,
-                                                              filter_data,
-                                                              out_c * filter_size,
-                                                              dot,
-                                                              rows,
-                                                              columns,
-                                                              input_dims,
-                                                              filter_dims,
-                                                              conv_params);
+                    const int32_t end = kanji_min(out_c + KANJI_FILTERS, output_dims->c);
+                    int32_t sums[KANJI_FILTERS] = {0};
 
-                    *output_data++ = kanji_output_s8(sum,
-                                                     bias_data == NULL ? 0 : bias_data[out_c],
-                                                     quant_params->multiplier[out_c],
-                                                     quant_params->shift[out_c],
-                                                     conv_params->output_offset,
-                                                     conv_params->activation);
+                    kanji_conv_window_sums(image,
+                                           filter_data,
+                                           out_c,
+                                           products,
+                                           rows,
+                                           columns,
+                                           input_dims,
+                                           filter_dims,
+                                           conv_params,
+                                           sums);
+                    for (int32_t c = out_c; c < end; c++)
+                    {
+                        *output_data++ = kanji_output_s8(sums[c - out_c],
+                                                         bias_data == NULL ? 0 : bias_data[c],
+                                                         quant_params->multiplier[c],
+                                                         quant_params->shift[c],
+                                                         conv_params->output_offset,
+                                                         conv_params->activation);
+                    }
                 }
             }
         }
@@ -166,16 +121,29 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
 
 /* --------------------------------------------------------------- depthwise convolution */
 
-/* Sum of products of one output channel over one window; the image begins at its input
- * channel. */
-typedef int32_t (*kanji_dw_window_sum)(const int8_t *image,
-                                       const int8_t *filter,
-                                       int32_t channel,
-                                       kanji_window rows,
-                                       kanji_window columns,
-                                       const cmsis_nn_dims *input_dims,
-                                       const cmsis_nn_dims *filter_dims,
-                                       const cmsis_nn_dw_conv_params *params);
+/* The part of one window that lies on one image, from channel 0 on. */
+static inline kanji_dw_patch kanji_dw_patch_at(const int8_t *image,
+                                               kanji_window rows,
+                                               kanji_window columns,
+                                               const cmsis_nn_dims *input_dims,
+                                               const cmsis_nn_dims *filter_dims,
+                                               const cmsis_nn_dw_conv_params *params)
+{
+    const int32_t pixel = rows.input * input_dims->w + columns.input;
+    const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
+    const kanji_dw_patch patch = {
+        image + pixel * input_dims->c,
+        params->dilation.h * input_dims->w * input_dims->c,
+        params->dilation.w * input_dims->c,
+        tap * filter_dims->c,
+        filter_dims->w * filter_dims->c,
+        filter_dims->c,
+        rows.count,
+        columns.count,
+    };
+
+    return patch;
+}
 
 /* arm_depthwise_conv_wrapper_*: the same arguments, and how to multiply. */
 static inline arm_cmsis_nn_status
@@ -188,7 +156,7 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
                      const int32_t *bias_data,
                      const cmsis_nn_dims *output_dims,
                      int8_t *output_data,
-                     kanji_dw_window_sum window_sum)
+                     kanji_dw_products products)
 {
     if (!kanji_dw_conv_dims_ok(dw_conv_params, input_dims, filter_dims, output_dims) ||
         !kanji_offsets_ok(dw_conv_params->input_offset, dw_conv_params->output_offset) ||
@@ -204,6 +172,12 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
     const cmsis_nn_tile dilation = dw_conv_params->dilation;
     const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
 
+    const int32_t input_offset = dw_conv_params->input_offset;
+    const int32_t ch_mult = dw_conv_params->ch_mult;
+    /* Output channels that have one input channel each, or all the same. */
+    const int32_t group = ch_mult == 1 || ch_mult % KANJI_FILTERS == 0 ? KANJI_FILTERS : 1;
+    const int32_t x_step = ch_mult == 1 ? 1 : 0;
+
     for (int32_t n = 0; n < input_dims->n; n++)
     {
         const int8_t *image = input_data + n * image_size;
@@ -218,23 +192,26 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
                 const kanji_window columns = kanji_window_at(
                     out_x * stride.w - padding.w, filter_dims->w, dilation.w, input_dims->w);
 
-                for (int32_t out_c = 0; out_c < output_dims->c; out_c++)
-                {
-                    const int32_t sum = window_sum(image + out_c / dw_conv_params->ch_mult,
-                                                   filter_data,
-                                                   out_c,
-                                                   rows,
-                                                   columns,
-                                                   input_dims,
-                                                   filter_dims,
-                                                   dw_conv_params);
+                kanji_dw_patch patch = kanji_dw_patch_at(
+                    image, rows, columns, input_dims, filter_dims, dw_conv_params);
 
-                    *output_data++ = kanji_output_s8(sum,
-                                                     bias_data == NULL ? 0 : bias_data[out_c],
-                                                     quant_params->multiplier[out_c],
-                                                     quant_params->shift[out_c],
-                                                     dw_conv_params->output_offset,
-                                                     dw_conv_params->activation);
+                for (int32_t out_c = 0; out_c < output_dims->c; out_c += group)
+                {
+                    const int32_t end = kanji_min(out_c + group, output_dims->c);
+                    int32_t sums[KANJI_FILTERS] = {0};
+
+                    products(&patch, filter_data, end - out_c, x_step, input_offset, sums);
+                    patch.x += end / ch_mult - out_c / ch_mult;
+                    patch.w += group;
+                    for (int32_t c = out_c; c < end; c++)
+                    {
+                        *output_data++ = kanji_output_s8(sums[c - out_c],
+                                                         bias_data == NULL ? 0 : bias_data[c],
+                                                         quant_params->multiplier[c],
+                                                         quant_params->shift[c],
+                                                         dw_conv_params->output_offset,
+                                                         dw_conv_params->activation);
+                    }
                 }
             }
         }
@@ -279,7 +256,7 @@ static inline void kanji_fully_connected(const cmsis_nn_fc_params *fc_params,
                                          const int8_t *filter_data,
                                          const int32_t *bias_data,
                                          int8_t *output_data,
-                                         kanji_dot dot)
+                                         kanji_products products)
 {
     const int32_t depth = filter_dims->n;
 
@@ -287,17 +264,22 @@ static inline void kanji_fully_connected(const cmsis_nn_fc_params *fc_params,
     {
         const int8_t *x = input_data + n * depth;
 
-        for (int32_t row = 0; row < filter_dims->c; row++)
+        for (int32_t row = 0; row < filter_dims->c; row += KANJI_FILTERS)
         {
-            const int32_t sum =
-                dot(x, filter_data, row * depth, depth, fc_params->input_offset);
+            const int32_t filters = kanji_min(KANJI_FILTERS, filter_dims->c - row);
+            const kanji_patch patch = {x, 0, row * depth, 0, 1, depth};
+            int32_t sums[KANJI_FILTERS] = {0};
 
-            *output_data++ = kanji_output_s8(sum,
-                                             bias_data == NULL ? 0 : bias_data[row],
-                                             multiplier[row * scale_step],
-                                             shift[row * scale_step],
-                                             fc_params->output_offset,
-                                             fc_params->activation);
+            products(&patch, filter_data, filters, depth, fc_params->input_offset, sums);
+            for (int32_t k = row; k < row + filters; k++)
+            {
+                *output_data++ = kanji_output_s8(sums[k - row],
+                                                 bias_data == NULL ? 0 : bias_data[k],
+                                                 multiplier[k * scale_step],
+                                                 shift[k * scale_step],
+                                                 fc_params->output_offset,
+                                                 fc_params->activation);
+            }
         }
     }
 }

@@ -42,34 +42,116 @@ static inline int32_t kanji_saturate_s32(int64_t value)
     return value < INT32_MIN ? INT32_MIN : (int32_t)value;
 }
 
-/* sum((x[i] + offset) * w[i]); length <= KANJI_MAX_DEPTH, -127 <= offset <= 128. */
-static inline int32_t
-kanji_dot_s8(const int8_t *x, const int8_t *w, int32_t length, int32_t offset)
+static inline int32_t kanji_add_saturated(int32_t a, int32_t b)
 {
-    int32_t sum = 0;
-    int32_t i = 0;
-
-    /* Blocks of constant length and 16-bit factors are what GCC turns into vector
-     * multiply-adds at -O2. */
-    for (; i <= length - 16; i += 16)
+    if (a > 0 && b > INT32_MAX - a)
     {
-        int32_t block = 0;
-
-        for (int32_t j = 0; j < 16; j++)
-        {
-            const int16_t x_j = (int16_t)(x[i + j] + offset);
-            const int16_t w_j = w[i + j];
-
-            block += (int32_t)x_j * w_j;
-        }
-        sum += block;
+        return INT32_MAX;
     }
-    for (; i < length; i++)
-    {
-        sum += (x[i] + offset) * w[i];
-    }
-    return sum;
+    return a < 0 && b < INT32_MIN - a ? INT32_MIN : a + b;
 }
+
+/* ----------------------------------------------------------------------------- products */
+
+/* Filters whose products are summed together, so that they share the loads of the input. */
+#define KANJI_FILTERS 4
+
+/* Blocks of constant length and 16-bit factors are what GCC turns into vector multiply-adds
+ * at -O2. */
+#define KANJI_BLOCK 16
+
+/* A part of the input, `rows` rows of `length` neighbours, and the weights over it: element
+ * `w` and those after it, in the first of the filters. Pitches lead from one row to the next. */
+typedef struct
+{
+    const int8_t *x;
+    int32_t x_pitch;
+    int32_t w, w_pitch;
+    int32_t rows, length;
+} kanji_patch;
+
+/* sums[k] += sum((x + offset) * weight) over the patch, for 1 <= filters <= KANJI_FILTERS
+ * filters of `filter_size` elements each. At most KANJI_MAX_DEPTH products in a sum;
+ * -127 <= offset <= 128.
+ *
+ * Sources of their own, because registers are what these loops need: inlined into the loops
+ * over the image, their operands are on the stack. */
+typedef void (*kanji_products)(const kanji_patch *patch,
+                               const int8_t *weights,
+                               int32_t filters,
+                               int32_t filter_size,
+                               int32_t offset,
+                               int32_t sums[KANJI_FILTERS]);
+
+void kanji_products_s8(const kanji_patch *patch,
+                       const int8_t *weights,
+                       int32_t filters,
+                       int32_t filter_size,
+                       int32_t offset,
+                       int32_t sums[KANJI_FILTERS]);
+
+/* The same of one filter, which begins at element `w` of the weights. */
+int32_t kanji_product_s8(const kanji_patch *patch,
+                         const int8_t *weights,
+                         int32_t w,
+                         int32_t offset);
+
+static inline int32_t kanji_low_s4(int8_t pair)
+{
+    return ((pair & 15) ^ 8) - 8;
+}
+
+static inline int32_t kanji_high_s4(int8_t pair)
+{
+    return pair >> 4;
+}
+
+/* The same of int4 weights, packed two a byte over the whole tensor, the low nibble first;
+ * `w` and `filter_size` count nibbles, so a row may begin in the middle of a byte. */
+void kanji_products_s4(const kanji_patch *patch,
+                       const int8_t *weights,
+                       int32_t filters,
+                       int32_t filter_size,
+                       int32_t offset,
+                       int32_t sums[KANJI_FILTERS]);
+
+int32_t kanji_product_s4(const kanji_patch *patch,
+                         const int8_t *weights,
+                         int32_t w,
+                         int32_t offset);
+
+/* A part of the input of a depthwise convolution, `rows` by `columns` taps, from the first
+ * channel on, and the weights over it, from element `w` on. */
+typedef struct
+{
+    const int8_t *x;
+    int32_t x_row, x_column; /* pitches */
+    int32_t w, w_row, w_column;
+    int32_t rows, columns;
+} kanji_dw_patch;
+
+/* sums[k] += sum((x[k * x_step] + offset) * weight[k]) over the taps, for
+ * 1 <= channels <= KANJI_FILTERS neighbouring output channels; limits as above. */
+typedef void (*kanji_dw_products)(const kanji_dw_patch *patch,
+                                  const int8_t *weights,
+                                  int32_t channels,
+                                  int32_t x_step,
+                                  int32_t offset,
+                                  int32_t sums[KANJI_FILTERS]);
+
+void kanji_dw_products_s8(const kanji_dw_patch *patch,
+                          const int8_t *weights,
+                          int32_t channels,
+                          int32_t x_step,
+                          int32_t offset,
+                          int32_t sums[KANJI_FILTERS]);
+
+void kanji_dw_products_s4(const kanji_dw_patch *patch,
+                          const int8_t *weights,
+                          int32_t channels,
+                          int32_t x_step,
+                          int32_t offset,
+                          int32_t sums[KANJI_FILTERS]);
 
 /* ------------------------------------------------------------------------------ windows */
 

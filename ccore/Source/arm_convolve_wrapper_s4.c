@@ -26,5 +26,5 @@ arm_cmsis_nn_status arm_convolve_wrapper_s4(const cmsis_nn_context *ctx,
                           bias_data,
                           output_dims,
                           output_data,
-                          kanji_dot_from_s4);
+                          kanji_products_s4);
 }

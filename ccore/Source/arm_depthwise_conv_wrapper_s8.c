@@ -2,35 +2,6 @@
 #include "arm_nnfunctions.h"
 #include "kanji_linear.h"
 
-static int32_t window_sum(const int8_t *image,
-                          const int8_t *filter,
-                          int32_t channel,
-                          kanji_window rows,
-                          kanji_window columns,
-                          const cmsis_nn_dims *input_dims,
-                          const cmsis_nn_dims *filter_dims,
-                          const cmsis_nn_dw_conv_params *params)
-{
-    const int8_t *weights = filter + channel;
-    int32_t sum = 0;
-
-    for (int32_t row = 0; row < rows.count; row++)
-    {
-        const int32_t y = rows.input + row * params->dilation.h;
-        const int32_t ky = rows.kernel + row;
-        const int8_t *x = image + (y * input_dims->w + columns.input) * input_dims->c;
-        const int8_t *w = weights + (ky * filter_dims->w + columns.kernel) * filter_dims->c;
-
-        for (int32_t column = 0; column < columns.count; column++)
-        {
-            const int32_t x_at = column * params->dilation.w * input_dims->c;
-
-            sum += (x[x_at] + params->input_offset) * w[column * filter_dims->c];
-        }
-    }
-    return sum;
-}
-
 arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
     const cmsis_nn_context *ctx,
     const cmsis_nn_dw_conv_params *dw_conv_params,
@@ -56,5 +27,5 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(
                                 bias_data,
                                 output_dims,
                                 output_data,
-                                window_sum);
+                                kanji_dw_products_s8);
 }

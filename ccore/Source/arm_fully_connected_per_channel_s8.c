@@ -39,6 +39,6 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(
                           filter_data,
                           bias_data,
                           output_data,
-                          kanji_dot_from_s8);
+                          kanji_products_s8);
     return ARM_CMSIS_NN_SUCCESS;
 }

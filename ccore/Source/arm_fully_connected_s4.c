@@ -38,6 +38,6 @@ arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
                           filter_data,
                           bias_data,
                           output_data,
-                          kanji_dot_from_s4);
+                          kanji_products_s4);
     return ARM_CMSIS_NN_SUCCESS;
 }

@@ -17,7 +17,7 @@ from kanji_np.data.cifar import CIFAR10, CIFAR100, cifar10, cifar100, find_layou
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
 from kanji_np.data.folders import image_folders
-from kanji_np.data.loader import ahead, batches
+from kanji_np.data.loader import ahead, batches, n_batches
 from kanji_np.data.synthetic import synthetic
 from kanji_np.data.synthetic_keywords import synthetic_keywords
 from kanji_np.data.synthetic_machines import synthetic_machines
@@ -184,7 +184,8 @@ def load_dataset(
         if option not in DATASETS[kind].options:
             raise OptionError(
                 f"dataset {source}: {option} does not apply; a dataset of the kind "
-                f"{kind} takes {', '.join(DATASETS[kind].options)}"
+                f"{kind} takes {', '.join(DATASETS[kind].options)}",
+                arguments=(option,),
             )
     return read(**given)
 

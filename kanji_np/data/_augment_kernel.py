@@ -6,7 +6,8 @@ It runs on one thread, beside a training step, and lets go of Python's lock.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kanji_np.jit import njit
 
 
 @njit(cache=True, nogil=True)

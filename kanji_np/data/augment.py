@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.errors import OptionError, ShapeError
+from kanji_np.checks import integer
+from kanji_np.errors import ShapeError
+
+MOST_PIXELS = 9999  # beyond the side of any image
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,11 @@ class Augment:
 
     def __post_init__(self) -> None:
         for option in ("crop_padding", "cutout"):
-            if getattr(self, option) < 0:
-                raise OptionError(
-                    f"augment: {option} must not be negative, "
-                    f"got {getattr(self, option)}"
-                )
-        if not all(0 <= value <= 255 for value in np.atleast_1d(self.fill)):
-            raise OptionError(f"augment: fill must lie in 0..255, got {self.fill}")
+            value = integer(f"augment: {option}", getattr(self, option), 0, MOST_PIXELS)
+            object.__setattr__(self, option, value)
+        is_one = not isinstance(self.fill, tuple | list | np.ndarray)
+        for value in (self.fill,) if is_one else self.fill:
+            integer("augment: fill", value, 0, 255)
 
     @classmethod
     def none(cls) -> Augment:

@@ -201,8 +201,9 @@ def _load(
     if found is None:
         raise DataError(
             f"{release.name}: neither {release.binary.folder} nor "
-            f"{release.python.folder} is in {root}; pass download=True (--download), "
-            f"or unpack {release.url} there"
+            f"{release.python.folder} is in {root}; pass download=True, "
+            f"or unpack {release.url} there",
+            arguments=("download",),
         )
     return _read(release, *found)
 

@@ -6,12 +6,15 @@ Everything that reads or draws images ends in a `Dataset`, so the code behind it
 
 from __future__ import annotations
 
+import numbers
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kanji_np.checks import integer, shown
 from kanji_np.data.augment import Augment
-from kanji_np.errors import DataError, OptionError
+from kanji_np.errors import DataError, DataWarning, OptionError
 from kanji_np.types import Shape
 
 
@@ -94,8 +97,7 @@ class Dataset:
         OptionError
             `n` is negative or larger than the set.
         """
-        if not 0 <= n <= len(self):
-            raise OptionError(f"{self.name}: cannot take {n} of {len(self)} images")
+        n = integer(f"{self.name}: n", n, 0, len(self))
         return self.select(slice(n))
 
     def split(self, test_fraction: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -117,12 +119,18 @@ class Dataset:
         ------
         OptionError
             `test_fraction` is not between 0 and 1, or leaves one side empty.
+
+        Warns
+        -----
+        DataWarning
+            A class has no image on one side.
         """
-        if not 0 < test_fraction < 1:
+        if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
             raise OptionError(
                 f"{self.name}: test_fraction must lie between 0 and 1, "
-                f"got {test_fraction}"
+                f"got {shown(test_fraction)}"
             )
+        seed = integer(f"{self.name}: seed", seed, 0)
         rng = np.random.default_rng(seed)
         in_test = np.zeros(len(self), bool)
         for label in range(len(self.classes)):
@@ -134,7 +142,23 @@ class Dataset:
                 f"{len(self.classes)} classes leaves {in_test.sum()} for testing and "
                 f"{(~in_test).sum()} for training"
             )
+        for side, is_in in (("test", in_test), ("training", ~in_test)):
+            there, on_side = np.unique(self.labels), np.unique(self.labels[is_in])
+            lost = [self.classes[label] for label in np.setdiff1d(there, on_side)]
+            if lost:
+                warnings.warn(
+                    f"{self.name}: the {side} set has no image of {_some(lost)}: too "
+                    f"few for test_fraction {test_fraction}",
+                    DataWarning,
+                    stacklevel=2,
+                )
         return self.select(~in_test), self.select(in_test)
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - most} classes more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def check_labels(labels: np.ndarray, n_classes: int, name: str) -> None:

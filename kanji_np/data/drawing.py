@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from kanji_np.errors import OptionError
+from kanji_np.checks import integer
 
 
-def check_counts(name: str, train: int, test: int, seed: int) -> None:
-    """OptionError if one of the three is negative."""
-    for option, value in (("train", train), ("test", test), ("seed", seed)):
-        if value < 0:
-            raise OptionError(f"{name}: {option} must not be negative, got {value}")
+def check_counts(name: str, train: int, test: int, seed: int) -> tuple[int, int, int]:
+    """The three as plain ints; OptionError if one is negative."""
+    return (
+        integer(f"{name}: train", train, 0),
+        integer(f"{name}: test", test, 0),
+        integer(f"{name}: seed", seed, 0),
+    )
 
 
 def random_words(n: int, width: int, entropy: tuple[int, int]) -> np.ndarray:

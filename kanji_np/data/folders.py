@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import numbers
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kanji_np.checks import integer, shown
 from kanji_np.data.dataset import Dataset
 from kanji_np.errors import DataError, FileFormatError, OptionError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image, Transpose
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
+ORIENTATION = 0x0112
 MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's name of the mode
 
 
@@ -54,10 +62,10 @@ def image_folders(
         `size`, `channels` or `test_fraction` is out of range.
     """
     root = Path(root)
-    if channels not in MODES:
-        raise OptionError(f"{root}: channels must be 1 or 3, got {channels}")
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise OptionError(f"{root}: size must be (height, width), got {size}")
+    if not isinstance(channels, numbers.Integral) or channels not in MODES:
+        raise OptionError(f"{root}: channels must be 1 or 3, got {shown(channels)}")
+    if size is not None:
+        size = _checked_size(size, root)
     if not root.is_dir():
         raise DataError(f"{root}: no such directory")
     name = root.resolve().name
@@ -75,17 +83,50 @@ def image_folders(
             raise DataError(
                 f"{root / 'test'}: images are {test.input_shape[:2]}, but "
                 f"{train.input_shape[:2]} in {root / 'train'}; pass "
-                f"size=(height, width) to resize"
+                f"size=(height, width) to resize",
+                arguments=("size",),
             )
         return train, test
+    _check_no_half(root)
     whole = _read_set(root, _class_names(root), size, channels, name)
     return whole.split(test_fraction, seed=seed)
+
+
+def _checked_size(size: object, root: Path) -> tuple[int, int]:
+    with contextlib.suppress(OptionError, TypeError, ValueError):
+        height, width = (integer("size", n, 1) for n in size)  # type: ignore[attr-defined]
+        return height, width
+    raise OptionError(
+        f"{root}: size must be (height, width), got {shown(size)}", arguments=("size",)
+    )
+
+
+def _check_no_half(root: Path) -> None:
+    """DataError if there is one of train/ and test/ alone, with folders of classes."""
+    for there, missing, others in (
+        ("train", "test", ("val", "valid", "validation")),
+        ("test", "train", ()),
+    ):
+        folder = root / there
+        if folder.is_dir() and _are_sets(folder):
+            instead = [name for name in others if (root / name).is_dir()]
+            rename = f": rename {instead[0]} to be scored on it" if instead else ""
+            raise DataError(
+                f"{root}: holds {there} with folders of classes, but no {missing} "
+                f"beside it{rename}"
+            )
+
+
+def _are_sets(folder: Path) -> bool:
+    """Whether a folder is a set of classes, and not a class itself."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    has_images = any(entry.suffix.lower() in SUFFIXES for entry in entries)
+    return not has_images and any(entry.is_dir() for entry in entries)
 
 
 def _pillow() -> ModuleType:
     try:
         import PIL.Image
-        import PIL.ImageOps
     except ImportError:
         raise DataError(
             "reading image files needs Pillow: pip install 'kanji-np[images]'"
@@ -134,7 +175,8 @@ def _read_set(
         if image.shape != images.shape[1:]:
             raise DataError(
                 f"{file}: is {image.shape[:2]}, but {images.shape[1:3]} was the size "
-                f"so far; pass size=(height, width) to resize"
+                f"so far; pass size=(height, width) to resize",
+                arguments=("size",),
             )
         images[i] = image
     assert images is not None  # no folder without a class, no class without a file
@@ -144,17 +186,42 @@ def _read_set(
 def _read_image(file: Path, size: tuple[int, int] | None, channels: int) -> np.ndarray:
     """One image as uint8 (H, W, channels), turned as its EXIF tag says."""
     pil = _pillow()
-    unreadable = (OSError, SyntaxError, ValueError, pil.Image.DecompressionBombError)
     try:
         with pil.Image.open(file) as opened:
-            image = pil.ImageOps.exif_transpose(opened)
-    except unreadable as error:
-        raise FileFormatError(f"{file}: not a readable image: {error}") from error
-    if image.mode[0] in "IF":  # Pillow would cut these off at 255 rather than scale
-        raise FileFormatError(
-            f"{file}: expected 8 bits a channel, got an image of mode {image.mode}"
-        )
-    image = image.convert(MODES[channels])
-    if size is not None and image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), pil.Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(image.height, image.width, channels)
+            turn = _turn(opened)
+            if opened.mode[0] in "IF":  # would be cut off at 255 rather than scaled
+                raise FileFormatError(
+                    f"{file}: expected 8 bits a channel, got an image of mode "
+                    f"{opened.mode}"
+                )
+            image = opened.convert(MODES[channels])
+        if turn is not None:
+            image = image.transpose(turn)
+        if size is not None and image.size != (size[1], size[0]):
+            image = image.resize((size[1], size[0]), pil.Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(image.height, image.width, channels)
+    except FileFormatError:
+        raise
+    # Pillow raises many kinds on damaged bytes, and says of none that it does.
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise FileFormatError(f"{file}: not a readable image: {text}") from error
+
+
+def _turn(image: Image) -> Transpose | None:
+    """How an image is to be turned, of all its EXIF tags the only one that matters."""
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # noqa: BLE001 - so are tags, and an image is one without them
+        return None
+    transpose = _pillow().Image.Transpose
+    turns = {
+        2: transpose.FLIP_LEFT_RIGHT,
+        3: transpose.ROTATE_180,
+        4: transpose.FLIP_TOP_BOTTOM,
+        5: transpose.TRANSPOSE,
+        6: transpose.ROTATE_270,
+        7: transpose.TRANSVERSE,
+        8: transpose.ROTATE_90,
+    }
+    return turns.get(orientation) if isinstance(orientation, int) else None

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 
+from kanji_np.checks import integer
 from kanji_np.data.augment import Augment
 from kanji_np.data.dataset import Dataset
-from kanji_np.errors import OptionError
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ def batches(
     augment: Augment | None = None,
     shuffle: bool = True,
     drop_last: bool = False,
+    least: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """One pass over the dataset.
 
@@ -44,6 +46,8 @@ def batches(
         False keeps the order of the dataset.
     drop_last : bool
         Leave out the last batch if it is not full.
+    least : int
+        A last batch of fewer images is joined to the batch before it, if there is one.
 
     Yields
     ------
@@ -56,28 +60,32 @@ def batches(
     OptionError
         `batch_size` is not positive, or the seed or the epoch is negative.
     """
-    if batch_size < 1:
-        raise OptionError(f"batches: batch_size must be positive, got {batch_size}")
-    for option, value in (("seed", seed), ("epoch", epoch)):
-        if value < 0:
-            raise OptionError(f"batches: {option} must not be negative, got {value}")
+    batch_size = integer("batches: batch_size", batch_size, 1)
+    seed = integer("batches: seed", seed, 0)
+    epoch = integer("batches: epoch", epoch, 0)
     order = np.arange(len(dataset))
     if shuffle:
         np.random.default_rng((seed, epoch, 0)).shuffle(order)
     stop = len(order) - len(order) % batch_size if drop_last else len(order)
+    edges = [i * batch_size for i in range(n_batches(stop, batch_size, least))]
+    parts = [order[a:b] for a, b in pairwise([*edges, stop])]
     # A generator function would check its arguments only at the first batch.
-    return _generate(dataset, order[:stop], batch_size, (seed, epoch), augment)
+    return _generate(dataset, parts, (seed, epoch), augment)
+
+
+def n_batches(n_images: int, batch_size: int, least: int = 1) -> int:
+    """How many batches one pass has; see `batches`."""
+    full, rest = divmod(n_images, batch_size)
+    return full + (rest > 0 and (rest >= least or not full))
 
 
 def _generate(
     dataset: Dataset,
-    order: np.ndarray,
-    batch_size: int,
+    parts: list[np.ndarray],
     entropy: tuple[int, int],
     augment: Augment | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for i, start in enumerate(range(0, len(order), batch_size)):
-        rows = order[start : start + batch_size]
+    for i, rows in enumerate(parts):
         images = dataset.images[rows]
         if augment is not None:
             rng = np.random.default_rng((*entropy, i + 1))
@@ -110,8 +118,7 @@ def ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
     closed, which waits for the item in the making. Leave a loop early inside
     `contextlib.closing`.
     """
-    if depth < 1:
-        raise OptionError(f"ahead: depth must be positive, got {depth}")
+    depth = integer("ahead: depth", depth, 1)
     return _ahead(items, depth)
 
 

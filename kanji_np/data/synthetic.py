@@ -147,7 +147,7 @@ def synthetic(
     OptionError
         A count or the seed is negative.
     """
-    check_counts("synthetic", train, test, seed)
+    train, test, seed = check_counts("synthetic", train, test, seed)
     return _draw_set(train, (0, seed)), _draw_set(test, (1, seed))
 
 

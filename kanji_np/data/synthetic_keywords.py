@@ -71,7 +71,7 @@ def synthetic_keywords(
     OptionError
         A count or the seed is negative.
     """
-    check_counts("synthetic-keywords", train, test, seed)
+    train, test, seed = check_counts("synthetic-keywords", train, test, seed)
     return _draw_set(train, (2, seed)), _draw_set(test, (3, seed))
 
 

@@ -61,7 +61,7 @@ def synthetic_machines(
     OptionError
         A count or the seed is negative.
     """
-    check_counts("synthetic-machines", train, test, seed)
+    train, test, seed = check_counts("synthetic-machines", train, test, seed)
     return _draw_set(train, (6, seed), 1), _draw_set(test, (7, seed), len(CLASSES))
 
 

@@ -93,7 +93,7 @@ def synthetic_persons(
     OptionError
         A count or the seed is negative.
     """
-    check_counts("synthetic-persons", train, test, seed)
+    train, test, seed = check_counts("synthetic-persons", train, test, seed)
     return _draw_set(train, (4, seed)), _draw_set(test, (5, seed))
 
 

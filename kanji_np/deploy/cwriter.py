@@ -20,6 +20,7 @@ from kanji_np.deploy.planner import (
     Calls,
     Memory,
     Plan,
+    arena_text,
     lower,
     plan,
     scratch_bytes,
@@ -136,7 +137,7 @@ def _banner(p: Program, title: str) -> str:
  * target     {graph.target}
  * library    {release_of(graph.target)}
  * model      {graph.digest()}
- * arena      {p.plan.arena_bytes:,} bytes of RAM
+ * arena      {arena_text(p.plan.arena_bytes, p.plan.lower_bound_bytes)}
  * constants  {p.const_bytes:,} bytes of flash
  * work       {p.macs:,} multiply-accumulates an inference
  *

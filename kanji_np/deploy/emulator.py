@@ -42,7 +42,7 @@ HOW_TO_INSTALL = (
 )
 # -O2 as the firmware's own Makefile has it. CMSIS-NN takes the same 25.5 million
 # instructions with -O2, -O3 and -Ofast (CIFAR-10 network on an M4, GCC 12.2), ccore
-# 85.5 million with -O2 and 67.0 with the others.
+# 42.7 million with -O2 and 43.0 with the others.
 FLAGS = ("-std=c99", "-O2", "-mthumb", "-ffunction-sections", "-fdata-sections")
 LINK = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
 BOARD_FILES = Path(__file__).parent / "board"
@@ -223,6 +223,26 @@ def board_of(name: str) -> Board:
     return BOARDS[core]
 
 
+def emulation(board: Board, elf: Path, *, counting: bool) -> list[str]:
+    """The command that runs a program on a board."""
+    return [
+        *(QEMU, "-M", board.machine, "-kernel", str(elf)),
+        *("-display", "none", "-serial", "none", "-monitor", "none"),
+        *("-semihosting-config", "enable=on,target=native"),
+        *(("-icount", f"shift={ICOUNT_SHIFT}") if counting else ()),
+    ]
+
+
+def instructions_in(ticks: np.ndarray, board: Board) -> np.ndarray:
+    """From ticks of a counting board's clock to instructions, int64."""
+    return np.rint(ticks * board.tick_ns / 2**ICOUNT_SHIFT).astype(np.int64)
+
+
+def compiler() -> str:
+    """Name and version of the cross-compiler."""
+    return f"{COMPILER} {_output(COMPILER, '-dumpfullversion').strip()}"
+
+
 class _TooLittleMemory(VerificationError):
     """The linked kernels want more than the firmware has for a layer."""
 
@@ -297,8 +317,7 @@ class Emulator:
         one layer and the next is not theirs.
         """
         _, reports = self._run(self._elf(observe), images, 0, counting=True)
-        ns = reports["ticks"] * self.board.tick_ns
-        counts = np.rint(ns / 2**ICOUNT_SHIFT).astype(np.int64)
+        counts = instructions_in(reports["ticks"], self.board)
         layers = np.unique(reports["layer"]).tolist()
         found = {layer: counts[reports["layer"] == layer] for layer in layers}
         if observe:
@@ -314,7 +333,7 @@ class Emulator:
         return Device(
             core=self.board.core,
             board=self.board.machine,
-            compiler=f"{COMPILER} {_output(COMPILER, '-dumpfullversion').strip()}",
+            compiler=compiler(),
             min_instructions=int(counts.min()),
             max_instructions=int(counts.max()),
             flash_bytes=sizes[".code"] + sizes.get(".data", 0),
@@ -329,7 +348,7 @@ class Emulator:
         name = f"{'guarded_' * guarded}{'observer' if observe else 'runner'}"
         here = self.sources.folder / name
         here.mkdir(exist_ok=True)
-        (here / "memory.ld").write_text(_memory_script(self.board))
+        (here / "memory.ld").write_text(memory_script(self.board))
         (here / "board_network.h").write_text(
             network_header(self.graph, observe=observe, guarded=guarded)
         )
@@ -362,12 +381,7 @@ class Emulator:
         """The output file and the reports, see `runner.c`; `number` is the first
         image's."""
         limit = SECONDS_AT_LEAST + SECONDS_PER_MAC * self.macs * len(images)
-        command = [
-            *(QEMU, "-M", self.board.machine, "-kernel", str(elf)),
-            *("-display", "none", "-serial", "none", "-monitor", "none"),
-            *("-semihosting-config", "enable=on,target=native"),
-            *(("-icount", f"shift={ICOUNT_SHIFT}") if counting else ()),
-        ]
+        command = emulation(self.board, elf, counting=counting)
         with tempfile.TemporaryDirectory(dir=self.sources.folder) as name:
             here = Path(name)
             with open(here / "input", "wb") as file:
@@ -448,7 +462,8 @@ def _section_bytes(elf: Path) -> dict[str, int]:
     return {name: int(size) for name, size in rows}
 
 
-def _memory_script(board: Board) -> str:
+def memory_script(board: Board) -> str:
+    """`memory.ld`, which `board.ld` includes."""
     regions = (("VECTORS", board.vectors), ("CODE", board.code), ("RAM", board.ram))
     lines = "".join(
         f"    {name} : ORIGIN = 0x{region.origin:08x}, LENGTH = {region.length}\n"

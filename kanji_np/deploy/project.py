@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
 
+from kanji_np import archive, outputs
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
@@ -28,10 +27,11 @@ from kanji_np.deploy.kernels import (
     own_class,
 )
 from kanji_np.deploy.names import check_network_name
-from kanji_np.deploy.planner import ALIGNMENT
+from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
+from kanji_np.outputs import known_files
 from kanji_np.targets import release_of
 from kanji_np.types import shape_text
 
@@ -55,7 +55,7 @@ class Firmware:
     const_bytes, arena_bytes : int
         Flash for tables, RAM for the arena [bytes].
     lower_bound_bytes : int
-        Least RAM any arena could do with [bytes].
+        No arena could do with less [bytes].
     macs : int
         Multiply-accumulates of one inference [MAC].
     digest : str
@@ -73,11 +73,20 @@ class Firmware:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a firmware directory says of itself."""
+    """What a firmware directory says of itself.
+
+    Parameters
+    ----------
+    name : str
+        Of the network.
+    library : str
+    files : name -> digests
+        What was written; see `outputs.known_files`.
+    """
 
     name: str
     library: str
-    files: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]]
 
 
 def export(
@@ -95,7 +104,8 @@ def export(
     ----------
     net : Sequential
     directory : path
-        Created, or an earlier export, whose files are replaced.
+        Created, or an earlier export, whose files are replaced; those that are not as
+        they were exported are kept, and the export refused.
     library : "ccore" or "cmsis-nn"
         Whose kernels are linked. ccore's are copied in; CMSIS-NN is found by the build.
     cmsis_nn : path, optional
@@ -103,12 +113,13 @@ def export(
     images : uint8 or int8 (N, *input shape), or Dataset, optional
         The first few become the self-test; else noise, the same for every export.
     force : bool
-        Write into a directory that holds other files.
+        Write into a directory that holds other files; none of them is replaced.
 
     Raises
     ------
     OptionError
-        An option is wrong, or the directory holds other files.
+        An option is wrong, or the directory holds other files, or another process
+        writes to it.
     UnsupportedOp
         The target, or the CMSIS-NN given, lacks a function the network needs.
     ShapeError, DataError
@@ -125,26 +136,14 @@ def export(
         inputs = noise(graph.input, SELFTEST_IMAGES)
     else:
         inputs = images_of(images, graph)
-    old = _old_files(directory, force)
-
-    texts = {
-        **cwriter.write(p),
-        "selftest_vectors.h": _vectors(graph, inputs[:SELFTEST_IMAGES]),
-        **_from_templates(p, library),
-    }
-    kernels = ccore_files(p.functions, graph.target, library)
-    files = tuple(sorted({*texts, *kernels, MODEL, MANIFEST}))
-    directory.mkdir(parents=True, exist_ok=True)
-    for file in {*old} - {*files}:
-        (directory / file).unlink(missing_ok=True)
-    # first of all, so that an export that was cut short can be repeated
-    _write_manifest(directory, Manifest(graph.name, library, files))
-    net.save(directory / MODEL)
-    for file, text in texts.items():
-        (directory / file).write_text(text, encoding="utf-8", newline="\n")
-    for file, source in kernels.items():
-        (directory / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, directory / file)
+    if directory.exists() and not directory.is_dir():
+        raise OptionError(f"{directory}: is a file, not a directory")
+    content = _content(net, p, library, inputs[:SELFTEST_IMAGES])
+    facts = {"kind": KIND, "name": graph.name, "library": library}
+    with outputs.lock(directory):
+        old = _old_files(directory, force)
+        outputs.write_set(directory, MANIFEST, facts, content, old)
+    files = tuple(sorted({*content, MANIFEST}))
     return Firmware(
         directory,
         files,
@@ -156,10 +155,37 @@ def export(
     )
 
 
+def check_export(net: Sequential, directory: str | Path) -> None:
+    """OptionError unless `export` may write this network, trained further, to a
+    directory that may hold other files; see there."""
+    directory, p = Path(directory), program(net.freeze())
+    inputs = noise(p.graph.input, SELFTEST_IMAGES)
+    if directory.exists():
+        old = _old_files(directory, force=True)
+        outputs.check_set(directory, _content(net, p, "ccore", inputs), old)
+
+
+def _content(
+    net: Sequential, p: Program, library: str, inputs: np.ndarray
+) -> dict[str, bytes]:
+    """What goes into every file but the manifest."""
+    texts = {
+        **cwriter.write(p),
+        "selftest_vectors.h": _vectors(p.graph, inputs),
+        **_from_templates(p, library),
+    }
+    kernels = ccore_files(p.functions, p.graph.target, library)
+    return {
+        MODEL: archive.to_bytes(*net.snapshot()),
+        **{file: text.encode() for file, text in texts.items()},
+        **{file: source.read_bytes() for file, source in kernels.items()},
+    }
+
+
 def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
     """The images of an array or dataset; DataError if none, ShapeError if unfit."""
     images = source.images if isinstance(source, Dataset) else source
-    if not len(images):
+    if isinstance(images, np.ndarray) and images.shape[:1] == (0,):
         raise DataError(f"{graph.name}: there are no images to run")
     graph.input.check_batch(images, graph.name)
     return images
@@ -170,34 +196,27 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        inside = all(".." not in Path(file).parts for file in content["files"])
-        if content["kind"] != KIND or not inside:
+        if content["kind"] != KIND:
             raise ValueError
-        return Manifest(content["name"], content["library"], tuple(content["files"]))
+        files = known_files(content, itself=MANIFEST)
+        return Manifest(content["name"], content["library"], files)
     except FileNotFoundError:
         raise FileFormatError(f"{directory}: not a firmware directory") from None
-    except (ValueError, KeyError, TypeError):
+    except (AttributeError, ValueError, KeyError, TypeError):
         raise FileFormatError(f"{path}: damaged") from None
 
 
-def _write_manifest(directory: Path, manifest: Manifest) -> None:
-    content: dict[str, Any] = {"kind": KIND, **vars(manifest)}
-    text = json.dumps(content, indent=2) + "\n"
-    (directory / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-
-
-def _old_files(directory: Path, force: bool) -> tuple[str, ...]:
+def _old_files(directory: Path, force: bool) -> Mapping[str, tuple[str, ...]]:
     """Files of the export that is there; OptionError if something else is."""
-    if directory.exists() and not directory.is_dir():
-        raise OptionError(f"{directory}: is a file, not a directory")
     if (directory / MANIFEST).exists():
         return read_manifest(directory).files
-    if directory.exists() and any(directory.iterdir()) and not force:
+    others = any(path.name != outputs.LOCK for path in directory.iterdir())
+    if others and not force:
         raise OptionError(
             f"{directory}: holds files that are not an earlier export; name another "
             "directory, or force it"
         )
-    return ()
+    return {}
 
 
 def _vectors(graph: Graph, images: np.ndarray) -> str:
@@ -241,8 +260,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "title": kernels.title,
         "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",
         "digest": graph.digest(),
-        "arena_bytes": f"{p.plan.arena_bytes:,}",
-        "live_bytes": f"{p.plan.lower_bound_bytes:,}",
+        "arena_text": arena_text(p.plan.arena_bytes, p.plan.lower_bound_bytes),
         "const_bytes": f"{p.const_bytes:,}",
         "macs": f"{p.macs:,}",
         "memory": _memory_rows(p),

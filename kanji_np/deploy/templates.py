@@ -320,8 +320,8 @@ $input -> $output, in integers alone; kernels from $library.
 | target | $target |
 | library | $release |
 | model | `$digest` |
-| arena (RAM) | $arena_bytes bytes; at most $live_bytes in use at once |
-| constants (flash) | $const_bytes bytes |
+| arena | $arena_text |
+| constants | $const_bytes bytes of flash |
 | work | $macs multiply-accumulates an inference |
 
 ## In an application

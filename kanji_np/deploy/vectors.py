@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 
-from kanji_np import model
+from kanji_np import model, outputs
 from kanji_np.data import Dataset
 from kanji_np.deploy.cwriter import program, table
 from kanji_np.deploy.project import MODEL, images_of, read_manifest
+from kanji_np.errors import OptionError
+from kanji_np.outputs import known_files
+
+KIND = "kanji_np vectors"
 
 HEADER = """\
 /* What every layer of {name} must compute for {images} image(s), by the golden model.
@@ -76,7 +81,8 @@ def vectors(
     images : uint8 or int8 (N, *input shape), or Dataset
         The first `count` are taken.
     out : path
-        Directory for the three files, which are replaced.
+        Directory for the three files, which are replaced if they are as they were
+        written; `NAME_vectors.json` says how.
     count : int
 
     Returns
@@ -90,18 +96,24 @@ def vectors(
         The directory is not an export.
     ShapeError, DataError
         `images` do not fit the network.
+    OptionError
+        Other files are in the places of the three.
     """
     directory, out = Path(directory), Path(out)
     read_manifest(directory)
     graph = model.load(directory / MODEL).freeze()
     images = images_of(images, graph)[:count]
-    outputs = list(graph.layers(images))
     name, c_names = graph.name, program(graph).names
+    files = tuple(f"{name}_vectors.{end}" for end in ("h", "c", "npz"))
+    manifest = f"{name}_vectors.json"
+    known = _known(out / manifest)
+    outputs.check_set(out, dict.fromkeys(files, b""), known)
+    golden = list(graph.layers(images))
     header = HEADER.format(
         name=name,
         upper=name.upper(),
         images=len(images),
-        layers=len(outputs),
+        layers=len(golden),
         digest=graph.digest(),
         input_type=f"{images.dtype}_t",
         input_bytes=images.size,
@@ -109,7 +121,7 @@ def vectors(
     kind = f"const {images.dtype}_t"
     tables = [table(f"{kind} {name}_vectors_input[{images.size}]", images)]
     rows, arrays = [], {"input": images}
-    layers = zip(graph.nodes, c_names, outputs, strict=True)
+    layers = zip(graph.nodes, c_names, golden, strict=True)
     for i, (node, c_name, y) in enumerate(layers, 1):
         tables.append(table(f"static const int8_t {c_name}_outputs[{y.size}]", y))
         text = json.dumps(node.name)
@@ -119,9 +131,27 @@ def vectors(
     index = f"const {name}_vector_t {name}_vectors[{len(rows)}] = {{\n"
     source = "\n".join([include, *tables, f"{index}{''.join(rows)}}};\n"])
 
-    out.mkdir(parents=True, exist_ok=True)
-    files = tuple(out / f"{name}_vectors.{end}" for end in ("h", "c", "npz"))
-    files[0].write_text(header, encoding="utf-8", newline="\n")
-    files[1].write_text(source, encoding="utf-8", newline="\n")
-    np.savez_compressed(files[2], **arrays)
-    return files
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    content = (header.encode(), source.encode(), file.getvalue())
+    with outputs.lock(out):
+        new = dict(zip(files, content, strict=True))
+        outputs.write_set(out, manifest, {"kind": KIND}, new, known)
+    return tuple(out / name for name in files)
+
+
+def _known(manifest: Path) -> dict[str, tuple[str, ...]]:
+    """The files that were written before; OptionError if the manifest is another's."""
+    outputs.check_place(manifest)
+    if not manifest.exists():
+        return {}
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        if content["kind"] != KIND:
+            raise ValueError
+        return known_files(content, itself=manifest.name)
+    except (AttributeError, ValueError, KeyError, TypeError):
+        raise OptionError(
+            f"{manifest}: is there and is not of `kanji-np vectors`: move it away, or "
+            "choose another directory"
+        ) from None

@@ -20,10 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (

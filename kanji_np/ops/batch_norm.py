@@ -23,8 +23,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.requantize import Bounds
 from kanji_np.quantize import by_output
@@ -54,7 +54,8 @@ def statistics(z: np.ndarray) -> Statistics:
     run(_add_up, len(z), rows, parts[0])
     mean = (parts[0].sum(axis=0) / count).astype(z.dtype)
     run(_add_squares, len(z), rows, mean, parts[1])
-    return Statistics(mean, (parts[1].sum(axis=0) / count).astype(z.dtype))
+    with np.errstate(over="ignore"):  # `BatchNorm` refuses what is not finite
+        return Statistics(mean, (parts[1].sum(axis=0) / count).astype(z.dtype))
 
 
 def normalize(

@@ -22,10 +22,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.jit import njit
 from kanji_np.ops import (
     buffers,
     cmsis_q7,

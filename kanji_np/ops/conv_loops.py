@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.products import PRODUCTS, products
 from kanji_np.ops.requantize import (
@@ -186,11 +186,15 @@ def in_one_row(
 ) -> tuple[Geometry, np.ndarray, np.ndarray]:
     """Where every cell is a window, rows are one long row: (N,H,W,C) -> (N,1,H*W,C).
 
-    Tiles of several windows then fill up at its end only.
+    Tiles of several windows then fill up at its end only. A stride along an axis of one
+    cell is never taken; one along a longer axis leaves cells out, even where as many
+    windows as cells lie in the padding after them.
     """
-    if g.kernel != (1, 1) or g.pad != (0, 0) or x.shape[:3] != y.shape[:3]:
+    sizes = x.shape[1:3]
+    takes_steps = any(s > 1 < size for s, size in zip(g.stride, sizes, strict=True))
+    if g.kernel != (1, 1) or g.pad != (0, 0) or g.out != sizes or takes_steps:
         return g, x, y
-    g = replace(g, out_h=1, out_w=g.out_h * g.out_w)
+    g = replace(g, out_h=1, out_w=g.out_h * g.out_w, stride_h=1, stride_w=1)
     x, y = (a.reshape(len(a), 1, g.out_w, a.shape[3]) for a in (x, y))
     return g, x, y
 

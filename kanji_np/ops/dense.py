@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.jit import njit
 from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
 from kanji_np.ops.cmsis import (
     FIRST_VERSION,

@@ -24,10 +24,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
+from kanji_np.jit import njit
 from kanji_np.ops import buffers, cmsis_q7, conv2d, convolution, depthwise_loops
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op

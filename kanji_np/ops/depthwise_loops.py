@@ -17,8 +17,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.full_gradients import pass_row
 from kanji_np.ops.requantize import (

@@ -6,10 +6,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numba import types as nb
 
 from kanji_np.errors import RangeError, ShapeError
+from kanji_np.jit import nb, njit
 from kanji_np.ops import buffers
 from kanji_np.quantize import activation_bounds, multiplier_and_shift
 from kanji_np.threads import run
@@ -84,8 +83,16 @@ def scaled(value, f):
     return int32((high + f.half_2 + ((high >> 63) & -f.below_zero)) >> f.right)
 
 
-def clipped(attrs: Any, y: np.ndarray) -> np.ndarray:
-    """`y` clipped in place to what the activation lets pass."""
+def clipped(
+    attrs: Any, function: np.ufunc, x_1: np.ndarray, x_2: np.ndarray
+) -> np.ndarray:
+    """A function of two arrays, clipped to what the activation lets pass.
+
+    What leaves the range of floats becomes infinite, and range trackers refuse that.
+    """
+    y = buffers.empty(x_1.shape, x_1.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        function(x_1, x_2, out=y)
     low, high = activation_bounds(attrs.activation)
     if not math.isinf(low):
         np.clip(y, low, high, out=y)

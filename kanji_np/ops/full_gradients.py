@@ -21,8 +21,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 
+from kanji_np.jit import njit
 from kanji_np.ops import buffers, conv_loops
 from kanji_np.ops.conv_loops import FLOAT, multiply, pack, plan_of
 from kanji_np.ops.simd import (

@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (

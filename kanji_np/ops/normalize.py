@@ -16,9 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
-from kanji_np.errors import ShapeError
+from kanji_np.checks import shown
+from kanji_np.errors import OptionError, ShapeError
+from kanji_np.jit import njit
 from kanji_np.ops import buffers
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
@@ -54,6 +55,11 @@ class NormalizeInts:
     """The mean, uint8 (C,) or (H,W,C), (1,) or (K,)."""
 
     mean: np.ndarray
+
+    def __post_init__(self) -> None:
+        mean = self.mean
+        if not isinstance(mean, np.ndarray) or mean.dtype != np.uint8 or not mean.size:
+            raise OptionError(f"mean must be an array of uint8, got {shown(mean)}")
 
 
 def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:

@@ -114,6 +114,10 @@ class Op:
     inputs: int | None = 1
     channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
 
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        """An operator is copied and pickled as the one of its name in the table."""
+        return _of_name, (self.name,)
+
     def lower(
         self, attrs: Any, ints: Any, x: TensorSpec, y: TensorSpec, target: TargetSpec
     ) -> tuple[KernelCall, ...]:
@@ -121,6 +125,12 @@ class Op:
         if target.library not in self.lowerings:
             raise UnsupportedOp(f"{target.library} has no {self.name}")
         return self.lowerings[target.library](attrs, ints, x, y, target)
+
+
+def _of_name(name: str) -> Op:
+    from kanji_np.ops import OPS  # which is made of what is defined here
+
+    return OPS[name]
 
 
 def attrs_to_json(attrs: Any) -> dict[str, Any]:

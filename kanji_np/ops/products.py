@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import binding
 
+from kanji_np.checks import one_of
 from kanji_np.errors import OptionError
+from kanji_np.jit import config
 
 VARIABLE = "KANJI_NP_PRODUCTS"
 
@@ -130,7 +131,7 @@ define i32 @dot(<16 x i8> %a, <16 x i8> %b) {
 @cache
 def cpu_features() -> frozenset[str]:
     """Features of the CPU that Numba compiles for, in LLVM's words."""
-    chosen = numba.config.CPU_FEATURES
+    chosen = config.CPU_FEATURES
     if chosen is not None:
         features = {f[1:] for f in chosen.split(",") if f.startswith("+")}
     else:
@@ -149,8 +150,8 @@ def _is_sdot_selected() -> bool:
     binding.initialize_native_asmprinter()
     target = binding.Target.from_triple(binding.get_process_triple())
     machine = target.create_target_machine(
-        cpu=numba.config.CPU_NAME or binding.get_host_cpu_name(),
-        features=numba.config.CPU_FEATURES or "",
+        cpu=config.CPU_NAME or binding.get_host_cpu_name(),
+        features=config.CPU_FEATURES or "",
     )
     module = binding.parse_assembly(SUM_OF_PRODUCTS)
     return "\tsdot\t" in machine.emit_assembly(module)
@@ -185,8 +186,7 @@ def products() -> Products:
 
 def check_gradient_kind(kind: str) -> None:
     """OptionError if `kind` is none of `GRADIENTS`, or the CPU cannot multiply it."""
-    if kind not in GRADIENTS:
-        raise OptionError(f"gradients must be one of {GRADIENTS}, got {kind!r}")
+    one_of("gradients", kind, GRADIENTS)
     if kind == "bfloat16" and "avx512bf16" not in cpu_features():
         raise OptionError(
             'gradients "bfloat16" need a CPU with AVX-512 BF16, which this is not: '

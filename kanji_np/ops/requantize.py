@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from numba import types as nb
 
 from kanji_np.fixedpoint import DOUBLE, ROUNDINGS, SINGLE, clamp, rescale
+from kanji_np.jit import nb, njit
 from kanji_np.ops.simd import LANES, address, once, once_pow2, twice, twice_pow2
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts

@@ -35,10 +35,8 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit
-from numba import types as nb
-from numba.extending import intrinsic
 
+from kanji_np.jit import intrinsic, nb, njit
 from kanji_np.ops.products import (
     NeonDot,
     Pairs256,

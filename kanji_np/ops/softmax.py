@@ -33,8 +33,6 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from numba import njit
-from numba import types as nb
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import (
@@ -44,6 +42,7 @@ from kanji_np.fixedpoint import (
     rounding_divide_by_pot,
     saturating_doubling_high_multiply,
 )
+from kanji_np.jit import nb, njit
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.op import Op
 from kanji_np.quantize import multiplier_and_shift

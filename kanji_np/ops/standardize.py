@@ -19,11 +19,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
-from numba import types as nb
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
+from kanji_np.jit import nb, njit
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
 from kanji_np.threads import run

@@ -186,18 +186,23 @@ class Runner:
         )
         if done.returncode != 0:
             raise RunnerError(done.stderr.decode(errors="replace"))
-        results, at = [], 0
-        for call in calls:
-            status = int(np.frombuffer(done.stdout, np.int32, 1, at)[0])
-            y = np.frombuffer(done.stdout, np.int8, call.output_size, at + 4)
-            at += 4 + call.output_size
-            x = call.arrays[0] if call.arrays else np.zeros(0, np.int8)
-            x_after = np.frombuffer(done.stdout, x.dtype, x.size, at).reshape(x.shape)
-            at += x.nbytes
-            results.append(Result(status, y.reshape(call.output_shape), x_after))
-        if at != len(done.stdout):
-            raise RunnerError(f"{len(done.stdout)} bytes answered, {at} expected")
-        return results
+        return decode(calls, done.stdout)
+
+
+def decode(calls: Sequence[Call], answers: bytes) -> list[Result]:
+    """What a runner answered to `calls`."""
+    results, at = [], 0
+    for call in calls:
+        status = int(np.frombuffer(answers, np.int32, 1, at)[0])
+        y = np.frombuffer(answers, np.int8, call.output_size, at + 4)
+        at += 4 + call.output_size
+        x = call.arrays[0] if call.arrays else np.zeros(0, np.int8)
+        x_after = np.frombuffer(answers, x.dtype, x.size, at).reshape(x.shape)
+        at += x.nbytes
+        results.append(Result(status, y.reshape(call.output_shape), x_after))
+    if at != len(answers):
+        raise RunnerError(f"{len(answers)} bytes answered, {at} expected")
+    return results
 
 
 def compile_c(compiler: str, arguments: Sequence[str | Path]) -> None:
@@ -214,16 +219,18 @@ def compile_c(compiler: str, arguments: Sequence[str | Path]) -> None:
 @functools.cache
 def build_runner(build: Build) -> Runner:
     """The runner compiled as `build` says; compiled once in a process."""
-    executable = _build_folder() / str(build)
+    executable = build_folder() / str(build)
     here = Path(__file__).parent
-    runner = (here / "runner.c", here / f"runner_{build.api}.c")
+    names = ("runner", f"runner_{build.api}", "runner_host")
+    runner = [here / f"{name}.c" for name in names]
     sources = SOURCES[build.api]
     compile_c(build.compiler, [*build.flags, *runner, *sources, "-o", executable])
     return Runner(executable)
 
 
 @functools.cache
-def _build_folder() -> Path:
+def build_folder() -> Path:
+    """Where programs are compiled to; it goes when Python ends."""
     folder = tempfile.mkdtemp(prefix="kanji-ccore-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

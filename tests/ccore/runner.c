@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs ccore kernels for driver.py: calls on stdin, answers on stdout, until stdin ends.
+ * Runs ccore kernels for driver.py: reads calls until there are no more, and answers each.
  * Numbers are int32 in the machine's byte order.
  *
  *     call:    name length, name, null mask,
@@ -14,8 +14,6 @@
  * outside. The output is filled with 0x55 before the call.
  */
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "runner.h"
@@ -82,17 +80,11 @@ static const function_t common_functions[] = {
     {NULL, NULL},
 };
 
-static void fail(const char *message)
-{
-    fprintf(stderr, "runner: %s\n", message);
-    exit(2);
-}
-
 static void read_bytes(void *to, int32_t size)
 {
-    if (size < 0 || fread(to, 1, (size_t)size, stdin) != (size_t)size)
+    if (size < 0 || runner_read(to, size) != size)
     {
-        fail("call cut short");
+        runner_fail("call cut short");
     }
 }
 
@@ -103,20 +95,9 @@ static int32_t read_number(int32_t limit)
     read_bytes(&number, (int32_t)sizeof number);
     if (number < 0 || number > limit)
     {
-        fail("number out of range");
+        runner_fail("number out of range");
     }
     return number;
-}
-
-static void *allocate(int32_t size)
-{
-    void *memory = malloc((size_t)size);
-
-    if (memory == NULL && size > 0)
-    {
-        fail("out of memory");
-    }
-    return memory;
 }
 
 static void read_call(call_t *call, int32_t name_length)
@@ -124,7 +105,7 @@ static void read_call(call_t *call, int32_t name_length)
     memset(call, 0, sizeof *call);
     if (name_length < 0 || name_length >= MAX_NAME)
     {
-        fail("name too long");
+        runner_fail("name too long");
     }
     read_bytes(call->name, name_length);
     read_bytes(&call->null_mask, (int32_t)sizeof call->null_mask);
@@ -134,11 +115,11 @@ static void read_call(call_t *call, int32_t name_length)
     for (int32_t i = 0; i < arrays; i++)
     {
         call->sizes[i] = read_number(INT32_MAX);
-        call->arrays[i] = allocate(call->sizes[i]);
+        call->arrays[i] = runner_allocate(call->sizes[i]);
         read_bytes(call->arrays[i], call->sizes[i]);
     }
     call->output_size = read_number(INT32_MAX);
-    call->output = allocate(call->output_size);
+    call->output = runner_allocate(call->output_size);
     memset(call->output, 0x55, (size_t)call->output_size);
 }
 
@@ -151,7 +132,7 @@ static const function_t *find(const function_t *functions, const char *name)
     return functions;
 }
 
-static int32_t run(const call_t *call)
+static const function_t *function_of(const call_t *call)
 {
     const function_t *function = find(api_functions, call->name);
 
@@ -161,33 +142,29 @@ static int32_t run(const call_t *call)
     }
     if (function->name == NULL)
     {
-        fail(call->name);
+        runner_fail(call->name);
     }
-    return function->run(call);
+    return function;
 }
 
 int main(void)
 {
     int32_t name_length;
 
-    while (fread(&name_length, sizeof name_length, 1, stdin) == 1)
+    while (runner_read(&name_length, (int32_t)sizeof name_length) ==
+           (int32_t)sizeof name_length)
     {
         call_t call;
         read_call(&call, name_length);
 
-        const int32_t status = run(&call);
-        fwrite(&status, sizeof status, 1, stdout);
-        fwrite(call.output, 1, (size_t)call.output_size, stdout);
-        if (call.sizes[0] > 0)
-        {
-            fwrite(call.arrays[0], 1, (size_t)call.sizes[0], stdout);
-        }
-
-        for (int32_t i = 0; i < MAX_ARRAYS; i++)
-        {
-            free(call.arrays[i]);
-        }
-        free(call.output);
+        const function_t *function = function_of(&call);
+        runner_start();
+        const int32_t status = function->run(&call);
+        runner_stop();
+        runner_write(&status, (int32_t)sizeof status);
+        runner_write(call.output, call.output_size);
+        runner_write(call.arrays[0], call.sizes[0]);
+        runner_free(&call);
     }
-    return fflush(stdout) == 0 ? 0 : 2;
+    return 0;
 }

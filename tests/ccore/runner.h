@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What runner.c and the functions of one API, runner_s8.c or runner_q7.c, share.
+ * What a runner's three parts share: runner.c; the functions of one API, runner_s8.c or
+ * runner_q7.c; where it runs, runner_host.c or runner_board.c.
  */
 #ifndef RUNNER_H
 #define RUNNER_H
 
+#include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #define MAX_NAME 64
 #define MAX_INTS 32
@@ -33,5 +34,18 @@ typedef struct
 
 /* The functions of the API that the runner is compiled with; ends with a NULL name. */
 extern const function_t api_functions[];
+
+/* Where the runner runs. Calls come and answers go by the first two; how many bytes came is
+ * less than asked for at the end. */
+int32_t runner_read(void *to, int32_t size);
+void runner_write(const void *from, int32_t size);
+/* Memory of exactly that size; what a call was given is freed together. */
+void *runner_allocate(int32_t size);
+void runner_free(call_t *call);
+/* Before and after a kernel runs. */
+void runner_start(void);
+void runner_stop(void);
+/* Ends the program. */
+void runner_fail(const char *message);
 
 #endif

@@ -65,7 +65,7 @@ def convolutions():
     rng = np.random.default_rng(2018)
     cases = []
     for i in range(150):
-        n, c, out_c = (int(v) for v in rng.integers(1, (3, 20, 5)))
+        n, c, out_c = (int(v) for v in rng.integers(1, (3, 20, 10)))
         h, w = (int(v) for v in rng.integers(1, 10, 2))
         kh, kw = (1, 1) if i % 7 == 0 else (int(v) for v in rng.integers(1, 5, 2))
         multiplier, shift = random_scales(rng, out_c)
@@ -106,21 +106,19 @@ def convolve(
 ):
     x = x.astype(np.int64) + input_offset
     y = np.zeros(output_shape, np.int8)
-    for n, i, j, o in np.ndindex(output_shape):
+    for n, i, j in np.ndindex(output_shape[:3]):
         rows, columns = (
             window(at, stride[d], padding[d], dilation[d], weight.shape[d + 1], size)
             for d, (at, size) in enumerate(((i, x.shape[1]), (j, x.shape[2])))
         )
-        acc = 0 if bias is None else int(bias[o])
+        sums = np.zeros(len(weight), np.int64) if bias is None else bias + np.int64(0)
         for (ky, yy), (kx, xx) in itertools.product(rows, columns):
-            acc += int(np.sum(x[n, yy, xx] * weight[o, ky, kx]))
-        scaled = requantize(
-            saturate(acc),
-            int(multiplier[o]),
-            int(shift[o]),
-            rounding=rounding,
-        )
-        y[n, i, j, o] = clamp(scaled + output_offset, act_min, act_max)
+            sums += weight[:, ky, kx] @ x[n, yy, xx]
+        for o, acc in enumerate(sums.tolist()):
+            scaled = requantize(
+                saturate(acc), int(multiplier[o]), int(shift[o]), rounding=rounding
+            )
+            y[n, i, j, o] = clamp(scaled + output_offset, act_min, act_max)
     return y
 
 
@@ -157,7 +155,7 @@ def depthwise_convolutions():
     rng = np.random.default_rng(2017)
     cases = []
     for i, case in enumerate(convolutions()):
-        channels, times = case["x"].shape[3], (1, 1, 2, 3)[i % 4]
+        channels, times = case["x"].shape[3], (1, 1, 2, 3, 4)[i % 5]
         out_c, shape = channels * times, case["output_shape"]
         multiplier, shift = random_scales(rng, out_c)
         cases.append(

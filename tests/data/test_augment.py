@@ -104,10 +104,13 @@ def test_empty_batch():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"crop_padding": -1}, "augment: crop_padding must not be negative, got -1"),
-        ({"cutout": -2}, "augment: cutout must not be negative, got -2"),
-        ({"fill": 256}, "augment: fill must lie in 0..255, got 256"),
-        ({"fill": (0, -1, 0)}, "augment: fill must lie in 0..255, got (0, -1, 0)"),
+        (
+            {"crop_padding": -1},
+            "augment: crop_padding must be an int in 0 .. 9999, got -1",
+        ),
+        ({"cutout": -2}, "augment: cutout must be an int in 0 .. 9999, got -2"),
+        ({"fill": 256}, "augment: fill must be an int in 0 .. 255, got 256"),
+        ({"fill": (0, -1, 0)}, "augment: fill must be an int in 0 .. 255, got -1"),
     ],
 )
 def test_refuses_options(options, message):

@@ -123,7 +123,7 @@ def test_absent(tmp_path):
         cifar.cifar10(tmp_path)
     assert str(error.value) == (
         f"cifar10: neither cifar-10-batches-bin nor cifar-10-batches-py is in "
-        f"{tmp_path}; pass download=True (--download), or unpack "
+        f"{tmp_path}; pass download=True, or unpack "
         f"https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz there"
     )
 

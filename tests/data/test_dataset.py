@@ -83,7 +83,9 @@ def test_take_is_the_beginning_and_shares_memory():
 
 @pytest.mark.parametrize("n", [-1, 7])
 def test_take_out_of_range(n):
-    with pytest.raises(OptionError, match=f"^pets: cannot take {n} of 6 images$"):
+    with pytest.raises(
+        OptionError, match=f"^pets: n must be an int in 0 .. 6, got {n}$"
+    ):
         make().take(n)
 
 

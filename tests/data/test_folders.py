@@ -1,13 +1,15 @@
 """Image folders: order, splits, sizes, modes, and every way they can be wrong."""
 
+import struct
 import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kanji_np.data import image_folders
-from kanji_np.errors import DataError, FileFormatError, OptionError
+from kanji_np.data.folders import _read_image
+from kanji_np.errors import DataError, DataWarning, FileFormatError, OptionError
 
 
 def save(path, value, size=(4, 6), channels=3):
@@ -90,6 +92,95 @@ def test_exif_orientation(tmp_path):
     assert image_folders(tmp_path, test_fraction=0.5)[0].input_shape == (6, 4, 3)
 
 
+def test_all_turns_are_those_of_pillow(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 3), np.uint8)
+    for orientation in range(10):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}.png"
+        Image.fromarray(pixels).save(path, exif=exif)
+        with Image.open(path) as image:
+            turned = np.asarray(ImageOps.exif_transpose(image))
+        assert np.array_equal(_read_image(path, None, 3), turned)
+
+
+def exif_with(*tags):
+    """EXIF bytes of tags (number, type, count, value), in the order of the file."""
+    entries = b"".join(struct.pack(">HHI4s", *tag) for tag in tags)
+    start = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, len(tags))
+    return start + entries + bytes(4) + struct.pack(">ii", -1, 0)
+
+
+ORIENTATION_6 = (0x0112, 3, 1, b"\0\6\0\0")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (0x011A, 10, 1, struct.pack(">I", 8 + 2 + 2 * 12 + 4)),  # rational (-1, 0)
+        (0x8769, 4, 1, b"\xff\xff\xff\xff"),  # a folder of tags far outside
+        (0x8825, 2, 2, b"ab\0\0"),  # one that is text
+        (0x011A, 99, 1, b"abcd"),
+    ],
+)
+def test_of_odd_exif_the_orientation_is_read_alone(tmp_path, odd):
+    pixels = Image.fromarray(np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "cat").mkdir()
+    for name in "ab":
+        path = tmp_path / "cat" / f"{name}.jpg"
+        pixels.save(path, exif=exif_with(ORIENTATION_6, odd))
+    assert image_folders(tmp_path, test_fraction=0.5)[0].input_shape == (6, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        struct.error("bad"), AttributeError("bad"), TypeError("bad"), OSError("bad"),
+        Image.DecompressionBombError("bad"), MemoryError(),
+    ],
+)  # fmt: skip
+def test_whatever_pillow_raises_the_file_is_named(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    fill(tmp_path)
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    message = refused(FileFormatError, tmp_path)
+    assert message.startswith(f"{tmp_path / 'cat' / '0.png'}: not a readable image: ")
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_one_half_alone_is_refused_with_what_is_missing(tmp_path, name):
+    fill(tmp_path / "train")
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path}: holds train with folders of classes, but no test beside it"
+    )
+    fill(tmp_path / name)
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path}: holds train with folders of classes, but no test beside it: "
+        f"rename {name} to be scored on it"
+    )
+
+
+def test_a_class_may_be_named_train(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / "train")
+    assert image_folders(tmp_path)[0].classes == ("dog", "train")
+
+
+def test_a_class_that_is_not_tested_is_said(tmp_path):
+    fill(tmp_path)
+    save(tmp_path / "cow" / "1.png", 7)
+    save(tmp_path / "cow" / "2.png", 7)
+    with pytest.warns(DataWarning) as caught:
+        _, test = image_folders(tmp_path)
+    assert [str(warning.message) for warning in caught] == [
+        f"{tmp_path.name}: the test set has no image of cow: too few for test_fraction "
+        "0.2"
+    ]
+    assert set(test.labels) == {0, 2}
+
+
 def refused(kind, root, **options):
     with pytest.raises(kind) as error:
         image_folders(root, **options)
@@ -151,10 +242,20 @@ def test_sixteen_bits(tmp_path):
     )
 
 
-@pytest.mark.parametrize("size", [(0, 4), (4,), (4, 4, 3)])
+@pytest.mark.parametrize("size", [(0, 4), (4,), (4, 4, 3), 8, "ab", (4.0, 4)])
 def test_size_option(tmp_path, size):
     message = refused(OptionError, tmp_path, size=size)
-    assert message == f"{tmp_path}: size must be (height, width), got {size}"
+    assert message == f"{tmp_path}: size must be (height, width), got {size!r}"
+
+
+def test_numpy_integers_are_sizes_and_seeds(tmp_path):
+    fill(tmp_path)
+    size, one, seed = np.array([3, 8]), np.uint8(1), np.int64(1)
+    train, _ = image_folders(tmp_path, size=size, channels=one, seed=seed)
+    assert train.input_shape == (3, 8, 1)
+    assert np.array_equal(
+        train.images, image_folders(tmp_path, size=(3, 8), channels=1, seed=1)[0].images
+    )
 
 
 def test_channels_option(tmp_path):
@@ -164,7 +265,7 @@ def test_channels_option(tmp_path):
 
 def test_pillow_missing(tmp_path, monkeypatch):
     fill(tmp_path)
-    for module in ("PIL", "PIL.Image", "PIL.ImageOps"):
+    for module in ("PIL", "PIL.Image"):
         monkeypatch.setitem(sys.modules, module, None)
     assert refused(DataError, tmp_path) == (
         "reading image files needs Pillow: pip install 'kanji-np[images]'"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanji_np.data import Augment, Dataset, ahead, batches
+from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
 from kanji_np.errors import OptionError
 
 
@@ -54,6 +54,20 @@ def test_each_image_once_with_its_label(n, batch_size, shuffle, drop_last, seed)
         assert seen == list(range(sum(sizes)))
 
 
+@pytest.mark.parametrize(
+    ("n", "least", "sizes"),
+    [
+        (9, 1, [4, 4, 1]), (9, 2, [4, 5]), (10, 2, [4, 4, 2]), (10, 3, [4, 6]),
+        (8, 2, [4, 4]), (1, 2, [1]), (0, 2, []),
+    ],
+)  # fmt: skip
+def test_a_last_batch_that_is_too_small_is_joined_to_the_one_before(n, least, sizes):
+    parts = list(batches(numbered(n), 4, seed=0, epoch=0, least=least, shuffle=False))
+    assert [len(labels) for _, labels in parts] == sizes
+    assert n_batches(n, 4, least) == len(sizes)
+    assert [number for x, _ in parts for number in numbers(x)] == list(range(n))
+
+
 def order(seed, epoch):
     ((images, _),) = batches(numbered(50), 50, seed=seed, epoch=epoch)
     return tuple(numbers(images))
@@ -92,9 +106,9 @@ def test_the_dataset_is_never_touched():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"batch_size": 0}, "batches: batch_size must be positive, got 0"),
-        ({"seed": -1}, "batches: seed must not be negative, got -1"),
-        ({"epoch": -1}, "batches: epoch must not be negative, got -1"),
+        ({"batch_size": 0}, "batches: batch_size must be an int of at least 1, got 0"),
+        ({"seed": -1}, "batches: seed must be an int of at least 0, got -1"),
+        ({"epoch": -1}, "batches: epoch must be an int of at least 0, got -1"),
     ],
 )
 def test_refuses_before_the_first_batch(options, message):
@@ -203,5 +217,7 @@ def test_a_stream_left_open_does_not_keep_the_process():
 
 
 def test_ahead_refuses_before_the_first_item():
-    with pytest.raises(OptionError, match="ahead: depth must be positive, got 0"):
+    with pytest.raises(
+        OptionError, match="ahead: depth must be an int of at least 1, got 0"
+    ):
         ahead(iter(()), depth=0)

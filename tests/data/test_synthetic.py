@@ -51,7 +51,7 @@ def test_no_image_comes_twice():
 
 @pytest.mark.parametrize("option", ["train", "test", "seed"])
 def test_refuses_negatives(option):
-    message = f"^synthetic: {option} must not be negative, got -1$"
+    message = f"^synthetic: {option} must be an int of at least 0, got -1$"
     with pytest.raises(OptionError, match=message):
         synthetic(**{option: -1})
 

@@ -62,7 +62,9 @@ def test_nothing_comes_twice(read):
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("option", ["train", "test", "seed"])
 def test_refuses_negatives(read, option):
-    with pytest.raises(OptionError, match=f"{option} must not be negative, got -1$"):
+    with pytest.raises(
+        OptionError, match=f"{option} must be an int of at least 0, got -1$"
+    ):
         read(**{option: -1})
 
 

@@ -2,12 +2,15 @@ import dataclasses
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
+from kanji_np import zoo
 from kanji_np.deploy.planner import (
     ALIGNMENT,
     Memory,
     Need,
+    arena_text,
     lower,
     lower_bound,
     overlaps,
@@ -38,6 +41,25 @@ def test_packed_needs_do_not_overlap(wanted):
     assert all(offset % ALIGNMENT == 0 for offset in offsets)
     end = max((o + n.size for o, n in zip(offsets, wanted, strict=True)), default=0)
     assert end >= lower_bound(wanted)
+
+
+def test_the_lower_bound_counts_what_alignment_takes():
+    """Of three tensors at once, two begin after another one's padding."""
+    wanted = [Need(17, 1, 1), Need(16, 1, 1), Need(1, 1, 1)]
+    assert lower_bound(wanted) == 32 + 16 + 1
+    assert arena_of(wanted) == lower_bound(wanted)
+    assert lower_bound([Need(5, 1, 2), Need(40, 3, 3)]) == 40
+
+
+def test_other_orders_are_tried_where_the_largest_first_takes_too_much():
+    """Largest first, the two of 64 bytes lie at 0, those between them on top."""
+    sizes = (64, 16, 32, 64)
+    chain = [Need(size, step, step + 1) for step, size in enumerate(sizes, 1)]
+    assert arena_of(chain) == lower_bound(chain) == 96
+
+
+def arena_of(wanted):
+    return max(o + n.size for o, n in zip(pack(wanted), wanted, strict=True))
 
 
 def test_overlaps_are_found():
@@ -136,6 +158,22 @@ def test_the_papers_network_needs_no_byte_more_than_it_must():
     graph = paper_cnn((32, 32, 64)).freeze()
     p = plan(graph, lower(graph))
     assert p.arena_bytes == p.lower_bound_bytes == 32 * 32 * 32 + 16 * 16 * 32
+
+
+@pytest.mark.parametrize("core", ["c", "dsp", "mve"])
+@pytest.mark.parametrize("network", ["mobilenet-v1-025", "resnet8", "ds-cnn"])
+def test_networks_of_mlperf_tiny_need_no_byte_more_than_they_must(network, core):
+    graph = zoo.NETWORKS[network](target=target_spec("cmsis-nn", core=core)).freeze()
+    p = plan(graph, lower(graph))
+    assert p.arena_bytes == p.lower_bound_bytes
+
+
+def test_a_size_says_whether_it_is_the_least_there_can_be():
+    assert arena_text(64, 64) == "64 bytes of RAM, the least that any layout takes"
+    assert arena_text(2080, 1040) == (
+        "2,080 bytes of RAM, at most 1,040 above the least that any layout takes"
+    )
+    assert arena_text(0, 0) == "0 bytes of RAM"
 
 
 def test_relu_works_in_place_and_flatten_costs_nothing():

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, JoinConformance, Refusal
+from conformance import Case, JoinConformance, Refusal, random_joins
 
 import kanji_np as kj
 from kanji_np.errors import RangeError
@@ -41,6 +43,9 @@ def straight(target, scheme):
 
 class TestAdd(JoinConformance):
     op = ADD
+    drawn = random_joins(
+        st.builds(AddAttrs, draw.activations), draw.shapes.map(lambda s: (s, s))
+    )
     branches = (residual, straight)
     cases = (
         sums(LINEAR, (1,), 1, (2**-5,), (2**-5,), (2**-4,)),

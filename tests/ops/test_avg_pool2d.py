@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conformance import Conformance
-from test_max_pool2d import POOLS, REFUSALS, legacy_reason
+from test_max_pool2d import DRAWN, POOLS, REFUSALS, legacy_reason
 
 import kanji_np as kj
 from kanji_np.errors import UnsupportedOp
@@ -13,6 +13,7 @@ from kanji_np.ops.pooling import Pool2DAttrs
 
 class TestAvgPool2D(Conformance):
     op = AVG_POOL2D
+    drawn = DRAWN
     networks = (
         (
             (

@@ -1,8 +1,10 @@
 """Concatenation: parts copied and rescaled, any number of them, of any rank."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, JoinConformance, Refusal
+from conformance import Case, JoinConformance, Refusal, random_joins
 
 import kanji_np as kj
 from kanji_np.deploy.cwriter import program
@@ -47,8 +49,16 @@ def flat(target, scheme):
     return kj.Model(x, kj.Concatenate()(x, kj.ReLU()(x), x), target, scheme=scheme)
 
 
+#: Two parts or more, of one shape but for their channels.
+PARTS = st.tuples(
+    st.sampled_from(((), (1,), (5,), (1, 1), (3, 1), (1, 4), (5, 4))),
+    st.lists(draw.channels, min_size=2, max_size=4),
+).map(lambda drawn: tuple((*drawn[0], channels) for channels in drawn[1]))
+
+
 class TestConcatenate(JoinConformance):
     op = CONCATENATE
+    drawn = random_joins(st.just(ATTRS), PARTS)
     branches = (dense_block, flat)
     cases = (
         joined((), (1, 1), ((2**-5,), (2**-5,)), (2**-5,), batch=1),

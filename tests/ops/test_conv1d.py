@@ -2,9 +2,18 @@
 
 from dataclasses import replace
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import TARGETS, Case, LinearConformance, Refusal, unpadded_shape
+from conformance import (
+    TARGETS,
+    Case,
+    LinearConformance,
+    Refusal,
+    random_cases,
+    unpadded_shape,
+)
 
 import kanji_np as kj
 from kanji_np.errors import OptionError
@@ -14,6 +23,20 @@ from kanji_np.ops.conv2d import CONV2D
 
 class TestConv1D(LinearConformance):
     op = CONV1D
+    drawn = random_cases(
+        st.builds(
+            Conv1DAttrs,
+            draw.channels,
+            kernel=draw.few,
+            stride=draw.few,
+            dilation=draw.few,
+            padding=st.sampled_from(("same", "valid")) | draw.sides_padded,
+            activation=draw.activations,
+            weight_bits=draw.weight_bits,
+        ),
+        st.tuples(draw.sides, draw.channels),
+        scaling=draw.scalings,
+    )
     networks = (
         (
             (

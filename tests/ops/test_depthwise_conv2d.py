@@ -6,9 +6,18 @@ cases that are refused lie just outside those that are not.
 
 from dataclasses import replace
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import TARGETS, Case, LinearConformance, Refusal, unpadded_shape
+from conformance import (
+    TARGETS,
+    Case,
+    LinearConformance,
+    Refusal,
+    random_cases,
+    unpadded_shape,
+)
 
 import kanji_np as kj
 from kanji_np.errors import UnsupportedOp
@@ -45,6 +54,21 @@ TOO_FAR_DOWN = depthwise((2, 3), padding=((0, 3), (1, 1)))
 
 class TestDepthwiseConv2D(LinearConformance):
     op = DEPTHWISE_CONV2D
+    drawn = random_cases(
+        st.builds(
+            DepthwiseConv2DAttrs,
+            kernel=draw.pairs,
+            stride=draw.pairs,
+            dilation=draw.dilations,
+            padding=draw.paddings,
+            depth_multiplier=st.sampled_from((1, 1, 2, 3, 5)),
+            activation=draw.activations,
+            weight_bits=draw.weight_bits,
+        ),
+        draw.images,
+        scaling=draw.scalings,
+    )
+    examples = 80
     networks = (
         (
             (

@@ -1,7 +1,9 @@
 """Flatten: the same bytes."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
-from conformance import Case, Conformance
+from conformance import Case, Conformance, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.flatten import FLATTEN, FlattenAttrs
@@ -9,6 +11,7 @@ from kanji_np.ops.flatten import FLATTEN, FlattenAttrs
 
 class TestFlatten(Conformance):
     op = FLATTEN
+    drawn = random_cases(st.just(FlattenAttrs()), draw.shapes)
     networks = (((kj.ReLU(), kj.Flatten(), kj.Dense(3)), (4, 5, 3)),)
     cases = (
         Case(FlattenAttrs(), (1, 1, 1), batch=1),

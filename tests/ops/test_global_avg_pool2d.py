@@ -1,8 +1,10 @@
 """Global average pooling: images of all shapes, all divisions."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.global_avg_pool2d import (
@@ -17,6 +19,9 @@ ATTRS = GlobalAvgPool2DAttrs()
 
 class TestGlobalAvgPool2D(Conformance):
     op = GLOBAL_AVG_POOL2D
+    drawn = random_cases(
+        st.just(ATTRS), draw.images, qparams=st.tuples(draw.qparams) | st.just(())
+    )
     networks = (
         ((kj.Conv2D(5, 3), kj.GlobalAvgPool2D(), kj.Dense(3)), (9, 9, 2)),
         ((kj.GlobalAvgPool2D(),), (4, 4, 7)),

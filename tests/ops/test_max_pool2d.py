@@ -1,8 +1,10 @@
 """Max pooling: windows, both roundings of their number, padding, ties."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.max_pool2d import MAX_POOL2D
@@ -21,6 +23,11 @@ POOLS = (
     Case(Pool2DAttrs((1, 7), (1, 2), "same"), (3, 9, 33), batch=1),
     Case(Pool2DAttrs((4, 4), (3, 3), ((2, 0), (2, 1))), (9, 9, 6), batch=3),
     Case(Pool2DAttrs((3, 3), (1, 1), "same"), (6, 6, 4)),
+)
+#: Windows of any shape, of which those that lie in the padding are left out.
+DRAWN = random_cases(
+    st.builds(Pool2DAttrs, draw.pairs, draw.pairs, draw.paddings, st.booleans()),
+    draw.images,
 )
 SQUARE = [POOLS[i].attrs for i in (0, 1, 9, 10)]
 
@@ -54,6 +61,7 @@ REFUSALS = (
 
 class TestMaxPool2D(Conformance):
     op = MAX_POOL2D
+    drawn = DRAWN
     networks = (
         (
             (

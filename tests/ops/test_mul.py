@@ -1,11 +1,14 @@
 """Products: scales and zero points, activations, both roundings, the finest output."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, JoinConformance, Refusal
+from conformance import Case, JoinConformance, Refusal, random_joins
 
 import kanji_np as kj
 from kanji_np.errors import RangeError
+from kanji_np.ops.add import ADD
 from kanji_np.ops.mul import MUL, MulAttrs, ints_of
 from kanji_np.ops.requantize import empty_range
 from kanji_np.types import Numerics, QParams
@@ -30,6 +33,9 @@ def gated(target, scheme):
 
 class TestMul(JoinConformance):
     op = MUL
+    drawn = random_joins(
+        st.builds(MulAttrs, draw.activations), draw.shapes.map(lambda s: (s, s))
+    )
     branches = (gated,)
     cases = (
         products(LINEAR, (1,), 1, (2**-5,), (2**-5,), (2**-4,)),
@@ -83,3 +89,12 @@ def test_the_finest_output_stays_in_int32_and_a_finer_one_is_refused():
         assert seen[0] == pytest.approx(-(255**2) * 2**14, rel=2e-4)
     with pytest.raises(RangeError, match="too fine .* must be above 6.104e-05"):
         ints_of(LINEAR, x, QParams(2**-14), Numerics())
+
+
+@pytest.mark.parametrize("op", [ADD, MUL], ids=["add", "mul"])
+def test_what_overflows_float32_is_infinite_without_a_warning(op):
+    x = np.float32([[3e38, -3e38]])
+    attrs = op.attrs("linear")
+    assert op.forward_float(attrs, None, x, np.abs(x)).tolist()[0][0] == np.inf
+    attrs = op.attrs("relu6")
+    assert op.forward_float(attrs, None, x, np.abs(x)).tolist() == [[6, 0]]

@@ -1,14 +1,25 @@
 """Normalization: shifts, means a channel and a pixel."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.normalize import NORMALIZE, NormalizeAttrs, NormalizeInts
 
 
+def normalized(shape):
+    """One mean a channel, or one a value."""
+    per_channel = shape[-1:] if len(shape) > 1 else (1,)
+    means = st.sampled_from((per_channel, shape))
+    attrs = st.builds(NormalizeAttrs, st.integers(0, 7), means)
+    return random_cases(attrs, st.just(shape))
+
+
 class TestNormalize(Conformance):
     op = NORMALIZE
+    drawn = (draw.images | draw.vectors).flatmap(normalized)
     networks = (
         ((kj.Normalize((0, 128, 255)),), (5, 4, 3)),
         ((kj.Normalize(np.arange(60).reshape(5, 4, 3) * 4, shift=0),), (5, 4, 3)),

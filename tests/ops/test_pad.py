@@ -1,8 +1,10 @@
 """Padding: every side, zero points, and where the library has it."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.errors import OptionError
@@ -24,6 +26,11 @@ def padded(target, scheme):
 
 class TestPad(Conformance):
     op = PAD
+    drawn = random_cases(
+        st.builds(PadAttrs, st.tuples(draw.sides_padded, draw.sides_padded)),
+        draw.images,
+        qparams=st.tuples(draw.qparams),
+    )
     branches = (padded,)
     cases = (
         Case(sides(0, 0, 0, 0), (1, 1, 1), batch=1),

@@ -1,6 +1,8 @@
 """ReLU as a layer of its own."""
 
-from conformance import Case, Conformance
+import draw
+import hypothesis.strategies as st
+from conformance import Case, Conformance, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.relu import RELU, ReluAttrs
@@ -18,6 +20,11 @@ def above_zero_points(target, scheme):
 
 class TestRelu(Conformance):
     op = RELU
+    drawn = random_cases(
+        st.just(ReluAttrs()),
+        draw.shapes,
+        qparams=st.tuples(draw.qparams) | st.just(()),
+    )
     networks = (((kj.ReLU(), kj.Conv2D(3, 1), kj.ReLU()), (4, 5, 3)),)
     branches = (above_zero_points,)
     cases = (

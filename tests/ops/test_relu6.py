@@ -1,8 +1,10 @@
 """ReLU6 as a layer of its own: scales at which 6 is inside int8, and beyond it."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, Conformance
+from conformance import Case, Conformance, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.relu import RELU
@@ -21,6 +23,7 @@ def clamped(target, scheme):
 
 class TestRelu6(Conformance):
     op = RELU6
+    drawn = random_cases(st.just(ATTRS), draw.shapes, qparams=st.tuples(draw.qparams))
     branches = (clamped,)
     cases = (
         Case(ATTRS, (1,), batch=1),

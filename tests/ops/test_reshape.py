@@ -1,14 +1,25 @@
 """Reshape: the same bytes."""
 
+import math
+
+import draw
+import hypothesis.strategies as st
 import numpy as np
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.reshape import RESHAPE, ReshapeAttrs
 
 
+def reshaped(shape):
+    """The extents in another order, or as one."""
+    orders = st.permutations(shape).map(tuple) | st.just((math.prod(shape),))
+    return random_cases(st.builds(ReshapeAttrs, orders), st.just(shape))
+
+
 class TestReshape(Conformance):
     op = RESHAPE
+    drawn = draw.shapes.flatmap(reshaped)
     networks = (((kj.Reshape((5, 4, 3)), kj.Conv2D(2, 1), kj.Reshape((40,))), (60,)),)
     cases = (
         Case(ReshapeAttrs((1,)), (1, 1, 1), batch=1),

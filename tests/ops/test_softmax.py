@@ -1,8 +1,10 @@
 """Softmax: widths, input scales, and the ends of its tables."""
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.softmax import (
@@ -19,6 +21,9 @@ ATTRS = SoftmaxAttrs()
 
 class TestSoftmax(Conformance):
     op = SOFTMAX
+    drawn = random_cases(
+        st.just(ATTRS), draw.vectors, qparams=st.tuples(draw.qparams) | st.just(())
+    )
     networks = (
         ((kj.Softmax(),), (10,)),
         ((kj.Dense(MOST_CLASSES), kj.Softmax()), (12,)),

@@ -2,9 +2,11 @@
 
 import math
 
+import draw
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-from conformance import Case, Conformance, Refusal
+from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.standardize import STANDARDIZE, StandardizeAttrs
@@ -12,6 +14,7 @@ from kanji_np.ops.standardize import STANDARDIZE, StandardizeAttrs
 
 class TestStandardize(Conformance):
     op = STANDARDIZE
+    drawn = random_cases(st.builds(StandardizeAttrs, st.integers(0, 7)), draw.images)
     networks = (
         ((kj.Standardize(),), (5, 4, 3)),
         ((kj.Standardize(0),), (3, 3, 1)),

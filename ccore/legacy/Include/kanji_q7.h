@@ -78,18 +78,20 @@ typedef struct
     uint16_t bias_shift, out_shift;
 } kanji_convolution_q7;
 
-/* Sum of products of one output channel over one window. */
-typedef int32_t (*kanji_window_sum_q7)(const kanji_convolution_q7 *conv,
-                                       kanji_window rows,
-                                       kanji_window columns,
-                                       int32_t out_ch);
+/* sums[k] += products of output channel out_ch + k over one window, for `filters` of them. */
+typedef void (*kanji_window_sums_q7)(const kanji_convolution_q7 *conv,
+                                     kanji_window rows,
+                                     kanji_window columns,
+                                     int32_t out_ch,
+                                     int32_t filters,
+                                     int32_t sums[KANJI_FILTERS]);
 
 /* Slides the window and brings the sums to the output. depth: products in one sum, 0 where
  * they are too many to count. Returns ARM_MATH_ARGUMENT_ERROR, before it writes, where an
  * argument is outside the limits that all convolutions have. */
 arm_status kanji_convolve_q7(const kanji_convolution_q7 *conv,
                              int32_t depth,
-                             kanji_window_sum_q7 window_sum);
+                             kanji_window_sums_q7 window_sums);
 
 /* -------------------------------------------------------------------------------- pools */
 

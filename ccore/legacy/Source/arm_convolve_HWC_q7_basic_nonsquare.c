@@ -2,27 +2,27 @@
 #include "arm_nnfunctions.h"
 #include "kanji_q7.h"
 
-static int32_t window_sum(const kanji_convolution_q7 *conv,
-                          kanji_window rows,
-                          kanji_window columns,
-                          int32_t out_ch)
+static void window_sums(const kanji_convolution_q7 *conv,
+                        kanji_window rows,
+                        kanji_window columns,
+                        int32_t out_ch,
+                        int32_t filters,
+                        int32_t sums[KANJI_FILTERS])
 {
     const int32_t channels = conv->input_ch;
-    const q7_t *filter = conv->weight + out_ch * conv->kernel_y * conv->kernel_x * channels;
-    int32_t sum = 0;
+    const int32_t row_size = conv->kernel_x * channels;
+    const int32_t filter_size = conv->kernel_y * row_size;
+    /* The taps of one row are neighbours: one run of memory. */
+    const kanji_patch patch = {
+        .x = conv->input + (rows.input * conv->input_x + columns.input) * channels,
+        .x_pitch = conv->input_x * channels,
+        .w = out_ch * filter_size + rows.kernel * row_size + columns.kernel * channels,
+        .w_pitch = row_size,
+        .rows = rows.count,
+        .length = columns.count * channels,
+    };
 
-    for (int32_t row = 0; row < rows.count; row++)
-    {
-        const int32_t y = rows.input + row;
-        const int32_t kernel_y = rows.kernel + row;
-
-        /* The taps of one row are neighbours: one run of memory. */
-        sum += kanji_dot_s8(conv->input + (y * conv->input_x + columns.input) * channels,
-                            filter + (kernel_y * conv->kernel_x + columns.kernel) * channels,
-                            columns.count * channels,
-                            0);
-    }
-    return sum;
+    kanji_products_s8(&patch, conv->weight, filters, filter_size, 0, sums);
 }
 
 arm_status arm_convolve_HWC_q7_basic_nonsquare(const q7_t *Im_in,
@@ -71,5 +71,5 @@ arm_status arm_convolve_HWC_q7_basic_nonsquare(const q7_t *Im_in,
     };
 
     return kanji_convolve_q7(
-        &conv, kanji_volume(1, dim_kernel_y, dim_kernel_x, ch_im_in), window_sum);
+        &conv, kanji_volume(1, dim_kernel_y, dim_kernel_x, ch_im_in), window_sums);
 }

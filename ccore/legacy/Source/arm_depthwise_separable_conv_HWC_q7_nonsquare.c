@@ -2,28 +2,26 @@
 #include "arm_nnfunctions.h"
 #include "kanji_q7.h"
 
-static int32_t window_sum(const kanji_convolution_q7 *conv,
-                          kanji_window rows,
-                          kanji_window columns,
-                          int32_t out_ch)
+static void window_sums(const kanji_convolution_q7 *conv,
+                        kanji_window rows,
+                        kanji_window columns,
+                        int32_t out_ch,
+                        int32_t filters,
+                        int32_t sums[KANJI_FILTERS])
 {
     const int32_t channels = conv->input_ch;
-    int32_t sum = 0;
+    const kanji_dw_patch patch = {
+        .x = conv->input + (rows.input * conv->input_x + columns.input) * channels + out_ch,
+        .x_row = conv->input_x * channels,
+        .x_column = channels,
+        .w = (rows.kernel * conv->kernel_x + columns.kernel) * channels + out_ch,
+        .w_row = conv->kernel_x * channels,
+        .w_column = channels,
+        .rows = rows.count,
+        .columns = columns.count,
+    };
 
-    for (int32_t row = 0; row < rows.count; row++)
-    {
-        const int32_t y = rows.input + row;
-        const int32_t kernel_y = rows.kernel + row;
-        const q7_t *x = conv->input + (y * conv->input_x + columns.input) * channels + out_ch;
-        const q7_t *w = conv->weight +
-                        (kernel_y * conv->kernel_x + columns.kernel) * channels + out_ch;
-
-        for (int32_t column = 0; column < columns.count; column++)
-        {
-            sum += x[column * channels] * w[column * channels];
-        }
-    }
-    return sum;
+    kanji_dw_products_s8(&patch, conv->weight, filters, 1, 0, sums);
 }
 
 arm_status arm_depthwise_separable_conv_HWC_q7_nonsquare(const q7_t *Im_in,
@@ -76,5 +74,5 @@ arm_status arm_depthwise_separable_conv_HWC_q7_nonsquare(const q7_t *Im_in,
         .out_shift = out_shift,
     };
 
-    return kanji_convolve_q7(&conv, kanji_volume(1, dim_kernel_y, dim_kernel_x, 1), window_sum);
+    return kanji_convolve_q7(&conv, kanji_volume(1, dim_kernel_y, dim_kernel_x, 1), window_sums);
 }

@@ -19,11 +19,17 @@ arm_status arm_fully_connected_q7(const q7_t *pV,
         return ARM_MATH_ARGUMENT_ERROR;
     }
 
-    for (int32_t row = 0; row < num_of_rows; row++)
+    for (int32_t row = 0; row < num_of_rows; row += KANJI_FILTERS)
     {
-        const int32_t sum = kanji_dot_s8(pV, pM + row * dim_vec, dim_vec, 0);
+        const int32_t filters = kanji_min(KANJI_FILTERS, num_of_rows - row);
+        const kanji_patch patch = {.x = pV, .w = row * dim_vec, .rows = 1, .length = dim_vec};
+        int32_t sums[KANJI_FILTERS] = {0};
 
-        pOut[row] = kanji_output_q7(sum, bias[row], bias_shift, out_shift);
+        kanji_products_s8(&patch, pM, filters, dim_vec, 0, sums);
+        for (int32_t k = 0; k < filters; k++)
+        {
+            pOut[row + k] = kanji_output_q7(sums[k], bias[row + k], bias_shift, out_shift);
+        }
     }
     return ARM_MATH_SUCCESS;
 }

@@ -23,7 +23,7 @@ static int arguments_ok(const kanji_convolution_q7 *conv, int32_t depth)
 
 arm_status kanji_convolve_q7(const kanji_convolution_q7 *conv,
                              int32_t depth,
-                             kanji_window_sum_q7 window_sum)
+                             kanji_window_sums_q7 window_sums)
 {
     if (!arguments_ok(conv, depth))
     {
@@ -42,12 +42,17 @@ arm_status kanji_convolve_q7(const kanji_convolution_q7 *conv,
             const kanji_window columns = kanji_window_at(
                 out_x * conv->stride_x - conv->padding_x, conv->kernel_x, 1, conv->input_x);
 
-            for (int32_t out_ch = 0; out_ch < conv->output_ch; out_ch++)
+            for (int32_t out_ch = 0; out_ch < conv->output_ch; out_ch += KANJI_FILTERS)
             {
-                *output++ = kanji_output_q7(window_sum(conv, rows, columns, out_ch),
-                                            conv->bias[out_ch],
-                                            conv->bias_shift,
-                                            conv->out_shift);
+                const int32_t filters = kanji_min(KANJI_FILTERS, conv->output_ch - out_ch);
+                int32_t sums[KANJI_FILTERS] = {0};
+
+                window_sums(conv, rows, columns, out_ch, filters, sums);
+                for (int32_t k = 0; k < filters; k++)
+                {
+                    *output++ = kanji_output_q7(
+                        sums[k], conv->bias[out_ch + k], conv->bias_shift, conv->out_shift);
+                }
             }
         }
     }

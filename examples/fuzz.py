@@ -1,0 +1,583 @@
+"""Compares what random networks compute on every road there is, byte by byte.
+
+    python examples/fuzz.py --seconds 600 --on cortex-m4 --cmsis-nn ~/CMSIS-NN
+
+For each network (`random_networks.py` draws them): the definition of every operator, one
+after the other; the fast path (`Graph.run`), also after the network was saved and loaded;
+and the exported C, every layer of it, compiled by gcc and by clang with sanitizers, on
+emulated cores, and with the kernels of the real libraries. A block of networks shares a
+target and becomes one program. Refused networks are counted by reason. The exit code is 1
+if a byte differed or anything failed; each failure says how to repeat it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+import numpy as np
+from random_networks import BLOCK, draw, reason, target_of
+
+import kanji_np as kj
+from kanji_np.deploy.build import Build, Sources, stage
+from kanji_np.deploy.cwriter import Program, program, write
+from kanji_np.deploy.emulator import BOARDS, Emulator, board_of
+from kanji_np.deploy.kernels import class_of, find, own_class
+from kanji_np.errors import KanjiError, ToolError, VerificationError
+from kanji_np.graph import Graph
+from kanji_np.ops.products import VARIABLE, available_products
+from kanji_np.types import TargetSpec, TensorSpec
+
+SANITIZED = (
+    "-std=c99", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+)  # fmt: skip
+COMPILERS = {
+    "gcc": ("gcc", "-O2", *SANITIZED),
+    "clang": ("clang", "-O1", *SANITIZED),
+    "none": (),
+}
+BATCH = "batch"
+NOT_ENOUGH, GUARD_BROKEN = 1000, 2000
+
+
+# ------------------------------------------------- one network, without a compiler
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, and what its layers must compute."""
+
+    number: int
+    program: Program
+    images: np.ndarray
+    layers: tuple[np.ndarray, ...]
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.graph
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    @property
+    def observed(self) -> list[int]:
+        """The layers that compute something, from 1 as in the C."""
+        calls, copies = self.program.calls, self.program.plan.copies
+        return [i for i in range(1, len(calls) + 1) if calls[i - 1] or copies[i - 1]]
+
+    @property
+    def record_bytes(self) -> int:
+        """What `batch_run` writes of the network: status, layers, output [bytes]."""
+        return 4 + self.answer(0).nbytes
+
+    def answer(self, image: int) -> np.ndarray:
+        """What the C must give for an image: every layer it observes, the output."""
+        numbers = [*self.observed, len(self.layers)]
+        return np.concatenate([self.layers[n - 1][image].ravel() for n in numbers])
+
+
+class Differs(Exception):
+    """Two roads that must give the same do not."""
+
+
+def case_of(number: int, refused: Counter[str]) -> Case | None:
+    """The network of a number after the roads that need no compiler, or None.
+
+    Its products are multiplied in one of the ways that this CPU has.
+    """
+    ways = available_products()
+    os.environ[VARIABLE] = ways[number % len(ways)]
+    drawn = draw(number)
+    refused.update(drawn.refused)
+    for kind in drawn.refused:
+        if "\n" in kind:
+            raise Differs(f"a refusal of several lines: {kind!r}")
+    if drawn.model is None:
+        return None
+    graph, images = drawn.model.freeze(), drawn.images
+    values = [images]
+    for node, y in zip(graph.nodes, graph.layers(images), strict=True):
+        x = [values[i] for i in node.inputs]
+        expected = node.operator.definition(node.attrs, node.ints, *x)
+        _check_equal(y, expected, f"{node.name} and its definition, {node.attrs}")
+        values.append(y)
+    for i in range(len(images)):
+        alone = graph.run(images[i : i + 1])
+        _check_equal(alone[0], values[-1][i], f"image {i} alone and among others")
+    if _loaded(drawn.model).freeze().digest() != graph.digest():
+        raise Differs("the network and the one loaded from its file differ")
+    return Case(number, program(graph), images, tuple(values[1:]))
+
+
+def _check_equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        raise Differs(f"{what}: {one.dtype} {one.shape}, {other.dtype} {other.shape}")
+    if (one != other).any():
+        raise Differs(f"{what}: {np.sum(one != other)} of {one.size} bytes differ")
+
+
+def _loaded(model: kj.Model) -> kj.Model:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        model.save(path)
+        return kj.load(path)
+
+
+# ------------------------------------------------- many networks in one program
+
+SOURCE = """\
+/* Runs every network of a batch on an input of its own. */
+#include <stddef.h>
+#include <string.h>
+
+#include "batch.h"
+{includes}
+/* Bytes behind arena and output that nobody may write; on a host a sanitizer watches. */
+#ifdef __arm__
+#define GUARD 64
+#else
+#define GUARD 1
+#endif
+
+static int8_t *record; /* of one network: its status, what its layers compute, its output */
+static size_t used, most;
+
+static void append(const void *data, size_t bytes)
+{{
+    if (used + bytes <= most)
+    {{
+        memcpy(record + used, data, bytes);
+    }}
+    used += bytes;
+}}
+
+static int whole(const void *guard)
+{{
+    size_t i;
+
+    for (i = 0; i < GUARD; i++)
+    {{
+        if (((const uint8_t *)guard)[i] != 0x5A)
+        {{
+            return 0;
+        }}
+    }}
+    return 1;
+}}
+{networks}
+int32_t batch_check(void)
+{{
+    return 0;
+}}
+
+int32_t batch_run(const uint8_t *input, int8_t *output, void *arena)
+{{
+    (void)arena;
+    memset(output, 0, BATCH_OUTPUT_BYTES);
+{calls}    return 0;
+}}
+"""
+
+NETWORK = """\
+
+void {name}_observe(int32_t layer, const int8_t *data, int32_t bytes)
+{{
+    (void)layer;
+    append(data, (size_t)bytes);
+}}
+
+static void run_{name}(const uint8_t *input, int8_t *output)
+{{
+    static {type} x[{upper}_INPUT_BYTES];
+    static int8_t y[{upper}_OUTPUT_BYTES + GUARD];
+    static uint8_t arena[{upper}_ARENA_BYTES + GUARD] __attribute__((aligned(16)));
+    int32_t status = {name}_check();
+
+    record = output;
+    used = sizeof status;
+    most = {record};
+    memcpy(x, input, sizeof x);
+    memset(y + {upper}_OUTPUT_BYTES, 0x5A, GUARD);
+    memset(arena + {upper}_ARENA_BYTES, 0x5A, GUARD);
+    if (status != 0)
+    {{
+        status += {not_enough};
+    }}
+    else
+    {{
+        status = {name}_run(x, y, arena);
+        append(y, {upper}_OUTPUT_BYTES);
+        if (!whole(arena + {upper}_ARENA_BYTES) || !whole(y + {upper}_OUTPUT_BYTES))
+        {{
+            status = {broken};
+        }}
+    }}
+    memcpy(record, &status, sizeof status);
+}}
+"""
+
+HEADER = """\
+#include <stdint.h>
+
+#define BATCH_INPUT_BYTES {input}
+#define BATCH_OUTPUT_BYTES {output}
+#define BATCH_ARENA_BYTES 0
+
+int32_t batch_check(void);
+int32_t batch_run(const uint8_t *input, int8_t *output, void *arena);
+"""
+
+MAIN = """\
+#include <stdio.h>
+
+#include "batch.h"
+
+int main(void)
+{
+    static uint8_t input[BATCH_INPUT_BYTES];
+    static int8_t output[BATCH_OUTPUT_BYTES];
+
+    while (fread(input, 1, sizeof input, stdin) == sizeof input)
+    {
+        if (batch_run(input, output, NULL) != 0
+            || fwrite(output, 1, sizeof output, stdout) != sizeof output)
+        {
+            return 1;
+        }
+    }
+    return 0;
+}
+"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Networks of one target as one, which `Emulator` takes for a network."""
+
+    cases: tuple[Case, ...]
+    folder: Path
+
+    @property
+    def target(self) -> TargetSpec:
+        return self.cases[0].graph.target
+
+    @property
+    def graph(self) -> Graph:
+        spec = TensorSpec((sum(c.images[0].size for c in self.cases),), "uint8")
+        return Graph(BATCH, self.target, spec, ())
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """uint8 (images, bytes): of those with fewer images, the last one again."""
+        count = max(len(case.images) for case in self.cases)
+        rows = [
+            case.images[np.minimum(np.arange(count), len(case.images) - 1)]
+            for case in self.cases
+        ]
+        return np.concatenate([x.reshape(count, -1).view(np.uint8) for x in rows], 1)
+
+    def write(self) -> None:
+        """The C of all of them, and what calls it."""
+        self.folder.mkdir()
+        texts = {"batch_main.c": MAIN, "batch_data.c": "typedef int nothing;\n"}
+        includes = networks = calls = ""
+        x = y = 0
+        for case in self.cases:
+            name, upper = case.name, case.name.upper()
+            texts |= write(case.program)
+            includes += f'#include "{name}.h"\n'
+            networks += NETWORK.format(
+                name=name, upper=upper, type=f"{case.graph.input.dtype}_t",
+                record=case.record_bytes, not_enough=NOT_ENOUGH, broken=GUARD_BROKEN,
+            )  # fmt: skip
+            calls += f"    run_{name}(input + {x}, output + {y});\n"
+            x, y = x + case.images[0].size, y + case.record_bytes
+        texts["batch.h"] = HEADER.format(input=x, output=y)
+        texts["batch.c"] = SOURCE.format(
+            includes=includes, networks=networks, calls=calls
+        )
+        for file, text in texts.items():
+            (self.folder / file).write_text(text)
+
+    def failures(self, dump: bytes) -> Iterator[tuple[int, str]]:
+        """Numbers of networks that computed something else, and what."""
+        rows = np.frombuffer(dump, np.int8).reshape(len(self.inputs), -1)
+        start = 0
+        for case in self.cases:
+            record = rows[: len(case.images), start : start + case.record_bytes]
+            start += case.record_bytes
+            for image, row in enumerate(record):
+                status = int(row[:4].view(np.int32)[0])
+                wrong = np.flatnonzero(row[4:] != case.answer(image))
+                if status:
+                    yield case.number, f"image {image}: status {status}"
+                elif len(wrong):
+                    where = _place(case, int(wrong[0]))
+                    yield (
+                        case.number,
+                        f"image {image}: {len(wrong)} bytes differ, from {where} on",
+                    )
+
+
+def _place(case: Case, byte: int) -> str:
+    """The layer that a byte of `Case.answer` is of."""
+    for number in case.observed:
+        node = case.graph.nodes[number - 1]
+        if byte < node.output.size:
+            return f"layer {number} ({node.name}, {node.attrs}), byte {byte}"
+        byte -= node.output.size
+    return f"output, byte {byte}"
+
+
+# ------------------------------------------------- where programs run
+
+# The folder of a batch, and what it runs as: what the program answers.
+Run = Callable[[Batch, Sources], bytes]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Kernels, a compiler and something that runs what comes out.
+
+    Parameters
+    ----------
+    name : str
+    core_class : str or None
+        Only for targets of it, as the library sees it; None: for all.
+    library : (library, path) or None
+        The real one that is linked; None links ccore.
+    run : Run
+    """
+
+    name: str
+    core_class: str | None
+    library: tuple[str, Path] | None
+    run: Run
+
+    def takes(self, target: TargetSpec) -> bool:
+        if self.library and self.library[0] != target.library:
+            return False
+        own = self.core_class and class_of(self.core_class, target)
+        return own in (None, own_class(target))
+
+
+def host(command: Sequence[str]) -> Run:
+    def run(batch: Batch, sources: Sources) -> bytes:
+        main = [batch.folder / "batch_main.c"]
+        elf = Build(sources, tuple(command)).program("host", main)
+        x = batch.inputs.tobytes()
+        done = subprocess.run([elf], input=x, capture_output=True, check=False)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            reports = [line for line in said if "rror" in line] or said
+            raise VerificationError(f"exit code {done.returncode}: {reports[:2]}")
+        return done.stdout
+
+    return run
+
+
+def emulated(core: str) -> Run:
+    def run(batch: Batch, sources: Sources) -> bytes:
+        emulator = Emulator(board_of(core), batch.graph, sources)
+        return emulator.program(observe=False)(batch.inputs, 0)
+
+    return run
+
+
+def places(
+    compilers: Iterable[str], cores: Iterable[str], libraries: dict[str, Path]
+) -> list[Place]:
+    """Hosts and cores with ccore; cores with each of the real libraries too."""
+    commands = {name: COMPILERS[name] for name in compilers if COMPILERS[name]}
+    found = [Place(f"host, {n}", None, None, host(c)) for n, c in commands.items()]
+    for library in (None, *libraries.items()):
+        for core in cores:
+            name = f"{core}, {library[1] if library else 'ccore'}"
+            core_class = BOARDS[core].core_class
+            found.append(Place(name, core_class, library, emulated(core)))
+    return found
+
+
+# ------------------------------------------------- all of it
+
+
+@dataclass
+class Fuzz:
+    """What was run, and what came of it."""
+
+    places: Sequence[Place]
+    folder: Path
+    networks: int = 0
+    layers: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    compared: Counter[str] = field(default_factory=Counter)
+    failures: dict[int, list[str]] = field(default_factory=dict)
+
+    def block(self, numbers: Sequence[int]) -> None:
+        """Run some networks of one target."""
+        cases = []
+        for number in numbers:
+            with self.watching(number, "this computer"):
+                case = case_of(number, self.refused)
+                cases += [case] if case else []
+        self.networks += len(cases)
+        self.layers.update(node.op for case in cases for node in case.graph.nodes)
+        for place in self.places:
+            if cases and place.takes(cases[0].graph.target):
+                self.compare(place, cases)
+
+    def compare(self, place: Place, cases: Sequence[Case]) -> None:
+        """Run a batch; each network of it alone where more is wrong than bytes."""
+        with (
+            tempfile.TemporaryDirectory(dir=self.folder) as name,
+            self.watching(cases[0].number, place.name),
+        ):
+            try:
+                self.answered(place, cases, Path(name) / BATCH)
+            except (VerificationError, ToolError):
+                if len(cases) == 1:
+                    raise
+                for case in cases:
+                    self.compare(place, [case])
+
+    def answered(self, place: Place, cases: Sequence[Case], folder: Path) -> None:
+        batch = Batch(tuple(cases), folder)
+        functions = sorted({f for case in cases for f in case.program.functions})
+        target, checkout = batch.target, None
+        if place.library:
+            try:
+                checkout = find(place.library[1], target, functions)
+            except KanjiError as error:
+                self.refused[f"{place.name}: {reason(error)}"] += 1
+                return
+        batch.write()
+        work = folder / "work"
+        core_class = own_class(target)
+        sources = stage(folder, batch.graph, core_class, functions, checkout, work)
+        macros = sources.defines
+        sources = replace(
+            sources,
+            kernels=(*sources.kernels, *sorted(folder.glob("net_*.c"))),
+            defines=(*macros, *(f"{c.name.upper()}_OBSERVE" for c in cases)),
+        )
+        self.reuse_objects(" ".join([place.name, target.library, *macros]), work)
+        for number, what in batch.failures(place.run(batch, sources)):
+            self.failed(number, f"{place.name}: {what}")
+        self.compared[place.name] += len(cases)
+
+    def reuse_objects(self, key: str, work: Path) -> None:
+        """Compile kernels once for a place and its macros; the networks' go again."""
+        objects = self.folder / "objects" / key.replace("/", "_")
+        objects.mkdir(parents=True, exist_ok=True)
+        for path in objects.glob("net_*.o"):
+            path.unlink()
+        (work / "kernels").symlink_to(objects)
+
+    @contextmanager
+    def watching(self, number: int, where: str) -> Iterator[None]:
+        """What goes wrong in this context is a network's failure; warnings too."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                yield
+        except (Differs, VerificationError, ToolError) as error:
+            self.failed(number, f"{where}: {error}")
+        except Exception as error:  # whatever it is, the next network is run
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            self.failed(number, f"{where}: {type(error).__name__} ({place}): {error}")
+
+    def failed(self, number: int, what: str) -> None:
+        click.echo(f"network {number} ({target_of(number)}): {what}")
+        click.echo(f"    python examples/fuzz.py --seed {number} --networks 1")
+        self.failures.setdefault(number, []).append(what)
+
+    def summary(self, seconds: float) -> str:
+        def table(title: str, counts: Counter[str]) -> list[str]:
+            rows = (f"{count:>9,}  {name}" for name, count in counts.most_common())
+            return ["", title, *rows]
+
+        failures = f"{len(self.failures):,} numbers with failures"
+        lines = [
+            f"{self.networks:,} networks in {seconds:,.0f} s, {failures}",
+            *table("networks compared, layer by layer:", self.compared),
+            *table("layers:", self.layers),
+            *table("refused:", self.refused),
+        ]
+        return "\n".join(lines)
+
+
+def blocks(first: int, count: int | None) -> Iterator[range]:
+    """Numbers from `first` on, those of one target at a time."""
+    end = None if count is None else first + count
+    while end is None or first < end:
+        stop = (first // BLOCK + 1) * BLOCK
+        yield range(first, stop if end is None else min(stop, end))
+        first = stop
+
+
+@click.command()
+@click.option("--seconds", type=float, default=60.0, help="Begin no block after that.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="The first network.")
+@click.option("--networks", type=click.IntRange(1), help="Only so many of them.")
+@click.option(
+    "--compiler",
+    "compilers",
+    type=click.Choice([*COMPILERS]),
+    multiple=True,
+    default=[*COMPILERS],
+    help="For this computer; default both.",
+)
+@click.option(
+    "--on",
+    "cores",
+    type=click.Choice([*BOARDS]),
+    multiple=True,
+    help="An emulated core; may be given more than once.",
+)
+@click.option(
+    "--cmsis-nn",
+    type=click.Path(exists=True, path_type=Path),
+    help="The real CMSIS-NN, for the emulated cores.",
+)
+@click.option(
+    "--cmsis-5",
+    type=click.Path(exists=True, path_type=Path),
+    help="The real CMSIS 5, for the q7 networks on the emulated cores.",
+)
+def main(
+    seconds: float, seed: int, networks: int | None, compilers: Sequence[str],
+    cores: Sequence[str], cmsis_nn: Path | None, cmsis_5: Path | None,
+) -> None:  # fmt: skip
+    """Compare what random networks compute on every road there is, byte by byte."""
+    named = {"cmsis-nn": cmsis_nn, "cmsis-nn-q7": cmsis_5}
+    libraries = {library: path for library, path in named.items() if path}
+    started = told = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kanji-np-fuzz-") as folder:
+        fuzz = Fuzz(places(compilers, cores, libraries), Path(folder))
+        for numbers in blocks(seed, networks):
+            fuzz.block(numbers)
+            now = time.monotonic()
+            if now - told > 60:
+                told = now
+                click.echo(f"... {numbers.stop}: {fuzz.networks:,} networks", err=True)
+            if now - started > seconds:
+                break
+    click.echo(fuzz.summary(time.monotonic() - started))
+    sys.exit(1 if fuzz.failures else 0)
+
+
+if __name__ == "__main__":
+    main()

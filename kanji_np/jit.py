@@ -1,0 +1,92 @@
+"""Numba, as the package uses it: no other module imports it.
+
+What the environment says of it is checked before it is loaded, and what it compiles is
+kept wherever there is a place for it, so that the next process need not compile again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+from kanji_np.errors import OptionError
+
+THREADS, DISABLED = "NUMBA_NUM_THREADS", "NUMBA_DISABLE_JIT"
+
+
+def _check_environment() -> None:
+    """OptionError where Numba would fail, or could not do what is wanted of it."""
+    count = os.environ.get(THREADS)
+    if count is not None and not (count.isdecimal() and int(count) > 0):
+        raise OptionError(f"{THREADS} must be an int of at least 1, got {count!r}")
+    if os.environ.get(DISABLED, "0") not in ("", "0"):
+        raise OptionError(
+            f"{DISABLED} is set, but the kernels are made by the compiler: unset it"
+        )
+
+
+_check_environment()
+
+import numba
+from numba import config
+from numba import types as nb
+from numba.core import event
+from numba.extending import intrinsic
+
+__all__ = ["config", "event", "intrinsic", "nb", "njit"]
+
+
+def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit`, which keeps what it compiles if `cache` says so and it can."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        if cache:
+            with contextlib.suppress(RuntimeError):  # there is no place for it
+                return numba.njit(cache=True, **options)(function)
+            with contextlib.suppress(RuntimeError):
+                _keep_in_the_temporary_folder()
+                return numba.njit(cache=True, **options)(function)
+        return numba.njit(**options)(function)
+
+    return compiled
+
+
+@once
+def _keep_in_the_temporary_folder() -> None:
+    """Tell Numba to keep there what it compiles, and the user."""
+    folder = _private_folder()
+    if folder is None:
+        said = "nothing compiled can be kept, so every start takes longer"
+    else:
+        config.CACHE_DIR = str(folder)
+        said = f"what is compiled is kept in {folder}"
+    if sys.stderr is not None:
+        print(
+            f"kanji_np: neither its own folder nor the home folder can be written; "
+            f"{said} (NUMBA_CACHE_DIR names another place)",
+            file=sys.stderr,
+        )
+
+
+def _private_folder() -> Path | None:
+    """A folder in the temporary one that nobody else can write to: what it holds is
+    run."""
+    try:
+        if not hasattr(os, "getuid"):  # on Windows the temporary folder is the user's
+            folder = Path(tempfile.gettempdir()) / "kanji_np"
+            folder.mkdir(exist_ok=True)
+            return folder
+        folder = Path(tempfile.gettempdir()) / f"kanji_np-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = os.lstat(folder)
+        is_mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        return folder if is_mine and not found.st_mode & 0o022 else None
+    except OSError:
+        return None

@@ -1,0 +1,126 @@
+"""Random networks on every road, a few; `examples/fuzz.py` runs as many as one likes."""
+
+from dataclasses import replace
+
+import fuzz
+import pytest
+from click.testing import CliRunner
+from fuzz import Fuzz, case_of, places
+from random_networks import BLOCK, draw, target_of
+
+from kanji_np.ops import OPS
+from kanji_np.ops.products import VARIABLE
+
+
+def first_of(library: str, core: str) -> int:
+    """The first network of the first block that has a target."""
+    wanted = (library, core)
+    numbers = range(0, 100 * BLOCK, BLOCK)
+    targets = ((n, target_of(n)) for n in numbers)
+    return next(n for n, t in targets if (t.library, t.core) == wanted)
+
+
+@pytest.fixture(autouse=True)
+def same_products(monkeypatch):
+    """The way of multiplying is chosen in the environment; this sets it back."""
+    monkeypatch.setenv(VARIABLE, "float32")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs networks at some places; `Fuzz` has what came of it."""
+
+    def run(numbers, compilers=(), cores=()) -> Fuzz:
+        result = Fuzz(places(compilers, cores, {}), tmp_path)
+        result.block(numbers)
+        return result
+
+    return run
+
+
+def test_a_number_gives_the_same_network_every_time():
+    one, same = draw(5), draw(5)
+    assert one.model.freeze().digest() == same.model.freeze().digest()
+    assert one.images.tobytes() == same.images.tobytes()
+    assert one.refused == same.refused
+
+
+def test_fast_paths_equal_definitions(run):
+    result = run(range(1000, 1060))
+    assert result.failures == {}
+    assert result.networks > 50
+    assert {*result.layers} == {*OPS}
+
+
+@pytest.mark.parametrize(
+    ("library", "core", "compiler", "board"),
+    [
+        ("cmsis-nn", "mve", "clang", "cortex-m55"),
+        ("cmsis-nn-q7", "dsp", "gcc", "cortex-m4"),
+    ],
+)
+def test_c_computes_the_same(run, library, core, compiler, board):
+    first = first_of(library, core)
+    result = run(range(first, first + 6), [compiler], [board])
+    assert result.failures == {}
+    assert [*result.compared] == [f"host, {compiler}", f"{board}, ccore"]
+
+
+# That faults are found
+
+
+def test_another_byte_of_the_c_is_found(run, monkeypatch):
+    number = first_of("cmsis-nn", "dsp")
+
+    def altered(number, refused):
+        case = case_of(number, refused)
+        layers = [y.copy() for y in case.layers]
+        layers[-1].flat[-1] ^= 1
+        return replace(case, layers=tuple(layers))
+
+    monkeypatch.setattr(fuzz, "case_of", altered)
+    told, *_ = run([number], ["gcc"]).failures[number]
+    assert told.startswith("host, gcc: image ")
+    assert " bytes differ, from " in told
+
+
+@pytest.mark.parametrize(("beyond", "told"), [(0, "status 2000"), (1, "AddressSan")])
+def test_a_write_behind_the_output_is_found(run, monkeypatch, beyond, told):
+    number = first_of("cmsis-nn", "dsp")
+    write = fuzz.write
+
+    def damaged(p):
+        texts, name = write(p), p.graph.name
+        head, tail = texts[f"{name}.c"].split(f"int32_t {name}_run(")
+        stray = f"    output[{p.graph.output.size + beyond}] = 7;\n    return 0;\n"
+        tail = tail.replace("    return 0;\n", stray, 1)
+        return texts | {f"{name}.c": f"{head}int32_t {name}_run({tail}"}
+
+    monkeypatch.setattr(fuzz, "write", damaged)
+    found, *_ = run([number], ["gcc"]).failures[number]
+    assert told in found
+
+
+def test_an_operator_that_differs_from_its_definition_is_found(run, monkeypatch):
+    dense = replace(OPS["dense"], definition=lambda attrs, ints, x: x[:, :0])
+    monkeypatch.setitem(OPS, "dense", dense)
+    result = run(range(1000, 1020))
+    assert result.failures
+    for (told,) in result.failures.values():
+        assert told.startswith("this computer: dense")
+
+
+def test_the_exit_code_says_whether_all_was_equal(monkeypatch):
+    call = ["--networks", "1", "--compiler", "none"]
+    result = CliRunner().invoke(fuzz.main, call)
+    assert result.exit_code == 0
+    assert result.output.startswith("1 networks in ")
+
+    def broken(number):
+        raise ZeroDivisionError("by a window of none")
+
+    monkeypatch.setattr(fuzz, "draw", broken)
+    result = CliRunner().invoke(fuzz.main, [*call, "--seed", "9"])
+    assert result.exit_code == 1
+    assert "this computer: ZeroDivisionError (" in result.output
+    assert "python examples/fuzz.py --seed 9 --networks 1\n" in result.output

@@ -1,0 +1,54 @@
+"""How cases of the conformance suite are drawn: shapes, windows, scales.
+
+Sizes are small and often 1, where axes are easily confused: an image of one row or one
+column, a stride that is never taken, a kernel larger than the image, a last window that
+lies in the padding.
+"""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+
+from kanji_np.quantize import ACTIVATIONS
+from kanji_np.targets import LIBRARIES, target_spec
+from kanji_np.targets.library import CORES
+from kanji_np.types import QParams, TargetSpec
+
+#: Every library and version, every class of cores and every rounding of each.
+EVERY_TARGET: tuple[TargetSpec, ...] = tuple(
+    target_spec(name, core=core, rounding=rounding, version=version)
+    for name, library in LIBRARIES.items()
+    for version in library.versions
+    for core in dict.fromkeys(CORES.values())
+    for rounding in library.roundings
+)
+
+activations = st.sampled_from(ACTIVATIONS)
+batches = st.sampled_from((1, 1, 2, 3, 5, 9))
+#: Around the widths of vectors and tiles.
+channels = st.one_of(
+    st.just(1), st.integers(1, 4), st.sampled_from((7, 8, 9, 15, 16, 17, 31, 32, 33, 40))
+)  # fmt: skip
+sides = st.one_of(st.just(1), st.integers(1, 3), st.integers(1, 9))
+images = st.tuples(sides, sides, channels)
+vectors = st.tuples(channels)
+shapes = st.one_of(vectors, st.tuples(sides, channels), images)
+#: Cells, kernel or stride along an axis.
+few = st.one_of(st.just(1), st.integers(1, 3), st.integers(1, 6))
+pairs = st.tuples(few, few)
+#: The part of incoming gradients that count: all, or few, which go another way.
+kept = st.sampled_from((1.0, 0.1))
+zero_points = st.one_of(st.sampled_from((-128, 0, 127)), st.integers(-128, 127))
+
+
+#: Powers of two and others.
+scales = st.one_of(st.integers(-8, -2), st.floats(-8, -2)).map(lambda e: 2.0**e)
+qparams = st.builds(QParams, scales, zero_points)
+_cells = st.one_of(st.just(0), st.integers(0, 4))
+sides_padded = st.tuples(_cells, _cells)
+paddings = st.one_of(
+    st.sampled_from(("same", "valid")), st.tuples(sides_padded, sides_padded)
+)
+dilations = st.one_of(st.just((1, 1)), st.tuples(few, few))
+scalings = st.sampled_from(("layer", "layer", "channels", "extreme"))
+weight_bits = st.sampled_from((8, 8, 4))
