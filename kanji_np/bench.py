@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kanji_np import schema
 from kanji_np.autograd import Tensor, record
 from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError
@@ -30,6 +31,7 @@ from kanji_np.layer import Activation
 from kanji_np.losses import cross_entropy
 from kanji_np.model import Model
 from kanji_np.ops.products import (
+    GRADIENTS,
     PRODUCTS,
     Products,
     check_gradient_kind,
@@ -73,6 +75,25 @@ class Bench:
     def json(self) -> str:
         """The figures as one JSON object on one line."""
         return json.dumps(asdict(self))
+
+
+_TIME = schema.number(1e-9, 1e12)
+
+_BENCH = schema.record(
+    {
+        "network": schema.text,
+        "batch": schema.integer(1),
+        "threads": schema.integer(1),
+        "cpu": schema.text,
+        "int8_train_ms": _TIME,
+        "fp32_train_ms": _TIME,
+        "int8_eval_ms": _TIME,
+        "fp32_eval_ms": _TIME,
+        "peak_rss_mb": schema.nullable(_TIME),
+        "gradients": schema.one_of(GRADIENTS),
+    },
+    optional=("gradients",),
+)
 
 
 @dataclass(frozen=True)
@@ -274,24 +295,17 @@ def read_results(path: str | Path) -> list[Bench]:
     FileFormatError
         A line is something else, or there is none.
     """
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    with schema.opened(path) as file:
+        lines = file.read(schema.MOST_JSON_BYTES).splitlines()
     if not lines:
         raise FileFormatError(f"{path}: holds no measurements")
-    return [_result(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
-
-
-def _result(line: str, where: str) -> Bench:
-    try:
-        result = Bench(**json.loads(line))
-        least = min(
-            result.batch, result.threads, result.int8_train_ms, result.fp32_train_ms,
-            result.int8_eval_ms, result.fp32_eval_ms, result.peak_rss_mb or 1,
-        )  # fmt: skip
-    except (TypeError, ValueError):
-        least = 0
-    if least <= 0 or not isinstance(result.network, str):
-        raise FileFormatError(f"{where}: not a line of `kanji-np bench --json`")
-    return result
+    results = []
+    for n, line in enumerate(lines, 1):
+        with schema.refusing(
+            f"{path}, line {n}: not a line of `kanji-np bench --json`"
+        ):
+            results.append(Bench(**_BENCH("", schema.parse(line))))
+    return results
 
 
 def _random_batch(net: Model, batch: int) -> tuple[np.ndarray, np.ndarray]:

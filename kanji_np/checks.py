@@ -11,6 +11,7 @@ import contextlib
 import math
 import numbers
 import operator
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -76,7 +77,49 @@ def _refusal(name: str, allowed: str) -> OptionError:
     return OptionError(f"{name} must be {allowed}", arguments=(argument,))
 
 
+def lower_identifier(name: str, value: Any) -> str:
+    """What C, file names and `make` take as a name on every system."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        return value
+    raise OptionError(
+        f"{name} must be a C identifier in lower case, got {shown(value)}",
+        arguments=("name",),
+    )
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, of Python's or NumPy's type."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise _refusal(name, f"True or False, got {shown(value)}")
+
+
+def integers(
+    name: str, value: Any, least: int, most: int, lengths: tuple[int, int]
+) -> tuple[int, ...]:
+    """A tuple of so many integers, each in ``least .. most``, from a tuple or list."""
+    shortest, longest = lengths
+    if isinstance(value, tuple | list) and shortest <= len(value) <= longest:
+        with contextlib.suppress(OptionError):
+            return tuple(integer(name, each, least, most) for each in value)
+    count = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+    raise _refusal(name, f"{count} ints in {least} .. {most}, got {shown(value)}")
+
+
+def pair(name: str, value: Any, least: int, most: int) -> tuple[int, int]:
+    """Two integers in ``least .. most``; a single one stands for both."""
+    both = value if isinstance(value, tuple | list) else (value, value)
+    with contextlib.suppress(OptionError):
+        first, second = integers(name, both, least, most, (2, 2))
+        return first, second
+    allowed = f"an int in {least} .. {most} or a pair of them"
+    raise _refusal(name, f"{allowed}, got {shown(value)}")
+
+
 def shown(value: Any, most: int = 80) -> str:
     """A value as messages show it: on one line, cut where it is long."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # of an endless int, of lists in lists
+        text = f"a {type(value).__name__} that is too long to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.autograd import Tensor, record
+from kanji_np.checks import flag
 from kanji_np.errors import KanjiError, OptionError, RangeError, ShapeError
 from kanji_np.ops import Op, batch_norm, buffers
 from kanji_np.ops.batch_norm import Statistics
@@ -46,6 +47,7 @@ from kanji_np.types import (
     Shape,
     TargetSpec,
     TensorSpec,
+    check_size,
 )
 
 # The weight of the past in moving statistics: of some twenty batches, because weights
@@ -54,6 +56,20 @@ NORM_MOMENTUM = 0.95
 SAMPLE = 8  # of every so many images a tracker sees the values
 
 Forward = Callable[..., np.ndarray]
+#: (layer's name, "weight" or "bias", shape) -> float32, what training starts from.
+Start = Callable[[str, str, Shape], np.ndarray]
+
+
+def drawn(rng: np.random.Generator) -> Start:
+    """Weights from He's uniform distribution; biases of zero."""
+
+    def start(layer: str, kind: str, shape: Shape) -> np.ndarray:
+        if kind == "bias":
+            return np.zeros(shape, np.float32)
+        limit = math.sqrt(6 / math.prod(shape[1:]))
+        return rng.uniform(-limit, limit, shape).astype(np.float32)
+
+    return start
 
 
 @dataclass(frozen=True)
@@ -164,7 +180,7 @@ class Layer:
         shapes: tuple[Shape, ...],
         target: TargetSpec,
         quantization: Quantization,
-        rng: np.random.Generator,
+        start: Start,
     ) -> tuple[Shape, tuple[KernelCall, ...]]:
         """Take the shapes of its inputs, make the parameters.
 
@@ -189,14 +205,14 @@ class Layer:
                 f"input{'s' * (wanted != 1)}, got {len(shapes)}"
             )
         output = self.op.infer(self.attrs, *shapes)
+        y = TensorSpec(output, "int8", QParams(1.0))
         self.numerics = target.numerics
         per_channel = self.op.channel_scales(self.attrs, target)
         scheme = quantization.scheme
         self.scheme = replace(scheme, per_channel=scheme.per_channel and per_channel)
-        ints = self._make(shapes, quantization.ranges, rng)
+        ints = self._make(shapes, quantization.ranges, start)
         dtype = "uint8" if self.op.reads_image else "int8"
         x = self._joined([TensorSpec(shape, dtype, QParams(1.0)) for shape in shapes])
-        y = TensorSpec(output, "int8", QParams(1.0))
         calls = self.op.lower(self.attrs, ints, x, y, target)
         self.is_built = True
         return output, calls
@@ -205,9 +221,7 @@ class Layer:
         """As operators take what there is one of for each input."""
         return values[0] if self.op.inputs == 1 else tuple(values)
 
-    def _make(
-        self, shapes: tuple[Shape, ...], ranges: str, rng: np.random.Generator
-    ) -> Any:
+    def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> Any:
         """Make the parameters; integers of the right shapes to try the target with."""
         one = QParams(1.0)
         return self._ints((one,) * len(shapes), one)
@@ -334,11 +348,9 @@ class TrackedLayer(Layer):
 
     output_range: RangeTracker
 
-    def _make(
-        self, shapes: tuple[Shape, ...], ranges: str, rng: np.random.Generator
-    ) -> Any:
+    def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> Any:
         self.output_range = TRACKERS[ranges]()
-        return super()._make(shapes, ranges, rng)
+        return super()._make(shapes, ranges, start)
 
     def trackers(self) -> dict[str, RangeTracker]:
         """Every tracker of the layer by name."""
@@ -511,9 +523,8 @@ class LinearLayer(TrackedLayer):
     Attributes
     ----------
     weight, bias : Tensor, float32
-        In the shapes of `LinearParams`; there once the layer is built. Weights are
-        drawn from He's uniform distribution, biases are zero. A normalized layer has
-        no bias but its `norm`.
+        In the shapes of `LinearParams`; there once the layer is built. A normalized
+        layer has no bias but its `norm`.
     norm : BatchNorm or None
     weight_range, output_range : RangeTracker
     """
@@ -534,18 +545,18 @@ class LinearLayer(TrackedLayer):
         batch_norm: bool = False,
     ) -> None:
         super().__init__(op, attrs, name, constants)
-        self.batch_norm = batch_norm
+        self.batch_norm = flag("batch_norm", batch_norm)
 
-    def _make(
-        self, shapes: tuple[Shape, ...], ranges: str, rng: np.random.Generator
-    ) -> LinearInts:
+    def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> LinearInts:
         weight_shape, bias_shape = self.op.param_shapes(self.attrs, *shapes)
-        fan_in = math.prod(weight_shape[1:])
-        check_products(fan_in)
-        limit = math.sqrt(6 / fan_in)
+        check_products(math.prod(weight_shape[1:]))
+        check_size(weight_shape, "the weight")
         channels = weight_shape[0]
-        weight = rng.uniform(-limit, limit, weight_shape).astype(np.float32)
-        bias = np.zeros(bias_shape, np.float32)
+        weight = start(self.name, "weight", weight_shape)
+        if self.batch_norm:
+            bias = np.zeros(bias_shape, np.float32)
+        else:
+            bias = start(self.name, "bias", bias_shape)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(bias, requires_grad=True)
         self.norm = BatchNorm(channels) if self.batch_norm else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np.checks import shown
 from kanji_np.errors import OptionError
 from kanji_np.layer import Layer, LinearLayer, TrackedLayer
 from kanji_np.ops import OPS
@@ -26,33 +27,8 @@ from kanji_np.ops.relu6 import Relu6Attrs
 from kanji_np.ops.reshape import ReshapeAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.standardize import StandardizeAttrs
-from kanji_np.ops.window import Padding, Pair, padding_option, pair
-from kanji_np.quantize import ACTIVATIONS
+from kanji_np.ops.window import Padding, Pair
 from kanji_np.types import Shape
-
-WEIGHT_BITS = (8, 4)
-
-
-def _activation(value: str | None) -> str:
-    value = value or "linear"
-    if value not in ACTIVATIONS:
-        raise OptionError(
-            f"activation must be None or one of {ACTIVATIONS}, got {value!r}"
-        )
-    return value
-
-
-def _positive(value: int, name: str) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise OptionError(f"{name} must be a positive int, got {value!r}")
-    return value
-
-
-def check_weight_bits(value: int) -> int:
-    """OptionError unless `value` is 8 or 4."""
-    if value not in WEIGHT_BITS:
-        raise OptionError(f"weight_bits must be 8 or 4, got {value!r}")
-    return value
 
 
 class Normalize(Layer):
@@ -67,26 +43,27 @@ class Normalize(Layer):
     """
 
     def __init__(self, mean: Any, shift: int = 1, name: str | None = None) -> None:
-        mean = np.atleast_1d(np.asarray(mean))
-        is_whole = mean.dtype.kind in "iu" and mean.size > 0
-        if not is_whole or mean.min() < 0 or mean.max() > 255:
-            raise OptionError("mean must be integers in 0..255")
-        if mean.ndim not in (1, 3):
-            raise OptionError(f"mean must be (C,) or (H,W,C), got shape {mean.shape}")
-        if not isinstance(shift, int) or not 0 <= shift <= 7:
-            raise OptionError(f"shift must be in 0..7, got {shift!r}")
-        attrs = NormalizeAttrs(shift, mean.shape)
-        super().__init__(
-            OPS["normalize"], attrs, name, NormalizeInts(mean.astype(np.uint8))
-        )
+        ints = NormalizeInts(_bytes(mean))
+        attrs = NormalizeAttrs(shift, ints.mean.shape)
+        super().__init__(OPS["normalize"], attrs, name, ints)
+
+
+def _bytes(mean: Any) -> np.ndarray:
+    """Integers in 0..255 of any type as a uint8 array of one dimension or more."""
+    try:
+        values = np.atleast_1d(np.asarray(mean))
+    except ValueError:  # rows of different lengths
+        values = np.zeros(0)
+    is_integer = values.dtype.kind in "iu" and values.size
+    if not is_integer or values.min() < 0 or values.max() > 255:
+        raise OptionError(f"mean must be integers in 0..255, got {shown(mean)}")
+    return values.astype(np.uint8)
 
 
 class Standardize(Layer):
     """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`."""
 
     def __init__(self, frac_bits: int = 5, name: str | None = None) -> None:
-        if not isinstance(frac_bits, int) or not 0 <= frac_bits <= 7:
-            raise OptionError(f"frac_bits must be in 0..7, got {frac_bits!r}")
         super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
 
 
@@ -122,13 +99,13 @@ class Conv2D(LinearLayer):
         weight_bits: int = 8,
     ) -> None:
         attrs = Conv2DAttrs(
-            _positive(filters, "filters"),
-            pair(kernel_size, "kernel_size"),
-            pair(strides, "strides"),
-            pair(dilation_rate, "dilation_rate"),
-            padding_option(padding),
-            _activation(activation),
-            check_weight_bits(weight_bits),
+            filters,
+            kernel_size,
+            strides,
+            dilation_rate,
+            padding,
+            activation,
+            weight_bits,
         )
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -165,13 +142,13 @@ class DepthwiseConv2D(LinearLayer):
         weight_bits: int = 8,
     ) -> None:
         attrs = DepthwiseConv2DAttrs(
-            pair(kernel_size, "kernel_size"),
-            pair(strides, "strides"),
-            pair(dilation_rate, "dilation_rate"),
-            padding_option(padding),
-            _positive(depth_multiplier, "depth_multiplier"),
-            _activation(activation),
-            check_weight_bits(weight_bits),
+            kernel_size,
+            strides,
+            dilation_rate,
+            padding,
+            depth_multiplier,
+            activation,
+            weight_bits,
         )
         super().__init__(OPS["depthwise_conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -199,9 +176,9 @@ class Dense(LinearLayer):
         weight_bits: int = 8,
     ) -> None:
         attrs = DenseAttrs(
-            _positive(units, "units"),
-            _activation(activation),
-            check_weight_bits(weight_bits),
+            units,
+            activation,
+            weight_bits,
         )
         super().__init__(OPS["dense"], attrs, name, batch_norm=batch_norm)
 
@@ -212,13 +189,8 @@ def _pool_attrs(
     padding: Padding,
     ceil_mode: bool,
 ) -> Pool2DAttrs:
-    size = pair(pool_size, "pool_size")
-    return Pool2DAttrs(
-        size,
-        size if strides is None else pair(strides, "strides"),
-        padding_option(padding),
-        bool(ceil_mode),
-    )
+    strides = pool_size if strides is None else strides
+    return Pool2DAttrs(pool_size, strides, padding, ceil_mode)
 
 
 class MaxPool2D(Layer):
@@ -301,7 +273,7 @@ class Add(TrackedLayer):
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["add"], AddAttrs(_activation(activation)), name)
+        super().__init__(OPS["add"], AddAttrs(activation), name)
 
 
 class Multiply(TrackedLayer):
@@ -311,7 +283,7 @@ class Multiply(TrackedLayer):
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["mul"], MulAttrs(_activation(activation)), name)
+        super().__init__(OPS["mul"], MulAttrs(activation), name)
 
 
 class Concatenate(TrackedLayer):
@@ -349,16 +321,14 @@ class Conv1D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        if padding not in ("same", "valid"):
-            _, padding = padding_option(((0, 0), padding))
         attrs = Conv1DAttrs(
-            _positive(filters, "filters"),
-            _positive(kernel_size, "kernel_size"),
-            _positive(strides, "strides"),
-            _positive(dilation_rate, "dilation_rate"),
+            filters,
+            kernel_size,
+            strides,
+            dilation_rate,
             padding,
-            _activation(activation),
-            check_weight_bits(weight_bits),
+            activation,
+            weight_bits,
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
 
@@ -387,8 +357,7 @@ class Reshape(Layer):
     """
 
     def __init__(self, target_shape: Shape, name: str | None = None) -> None:
-        shape = tuple(_positive(extent, "target_shape") for extent in target_shape)
-        super().__init__(OPS["reshape"], ReshapeAttrs(shape), name)
+        super().__init__(OPS["reshape"], ReshapeAttrs(target_shape), name)
 
 
 class ZeroPadding2D(Layer):
@@ -402,10 +371,4 @@ class ZeroPadding2D(Layer):
     def __init__(
         self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
     ) -> None:
-        sides = ((padding,) * 2,) * 2 if isinstance(padding, int) else padding
-        if isinstance(sides, str):
-            raise OptionError(
-                "padding must be an int or ((top, bottom), (left, right)), "
-                f"got {padding!r}"
-            )
-        super().__init__(OPS["pad"], PadAttrs(padding_option(sides)), name)
+        super().__init__(OPS["pad"], PadAttrs(padding), name)

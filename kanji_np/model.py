@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kanji_np import archive, outputs
+from kanji_np import archive, outputs, schema
 from kanji_np.autograd import Tensor, no_grad
-from kanji_np.checks import integer, number, one_of, shown
+from kanji_np.checks import integer, lower_identifier, number, one_of, shown
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -31,19 +30,20 @@ from kanji_np.layer import (
     Layer,
     LinearLayer,
     Quantization,
+    Start,
     Symbol,
     TrackedLayer,
+    drawn,
     make_layer,
     naming,
 )
-from kanji_np.layers import check_weight_bits
 from kanji_np.ops import OPS
+from kanji_np.ops.attributes import sample_shape
 from kanji_np.ops.batch_norm import Statistics
-from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.quantize import FINEST, LARGEST, SCHEMES
-from kanji_np.ranges import check_ranges
+from kanji_np.ranges import TRACKERS, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
@@ -55,7 +55,50 @@ Wires = tuple[int, ...]
 PRECISIONS = ("int8", "fp32")
 KIND, FORMAT = "kanji_np model", 2
 CALIBRATION_IMAGES = 64
+# Of the largest tensor of a network, in all images it is calibrated with unasked.
+CALIBRATION_BYTES = 2**28
 EVALUATION_BATCH = 250
+
+_NUMBERS = schema.number(-3.4e38, 3.4e38)
+
+
+def _numbers(place: str, value: Any) -> Any:
+    """One number, or a list of them."""
+    rule = schema.array(_NUMBERS, 1) if isinstance(value, list) else _NUMBERS
+    return rule(place, value)
+
+
+_TRACKER = schema.record({
+    "low": _numbers,
+    "high": _numbers,
+    "momentum": schema.number(0, 1),
+    "updates": schema.integer(),
+})  # fmt: skip
+
+_LAYER = schema.record(
+    {
+        "op": schema.one_of(OPS),
+        "name": schema.text,
+        "attrs": schema.mapping(schema.anything),  # `Attributes` checks them
+        "inputs": schema.array(schema.integer(), 1),
+        "ranges": schema.mapping(_TRACKER),
+        "batch_norm": schema.columns(schema.integer(), schema.flag),
+    },
+    optional=("ranges", "batch_norm"),
+)
+
+#: The header of a model file.
+HEADER = schema.record({
+    "kind": schema.text,
+    "format": schema.integer(FORMAT, FORMAT),
+    "name": schema.text,
+    "target": schema.columns(*[schema.text] * 4),
+    "scheme": schema.one_of(SCHEMES),
+    "ranges": schema.one_of(TRACKERS),
+    "input_shape": schema.array(schema.integer(1), 1),
+    "input_scale": schema.nullable(schema.number(FINEST, LARGEST)),
+    "layers": schema.array(_LAYER, 1),
+})  # fmt: skip
 
 
 class Model:
@@ -113,14 +156,24 @@ class Model:
         name: str = "network",
         input_scale: float = 2.0**-7,
     ) -> None:
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise OptionError(
-                "a network's name must be a C identifier in lower case, got "
-                f"{shown(name)}",
-                arguments=("name",),
-            )
-        self.name = name
-        self.target = target_spec(target, core=core, rounding=rounding, version=version)
+        spec = target_spec(target, core=core, rounding=rounding, version=version)
+        start = drawn(np.random.default_rng(integer("seed", seed, 0)))
+        self._assemble(inputs, outputs, spec, scheme, ranges, start, name, input_scale)
+
+    def _assemble(
+        self,
+        inputs: Symbol,
+        outputs: Symbol,
+        target: TargetSpec,
+        scheme: str,
+        ranges: str,
+        start: Start,
+        name: str,
+        input_scale: float,
+    ) -> None:
+        """Build every layer; `start` says what parameters start from."""
+        self.name = lower_identifier("a network's name", name)
+        self.target = target
         scheme = one_of("scheme", scheme, SCHEMES)
         check_scheme(self.target, scheme)
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(ranges))
@@ -128,7 +181,6 @@ class Model:
         _name_layers(self.layers)
         self.input = _input_spec(inputs.shape, self.layers[0], input_scale)
         self.shapes: list[Shape] = []
-        rng = np.random.default_rng(integer("seed", seed, 0))
         for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
             with naming(layer):
                 if i and layer.op.reads_image:
@@ -137,7 +189,10 @@ class Model:
                     raise ShapeError("must be the last layer")
                 known = [self.input.shape, *self.shapes]
                 shape, calls = layer.build(
-                    tuple(known[k] for k in wires), self.target, self.quantization, rng
+                    tuple(known[k] for k in wires),
+                    self.target,
+                    self.quantization,
+                    start,
                 )
                 check_calls(self.target, calls)
             self.shapes.append(shape)
@@ -300,7 +355,9 @@ class Model:
             for layer, trackers in kept:
                 for name, tracker in trackers.items():
                     setattr(layer, name, copy(tracker))
-            self.calibrate(noise(self.input, CALIBRATION_IMAGES))
+            largest = max(self.input.size, *map(math.prod, self.shapes))
+            count = min(CALIBRATION_IMAGES, max(CALIBRATION_BYTES // largest, 1))
+            self.calibrate(noise(self.input, count))
             return self._frozen()
         finally:
             for layer, trackers in kept:
@@ -387,10 +444,9 @@ class Model:
         header, arrays = self.snapshot()
         header["scheme"] = scheme or header["scheme"]
         header["ranges"] = ranges or header["ranges"]
-        for entry in header["layers"] if weight_bits else ():
+        for entry in header["layers"] if weight_bits is not None else ():
             if "weight_bits" in entry["attrs"] and entry["op"] != "depthwise_conv2d":
-                bits = check_weight_bits(weight_bits)
-                entry["attrs"] = entry["attrs"] | {"weight_bits": bits}
+                entry["attrs"] = entry["attrs"] | {"weight_bits": weight_bits}
         network = _rebuilt(header, arrays, None)
         network.take_weights(self)
         return network
@@ -413,7 +469,7 @@ class Model:
         try:
             for name, parameter in self.named_parameters():
                 if not _is_threshold(name):
-                    parameter.data = _stored(arrays, name, parameter.shape)
+                    parameter.data = archive.stored(arrays, name, parameter.shape)
             self._restore_norms(header, arrays)
         except (FileFormatError, KeyError) as error:
             raise OptionError(
@@ -527,6 +583,9 @@ class Model:
 
     def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take over weights and ranges that `snapshot` gave of an equal network."""
+        mine = [(layer.op.name, layer.name) for layer in self.layers]
+        if mine != [(entry["op"], entry["name"]) for entry in header["layers"]]:
+            raise FileFormatError("layers: those of the network are others")
         for layer in self.layers:
             name = f"{layer.name}/mean"
             if layer.constants is not None and not np.array_equal(
@@ -534,11 +593,18 @@ class Model:
             ):
                 raise FileFormatError(f"{name} is another one in the file")
         for name, parameter in self.named_parameters():
-            parameter.data = _stored(arrays, name, parameter.shape)
+            parameter.data = archive.stored(arrays, name, parameter.shape)
         for layer, entry in zip(self.layers, header["layers"], strict=True):
-            if isinstance(layer, TrackedLayer):
-                for name, tracker in layer.trackers().items():
-                    tracker.restore(entry["ranges"][name])
+            trackers = layer.trackers() if isinstance(layer, TrackedLayer) else {}
+            states = entry.get("ranges", {})
+            with naming(layer):
+                if states.keys() != trackers.keys():
+                    raise FileFormatError(
+                        f"its ranges must be {', '.join(trackers) or 'none'}; "
+                        f"got {', '.join(states) or 'none'}"
+                    )
+                for name, tracker in trackers.items():
+                    tracker.restore(states[name])
         self._restore_norms(header, arrays)
 
     def _restore_norms(
@@ -546,14 +612,21 @@ class Model:
     ) -> None:
         for layer, entry in zip(self.layers, header["layers"], strict=True):
             norm = layer.norm if isinstance(layer, LinearLayer) else None
-            if norm is not None:
-                shape = norm.moving.mean.shape
-                norm.moving = Statistics(
-                    _stored(arrays, f"{layer.name}/moving_mean", shape),
-                    _stored(arrays, f"{layer.name}/moving_var", shape),
+            if (norm is None) == ("batch_norm" in entry):
+                raise FileFormatError(
+                    f"layer {layer.name!r}: has it batch_norm or not?"
                 )
-                updates, is_frozen = entry["batch_norm"]
-                norm.updates, norm.is_frozen = int(updates), bool(is_frozen)
+            if norm is None:
+                continue
+            shape = norm.moving.mean.shape
+            mean, var = (
+                archive.stored(arrays, f"{layer.name}/{kind}", shape)
+                for kind in ("moving_mean", "moving_var")
+            )
+            if (var < 0).any():
+                raise FileFormatError(f"{layer.name}/moving_var holds {var.min()}")
+            norm.moving = Statistics(mean, var)
+            norm.updates, norm.is_frozen = entry["batch_norm"]
 
     def _forward(
         self,
@@ -669,12 +742,12 @@ def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
     scale = number("input_scale", scale, FINEST, LARGEST)
     if math.frexp(scale)[0] != 0.5:
         raise OptionError(f"input_scale must be a power of two, got {scale}")
-    is_shape = isinstance(shape, tuple | list) and len(shape) > 0
-    if not is_shape or min(shape) < 1:
+    try:
+        shape = sample_shape("input_shape", shape)
+    except OptionError:
         raise ShapeError(
-            f"input_shape must be (H, W, C) or (K,), all positive, got {shape}"
-        )
-    shape = tuple(int(n) for n in shape)
+            f"input_shape must be (H, W, C) or (K,), all positive, got {shown(shape)}"
+        ) from None
     qparams = None if image else QParams(scale)
     return TensorSpec(shape, "uint8" if image else "int8", qparams)
 
@@ -707,15 +780,6 @@ def _is_threshold(parameter: str) -> bool:
     return parameter.endswith("_theta")
 
 
-def _stored(arrays: dict[str, np.ndarray], name: str, shape: Shape) -> np.ndarray:
-    """An array of a file, float32; FileFormatError if it is not there in this shape."""
-    stored = arrays.get(name)
-    if stored is None or stored.shape != shape:
-        found = None if stored is None else stored.shape
-        raise FileFormatError(f"{name} must have shape {shape}, the file has {found}")
-    return stored.astype(np.float32)
-
-
 def load(path: str | Path) -> Model:
     """A network from the file `Model.save` wrote.
 
@@ -726,11 +790,14 @@ def load(path: str | Path) -> Model:
     """
     header, arrays = archive.read(path, KIND)
     try:
-        return from_snapshot(header, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, KanjiError) as error:
+        header = HEADER("", header)
+        network = from_snapshot(header, arrays)
+        archive.check_names(arrays, network.snapshot()[1])
+    except KanjiError as error:
         raise FileFormatError(
             f"{path}: not a model this version reads: {error}"
         ) from None
+    return network
 
 
 def from_snapshot(
@@ -747,29 +814,42 @@ def from_snapshot(
 def _rebuilt(
     header: dict[str, Any], arrays: dict[str, np.ndarray], target: TargetSpec | None
 ) -> Model:
-    """The network of a state with weights and ranges of its own."""
-    if header["format"] != FORMAT:
-        raise FileFormatError(f"format {header['format']}, expected {FORMAT}")
+    """The network of a state with its weights, and ranges that have seen nothing."""
     values = [Input(tuple(header["input_shape"]))]
-    for entry in header["layers"]:
-        op = OPS[entry["op"]]
-        attrs = attrs_from_json(op.attrs, entry["attrs"])
-        mean = arrays.get(f"{entry['name']}/mean")
-        constants = None if mean is None else NormalizeInts(mean)
-        layer = make_layer(
-            op, attrs, entry["name"], constants, batch_norm="batch_norm" in entry
-        )
-        values.append(layer(*(values[k] for k in entry["inputs"])))
+    for i, entry in enumerate(header["layers"]):
+        layer = _layer_of(f"layers[{i}]", entry, arrays)
+        inputs = [
+            values[integer(f"layers[{i}].inputs[{n}]", k, 0, i)]
+            for n, k in enumerate(entry["inputs"])
+        ]
+        values.append(layer(*inputs))
     library, version, core, rounding = header["target"]
-    return Model(
+    spec = target or target_spec(library, version=version, core=core, rounding=rounding)
+    network = Model.__new__(Model)
+    network._assemble(
         values[0],
         values[-1],
-        target or target_spec(library, version=version, core=core, rounding=rounding),
-        scheme=header["scheme"],
-        ranges=header["ranges"],
-        name=header["name"],
-        input_scale=header["input_scale"] or 1.0,
+        spec,
+        header["scheme"],
+        header["ranges"],
+        lambda layer, kind, shape: archive.stored(arrays, f"{layer}/{kind}", shape),
+        header["name"],
+        1.0 if header["input_scale"] is None else header["input_scale"],
     )
+    return network
+
+
+def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Layer:
+    """The layer of an entry of a header; errors name its place there."""
+    op, name = OPS[entry["op"]], entry["name"]
+    try:
+        attrs = attrs_from_json(op.attrs, entry["attrs"])
+        constants = None
+        if op.constants is not None:
+            constants = op.constants(attrs, archive.member(arrays, f"{name}/mean"))
+        return make_layer(op, attrs, name, constants, batch_norm="batch_norm" in entry)
+    except KanjiError as error:
+        raise type(error)(f"{place}: {error}") from None
 
 
 SHORT_NAMES = {

@@ -18,7 +18,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
+from kanji_np import checks, schema
 from kanji_np.errors import OptionError
 
 LOCK = ".kanji_np.lock"
@@ -132,23 +134,33 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def known_files(
-    manifest: Mapping[str, object], *, itself: str
-) -> dict[str, tuple[str, ...]]:
-    """The files that a manifest names, with the digests of what each may hold: one, two
-    where writing was cut short, none where a version before kept no digests.
+def known_files(place: str, value: Any) -> dict[str, tuple[str, ...]]:
+    """The rule of the files that a manifest names, with the digests of what each may
+    hold: one, two where writing was cut short, none where a version before kept none.
 
     Raises
     ------
-    ValueError
+    OptionError
         It names what does not lie below its own folder.
     """
-    files = manifest.get("files")
-    if isinstance(files, list):
-        files = dict.fromkeys(files, ())
-    if not isinstance(files, dict) or not all(map(is_inside, files)):
-        raise ValueError("names of files are wrong")
-    return {name: tuple(files[name]) for name in files if name != itself}
+    if isinstance(value, list):
+        names = schema.array(schema.string)(place, value)
+        files: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
+    else:
+        files = schema.mapping(schema.array(schema.text))(place, value)
+    for name in files:
+        if not is_inside(name):
+            raise OptionError(
+                f"{place} must name files inside the folder, got {checks.shown(name)}"
+            )
+    return files
+
+
+def without(
+    files: Mapping[str, tuple[str, ...]], itself: str
+) -> dict[str, tuple[str, ...]]:
+    """The files of a manifest but for the manifest."""
+    return {name: digests for name, digests in files.items() if name != itself}
 
 
 def is_inside(name: object) -> bool:

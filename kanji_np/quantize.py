@@ -39,6 +39,7 @@ MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
 # Of parameters and activations. Larger ones come from a training that diverged or from
 # a damaged file; scales of these multiply a few times before they leave float64.
 LARGEST = 2.0**40
+WHY_HUGE = "training diverged (lower the learning rate), or the values are damaged"
 FINEST = 2.0**-60  # scale of a range that has all but vanished
 MAX_RIGHT_SHIFT = 30
 # How much further than the shift of a call sums may be shifted to the left: MVE cores
@@ -102,7 +103,9 @@ class Scheme:
         """
         low, high = min(low, 0.0), max(high, 0.0)
         if not (low >= -LARGEST and high <= LARGEST):
-            raise RangeError(f"a range of {low} .. {high} cannot be quantized")
+            raise RangeError(
+                f"a range of {low} .. {high} cannot be quantized: {WHY_HUGE}"
+            )
         if low == high:
             high = 1.0
         largest = max(-low, high)
@@ -136,9 +139,8 @@ def check_values(what: str, values: np.ndarray) -> None:
     if not sizes.max(initial=0.0) <= LARGEST:
         value = np.ravel(values)[np.argmin(sizes <= LARGEST)]
         raise RangeError(
-            f"a {what} of {value:.6g} cannot be quantized: it is not finite or beyond "
-            f"{LARGEST:.0e} (training diverged: lower the learning rate; or the values "
-            "are damaged)"
+            f"a {what} of {value:.6g} cannot be quantized, as it is not finite or "
+            f"beyond {LARGEST:.0e}: {WHY_HUGE}"
         )
 
 
@@ -210,7 +212,7 @@ def legal_scales(
     coarsest = float((x.scale * w).max())
     y = y if y.scale >= coarsest else replace(y, scale=coarsest)
     if y.scale > LARGEST:
-        raise RangeError(f"an output scale of {y.scale:.4g} cannot be quantized")
+        raise RangeError(f"an output scale of {y.scale:.4g} is too large: {WHY_HUGE}")
     w = _coarser(w, y.scale / (x.scale * 2.0**MAX_RIGHT_SHIFT), scheme)
     return LinearScales(x, w, y)
 
@@ -352,7 +354,9 @@ def multipliers_and_shifts(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         If one is not finite.
     """
     if not np.isfinite(scales).all():
-        raise RangeError(f"a factor of {scales[~np.isfinite(scales)][0]} between scales")
+        raise RangeError(
+            f"a factor of {scales[~np.isfinite(scales)][0]} between scales"
+        )
     mantissa, shift = np.frexp(scales)
     multiplier = np.rint(mantissa * 2.0**31).astype(np.int64)
     carried = multiplier == 2**31

@@ -122,8 +122,11 @@ class RangeTracker:
             raise RangeError(
                 f"tracked ranges have shape {low.shape}, expected {self.low.shape}"
             )
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            raise RangeError(f"a tracked range is {low} .. {high}")
+        if (
+            not (np.isfinite(low).all() and np.isfinite(high).all())
+            or (low > high).any()
+        ):
+            raise RangeError(f"a tracked range is {low.min()} .. {high.max()}")
         self.low, self.high = low, high
         self.momentum = float(state["momentum"])
         self.updates = int(state["updates"])

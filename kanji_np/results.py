@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kanji_np import __version__, outputs
+from kanji_np import __version__, checks, outputs, schema
 from kanji_np.errors import FileFormatError, OptionError
 
 PACKAGE = Path(__file__).parent
@@ -114,6 +114,52 @@ class Result:
         return replace(self, proofs=(*others, proof))
 
 
+def _command(place: str, value: Any) -> str:
+    """A command line; it may hold more than one line, and words that are quoted."""
+    is_text = isinstance(value, str)
+    schema.text(place, value.translate({9: " ", 10: " "}) if is_text else value)
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise OptionError(
+            f"{place} is no command ({error}): {checks.shown(value)}"
+        ) from None
+    return value
+
+
+_SCORE = schema.number(0, 1)
+
+_PROOF = schema.record({
+    "on": schema.text,
+    "library": schema.text,
+    "images": schema.integer(),
+    "differing_bytes": schema.integer(),
+})  # fmt: skip
+
+_RESULT = schema.record(
+    {
+        "command": _command,
+        **dict.fromkeys(
+            ("source", "cpu", "data", "network", "target", "scheme", "ranges"),
+            schema.text,
+        ),
+        "threads": schema.integer(1),
+        "weight_bits": schema.integer(1, 8),
+        "precision": schema.one_of(("int8", "fp32")),
+        "fp32_epochs": schema.integer(),
+        "is_begun": schema.flag,
+        "epochs": schema.integer(),
+        "seed": schema.integer(0, None),
+        "seconds": schema.number(0, 1e12),
+        "metric": schema.one_of(("accuracy", "AUC")),
+        "int8_score": _SCORE,
+        "fp32_score": schema.nullable(_SCORE),
+        "digest": schema.text,
+        "proofs": schema.array(_PROOF),
+    }
+)
+
+
 def write_result(path: str | Path, result: Result) -> None:
     """Write a result as JSON, a line a fact."""
     outputs.write(path, json.dumps(asdict(result), indent=2).encode() + b"\n")
@@ -141,14 +187,9 @@ def read_result(path: str | Path) -> Result:
     FileFormatError
         It is something else.
     """
-    try:
-        facts = json.loads(Path(path).read_text(encoding="utf-8"))
-        proofs = tuple(Proof(**proof) for proof in facts["proofs"])
-        return Result(**facts | {"proofs": proofs})
-    except (KeyError, TypeError, ValueError):
-        raise FileFormatError(
-            f"{path}: not a file of `kanji-np train --result`"
-        ) from None
+    facts = schema.read(path, _RESULT, "not a file of `kanji-np train --result`")
+    proofs = tuple(Proof(**proof) for proof in facts["proofs"])
+    return Result(**facts | {"proofs": proofs})
 
 
 def read_results(directory: str | Path) -> list[Result]:

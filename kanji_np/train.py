@@ -26,15 +26,15 @@ from typing import Any, Literal
 import click
 import numpy as np
 
-from kanji_np import archive, outputs
+from kanji_np import archive, outputs, schema
 from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, integer, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
-from kanji_np.errors import FileFormatError, OptionError, RangeError
+from kanji_np.errors import FileFormatError, KanjiError, OptionError, RangeError
 from kanji_np.jit import event
 from kanji_np.losses import cross_entropy, mean_squared_error
-from kanji_np.model import KIND, PRECISIONS, Model
+from kanji_np.model import HEADER, KIND, PRECISIONS, Model
 from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, Adam, OneCycle, Optimizer, Schedule, Slots, average
 from kanji_np.settings import differ, text_of
@@ -405,6 +405,28 @@ def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
             )
 
 
+_SCORE = schema.or_nan(schema.number(0, 1))
+
+CHECKPOINT_HEADER = schema.record({
+    "kind": schema.text,
+    "model": HEADER,
+    "settings": schema.mapping(schema.string),
+    "epoch": schema.integer(),
+    "step": schema.integer(),
+    "history": schema.array(
+        schema.record({
+            "epoch": schema.integer(1),
+            "precision": schema.one_of(PRECISIONS),
+            "lr": schema.number(),
+            "train_loss": schema.number(),
+            "train_accuracy": _SCORE,
+            "validation_accuracy": _SCORE,
+            "seconds": schema.number(0),
+        })
+    ),
+})  # fmt: skip
+
+
 class _Run:
     """The state of a training run: what a checkpoint holds."""
 
@@ -551,11 +573,18 @@ class _Run:
             "training data": self.data_digest,
         }
 
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the run remembers beside the network, by the names in a checkpoint."""
+        slots = {
+            f"slot/{i}/{k}": array
+            for i, slot in enumerate(self.slots)
+            for k, array in enumerate(slot)
+        }
+        return slots | {f"average/{i}": mean for i, mean in enumerate(self.averages)}
+
     def save(self, path: Path) -> None:
         header, arrays = self.net.snapshot()
-        for i, slot in enumerate(self.slots):
-            arrays.update({f"slot/{i}/{k}": array for k, array in enumerate(slot)})
-        arrays.update({f"average/{i}": mean for i, mean in enumerate(self.averages)})
+        arrays |= self.memory()
         header = {
             "kind": CHECKPOINT_KIND,
             "model": header,
@@ -571,6 +600,8 @@ class _Run:
         if not path.exists():
             return
         header, arrays = archive.read(path, CHECKPOINT_KIND)
+        with schema.refusing(f"{path}: not a checkpoint of this version"):
+            header = CHECKPOINT_HEADER("", header)
         stored, mine = header["settings"], self.settings()
         of_recipe = {f.name for f in fields(Recipe)}
         for name in mine:
@@ -587,29 +618,27 @@ class _Run:
                     f"{mine[name]} is the same cannot be told",
                     err=True,
                 )
-        try:
-            if header["model"]["name"] != self.net.name:
-                raise OptionError(
-                    f"{path} is of a network with name {header['model']['name']}, not "
-                    f"{self.net.name}",
-                    arguments=("name",),
-                )
-            self.net.restore(header["model"], arrays)
-            for i, slot in enumerate(self.slots):
-                for k, array in enumerate(slot):
-                    array[...] = arrays[f"slot/{i}/{k}"]
-            for i, mean in enumerate(self.averages):
-                mean[...] = arrays[f"average/{i}"]
-            self.epoch, self.step = header["epoch"], header["step"]
-            self.history = History(
-                tuple(EpochRecord(**record) for record in header["history"])
+        if header["model"]["name"] != self.net.name:
+            raise OptionError(
+                f"{path} is of a network with name {header['model']['name']}, not "
+                f"{self.net.name}",
+                arguments=("name",),
             )
-        except OptionError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
+        try:
+            self.net.restore(header["model"], arrays)
+            memory = self.memory()
+            archive.check_names(arrays, {*self.net.snapshot()[1], *memory})
+            for name, array in memory.items():
+                array[...] = archive.stored(arrays, name, array.shape, array.dtype)
+            integer("epoch", header["epoch"], 0, self.recipe.epochs)
+        except KanjiError as error:
             raise FileFormatError(
                 f"{path}: not a checkpoint of this version: {error}"
             ) from None
+        self.epoch, self.step = header["epoch"], header["step"]
+        self.history = History(
+            tuple(EpochRecord(**record) for record in header["history"])
+        )
 
 
 @contextmanager

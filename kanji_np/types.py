@@ -17,6 +17,18 @@ from kanji_np.errors import OptionError, ShapeError
 
 Shape = tuple[int, ...]
 
+# Of one tensor of one image, or of one layer's weights; beyond what any device of this
+# kind has.
+MOST_BYTES = 2**26
+
+
+def check_size(shape: Shape, what: str) -> None:
+    """ShapeError if so many bytes are more than a device could hold."""
+    if math.prod(shape) > MOST_BYTES:
+        raise ShapeError(
+            f"{what} of shape {shape} takes more than {MOST_BYTES:,} bytes"
+        )
+
 
 def shape_text(shape: Shape) -> str:
     """(32, 32, 3) as "32x32x3"."""
@@ -52,6 +64,9 @@ class TensorSpec:
     shape: Shape
     dtype: str = "int8"
     qparams: QParams | None = None
+
+    def __post_init__(self) -> None:
+        check_size(self.shape, "a tensor")
 
     @property
     def size(self) -> int:

@@ -76,7 +76,9 @@ def test_damaged_normalization(kind, name):
     for shown, value in BAD.items():
         data.flat[1] = value
         for way in ways(network)[:4]:
-            with pytest.raises(RangeError, match=f"layer 'bad': a {name} of ") as caught:
+            with pytest.raises(
+                RangeError, match=f"layer 'bad': a {name} of "
+            ) as caught:
                 way()
             assert f"{name} of {shown} " in str(caught.value)
     if name == "variance":
@@ -95,7 +97,9 @@ def test_damaged_ranges(scheme, tracker):
             np.shape(getattr(network.layers[1], tracker).high)
         )
         for way in (network.freeze, lambda: network.logits(x())):
-            with pytest.raises(RangeError, match="layer 'bad': a range of .* cannot be"):
+            with pytest.raises(
+                RangeError, match="layer 'bad': a range of .* cannot be"
+            ):
                 way()
 
 

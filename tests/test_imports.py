@@ -19,15 +19,16 @@ ALLOWED = {
     "errors": set(),
     "checks": {"errors"},
     "types": {"errors", "checks"},
-    "outputs": {"errors"},
-    "archive": {"checks", "errors", "outputs"},
+    "schema": {"checks", "errors"},
+    "outputs": {"checks", "errors", "schema"},
+    "archive": {"checks", "errors", "outputs", "schema"},
     "jit": {"errors"},
     "fixedpoint": {"jit"},
     "threads": {"checks", "errors", "jit"},
     "autograd": {"errors"},
     "quantize": {"checks", "errors", "types"},
     "ranges": {"checks", "errors", "autograd"},
-    "data": {"checks", "errors", "jit", "types"},
+    "data": {"archive", "checks", "errors", "jit", "schema", "types"},
     "ops": {
         "checks", "errors", "fixedpoint", "jit", "quantize", "threads", "types",
     },
@@ -40,15 +41,14 @@ ALLOWED = {
     "optim": {"checks", "errors", "autograd", "_optim_kernels"},
     "model": {
         "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops",
-        "outputs", "quantize", "ranges",
-        "targets", "types",
+        "outputs", "quantize", "ranges", "schema", "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {
         "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
-        "model", "ops", "optim", "outputs", "settings",
+        "model", "ops", "optim", "outputs", "schema", "settings",
     },
 }  # fmt: skip
 

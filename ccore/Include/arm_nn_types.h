@@ -52,6 +52,14 @@ typedef struct
     int32_t shift;
 } cmsis_nn_per_tensor_quant_params;
 
+/* Either of the two: is_per_channel is 0 where there is one multiplier and one shift. */
+typedef struct
+{
+    int32_t *multiplier;
+    int32_t *shift;
+    int32_t is_per_channel;
+} cmsis_nn_quant_params;
+
 /* Inclusive limits of the output. A fused ReLU is min = zero point of the output. */
 typedef struct
 {

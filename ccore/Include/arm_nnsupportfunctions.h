@@ -90,11 +90,12 @@ static inline int kanji_activation_ok(cmsis_nn_activation activation)
            activation.min <= activation.max;
 }
 
-/* -input_offset and output_offset are zero points, hence int8. */
+/* -input_offset is a zero point, hence int8: sums count on it. Only the last addition sees
+ * output_offset, which leaves it more room. */
 static inline int kanji_offsets_ok(int32_t input_offset, int32_t output_offset)
 {
     return input_offset >= -INT8_MAX && input_offset <= -INT8_MIN &&
-           output_offset >= INT8_MIN && output_offset <= INT8_MAX;
+           output_offset >= INT16_MIN && output_offset <= INT16_MAX;
 }
 
 static inline int kanji_scale_ok(int32_t multiplier, int32_t shift)
@@ -132,7 +133,21 @@ static inline int kanji_axes_ok(const cmsis_nn_dims *input,
            kanji_axis_ok(input->w, filter->w, output->w, stride.w, padding.w, dilation.w);
 }
 
-/* Shapes of a convolution: each in range, and fitting together. */
+/* Elements of a window over all channels, and whether they are no more than a sum takes. */
+static inline int32_t kanji_conv_depth(const cmsis_nn_dims *input, const cmsis_nn_dims *filter)
+{
+    return filter->h * filter->w * input->c;
+}
+
+static inline int kanji_conv_window_ok(const cmsis_nn_dims *input, const cmsis_nn_dims *filter)
+{
+    const int32_t depth = kanji_volume(1, filter->h, filter->w, input->c);
+
+    return depth > 0 && depth <= KANJI_MAX_DEPTH;
+}
+
+/* Shapes of a convolution: each in range, and fitting together. CMSIS-NN reads no n but the
+ * input's, so that programs leave the others unset. */
 static inline int kanji_conv_dims_ok(const cmsis_nn_conv_params *params,
                                      const cmsis_nn_dims *input,
                                      const cmsis_nn_dims *filter,
@@ -142,17 +157,18 @@ static inline int kanji_conv_dims_ok(const cmsis_nn_conv_params *params,
     {
         return 0;
     }
-    const int32_t depth = kanji_volume(1, filter->h, filter->w, filter->c);
 
     return kanji_axes_ok(
                input, filter, output, params->stride, params->padding, params->dilation) &&
            kanji_volume(input->n, input->h, input->w, input->c) > 0 &&
-           kanji_volume(output->n, output->h, output->w, output->c) > 0 && depth > 0 &&
-           depth <= KANJI_MAX_DEPTH && kanji_volume(filter->n, depth, 1, 1) > 0 &&
-           input->c == filter->c && filter->n == output->c && input->n == output->n;
+           kanji_volume(input->n, output->h, output->w, output->c) > 0 &&
+           kanji_conv_window_ok(input, filter) &&
+           (int64_t)output->c * kanji_conv_depth(input, filter) <= INT32_MAX &&
+           filter->c >= 1 && input->c % filter->c == 0 &&
+           output->c % (input->c / filter->c) == 0;
 }
 
-/* The same of a depthwise convolution. */
+/* The same of a depthwise convolution, which knows the channels of the filter. */
 static inline int kanji_dw_conv_dims_ok(const cmsis_nn_dw_conv_params *params,
                                         const cmsis_nn_dims *input,
                                         const cmsis_nn_dims *filter,
@@ -167,10 +183,24 @@ static inline int kanji_dw_conv_dims_ok(const cmsis_nn_dw_conv_params *params,
     return kanji_axes_ok(
                input, filter, output, params->stride, params->padding, params->dilation) &&
            kanji_volume(input->n, input->h, input->w, input->c) > 0 &&
-           kanji_volume(output->n, output->h, output->w, output->c) > 0 && depth > 0 &&
-           depth <= KANJI_MAX_DEPTH && kanji_volume(depth, filter->c, 1, 1) > 0 &&
-           kanji_volume(input->c, params->ch_mult, 1, 1) == output->c &&
-           filter->c == output->c && filter->n == 1 && input->n == output->n;
+           kanji_volume(input->n, output->h, output->w, output->c) > 0 && depth > 0 &&
+           depth <= KANJI_MAX_DEPTH && kanji_volume(depth, output->c, 1, 1) > 0 &&
+           kanji_volume(input->c, params->ch_mult, 1, 1) == output->c;
+}
+
+/* The filter as kernels for int4 weights take it: over all channels, whatever its c is.
+ * Extents of 0, which are refused, where there is none. */
+static inline cmsis_nn_dims kanji_whole_filter(const cmsis_nn_dims *filter,
+                                               const cmsis_nn_dims *input)
+{
+    cmsis_nn_dims whole = {0, 0, 0, 0};
+
+    if (filter != NULL && input != NULL)
+    {
+        whole = *filter;
+        whole.c = input->c;
+    }
+    return whole;
 }
 
 /* Arguments of a pool. */
@@ -187,12 +217,57 @@ static inline int kanji_pool_ok(const cmsis_nn_pool_params *params,
 
     return kanji_axes_ok(input, filter, output, params->stride, params->padding, dilation) &&
            kanji_volume(input->n, input->h, input->w, input->c) > 0 &&
-           kanji_volume(input->n, output->h, output->w, output->c) > 0 && input->c == output->c &&
+           kanji_volume(input->n, output->h, output->w, input->c) > 0 &&
            kanji_windows_meet_input(
                input->h, filter->h, output->h, params->stride.h, params->padding.h) &&
            kanji_windows_meet_input(
                input->w, filter->w, output->w, params->stride.w, params->padding.w) &&
            kanji_activation_ok(params->activation);
+}
+
+/* --------------------------------------------------------------------- kernels by name */
+
+/* CMSIS-NN's kernels for some shapes know what others read. These give the arguments of the
+ * general kernel, or 0 where the special one refuses its own. */
+
+/* 1x1 kernels read no filter_dims and no dilation. */
+static inline int kanji_conv_as_1x1(const cmsis_nn_conv_params *conv_params,
+                                    const cmsis_nn_dims *input,
+                                    cmsis_nn_conv_params *params,
+                                    cmsis_nn_dims *filter)
+{
+    const cmsis_nn_tile undilated = {1, 1};
+
+    if (conv_params == NULL || input == NULL || conv_params->padding.h != 0 ||
+        conv_params->padding.w != 0)
+    {
+        return 0;
+    }
+    *params = *conv_params;
+    params->dilation = undilated;
+    filter->n = filter->h = filter->w = 1;
+    filter->c = input->c;
+    return 1;
+}
+
+/* Depthwise kernels for ch_mult 1 read neither it nor dilation, and compute one image. */
+static inline int kanji_dw_as_one_image(const cmsis_nn_dw_conv_params *dw_conv_params,
+                                        const cmsis_nn_dims *input_dims,
+                                        cmsis_nn_dw_conv_params *params,
+                                        cmsis_nn_dims *input)
+{
+    const cmsis_nn_tile undilated = {1, 1};
+
+    if (dw_conv_params == NULL || input_dims == NULL)
+    {
+        return 0;
+    }
+    *params = *dw_conv_params;
+    params->dilation = undilated;
+    params->ch_mult = 1;
+    *input = *input_dims;
+    input->n = 1;
+    return 1;
 }
 
 /* ----------------------------------------------------------------------------- scratch */
@@ -204,26 +279,41 @@ static inline int kanji_pool_ok(const cmsis_nn_pool_params *params,
 #define KANJI_DW_MVE_BLOCK 124
 
 static inline int kanji_conv_is_1x1(const cmsis_nn_conv_params *params,
+                                    const cmsis_nn_dims *input,
                                     const cmsis_nn_dims *filter)
 {
     return filter->h == 1 && filter->w == 1 && params->padding.h == 0 && params->padding.w == 0 &&
-           params->dilation.h == 1 && params->dilation.w == 1;
+           params->dilation.h == 1 && params->dilation.w == 1 && input->c == filter->c;
+}
+
+static inline int kanji_conv_takes_row(const cmsis_nn_conv_params *params,
+                                       const cmsis_nn_dims *input)
+{
+    return input->h == 1 && params->dilation.w == 1 &&
+           (int64_t)params->stride.w * input->c % 4 == 0;
 }
 
 static inline int kanji_conv_is_1xn(const cmsis_nn_conv_params *params,
                                     const cmsis_nn_dims *input,
                                     const cmsis_nn_dims *filter)
 {
-    return input->h == 1 && filter->h == 1 && params->dilation.w == 1 &&
-           (int64_t)params->stride.w * input->c % 4 == 0;
+    return kanji_conv_takes_row(params, input) && filter->h == 1 && input->c == filter->c;
 }
 
-/* Four windows of int8, each a multiple of a vector register long [bytes]. */
-static inline int32_t kanji_four_columns_s8(const cmsis_nn_dims *filter)
+/* Two windows of int16, each a multiple of so many elements long. */
+static inline int32_t
+kanji_two_columns_s16(const cmsis_nn_dims *input, const cmsis_nn_dims *filter, int32_t multiple)
 {
-    const int32_t depth = filter->h * filter->w * filter->c;
+    const int32_t depth = kanji_conv_depth(input, filter);
 
-    return 4 * ((depth + 15) / 16 * 16);
+    return 2 * ((depth + multiple - 1) / multiple * multiple) * (int32_t)sizeof(int16_t);
+}
+
+/* Four windows of int8, each a multiple of a vector register long. */
+static inline int32_t kanji_four_columns_s8(const cmsis_nn_dims *input,
+                                            const cmsis_nn_dims *filter)
+{
+    return 4 * ((kanji_conv_depth(input, filter) + 15) / 16 * 16);
 }
 
 /* How many windows of one row Helium's 1xN kernels take to reach into the padding. */
@@ -248,6 +338,36 @@ static inline kanji_row_ends kanji_conv_row_ends(const cmsis_nn_conv_params *par
                                  odd};
 
     return ends;
+}
+
+/* Helium's 1xN kernel copies the windows that reach into the padding at either end, unless
+ * they are more than the row has; then it hands over to the general kernel. */
+static inline int32_t kanji_row_ends_s8(const cmsis_nn_conv_params *params,
+                                        const cmsis_nn_dims *input,
+                                        const cmsis_nn_dims *filter,
+                                        const cmsis_nn_dims *output)
+{
+    const kanji_row_ends ends = kanji_conv_row_ends(params, input, filter, output);
+
+    if (ends.left + ends.right > output->w)
+    {
+        return kanji_four_columns_s8(input, filter);
+    }
+    const int32_t left = params->padding.w;
+    const int32_t right = ends.odd != 0 ? ends.right : left;
+
+    return kanji_max(filter->w + left, filter->w - 1 + right) * input->c;
+}
+
+/* The one for int4 weights copies nothing, but hands over just as well. */
+static inline int32_t kanji_row_ends_s4(const cmsis_nn_conv_params *params,
+                                        const cmsis_nn_dims *input,
+                                        const cmsis_nn_dims *filter,
+                                        const cmsis_nn_dims *output)
+{
+    const kanji_row_ends ends = kanji_conv_row_ends(params, input, filter, output);
+
+    return ends.left + ends.right > output->w ? kanji_four_columns_s8(input, filter) : 0;
 }
 
 /* Whether depthwise convolution has more than the library's general kernel. */

@@ -11,39 +11,51 @@
 
 /* ------------------------------------------------------------------------- convolution */
 
-/* sums[k] += products of filter out_c + k with one window of one image. */
+/* How far taps are apart; as if neighbours where there is but one. */
+static inline cmsis_nn_tile kanji_dilation(cmsis_nn_tile dilation, const cmsis_nn_dims *filter)
+{
+    dilation.h = filter->h == 1 ? 1 : dilation.h;
+    dilation.w = filter->w == 1 ? 1 : dilation.w;
+    return dilation;
+}
+
+/* sums[k] += products of filter out_c + k with one window of one image, which begins at the
+ * first channel that the filters see. */
 static inline void kanji_conv_window_sums(const int8_t *image,
                                           const int8_t *weights,
                                           int32_t out_c,
+                                          int32_t filters,
                                           kanji_products products,
                                           kanji_window rows,
                                           kanji_window columns,
                                           const cmsis_nn_dims *input_dims,
                                           const cmsis_nn_dims *filter_dims,
-                                          const cmsis_nn_conv_params *params,
+                                          cmsis_nn_tile dilation,
+                                          int32_t input_offset,
                                           int32_t sums[KANJI_FILTERS])
 {
-    /* Undilated taps of one row are neighbours: one run of memory instead of one a tap. */
-    const int32_t runs = params->dilation.w == 1 ? 1 : columns.count;
-    const int32_t run_taps = params->dilation.w == 1 ? columns.count : 1;
-    const int32_t channels = input_dims->c;
+    /* Undilated taps of one row that see all channels are neighbours: one run of memory
+     * instead of one a tap. */
+    const int32_t channels = filter_dims->c;
+    const int neighbours = dilation.w == 1 && channels == input_dims->c;
+    const int32_t runs = neighbours ? 1 : columns.count;
+    const int32_t run_taps = neighbours ? columns.count : 1;
     const int32_t filter_size = filter_dims->h * filter_dims->w * channels;
-    const int32_t filters = kanji_min(KANJI_FILTERS, filter_dims->n - out_c);
 
     for (int32_t run = 0; run < runs; run++)
     {
-        const int32_t x = columns.input + run * params->dilation.w;
+        const int32_t x = columns.input + run * dilation.w;
         const int32_t kx = columns.kernel + run;
         const kanji_patch patch = {
-            image + (rows.input * input_dims->w + x) * channels,
-            params->dilation.h * input_dims->w * channels,
+            image + (rows.input * input_dims->w + x) * input_dims->c,
+            dilation.h * input_dims->w * input_dims->c,
             out_c * filter_size + (rows.kernel * filter_dims->w + kx) * channels,
             filter_dims->w * channels,
             rows.count,
             run_taps * channels,
         };
 
-        products(&patch, weights, filters, filter_size, params->input_offset, sums);
+        products(&patch, weights, filters, filter_size, input_offset, sums);
     }
 }
 
@@ -71,8 +83,10 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
 
     const cmsis_nn_tile stride = conv_params->stride;
     const cmsis_nn_tile padding = conv_params->padding;
-    const cmsis_nn_tile dilation = conv_params->dilation;
+    const cmsis_nn_tile dilation = kanji_dilation(conv_params->dilation, filter_dims);
     const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
+    const int32_t groups = input_dims->c / filter_dims->c;
+    const int32_t group_size = output_dims->c / groups;
 
     for (int32_t n = 0; n < input_dims->n; n++)
     {
@@ -88,29 +102,37 @@ kanji_convolve(const cmsis_nn_conv_params *conv_params,
                 const kanji_window columns = kanji_window_at(
                     out_x * stride.w - padding.w, filter_dims->w, dilation.w, input_dims->w);
 
-                for (int32_t out_c = 0; out_c < output_dims->c; out_c += KANJI_FILTERS)
+                for (int32_t group = 0; group < groups; group++)
                 {
-                    const int32_t end = kanji_min(out_c + KANJI_FILTERS, output_dims->c);
-                    int32_t sums[KANJI_FILTERS] = {0};
+                    const int8_t *group_image = image + group * filter_dims->c;
+                    const int32_t last = (group + 1) * group_size;
 
-                    kanji_conv_window_sums(image,
-                                           filter_data,
-                                           out_c,
-                                           products,
-                                           rows,
-                                           columns,
-                                           input_dims,
-                                           filter_dims,
-                                           conv_params,
-                                           sums);
-                    for (int32_t c = out_c; c < end; c++)
+                    for (int32_t out_c = last - group_size; out_c < last; out_c += KANJI_FILTERS)
                     {
-                        *output_data++ = kanji_output_s8(sums[c - out_c],
-                                                         bias_data == NULL ? 0 : bias_data[c],
-                                                         quant_params->multiplier[c],
-                                                         quant_params->shift[c],
-                                                         conv_params->output_offset,
-                                                         conv_params->activation);
+                        const int32_t end = kanji_min(out_c + KANJI_FILTERS, last);
+                        int32_t sums[KANJI_FILTERS] = {0};
+
+                        kanji_conv_window_sums(group_image,
+                                               filter_data,
+                                               out_c,
+                                               end - out_c,
+                                               products,
+                                               rows,
+                                               columns,
+                                               input_dims,
+                                               filter_dims,
+                                               dilation,
+                                               conv_params->input_offset,
+                                               sums);
+                        for (int32_t c = out_c; c < end; c++)
+                        {
+                            *output_data++ = kanji_output_s8(sums[c - out_c],
+                                                             bias_data == NULL ? 0 : bias_data[c],
+                                                             quant_params->multiplier[c],
+                                                             quant_params->shift[c],
+                                                             conv_params->output_offset,
+                                                             conv_params->activation);
+                        }
                     }
                 }
             }
@@ -127,17 +149,18 @@ static inline kanji_dw_patch kanji_dw_patch_at(const int8_t *image,
                                                kanji_window columns,
                                                const cmsis_nn_dims *input_dims,
                                                const cmsis_nn_dims *filter_dims,
-                                               const cmsis_nn_dw_conv_params *params)
+                                               cmsis_nn_tile dilation,
+                                               int32_t out_channels)
 {
     const int32_t pixel = rows.input * input_dims->w + columns.input;
     const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
     const kanji_dw_patch patch = {
         image + pixel * input_dims->c,
-        params->dilation.h * input_dims->w * input_dims->c,
-        params->dilation.w * input_dims->c,
-        tap * filter_dims->c,
-        filter_dims->w * filter_dims->c,
-        filter_dims->c,
+        dilation.h * input_dims->w * input_dims->c,
+        dilation.w * input_dims->c,
+        tap * out_channels,
+        filter_dims->w * out_channels,
+        out_channels,
         rows.count,
         columns.count,
     };
@@ -169,9 +192,8 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
 
     const cmsis_nn_tile stride = dw_conv_params->stride;
     const cmsis_nn_tile padding = dw_conv_params->padding;
-    const cmsis_nn_tile dilation = dw_conv_params->dilation;
+    const cmsis_nn_tile dilation = kanji_dilation(dw_conv_params->dilation, filter_dims);
     const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
-
     const int32_t input_offset = dw_conv_params->input_offset;
     const int32_t ch_mult = dw_conv_params->ch_mult;
     /* Output channels that have one input channel each, or all the same. */
@@ -193,7 +215,7 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
                     out_x * stride.w - padding.w, filter_dims->w, dilation.w, input_dims->w);
 
                 kanji_dw_patch patch = kanji_dw_patch_at(
-                    image, rows, columns, input_dims, filter_dims, dw_conv_params);
+                    image, rows, columns, input_dims, filter_dims, dilation, output_dims->c);
 
                 for (int32_t out_c = 0; out_c < output_dims->c; out_c += group)
                 {
@@ -221,8 +243,10 @@ kanji_depthwise_conv(const cmsis_nn_dw_conv_params *dw_conv_params,
 
 /* --------------------------------------------------------------------- fully connected */
 
-/* Arguments of a fully connected layer, except its scales. */
+/* Arguments of a fully connected layer, except its scales. The filter is (columns, rows):
+ * n of filter_dims and c of output_dims, all that CMSIS-NN reads of the two. */
 static inline int kanji_fc_ok(const cmsis_nn_fc_params *params,
+                              int32_t filter_offset,
                               const cmsis_nn_dims *input,
                               const int8_t *input_data,
                               const cmsis_nn_dims *filter,
@@ -235,40 +259,59 @@ static inline int kanji_fc_ok(const cmsis_nn_fc_params *params,
     {
         return 0;
     }
-    const int32_t depth = kanji_volume(1, input->h, input->w, input->c);
 
-    return depth > 0 && depth <= KANJI_MAX_DEPTH && depth == filter->n &&
-           kanji_volume(input->n, depth, 1, 1) > 0 && kanji_volume(filter->c, depth, 1, 1) > 0 &&
-           kanji_volume(output->n, output->c, 1, 1) > 0 && filter->c == output->c &&
-           input->n == output->n && params->filter_offset == 0 &&
+    /* An offset doubles what a product may be. */
+    const int32_t max_depth = filter_offset == 0 ? KANJI_MAX_DEPTH : KANJI_MAX_DEPTH / 2;
+
+    return filter->n >= 1 && filter->n <= max_depth && input->n >= 1 && output->c >= 1 &&
+           (int64_t)input->n * filter->n <= INT32_MAX &&
+           (int64_t)filter->n * output->c <= INT32_MAX &&
+           (int64_t)input->n * output->c <= INT32_MAX &&
            kanji_offsets_ok(params->input_offset, params->output_offset) &&
-           kanji_activation_ok(params->activation);
+           kanji_offsets_ok(filter_offset, 0) && kanji_activation_ok(params->activation);
+}
+
+/* What the same filter_offset adds to the sum of every row. */
+static inline int32_t
+kanji_fc_offset(const int8_t *x, int32_t depth, int32_t input_offset, int32_t filter_offset)
+{
+    int32_t sum = depth * input_offset;
+
+    for (int32_t i = 0; i < depth; i++)
+    {
+        sum += x[i];
+    }
+    return sum * filter_offset;
 }
 
 /* scale_step: 1 for a multiplier and a shift a row, 0 for one of each. */
 static inline void kanji_fully_connected(const cmsis_nn_fc_params *fc_params,
+                                         int32_t filter_offset,
                                          const int32_t *multiplier,
                                          const int32_t *shift,
                                          int32_t scale_step,
                                          int32_t batch,
                                          const int8_t *input_data,
-                                         const cmsis_nn_dims *filter_dims,
+                                         int32_t depth,
+                                         int32_t rows,
                                          const int8_t *filter_data,
                                          const int32_t *bias_data,
                                          int8_t *output_data,
                                          kanji_products products)
 {
-    const int32_t depth = filter_dims->n;
-
     for (int32_t n = 0; n < batch; n++)
     {
         const int8_t *x = input_data + n * depth;
+        const int32_t start =
+            filter_offset == 0
+                ? 0
+                : kanji_fc_offset(x, depth, fc_params->input_offset, filter_offset);
 
-        for (int32_t row = 0; row < filter_dims->c; row += KANJI_FILTERS)
+        for (int32_t row = 0; row < rows; row += KANJI_FILTERS)
         {
-            const int32_t filters = kanji_min(KANJI_FILTERS, filter_dims->c - row);
+            const int32_t filters = kanji_min(KANJI_FILTERS, rows - row);
             const kanji_patch patch = {x, 0, row * depth, 0, 1, depth};
-            int32_t sums[KANJI_FILTERS] = {0};
+            int32_t sums[KANJI_FILTERS] = {start, start, start, start};
 
             products(&patch, filter_data, filters, depth, fc_params->input_offset, sums);
             for (int32_t k = row; k < row + filters; k++)

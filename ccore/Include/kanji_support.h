@@ -164,7 +164,8 @@ typedef struct
     int32_t count;
 } kanji_window;
 
-/* start: where tap 0 lies, negative in the padding. Arguments passed kanji_axis_ok. */
+/* start: where tap 0 lies, negative in the padding. Arguments passed kanji_axis_ok, and
+ * dilation is 1 or more. */
 static inline kanji_window
 kanji_window_at(int32_t start, int32_t kernel_size, int32_t dilation, int32_t input_size)
 {
@@ -211,7 +212,7 @@ static inline int kanji_extent_ok(int32_t extent)
     return extent >= 1 && extent <= KANJI_MAX_EXTENT;
 }
 
-/* One spatial axis of a convolution or a pool. */
+/* One spatial axis of a convolution or a pool. One tap knows no dilation. */
 static inline int kanji_axis_ok(int32_t input_size,
                                 int32_t kernel_size,
                                 int32_t output_size,
@@ -221,7 +222,7 @@ static inline int kanji_axis_ok(int32_t input_size,
 {
     return kanji_extent_ok(input_size) && kanji_extent_ok(kernel_size) &&
            kanji_extent_ok(output_size) && kanji_extent_ok(stride) &&
-           kanji_extent_ok(dilation) && padding >= 0 && padding <= KANJI_MAX_EXTENT;
+           (kernel_size == 1 || kanji_extent_ok(dilation)) && padding >= 0 && padding <= KANJI_MAX_EXTENT;
 }
 
 /* No window of a pool is empty: none between the first and the last is if these are not.

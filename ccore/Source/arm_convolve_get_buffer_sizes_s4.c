@@ -14,14 +14,15 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size(const cmsis_nn_conv_params *conv
     return arm_convolve_wrapper_s4_get_buffer_size_mve(
         conv_params, input_dims, filter_dims, output_dims);
 #else
-    if (!kanji_conv_dims_ok(conv_params, input_dims, filter_dims, output_dims))
+    const cmsis_nn_dims filter = kanji_whole_filter(filter_dims, input_dims);
+
+    if (!kanji_conv_dims_ok(conv_params, input_dims, &filter, output_dims))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    /* Two windows of int16. */
-    const int32_t depth = filter_dims->h * filter_dims->w * filter_dims->c;
-
-    return kanji_conv_is_1x1(conv_params, filter_dims) ? 0 : 2 * depth * (int32_t)sizeof(int16_t);
+    return kanji_conv_is_1x1(conv_params, input_dims, filter_dims)
+               ? 0
+               : kanji_two_columns_s16(input_dims, filter_dims, 1);
 #endif
 }
 
@@ -39,20 +40,19 @@ int32_t arm_convolve_wrapper_s4_get_buffer_size_mve(const cmsis_nn_conv_params *
                                                     const cmsis_nn_dims *filter_dims,
                                                     const cmsis_nn_dims *output_dims)
 {
-    if (!kanji_conv_dims_ok(conv_params, input_dims, filter_dims, output_dims))
+    const cmsis_nn_dims filter = kanji_whole_filter(filter_dims, input_dims);
+
+    if (!kanji_conv_dims_ok(conv_params, input_dims, &filter, output_dims))
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }
-    if (kanji_conv_is_1x1(conv_params, filter_dims))
+    if (kanji_conv_is_1x1(conv_params, input_dims, filter_dims))
     {
         return 0;
     }
     if (kanji_conv_is_1xn(conv_params, input_dims, filter_dims))
     {
-        const kanji_row_ends ends =
-            kanji_conv_row_ends(conv_params, input_dims, filter_dims, output_dims);
-
-        return ends.left + ends.right > output_dims->w ? kanji_four_columns_s8(filter_dims) : 0;
+        return kanji_row_ends_s4(conv_params, input_dims, filter_dims, output_dims);
     }
-    return kanji_four_columns_s8(filter_dims);
+    return kanji_four_columns_s8(input_dims, filter_dims);
 }

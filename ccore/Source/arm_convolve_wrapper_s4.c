@@ -17,11 +17,13 @@ arm_cmsis_nn_status arm_convolve_wrapper_s4(const cmsis_nn_context *ctx,
     (void)ctx;
     (void)bias_dims;
 
+    const cmsis_nn_dims filter = kanji_whole_filter(filter_dims, input_dims);
+
     return kanji_convolve(conv_params,
                           quant_params,
                           input_dims,
                           input_data,
-                          filter_dims,
+                          &filter,
                           filter_data,
                           bias_data,
                           output_dims,

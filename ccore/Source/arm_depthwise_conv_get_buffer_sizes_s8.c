@@ -68,12 +68,12 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(
                                                   dw_conv_params->padding,
                                                   dw_conv_params->dilation,
                                                   dw_conv_params->activation};
-        const cmsis_nn_dims conv_filter = {filter_dims->c, filter_dims->h, filter_dims->w, 1};
+        const cmsis_nn_dims conv_filter = {output_dims->c, filter_dims->h, filter_dims->w, 1};
         const int32_t size = arm_convolve_wrapper_s8_get_buffer_size_mve(
             &conv_params, input_dims, &conv_filter, output_dims);
 
         return kanji_saturate_s32((int64_t)size +
-                                  kanji_dw_window_size(filter_dims, filter_dims->c, 1));
+                                  kanji_dw_window_size(filter_dims, output_dims->c, 1));
     }
     return kanji_dw_has_own_kernel(dw_conv_params, input_dims)
                ? kanji_dw_window_size(filter_dims, KANJI_DW_MVE_BLOCK, 4)

@@ -18,6 +18,7 @@ arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
     (void)bias_dims;
 
     if (!kanji_fc_ok(fc_params,
+                     0,
                      input_dims,
                      input_data,
                      filter_dims,
@@ -29,12 +30,14 @@ arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     kanji_fully_connected(fc_params,
+                          0,
                           &quant_params->multiplier,
                           &quant_params->shift,
                           0,
                           input_dims->n,
                           input_data,
-                          filter_dims,
+                          filter_dims->n,
+                          output_dims->c,
                           filter_data,
                           bias_data,
                           output_data,

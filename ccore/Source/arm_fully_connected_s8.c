@@ -17,7 +17,10 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
     (void)ctx;
     (void)bias_dims;
 
+    const int32_t filter_offset = fc_params == NULL ? 0 : fc_params->filter_offset;
+
     if (!kanji_fc_ok(fc_params,
+                     filter_offset,
                      input_dims,
                      input_data,
                      filter_dims,
@@ -29,12 +32,14 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
         return ARM_CMSIS_NN_ARG_ERROR;
     }
     kanji_fully_connected(fc_params,
+                          filter_offset,
                           &quant_params->multiplier,
                           &quant_params->shift,
                           0,
                           input_dims->n,
                           input_data,
-                          filter_dims,
+                          filter_dims->n,
+                          output_dims->c,
                           filter_data,
                           bias_data,
                           output_data,

@@ -98,8 +98,9 @@ static void softmax_row(const int8_t *input,
         }
     }
 
-    /* sum = 2^(31 - headroom) * (1 + x); the maximum itself makes it at least 2^19. */
-    uint32_t sum = (uint32_t)kanji_saturate_s32(total);
+    /* sum = 2^(31 - headroom) * (1 + x). The maximum itself makes it at least 2^19, unless
+     * diff_min > 0 leaves out every element: then any sum will do, except 0. */
+    uint32_t sum = (uint32_t)kanji_max(kanji_saturate_s32(total), 1);
     int32_t headroom = 0;
     while (sum < (uint32_t)1 << 31)
     {
@@ -133,7 +134,7 @@ void arm_softmax_s8(const int8_t *input,
                     int8_t *output)
 {
     if (input == NULL || output == NULL || kanji_volume(num_rows, row_size, 1, 1) == 0 ||
-        mult < 0 || shift < 0 || shift > 31 || diff_min > 0)
+        mult < 0 || shift < 0 || shift > 31)
     {
         return;
     }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from kanji_np import archive
 from kanji_np.data.dataset import Dataset
-from kanji_np.errors import DataError, FileFormatError
+from kanji_np.errors import DataError, FileFormatError, OptionError
 
 # Keys of images and labels, in the order they are looked for.
 WHOLE_KEYS = (("images", "labels"), ("x", "y"))
 SPLIT_KEYS = (("x_train", "y_train"), ("x_test", "y_test"))
+# More outputs no layer can have.
+MOST_CLASSES = 65_535
 
 
 def npz(
@@ -61,7 +62,7 @@ def npz(
             f"or x, y; got {', '.join(sorted(arrays)) or 'none'}"
         )
     if "classes" in arrays:
-        classes = tuple(arrays["classes"].astype(str).ravel().tolist())
+        classes = _class_names(arrays["classes"], path)
     else:
         highest = max(int(labels.max(initial=-1)) for _, labels in pairs)
         classes = tuple(str(label) for label in range(highest + 1))
@@ -72,26 +73,31 @@ def npz(
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: no such file")
     try:
-        # np.load forgets to close a damaged file that it opened itself.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (
-        # np.load returns a bare array for a .npy file, which has neither `with` nor
-        # `files`; which of the two fails depends on the Python version.
-        AttributeError,
-        EOFError,
-        OSError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        return archive.members(path, compressed=True)
+    except OptionError as error:
         raise FileFormatError(
             f"{path}: not a .npz file of plain arrays: {error}"
-        ) from error
+        ) from None
+
+
+def _class_names(names: np.ndarray, path: Path) -> tuple[str, ...]:
+    """An array of strings, bytes in UTF-8 or integers as names."""
+    if names.dtype.kind not in "USiu" or names.size > MOST_CLASSES:
+        raise DataError(
+            f"{path}: classes must be at most {MOST_CLASSES} strings, got "
+            f"{names.dtype} {names.shape}"
+        )
+    try:
+        found = names.ravel().tolist()
+        texts = [v.decode() if isinstance(v, bytes) else str(v) for v in found]
+        for text in texts:
+            text.encode()
+    except ValueError as error:  # no UTF-8, or no characters at all
+        raise DataError(f"{path}: classes must be strings: {error}") from None
+    return tuple(texts)
 
 
 def _pair(
@@ -109,4 +115,9 @@ def _pair(
         labels = labels[:, 0]  # (N, 1) -> (N,)
     if labels.dtype.kind not in "iu":
         raise DataError(f"{path}: {keys[1]} is {labels.dtype}; labels must be integers")
+    if labels.size and labels.max() >= MOST_CLASSES:
+        raise DataError(
+            f"{path}: {keys[1]} holds {labels.max()}; at most {MOST_CLASSES} classes "
+            "are known"
+        )
     return images, labels.astype(np.int64)

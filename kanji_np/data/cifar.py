@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np import schema
 from kanji_np.data.augment import Augment
 from kanji_np.data.dataset import Dataset, check_labels
 from kanji_np.data.download import cache_directory, extract, fetch
@@ -253,9 +254,14 @@ def _check_labels(release: Release, path: Path, labels: np.ndarray) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with schema.open_regular(path) as file:
+            return file.read()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _read_binary(
@@ -357,13 +363,13 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def _unpickle(path: Path) -> object:
     try:
-        with open(path, "rb") as file:
+        with schema.open_regular(path) as file:
             # Python 2 wrote the original files: their strings are bytes.
             unpickler = _ArrayUnpickler(file, encoding="bytes")
             unpickler.path = path
             return unpickler.load()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     except FileFormatError:
         raise
     except Exception as error:  # a damaged pickle can raise anything

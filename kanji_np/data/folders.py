@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kanji_np import schema
 from kanji_np.checks import integer, shown
 from kanji_np.data.dataset import Dataset
 from kanji_np.errors import DataError, FileFormatError, OptionError
@@ -187,7 +188,7 @@ def _read_image(file: Path, size: tuple[int, int] | None, channels: int) -> np.n
     """One image as uint8 (H, W, channels), turned as its EXIF tag says."""
     pil = _pillow()
     try:
-        with pil.Image.open(file) as opened:
+        with schema.open_regular(file) as content, pil.Image.open(content) as opened:
             turn = _turn(opened)
             if opened.mode[0] in "IF":  # would be cut off at 255 rather than scaled
                 raise FileFormatError(

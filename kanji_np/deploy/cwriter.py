@@ -93,7 +93,7 @@ class Program:
 def program(graph: Graph) -> Program:
     """Lower and plan a graph; UnsupportedOp where the target cannot run it."""
     calls = lower(graph)
-    return Program(graph, calls, plan(graph, calls), _c_names(graph.nodes))
+    return Program(graph, calls, plan(graph, calls), _c_names(graph, calls))
 
 
 def write(p: Program) -> dict[str, str]:
@@ -735,14 +735,37 @@ def _fill(head: str, items: Sequence[str], tail: str, hang: str) -> str:
     return "\n".join([*lines, line])
 
 
-def _c_names(nodes: Sequence[Node]) -> tuple[str, ...]:
+HELPERS = {"no_const", "fits"}
+TYPES = {"cmsis_nn_conv_params", "cmsis_nn_dw_conv_params"}
+RESERVED = {"run", "check", "observe", "data"}
+
+
+def _c_names(graph: Graph, calls: Calls) -> tuple[str, ...]:
     """A layer's own name where it gives C names of its own, else layer<number>."""
-    taken = {"run", "check", "observe", "data"}
-    names = []
-    for i, node in enumerate(nodes):
+    public = {f"{graph.name}_{what}" for what in (*RESERVED, "scratch", "guard")}
+    taken = {*public, *HELPERS, *TYPES}
+    names: list[str] = []
+
+    def is_free(name: str, made: Sequence[KernelCall]) -> bool:
+        known = name in (*RESERVED, *names)
+        return not known and taken.isdisjoint(_identifiers(graph.name, name, made))
+
+    for i, (node, made) in enumerate(zip(graph.nodes, calls, strict=True)):
         name = node.name.lower()
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in taken:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not is_free(name, made):
             name = f"layer{i + 1}"
-        taken.add(name)
+        while not is_free(name, made):
+            name += "_"
+        taken |= _identifiers(graph.name, name, made)
         names.append(name)
     return tuple(names)
+
+
+def _identifiers(network: str, layer: str, calls: Sequence[KernelCall]) -> set[str]:
+    """What the C of a layer defines outside functions; `_Scope` says how."""
+    names = {f"run_{layer}", f"wanted_{layer}"}
+    for call in calls:
+        scope = _Scope(f"{network}_{layer}", layer, (), call)
+        names |= {f"{scope.tables}_{constant.name}" for constant in call.constants}
+        names |= {scope.name(struct) for struct in scope.shared}
+    return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,14 @@ from string import Template
 
 import numpy as np
 
-from kanji_np import archive, outputs
+from kanji_np import archive, checks, outputs, schema
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
 from kanji_np.deploy.emulator import BOARDS
 from kanji_np.deploy.kernels import (
     KERNELS,
+    LIBRARIES,
     OWN_INCLUDE,
     ccore_files,
     check_library,
@@ -26,11 +26,11 @@ from kanji_np.deploy.kernels import (
     host_macros,
     own_class,
 )
+from kanji_np.deploy.names import check_network_name
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Sequential
-from kanji_np.outputs import known_files
 from kanji_np.targets import release_of
 from kanji_np.types import shape_text
 
@@ -40,8 +40,6 @@ SELFTEST_IMAGES = 4
 # The core that a README names for a core class.
 CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 KIND = "kanji_np firmware"
-# Files of a firmware directory that a network cannot be named after.
-RESERVED = ("selftest", "selftest_vectors", "host_runner", "board_network")
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,14 @@ class Manifest:
     files: Mapping[str, tuple[str, ...]]
 
 
+_MANIFEST = schema.record({
+    "kind": schema.one_of((KIND,)),
+    "name": checks.lower_identifier,
+    "library": schema.one_of(LIBRARIES),
+    "files": outputs.known_files,
+})  # fmt: skip
+
+
 def export(
     net: Sequential,
     directory: str | Path,
@@ -128,8 +134,7 @@ def export(
     """
     directory = Path(directory)
     check_library(library)
-    if net.name in RESERVED or net.name.startswith(("arm_", "kanji_")):
-        raise OptionError(f"a network named {net.name!r} would clash with other files")
+    check_network_name(net.name)
     graph = net.freeze()
     p = program(graph)
     if cmsis_nn is not None:
@@ -194,16 +199,11 @@ def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
 def read_manifest(directory: Path) -> Manifest:
     """FileFormatError if the directory is not an export."""
     path = directory / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["kind"] != KIND:
-            raise ValueError
-        files = known_files(content, itself=MANIFEST)
-        return Manifest(content["name"], content["library"], files)
-    except FileNotFoundError:
-        raise FileFormatError(f"{directory}: not a firmware directory") from None
-    except (AttributeError, ValueError, KeyError, TypeError):
-        raise FileFormatError(f"{path}: damaged") from None
+    if not path.exists():
+        raise FileFormatError(f"{directory}: not a firmware directory")
+    content = schema.read(path, _MANIFEST, "damaged")
+    files = outputs.without(content["files"], MANIFEST)
+    return Manifest(content["name"], content["library"], files)
 
 
 def _old_files(directory: Path, force: bool) -> Mapping[str, tuple[str, ...]]:

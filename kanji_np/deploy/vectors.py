@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kanji_np import model, outputs
+from kanji_np import model, outputs, schema
 from kanji_np.data import Dataset
 from kanji_np.deploy.cwriter import program, table
 from kanji_np.deploy.project import MODEL, images_of, read_manifest
-from kanji_np.errors import OptionError
-from kanji_np.outputs import known_files
+from kanji_np.errors import FileFormatError, OptionError
 
 KIND = "kanji_np vectors"
 
@@ -145,12 +144,11 @@ def _known(manifest: Path) -> dict[str, tuple[str, ...]]:
     outputs.check_place(manifest)
     if not manifest.exists():
         return {}
+    rule = schema.record({"kind": schema.one_of((KIND,)), "files": outputs.known_files})
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        if content["kind"] != KIND:
-            raise ValueError
-        return known_files(content, itself=manifest.name)
-    except (AttributeError, ValueError, KeyError, TypeError):
+        content = schema.read(manifest, rule, "not of `kanji-np vectors`")
+        return outputs.without(content["files"], manifest.name)
+    except FileFormatError:
         raise OptionError(
             f"{manifest}: is there and is not of `kanji-np vectors`: move it away, or "
             "choose another directory"

@@ -22,6 +22,7 @@ import numpy as np
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import nb, njit
 from kanji_np.ops import buffers
+from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (
     clipped,
@@ -54,10 +55,10 @@ int32 = nb.int32
 
 
 @dataclass(frozen=True)
-class AddAttrs:
+class AddAttrs(Attributes):
     """Activation: "linear", "relu" or "relu6"."""
 
-    activation: str = "linear"
+    activation: str = attribute(fused_activation, "linear")
 
 
 @dataclass(frozen=True)

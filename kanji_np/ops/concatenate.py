@@ -24,6 +24,7 @@ import numpy as np
 from kanji_np.errors import RangeError, ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import SINGLE, clamp, rescale
 from kanji_np.ops import buffers
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.cmsis import HEADER, KANJI_HEADER
 from kanji_np.ops.elementwise import cost, input_factor
 from kanji_np.ops.op import Op
@@ -45,7 +46,7 @@ MOST_SHIFT = 30
 
 
 @dataclass(frozen=True)
-class ConcatenateAttrs:
+class ConcatenateAttrs(Attributes):
     """Nothing to choose."""
 
     activation: ClassVar[str] = "linear"

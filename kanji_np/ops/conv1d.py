@@ -15,6 +15,15 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.ops import conv2d
+from kanji_np.ops.attributes import (
+    Attributes,
+    attribute,
+    cell_number,
+    channel_number,
+    fused_activation,
+    row_padding,
+    weight_width,
+)
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.op import Lowering, Op
 from kanji_np.ops.window import Padding, Pair
@@ -31,18 +40,18 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class Conv1DAttrs:
+class Conv1DAttrs(Attributes):
     """Output channels; kernel, stride and dilation in steps; padding "same", "valid" or
     (before, after); activation "linear", "relu" or "relu6"; `weight_bits` as in
     `Conv2DAttrs`."""
 
-    filters: int
-    kernel: int
-    stride: int = 1
-    dilation: int = 1
-    padding: str | Pair = "valid"
-    activation: str = "linear"
-    weight_bits: int = 8
+    filters: int = attribute(channel_number)
+    kernel: int = attribute(cell_number, called="kernel_size")
+    stride: int = attribute(cell_number, 1, "strides")
+    dilation: int = attribute(cell_number, 1, "dilation_rate")
+    padding: str | Pair = attribute(row_padding, "valid")
+    activation: str = attribute(fused_activation, "linear")
+    weight_bits: int = attribute(weight_width, 8)
 
     @property
     def over_row(self) -> Conv2DAttrs:

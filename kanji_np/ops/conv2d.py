@@ -33,6 +33,15 @@ from kanji_np.ops import (
     convolution,
     full_gradients,
 )
+from kanji_np.ops.attributes import (
+    Attributes,
+    attribute,
+    cell_pair,
+    channel_number,
+    fused_activation,
+    image_padding,
+    weight_width,
+)
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -52,18 +61,18 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class Conv2DAttrs:
+class Conv2DAttrs(Attributes):
     """Output channels; (height, width) of kernel, stride and dilation; padding "same",
     "valid" or ((top, bottom), (left, right)); activation "linear", "relu" or "relu6";
     width of the weights, 8 or 4."""
 
-    filters: int
-    kernel: Pair
-    stride: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    padding: Padding = "valid"
-    activation: str = "linear"
-    weight_bits: int = 8
+    filters: int = attribute(channel_number)
+    kernel: Pair = attribute(cell_pair, called="kernel_size")
+    stride: Pair = attribute(cell_pair, (1, 1), "strides")
+    dilation: Pair = attribute(cell_pair, (1, 1), "dilation_rate")
+    padding: Padding = attribute(image_padding, "valid")
+    activation: str = attribute(fused_activation, "linear")
+    weight_bits: int = attribute(weight_width, 8)
 
     @property
     def window(self) -> Window:
@@ -189,7 +198,9 @@ def scratch_bytes(
     if target.core != "mve":
         return 4 * (depth if weight_bits == 4 else -(-depth // 4) * 4)
     four_columns = 4 * (-(-depth // 16) * 16)
-    if not _is_row(shape, g):
+    if _is_row_of_first(shape, g, target):
+        return 0
+    if not _is_row(shape, g) or target.version == FIRST_VERSION:
         return four_columns
     ends = _row_ends(shape, g)
     if ends.first + ends.last > g.out_w:
@@ -207,8 +218,17 @@ def _is_pointwise(g: Geometry) -> bool:
 
 def _is_row(shape: Shape, g: Geometry) -> bool:
     """Whether MVE cores take their kernel for one row of pixels."""
-    row = shape[0] == g.kernel_h == g.dilation_w == 1 and not _is_pointwise(g)
-    return row and g.stride_w * shape[2] % 4 == 0
+    return _has_one_row(shape, g) and g.stride_w * shape[2] % 4 == 0
+
+
+def _is_row_of_first(shape: Shape, g: Geometry, target: TargetSpec) -> bool:
+    """The same of the first version, whose kernel takes four pixels at a time."""
+    is_first = (target.core, target.version) == ("mve", FIRST_VERSION)
+    return is_first and _has_one_row(shape, g) and g.out_w % 4 == 0
+
+
+def _has_one_row(shape: Shape, g: Geometry) -> bool:
+    return shape[0] == g.kernel_h == g.dilation_w == 1 and not _is_pointwise(g)
 
 
 @dataclass(frozen=True)
@@ -245,12 +265,26 @@ def check_kernel(
                 f"{function} reads beyond the input where the windows of a 1x1 kernel "
                 "lie in the padding after it; pad less, or before the input too"
             )
-    elif target.core == "mve" and _is_row(shape, g):
-        reason = _wrong_row(weight_bits, shape, g, target)
+    elif target.core == "mve":
+        reason = _wrong_row_of_first(shape, g, target)
+        if reason is None and _is_row(shape, g):
+            reason = _wrong_row(weight_bits, shape, g, target)
         if reason:
             raise UnsupportedOp(
                 f"{function} on MVE cores takes one row of pixels only with {reason}"
             )
+
+
+def _wrong_row_of_first(shape: Shape, g: Geometry, target: TargetSpec) -> str | None:
+    """What the first version's kernel for one row of pixels misses."""
+    if not _is_row_of_first(shape, g, target):
+        return None
+    if g.out_h > 1 or g.pad_top > 0:
+        return "one row of output, and no padding above it"
+    last = (g.out_w - 1) * g.stride_w - g.pad_left
+    if g.pad_left >= g.kernel_w or last >= shape[1]:
+        return "windows that touch the input"
+    return None
 
 
 def _wrong_row(

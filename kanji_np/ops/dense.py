@@ -26,6 +26,13 @@ from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
 from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
+from kanji_np.ops.attributes import (
+    Attributes,
+    attribute,
+    channel_number,
+    fused_activation,
+    weight_width,
+)
 from kanji_np.ops.cmsis import (
     FIRST_VERSION,
     HEADER,
@@ -62,13 +69,13 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class DenseAttrs:
+class DenseAttrs(Attributes):
     """Number of outputs; activation "linear", "relu" or "relu6"; width of the weights,
     8 or 4."""
 
-    units: int
-    activation: str = "linear"
-    weight_bits: int = 8
+    units: int = attribute(channel_number)
+    activation: str = attribute(fused_activation, "linear")
+    weight_bits: int = attribute(weight_width, 8)
 
 
 def infer(attrs: DenseAttrs, shape: Shape) -> Shape:

@@ -29,6 +29,15 @@ from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
 from kanji_np.ops import buffers, cmsis_q7, conv2d, convolution, depthwise_loops
+from kanji_np.ops.attributes import (
+    Attributes,
+    attribute,
+    cell_pair,
+    channel_number,
+    fused_activation,
+    image_padding,
+    weight_width,
+)
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.ops.requantize import empty_range, widen
@@ -50,18 +59,18 @@ MVE_BLOCK = 124  # channels that the kernel of MVE cores takes at a time
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2DAttrs:
+class DepthwiseConv2DAttrs(Attributes):
     """(height, width) of kernel, stride and dilation; padding "same", "valid" or ((top,
     bottom), (left, right)); outputs of each channel; activation "linear", "relu" or
     "relu6"; width of the weights, 8 or 4."""
 
-    kernel: Pair
-    stride: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    padding: Padding = "valid"
-    depth_multiplier: int = 1
-    activation: str = "linear"
-    weight_bits: int = 8
+    kernel: Pair = attribute(cell_pair, called="kernel_size")
+    stride: Pair = attribute(cell_pair, (1, 1), "strides")
+    dilation: Pair = attribute(cell_pair, (1, 1), "dilation_rate")
+    padding: Padding = attribute(image_padding, "valid")
+    depth_multiplier: int = attribute(channel_number, 1)
+    activation: str = attribute(fused_activation, "linear")
+    weight_bits: int = attribute(weight_width, 8)
 
     @property
     def window(self) -> Window:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Op
 from kanji_np.types import Cost, KernelCall, Saved, Shape, TargetSpec, TensorSpec
 
 
 @dataclass(frozen=True)
-class FlattenAttrs:
+class FlattenAttrs(Attributes):
     """Nothing to choose."""
 
 

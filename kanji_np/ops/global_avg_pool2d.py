@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kanji_np.ops import avg_pool2d
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.avg_pool2d import AvgPoolInts
 from kanji_np.ops.op import Lowering, Op
 from kanji_np.ops.pooling import Pool2DAttrs, cost
 from kanji_np.ops.pooling import infer as infer_pool
+from kanji_np.ops.window import check_image
 from kanji_np.types import (
     KernelCall,
     Numerics,
@@ -30,7 +32,7 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class GlobalAvgPool2DAttrs:
+class GlobalAvgPool2DAttrs(Attributes):
     """Nothing to choose."""
 
 
@@ -40,6 +42,7 @@ def _pool(shape: Shape) -> Pool2DAttrs:
 
 
 def infer(attrs: GlobalAvgPool2DAttrs, shape: Shape) -> Shape:
+    check_image(shape)
     return infer_pool(_pool(shape), shape)[2:]
 
 

@@ -21,6 +21,7 @@ from kanji_np.checks import shown
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.jit import njit
 from kanji_np.ops import buffers
+from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
 from kanji_np.threads import run
@@ -43,11 +44,11 @@ UNIT_BITS = 6  # 64 grey levels are the real value 1
 
 
 @dataclass(frozen=True)
-class NormalizeAttrs:
+class NormalizeAttrs(Attributes):
     """Right shift 0..7, and the shape of the mean: (C,) or (H,W,C), (1,) or (K,)."""
 
-    shift: int
-    mean_shape: Shape
+    shift: int = attribute(right_shift)
+    mean_shape: Shape = attribute(sample_shape)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,20 @@ class NormalizeInts:
 
     def __post_init__(self) -> None:
         mean = self.mean
-        if not isinstance(mean, np.ndarray) or mean.dtype != np.uint8 or not mean.size:
-            raise OptionError(f"mean must be an array of uint8, got {shown(mean)}")
+        is_bytes = isinstance(mean, np.ndarray) and mean.dtype == np.uint8
+        if not is_bytes or mean.ndim not in (1, 3) or not mean.size:
+            came = f"{mean.dtype} {mean.shape}" if is_bytes else shown(mean)
+            raise OptionError(f"mean must be uint8 (C,) or (H,W,C), got {came}")
+
+
+def constants(attrs: NormalizeAttrs, mean: np.ndarray) -> NormalizeInts:
+    """The mean a file holds."""
+    ints = NormalizeInts(mean)
+    if mean.shape != attrs.mean_shape:
+        raise ShapeError(
+            f"normalize: the mean must have shape {attrs.mean_shape}, got {mean.shape}"
+        )
+    return ints
 
 
 def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:
@@ -176,5 +189,6 @@ NORMALIZE = Op(
     cost=cost,
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
+    constants=constants,
     reads_image=True,
 )

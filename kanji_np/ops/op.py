@@ -5,7 +5,8 @@ that definition: shapes, the integers of training and of the golden model, gradi
 cost, and the C call. Every file has the same sections in the same order:
 
 docstring       formula, layouts, accumulator bound, source
-attributes      a frozen dataclass of what the user chose; JSON holds its fields
+attributes      a frozen dataclass of what the user chose, checked when it is made; JSON
+                holds its fields
 infer           output shape from input shape, or ShapeError
 forward_int     int8 in, int8 out: what the chip computes
 forward_float   the smooth function: what fp32 training runs and `vjp` differentiates
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.types import (
     Cost,
@@ -83,6 +85,9 @@ class Op:
         For an operator without parameters whose forward pass can spare its `vjp` work;
         runs where a gradient may be asked for. `y` is that of `forward_int`, or of
         `forward_float` where `x` is floating; `vjp` finds `extra` in `saved.extra`.
+    constants : (attrs, array) -> constants, or None
+        What is fixed when a layer is made (the mean of `normalize`), of the array that
+        a model file holds.
     reads_image : bool
         Takes uint8 images instead of int8 activations.
     inputs : int or None
@@ -110,6 +115,7 @@ class Op:
     forward_train: Callable[[Any, Any, np.ndarray], tuple[np.ndarray, Any]] | None = (
         None
     )
+    constants: Callable[[Any, np.ndarray], Any] | None = None
     reads_image: bool = False
     inputs: int | None = 1
     channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
@@ -139,14 +145,18 @@ def attrs_to_json(attrs: Any) -> dict[str, Any]:
 
 
 def attrs_from_json(kind: type, data: Any) -> Any:
-    """Attributes from what `attrs_to_json` gave; lists become tuples again."""
+    """Attributes from what `attrs_to_json` gave.
+
+    Raises
+    ------
+    FileFormatError
+        There are other fields.
+    OptionError
+        A value is not allowed.
+    """
     names = {f.name for f in fields(kind)}
     if not isinstance(data, dict) or set(data) != names:
         raise FileFormatError(
-            f"attributes of {kind.__name__} must be {sorted(names)}, got {data!r}"
+            f"attributes of {kind.__name__} must be {sorted(names)}, got {shown(data)}"
         )
-    return kind(**{name: _tuples(value) for name, value in data.items()})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return kind(**data)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.ops import buffers
+from kanji_np.ops.attributes import Attributes, attribute, sides
 from kanji_np.ops.cmsis import HEADER, dims
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
@@ -32,10 +33,10 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class PadAttrs:
+class PadAttrs(Attributes):
     """((top, bottom), (left, right)) in cells."""
 
-    padding: tuple[Pair, Pair]
+    padding: tuple[Pair, Pair] = attribute(sides)
 
 
 @dataclass(frozen=True)

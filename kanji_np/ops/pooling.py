@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kanji_np.checks import flag
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.ops import buffers, cmsis_q7
+from kanji_np.ops.attributes import Attributes, attribute, cell_pair, image_padding
 from kanji_np.ops.cmsis import HEADER, activation_range, dims, scratch, tile
 from kanji_np.ops.window import Padding, Pair, Window
 from kanji_np.types import (
@@ -28,14 +30,14 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class Pool2DAttrs:
+class Pool2DAttrs(Attributes):
     """(height, width) of window and stride, padding as in `Conv2DAttrs`, and whether
     the number of windows is rounded up."""
 
-    pool_size: Pair
-    strides: Pair
-    padding: Padding = "valid"
-    ceil_mode: bool = True
+    pool_size: Pair = attribute(cell_pair)
+    strides: Pair = attribute(cell_pair)
+    padding: Padding = attribute(image_padding, "valid")
+    ceil_mode: bool = attribute(flag, True)
 
     @property
     def window(self) -> Window:

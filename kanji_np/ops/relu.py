@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kanji_np.ops import buffers, cmsis_q7
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import ClampInts, Pool2DAttrs, lower_pool
@@ -35,7 +36,7 @@ from kanji_np.types import (
 
 
 @dataclass(frozen=True)
-class ReluAttrs:
+class ReluAttrs(Attributes):
     """Nothing to choose."""
 
     activation: ClassVar[str] = "relu"

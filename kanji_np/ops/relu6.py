@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.ops import relu
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import ClampInts
@@ -22,7 +23,7 @@ from kanji_np.types import KernelCall, TargetSpec, TensorSpec
 
 
 @dataclass(frozen=True)
-class Relu6Attrs:
+class Relu6Attrs(Attributes):
     """Nothing to choose."""
 
     activation: ClassVar[str] = "relu6"

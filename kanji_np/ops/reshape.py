@@ -12,15 +12,16 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.ops import flatten
+from kanji_np.ops.attributes import Attributes, attribute, sample_shape
 from kanji_np.ops.op import Op
 from kanji_np.types import Shape
 
 
 @dataclass(frozen=True)
-class ReshapeAttrs:
+class ReshapeAttrs(Attributes):
     """The new shape of one sample."""
 
-    shape: Shape
+    shape: Shape = attribute(sample_shape, called="target_shape")
 
 
 def infer(attrs: ReshapeAttrs, shape: Shape) -> Shape:

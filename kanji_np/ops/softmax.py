@@ -43,6 +43,7 @@ from kanji_np.fixedpoint import (
     saturating_doubling_high_multiply,
 )
 from kanji_np.jit import nb, njit
+from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.op import Op
 from kanji_np.quantize import multiplier_and_shift
@@ -67,7 +68,7 @@ int64 = nb.int64
 
 
 @dataclass(frozen=True)
-class SoftmaxAttrs:
+class SoftmaxAttrs(Attributes):
     """Nothing to choose."""
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.jit import nb, njit
+from kanji_np.ops.attributes import Attributes, attribute, right_shift
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
 from kanji_np.threads import run
@@ -45,10 +46,10 @@ int64 = nb.int64
 
 
 @dataclass(frozen=True)
-class StandardizeAttrs:
+class StandardizeAttrs(Attributes):
     """Fractional bits of the output, 0..7; 5 holds 4 standard deviations."""
 
-    frac_bits: int = 5
+    frac_bits: int = attribute(right_shift, 5)
 
 
 def infer(attrs: StandardizeAttrs, shape: Shape) -> Shape:

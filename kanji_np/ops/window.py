@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kanji_np.errors import OptionError, ShapeError
+from kanji_np.errors import ShapeError
 from kanji_np.types import Shape
 
 MOST_CELLS = 32_767
@@ -108,11 +108,7 @@ class Window:
 
     def over(self, shape: Shape) -> Geometry:
         """Lay the window over an (H, W, C) input; ShapeError where it does not fit."""
-        if len(shape) != 3 or max(shape[:2]) > MOST_CELLS:
-            raise ShapeError(
-                f"expected an input of shape (H, W, C) up to {MOST_CELLS} cells high "
-                f"and wide, got {shape}"
-            )
+        check_image(shape)
         explicit = self.padding if isinstance(self.padding, tuple) else (None, None)
         (out_h, top), (out_w, left) = (
             self._axis(axis, shape[axis], explicit[axis]) for axis in (0, 1)
@@ -143,27 +139,10 @@ class Window:
         return count, before
 
 
-def pair(value: int | Pair, name: str) -> Pair:
-    """An int or a pair of positive ints as (height, width)."""
-    both = (value, value) if isinstance(value, int) else value
-    is_pair = isinstance(both, tuple | list) and len(both) == 2
-    if not is_pair or not all(isinstance(v, int) and v > 0 for v in both):
-        raise OptionError(f"{name} must be a positive int or a pair, got {value!r}")
-    return both[0], both[1]
-
-
-def padding_option(value: Padding) -> Padding:
-    """Check a padding argument: a word, or ((top, bottom), (left, right))."""
-    if value in ("same", "valid"):
-        return value
-    try:
-        (top, bottom), (left, right) = value
-        cells = (top, bottom, left, right)
-        if all(isinstance(v, int) and v >= 0 for v in cells):
-            return ((top, bottom), (left, right))
-    except (TypeError, ValueError):
-        pass
-    raise OptionError(
-        'padding must be "same", "valid" or ((top, bottom), (left, right)), '
-        f"got {value!r}"
-    )
+def check_image(shape: Shape) -> None:
+    """ShapeError unless a shape is (H, W, C), of a size that windows are laid over."""
+    if len(shape) != 3 or max(shape[:2]) > MOST_CELLS:
+        raise ShapeError(
+            f"expected an input of shape (H, W, C) up to {MOST_CELLS} cells high "
+            f"and wide, got {shape}"
+        )

@@ -460,6 +460,45 @@ def int4(call: Call) -> Call:
     return replace(call, function=function, arrays=tuple(arrays))
 
 
+def named(call: Call, function: str) -> Call:
+    """The same call of another function, one that takes the same arguments."""
+    return replace(call, function=function)
+
+
+def upscaled(call: Call, upscale: Pair) -> Call:
+    """The call of `arm_convolve_s8` that `call` is, with upscale dims (h, w)."""
+    return replace(call, function="convolve_s8_upscaled", ints=(*call.ints, *upscale))
+
+
+def fully_connected_wrapper_s8(call: Call) -> Call:
+    """The wrapper's call for one of `fully_connected_s8` or of its twin per channel."""
+    *ints, multiplier, shift = call.ints
+    if call.function == "arm_fully_connected_s8":
+        scale = (np.array([v], np.int32) for v in (multiplier, shift))
+        call = replace(call, ints=(*ints, 0), arrays=(*call.arrays, *scale))
+    else:
+        call = replace(call, ints=(*call.ints, 1))
+    return replace(call, function="arm_fully_connected_wrapper_s8")
+
+
+def vector_sum_s8(
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    *,
+    input_offset: int,
+    filter_offset: int,
+) -> Call:
+    """weight int8 (rows, columns), bias int32 (rows,); the output holds int32."""
+    rows, columns = weight.shape
+    return Call(
+        "arm_vector_sum_s8",
+        (columns, rows, input_offset, filter_offset),
+        (weight, np.zeros(0, np.int32) if bias is None else bias),
+        (rows * np.dtype(np.int32).itemsize,),
+        null_mask=1 << 2 if bias is None else 0,
+    )
+
+
 def fully_connected_s8_get_buffer_size(rows: int, columns: int, *, core: str) -> Call:
     """`core` is "c", "dsp" or "mve"; the size comes back as the status."""
     return Call(_sized("arm_fully_connected_s8", core), (columns, 1, 1, rows))

@@ -77,6 +77,75 @@ static int32_t run_conv_s4(const call_t *call)
     return run_conv(call, arm_convolve_wrapper_s4);
 }
 
+#define RUN_CONV(function)                                                                        \
+    static int32_t run_##function(const call_t *call)                                             \
+    {                                                                                             \
+        return run_conv(call, arm_##function);                                                    \
+    }
+
+RUN_CONV(convolve_1x1_s8)
+RUN_CONV(convolve_1x1_s8_fast)
+RUN_CONV(convolve_1_x_n_s8)
+RUN_CONV(convolve_s4)
+RUN_CONV(convolve_1x1_s4)
+RUN_CONV(convolve_1x1_s4_fast)
+RUN_CONV(convolve_1_x_n_s4)
+
+/* Two more integers, h and w, tell how the input is scaled up. */
+static int32_t run_convolve_s8_upscaled(const call_t *call)
+{
+    const cmsis_nn_dims upscale = {1, call->ints[22], call->ints[23], 1};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_conv_params params = conv_params_at(call->ints + 12);
+    const cmsis_nn_per_channel_quant_params quant = {call->arrays[3], call->arrays[4]};
+
+    return arm_convolve_s8(NULL,
+                           &params,
+                           &quant,
+                           &input,
+                           call->arrays[0],
+                           &filter,
+                           call->arrays[1],
+                           NULL,
+                           call->arrays[2],
+                           &upscale,
+                           &output,
+                           call->output);
+}
+
+static arm_cmsis_nn_status convolve_s8(const cmsis_nn_context *ctx,
+                                       const cmsis_nn_conv_params *conv_params,
+                                       const cmsis_nn_per_channel_quant_params *quant_params,
+                                       const cmsis_nn_dims *input_dims,
+                                       const int8_t *input_data,
+                                       const cmsis_nn_dims *filter_dims,
+                                       const int8_t *filter_data,
+                                       const cmsis_nn_dims *bias_dims,
+                                       const int32_t *bias_data,
+                                       const cmsis_nn_dims *output_dims,
+                                       int8_t *output_data)
+{
+    return arm_convolve_s8(ctx,
+                           conv_params,
+                           quant_params,
+                           input_dims,
+                           input_data,
+                           filter_dims,
+                           filter_data,
+                           bias_dims,
+                           bias_data,
+                           NULL,
+                           output_dims,
+                           output_data);
+}
+
+static int32_t run_convolve_s8(const call_t *call)
+{
+    return run_conv(call, convolve_s8);
+}
+
 static cmsis_nn_dw_conv_params dw_conv_params_at(const int32_t *v)
 {
     const cmsis_nn_dw_conv_params params = {
@@ -130,6 +199,18 @@ static int32_t run_dw_conv_s4(const call_t *call)
     return run_dw_conv(call, arm_depthwise_conv_wrapper_s4);
 }
 
+#define RUN_DW_CONV(function)                                                                     \
+    static int32_t run_##function(const call_t *call)                                             \
+    {                                                                                             \
+        return run_dw_conv(call, arm_##function);                                                 \
+    }
+
+RUN_DW_CONV(depthwise_conv_s8)
+RUN_DW_CONV(depthwise_conv_s8_opt)
+RUN_DW_CONV(depthwise_conv_3x3_s8)
+RUN_DW_CONV(depthwise_conv_s4)
+RUN_DW_CONV(depthwise_conv_s4_opt)
+
 typedef int32_t (*conv_size_t)(const cmsis_nn_conv_params *,
                                const cmsis_nn_dims *,
                                const cmsis_nn_dims *,
@@ -174,6 +255,43 @@ static int32_t run_conv_size_s4_dsp(const call_t *call)
 static int32_t run_conv_size_s4_mve(const call_t *call)
 {
     return run_conv_size(call, arm_convolve_wrapper_s4_get_buffer_size_mve);
+}
+
+static int32_t run_conv_1_x_n_size_s8(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_1_x_n_s8_get_buffer_size);
+}
+
+static int32_t run_conv_1_x_n_size_s4(const call_t *call)
+{
+    return run_conv_size(call, arm_convolve_1_x_n_s4_get_buffer_size);
+}
+
+/* Of the same integers, those that it is asked with. */
+#define RUN_SIZE(function)                                                                        \
+    static int32_t run_##function##_size(const call_t *call)                                      \
+    {                                                                                             \
+        const cmsis_nn_dims input = dims_at(call->ints);                                          \
+        const cmsis_nn_dims filter = dims_at(call->ints + 4);                                     \
+                                                                                                  \
+        return arm_##function##_get_buffer_size(NULLED(&input, 1), NULLED(&filter, 2));           \
+    }
+
+RUN_SIZE(convolve_s8)
+RUN_SIZE(convolve_s4)
+RUN_SIZE(depthwise_conv_s8_opt)
+RUN_SIZE(depthwise_conv_s4_opt)
+
+static int32_t run_convolve_1x1_s8_fast_size(const call_t *call)
+{
+    const cmsis_nn_dims input = dims_at(call->ints);
+    return arm_convolve_1x1_s8_fast_get_buffer_size(&input);
+}
+
+static int32_t run_convolve_1x1_s4_fast_size(const call_t *call)
+{
+    const cmsis_nn_dims input = dims_at(call->ints);
+    return arm_convolve_1x1_s4_fast_get_buffer_size(&input);
 }
 
 typedef int32_t (*dw_conv_size_t)(const cmsis_nn_dw_conv_params *,
@@ -295,6 +413,44 @@ static int32_t run_fc_per_channel(const call_t *call)
                                               NULLED(call->arrays[2], 8),
                                               NULLED(&output, 9),
                                               NULLED(call->output, 10));
+}
+
+/* The last integer tells which of the two: per tensor it takes the first scale. */
+static int32_t run_fc_wrapper(const call_t *call)
+{
+    const cmsis_nn_context ctx = {NULL, 0};
+    const cmsis_nn_dims input = dims_at(call->ints);
+    const cmsis_nn_dims filter = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+    const cmsis_nn_fc_params params = fc_params_at(call->ints + 12);
+    const cmsis_nn_dims bias = {1, 1, 1, output.c};
+    const cmsis_nn_quant_params quant = {
+        NULLED(call->arrays[3], 11), NULLED(call->arrays[4], 12), call->ints[17]};
+
+    return arm_fully_connected_wrapper_s8(NULLED(&ctx, 0),
+                                          NULLED(&params, 1),
+                                          NULLED(&quant, 2),
+                                          NULLED(&input, 3),
+                                          NULLED(call->arrays[0], 4),
+                                          NULLED(&filter, 5),
+                                          NULLED(call->arrays[1], 6),
+                                          NULLED(&bias, 7),
+                                          NULLED(call->arrays[2], 8),
+                                          NULLED(&output, 9),
+                                          NULLED(call->output, 10));
+}
+
+static int32_t run_vector_sum(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return arm_vector_sum_s8(NULLED(call->output, 0),
+                             v[0],
+                             v[1],
+                             NULLED(call->arrays[0], 1),
+                             v[2],
+                             v[3],
+                             NULLED(call->arrays[1], 2));
 }
 
 static int32_t run_fc_size_c(const call_t *call)
@@ -460,7 +616,31 @@ const function_t api_functions[] = {
     {"arm_depthwise_conv_wrapper_s4_get_buffer_size", run_dw_conv_size_s4_c},
     {"arm_depthwise_conv_wrapper_s4_get_buffer_size_dsp", run_dw_conv_size_s4_dsp},
     {"arm_depthwise_conv_wrapper_s4_get_buffer_size_mve", run_dw_conv_size_s4_mve},
+    {"arm_convolve_s8", run_convolve_s8},
+    {"arm_convolve_1x1_s8", run_convolve_1x1_s8},
+    {"arm_convolve_1x1_s8_fast", run_convolve_1x1_s8_fast},
+    {"arm_convolve_1_x_n_s8", run_convolve_1_x_n_s8},
+    {"arm_convolve_s4", run_convolve_s4},
+    {"arm_convolve_1x1_s4", run_convolve_1x1_s4},
+    {"arm_convolve_1x1_s4_fast", run_convolve_1x1_s4_fast},
+    {"arm_convolve_1_x_n_s4", run_convolve_1_x_n_s4},
+    {"arm_depthwise_conv_s8", run_depthwise_conv_s8},
+    {"arm_depthwise_conv_s8_opt", run_depthwise_conv_s8_opt},
+    {"arm_depthwise_conv_3x3_s8", run_depthwise_conv_3x3_s8},
+    {"arm_depthwise_conv_s4", run_depthwise_conv_s4},
+    {"arm_depthwise_conv_s4_opt", run_depthwise_conv_s4_opt},
+    {"arm_convolve_s8_get_buffer_size", run_convolve_s8_size},
+    {"arm_convolve_1x1_s8_fast_get_buffer_size", run_convolve_1x1_s8_fast_size},
+    {"arm_convolve_s4_get_buffer_size", run_convolve_s4_size},
+    {"arm_convolve_1x1_s4_fast_get_buffer_size", run_convolve_1x1_s4_fast_size},
+    {"arm_depthwise_conv_s8_opt_get_buffer_size", run_depthwise_conv_s8_opt_size},
+    {"arm_depthwise_conv_s4_opt_get_buffer_size", run_depthwise_conv_s4_opt_size},
+    {"arm_convolve_1_x_n_s8_get_buffer_size", run_conv_1_x_n_size_s8},
+    {"arm_convolve_1_x_n_s4_get_buffer_size", run_conv_1_x_n_size_s4},
+    {"convolve_s8_upscaled", run_convolve_s8_upscaled},
     {"arm_fully_connected_s8", run_fc_s8},
+    {"arm_fully_connected_wrapper_s8", run_fc_wrapper},
+    {"arm_vector_sum_s8", run_vector_sum},
     {"arm_fully_connected_s4", run_fc_s4},
     {"arm_fully_connected_per_channel_s8", run_fc_per_channel},
     {"arm_fully_connected_s8_get_buffer_size", run_fc_size_c},

@@ -47,6 +47,53 @@ PER_CHANNEL = driver.fully_connected_per_channel_s8(
 POOL_SHAPE = {"kernel": (2, 2), "output_shape": (1, 2, 2, 2), "stride": (2, 2)}
 MAX_POOL = driver.max_pool_s8(X, **POOL_SHAPE)
 AVGPOOL = driver.avgpool_s8(X, **POOL_SHAPE)
+WRAPPED = driver.fully_connected_wrapper_s8(PER_CHANNEL)
+VECTOR_SUM = driver.vector_sum_s8(
+    np.ones((3, 5), np.int8), np.ones(3, np.int32), input_offset=2, filter_offset=3
+)
+#: Kernels that take the arguments of the wrappers, on what each of them is for.
+POINTWISE = driver.convolve_wrapper_s8(
+    X,
+    np.ones((4, 1, 1, 2), np.int8),
+    np.ones(4, np.int32),
+    np.full(4, 2**30, np.int32),
+    np.zeros(4, np.int32),
+    output_shape=(1, 3, 3, 4),
+)
+ROW = driver.convolve_wrapper_s8(
+    np.ones((1, 1, 5, 4), np.int8),
+    np.ones((4, 1, 2, 4), np.int8),
+    np.ones(4, np.int32),
+    np.full(4, 2**30, np.int32),
+    np.zeros(4, np.int32),
+    output_shape=(1, 1, 4, 4),
+)
+ONE_EACH = driver.depthwise_conv_wrapper_s8(
+    X,
+    np.ones((3, 3, 2), np.int8),
+    np.ones(2, np.int32),
+    np.full(2, 2**30, np.int32),
+    np.zeros(2, np.int32),
+    output_shape=(1, 3, 3, 2),
+    padding=(1, 1),
+)
+GENERAL_CONV = driver.named(CONVOLVE, "arm_convolve_s8")
+CONV_1X1 = driver.named(POINTWISE, "arm_convolve_1x1_s8")
+CONV_1X1_FAST = driver.named(POINTWISE, "arm_convolve_1x1_s8_fast")
+CONV_1XN = driver.named(ROW, "arm_convolve_1_x_n_s8")
+GENERAL_DW = driver.named(DEPTHWISE, "arm_depthwise_conv_s8")
+DW_OPT = driver.named(ONE_EACH, "arm_depthwise_conv_s8_opt")
+DW_3X3 = driver.named(ONE_EACH, "arm_depthwise_conv_3x3_s8")
+BY_NAME = (
+    GENERAL_CONV,
+    CONV_1X1,
+    CONV_1X1_FAST,
+    CONV_1XN,
+    GENERAL_DW,
+    DW_OPT,
+    DW_3X3,
+)
+BY_NAME += tuple(int4(call) for call in BY_NAME if call is not DW_3X3)
 SOFTMAX = driver.softmax_s8(np.ones((2, 3), np.int8), 2**30, 20, -100)
 RELU = driver.relu_q7(np.ones(3, np.int8))
 NORMALIZE = driver.normalize_u8_s8(np.ones(6, np.uint8), np.ones(3, np.uint8), 1)
@@ -152,6 +199,14 @@ NAMES = {
         "value",
     ],
 }
+NAMES["arm_fully_connected_wrapper_s8"] = [*NAMES[PER_CHANNEL.function], "per_channel"]
+NAMES["arm_vector_sum_s8"] = ["columns", "rows", "lhs_offset", "rhs_offset"]
+NAMES |= {
+    call.function: NAMES[
+        (DEPTHWISE if "depthwise" in call.function else CONVOLVE).function
+    ]
+    for call in BY_NAME
+}
 NAMES |= {
     name.replace("_s8", "_s4"): NAMES[name]
     for name in (CONVOLVE.function, DEPTHWISE.function, FULLY_CONNECTED.function)
@@ -162,7 +217,7 @@ SPATIAL = (*POSITIVE, 32_768)
 PADDING = (-1, 32_768, INT32_MAX)
 OFFSETS = {
     "input_offset": (-128, 129, INT32_MIN),
-    "output_offset": (-129, 128, INT32_MIN),
+    "output_offset": (-32_769, 32_768, INT32_MIN),
 }
 LIMITS = {"act_min": (-129, 128), "act_max": (-129, 128)}
 SCALE = {"multiplier": (-1, INT32_MIN), "shift": (-32, 31)}
@@ -177,7 +232,7 @@ JOIN_REFUSED = {
 POOL_REFUSED = {
     "input.n": POSITIVE,
     **dict.fromkeys(("input.h", "input.w"), SPATIAL),
-    "input.c": (*POSITIVE, 3),
+    "input.c": POSITIVE,
     **dict.fromkeys(("filter.h", "filter.w"), SPATIAL),
     # A third window would begin at 4, past the input of 3.
     **dict.fromkeys(("output.h", "output.w"), (*SPATIAL, 3)),
@@ -186,9 +241,8 @@ POOL_REFUSED = {
     **dict.fromkeys(("padding.h", "padding.w"), (*PADDING, 2)),
     **LIMITS,
 }
-CONV_REFUSED = {
-    **dict.fromkeys(("input.n", "input.c", "filter.n", "filter.c"), (*POSITIVE, 3)),
-    **dict.fromkeys(("output.n", "output.c"), (*POSITIVE, 3)),
+INT4_REFUSED = {
+    **dict.fromkeys(("input.n", "input.c", "output.c"), POSITIVE),
     **dict.fromkeys(
         [f"{t}.{a}" for t in ("input", "filter", "output") for a in "hw"],
         SPATIAL,
@@ -200,25 +254,60 @@ CONV_REFUSED = {
     **OFFSETS,
     **LIMITS,
 }
-DW_REFUSED = {**CONV_REFUSED, "ch_mult": (*POSITIVE, 3)}
-PER_CHANNEL_REFUSED = {
-    **dict.fromkeys(("input.n", "output.n"), (*POSITIVE, 2)),
-    **dict.fromkeys(("input.h", "input.w", "input.c"), (*POSITIVE, 6)),
-    **dict.fromkeys(("filter.n", "filter.c", "output.c"), (*POSITIVE, 6)),
+#: A filter for int8 weights tells how many channels it sees, a divisor of all.
+CONV_REFUSED = {
+    **INT4_REFUSED,
+    **dict.fromkeys(("input.c", "filter.c"), (*POSITIVE, 3)),
+}
+DW_REFUSED = {
+    **INT4_REFUSED,
+    **dict.fromkeys(("input.c", "output.c", "ch_mult"), (*POSITIVE, 3)),
+}
+FC_INT4_REFUSED = {
+    **dict.fromkeys(("input.n", "filter.n", "output.c"), POSITIVE),
     **OFFSETS,
-    "filter_offset": (-1, 1),
     **LIMITS,
 }
+PER_CHANNEL_REFUSED = {**FC_INT4_REFUSED, "filter_offset": (-128, 129, INT32_MIN)}
 FC_REFUSED = {**PER_CHANNEL_REFUSED, **SCALE}
 #: Values of one argument, each of which must be refused.
 REFUSED = [
     (CONVOLVE, CONV_REFUSED),
-    (int4(CONVOLVE), CONV_REFUSED),
+    (int4(CONVOLVE), INT4_REFUSED),
     (DEPTHWISE, DW_REFUSED),
     (int4(DEPTHWISE), DW_REFUSED),
     (FULLY_CONNECTED, FC_REFUSED),
-    (int4(FULLY_CONNECTED), FC_REFUSED),
+    (int4(FULLY_CONNECTED), {**FC_INT4_REFUSED, **SCALE}),
     (PER_CHANNEL, PER_CHANNEL_REFUSED),
+    (WRAPPED, PER_CHANNEL_REFUSED),
+    (
+        VECTOR_SUM,
+        {
+            "columns": (*POSITIVE, 65_536),
+            "rows": POSITIVE,
+            **dict.fromkeys(("lhs_offset", "rhs_offset"), (-128, 129, INT32_MIN)),
+        },
+    ),
+    (CONV_1X1, {"padding.h": (1, -1), "padding.w": (1, -1)}),
+    (
+        CONV_1X1_FAST,
+        dict.fromkeys(("padding.h", "padding.w", "stride.h", "stride.w"), (-1, 2)),
+    ),
+    (CONV_1XN, {"input.h": (2,), "dilation.w": (0, 2), "input.c": (2, 3)}),
+    (DW_OPT, {"input.c": (1, 3), "output.c": (1, 4)}),
+    (
+        DW_3X3,
+        {
+            "input.c": (1, 3),
+            "output.c": (1, 4),
+            "filter.h": (2, 4),
+            "filter.w": (2, 4),
+            "padding.w": (2,),
+        },
+    ),
+    (int4(CONV_1X1), {"padding.h": (1, -1), "padding.w": (1, -1)}),
+    (int4(CONV_1XN), {"input.h": (2,), "dilation.w": (0, 2), "input.c": (2, 3)}),
+    (int4(DW_OPT), {"input.c": (1, 3), "output.c": (1, 4)}),
     (MAX_POOL, POOL_REFUSED),
     (AVGPOOL, POOL_REFUSED),
     (
@@ -228,7 +317,6 @@ REFUSED = [
             "row_size": POSITIVE,
             "mult": (-1,),
             "shift": (-1, 32),
-            "diff_min": (1,),
         },
     ),
     (
@@ -288,6 +376,8 @@ POINTERS = [
     (FULLY_CONNECTED, *FC_POINTERS),
     (int4(FULLY_CONNECTED), *FC_POINTERS),
     (PER_CHANNEL, (*FC_POINTERS[0], 11, 12), FC_POINTERS[1]),
+    (WRAPPED, (*FC_POINTERS[0], 11, 12), FC_POINTERS[1]),
+    (VECTOR_SUM, (0, 1), (2,)),
     (MAX_POOL, (1, 2, 3, 4, 5, 6), (0,)),
     (AVGPOOL, (1, 2, 3, 4, 5, 6), (0,)),
     (SOFTMAX, (0, 1), ()),
@@ -298,6 +388,41 @@ POINTERS = [
     (MUL, (0, 1, 2), ()),
     (CONCATENATION, (0, 1), ()),
     (PAD, (0, 1, 2, 3, 4), ()),
+    # 1x1 kernels read no filter dims.
+    *((call, *CONV_POINTERS) for call in BY_NAME if "1x1" not in call.function),
+    *(
+        (call, tuple(i for i in CONV_POINTERS[0] if i != 7), (*CONV_POINTERS[1], 7))
+        for call in BY_NAME
+        if "1x1" in call.function
+    ),
+]
+UNREAD_N = ("filter.n", "output.n")
+UNREAD_1X1 = [f"filter.{a}" for a in "nhwc"] + ["dilation.h", "dilation.w", "output.n"]
+UNREAD_SHAPE = [f"{t}.{a}" for t in ("input", "filter", "output") for a in "hw"]
+UNREAD_FC = [*UNREAD_SHAPE, "input.c", "filter.c", "output.n"]
+ONE_IMAGE = (*UNREAD_N, "filter.c", "input.n", "ch_mult", "dilation.h", "dilation.w")
+#: What CMSIS-NN does not read, so that programs leave it unset.
+UNREAD = [
+    (CONVOLVE, UNREAD_N),
+    (int4(CONVOLVE), (*UNREAD_N, "filter.c")),
+    (DEPTHWISE, (*UNREAD_N, "filter.c")),
+    (int4(DEPTHWISE), (*UNREAD_N, "filter.c")),
+    # One tap has none to be apart from.
+    (POINTWISE, (*UNREAD_N, "dilation.h", "dilation.w")),
+    (ROW, (*UNREAD_N, "dilation.h")),
+    (FULLY_CONNECTED, UNREAD_FC),
+    (int4(FULLY_CONNECTED), (*UNREAD_FC, "filter_offset")),
+    (PER_CHANNEL, UNREAD_FC),
+    (MAX_POOL, (*UNREAD_N, "filter.c", "output.c")),
+    (AVGPOOL, (*UNREAD_N, "filter.c", "output.c")),
+    (GENERAL_CONV, UNREAD_N),
+    (CONV_1X1, UNREAD_1X1),
+    (CONV_1X1_FAST, (*UNREAD_1X1, "output.h", "output.w")),
+    (int4(CONV_1X1), UNREAD_1X1),
+    (int4(CONV_1X1_FAST), (*UNREAD_1X1, "output.h", "output.w")),
+    (GENERAL_DW, (*UNREAD_N, "filter.c")),
+    (DW_3X3, ONE_IMAGE),
+    (int4(DW_OPT), ONE_IMAGE),
 ]
 VOID = ("arm_softmax_s8", "arm_concatenation_s8_x")
 
@@ -379,6 +504,45 @@ def test_null_pointers_are_refused_except_where_allowed():
         assert_refused([replace(call, null_mask=1 << bit) for bit in required])
         allowed = [replace(call, null_mask=1 << bit) for bit in optional]
         assert [result.status for result in run(*allowed)] == [0] * len(allowed)
+
+
+def test_what_the_library_does_not_read_is_not_read():
+    for call, names in UNREAD:
+        plain, *others = run(
+            call,
+            *(
+                with_argument(call, name, value)
+                for name in names
+                for value in (0, 1, 7, -1, INT32_MIN, INT32_MAX)
+            ),
+        )
+        for other in others:
+            assert other.status == 0, (call.function, names)
+            np.testing.assert_array_equal(other.output, plain.output)
+
+
+def test_transposed_convolution_is_refused():
+    (plain,) = run(GENERAL_CONV)
+    for upscale in ((0, 0), (1, 1), (3, 1)):
+        (result,) = run(driver.upscaled(GENERAL_CONV, upscale))
+        assert result.status == 0
+        np.testing.assert_array_equal(result.output, plain.output)
+    assert_refused([driver.upscaled(GENERAL_CONV, u) for u in ((2, 1), (1, 2), (2, 2))])
+
+
+def test_groups_share_the_filters_evenly():
+    call = with_argument(CONVOLVE, "filter.c", 1)
+    assert [result.status for result in run(call)] == [0]
+    assert_refused([with_argument(call, "output.c", 3)])
+
+
+def test_a_filter_offset_halves_the_longest_sum():
+    calls = [
+        with_argument(call, "filter_offset", 1)
+        for call in (FULLY_CONNECTED, PER_CHANNEL)
+    ]
+    assert [result.status for result in run(*calls)] == [0, 0]
+    assert_refused([with_argument(call, "filter.n", 32_768) for call in calls])
 
 
 def test_relu_ignores_null():
@@ -514,8 +678,47 @@ def test_scratch_of_what_a_convolution_refuses_is_negative():
     shapes = (1, 8, 8, 4), (2, 3, 3, 3), (1, 6, 6, 2)
     get_size = driver.convolve_wrapper_s8_get_buffer_size
     assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3
+    shapes = (1, 8, 8, 4), (2, 0, 3, 4), (1, 6, 6, 2)
     assert sizes(in_int4(get_size), *shapes) == (ARG_ERROR,) * 3
-    shapes = (1, 8, 8, 4), (2, 3, 3, 4), (1, 6, 6, 4)
+    shapes = (1, 8, 8, 4), (1, 3, 3, 6), (1, 6, 6, 6)
     get_size = driver.depthwise_conv_wrapper_s8_get_buffer_size
     assert sizes(get_size, *shapes) == (ARG_ERROR,) * 3
     assert sizes(in_int4(get_size), *shapes) == (ARG_ERROR,) * 3
+
+
+def test_scratch_of_grouped_convolution_is_that_of_all_channels():
+    """The library's general kernel computes it, 1x1 or in one row too."""
+    get_size = driver.convolve_wrapper_s8_get_buffer_size
+    for kernel, expected in (((3, 3), (288, 288, 320)), ((1, 1), (32, 32, 64))):
+        shapes = (1, 9, 9, 8), (4, *kernel, 2), (1, 7, 7, 4)
+        assert sizes(get_size, *shapes) == expected
+    shapes = (1, 1, 9, 8), (4, 1, 3, 2), (1, 1, 7, 4)
+    assert sizes(get_size, *shapes) == (96, 96, 128)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "shapes", "expected"),
+    (
+        # Two windows of int16, those of int8 weights a multiple of four long.
+        ("arm_convolve_s8", ((9, 9, 3), (3, 3)), 112),
+        ("arm_convolve_s4", ((9, 9, 3), (3, 3)), 108),
+        ("arm_convolve_1_x_n_s8", ((1, 9, 3), (1, 3)), 48),
+        ("arm_convolve_1_x_n_s4", ((1, 9, 3), (1, 3)), 36),
+        ("arm_convolve_1x1_s8_fast", ((9, 9, 3), (1, 1)), 0),
+        ("arm_convolve_1x1_s4_fast", ((9, 9, 3), (1, 1)), 0),
+        # One of int16 where int4 weights are unpacked.
+        ("arm_depthwise_conv_s8_opt", ((9, 9, 3), (3, 3)), 0),
+        ("arm_depthwise_conv_s4_opt", ((9, 9, 3), (3, 3)), 54),
+    ),
+)
+def test_scratch_of_kernels_by_name(kernel, shapes, expected):
+    (h, w, c), (kh, kw) = shapes
+    call = driver.convolve_wrapper_s8_get_buffer_size(
+        (1, h, w, c), (5, kh, kw, c), (1, h, w, 5), core="c"
+    )
+    call = driver.named(call, f"{kernel}_get_buffer_size")
+    assert [result.status for result in run(call)] == [expected]
+    refused = [replace(call, ints=(1, h, w, v, *call.ints[4:])) for v in (0, 2**30)]
+    if expected > 0:
+        refused += [replace(call, null_mask=1 << bit) for bit in (1, 2)]
+        assert_refused(refused)

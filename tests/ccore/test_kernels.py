@@ -49,7 +49,7 @@ def random_output_stage(rng):
     low, high = sorted(rng.integers(-128, 128, 2).tolist())
     return {
         "input_offset": int(rng.choice((-127, 0, 128, rng.integers(-127, 129)))),
-        "output_offset": int(rng.integers(-128, 128)),
+        "output_offset": int(rng.choice((128, -999, *rng.integers(-128, 128, 6)))),
         **rng.choice(({}, {"act_min": low, "act_max": high})),
     }
 
@@ -133,6 +133,107 @@ def test_convolve(build):
     expect(build, calls, convolution_answers(build.rounding))
 
 
+def grouped(x, weight, bias, multiplier, shift, *, output_shape, **rest):
+    """One convolution for each part of the channels that the weights see."""
+    y, seen = np.zeros(output_shape, np.int8), weight.shape[3]
+    groups = x.shape[3] // seen
+    for group, o in enumerate(np.split(np.arange(len(weight)), groups)):
+        y[..., o] = convolve(
+            x[..., group * seen : (group + 1) * seen],
+            weight[o],
+            None if bias is None else bias[o],
+            multiplier[o],
+            shift[o],
+            output_shape=(*output_shape[:3], len(o)),
+            **rest,
+        )
+    return y
+
+
+@functools.cache
+def grouped_convolutions():
+    rng, cases = np.random.default_rng(2012), []
+    for i, case in enumerate(convolutions()[:80]):
+        n, h, w, _ = case["x"].shape
+        kh, kw = case["weight"].shape[1:3]
+        # Groups of one filter and of more than are multiplied at a time.
+        groups, seen, each = (2, 3, 1, 5)[i % 4], (1, 2, 5, 18)[i // 4 % 4], 1 + i % 6
+        out_c = groups * each
+        multiplier, shift = random_scales(rng, out_c)
+        cases.append(
+            {
+                **case,
+                "x": int8s(rng, n, h, w, groups * seen),
+                "weight": int8s(rng, out_c, kh, kw, seen),
+                "bias": random_bias(rng, out_c),
+                "multiplier": multiplier,
+                "shift": shift,
+                "output_shape": (*case["output_shape"][:3], out_c),
+            }
+        )
+    return cases
+
+
+@functools.cache
+def grouped_answers(rounding):
+    return [grouped(**case, rounding=rounding) for case in grouped_convolutions()]
+
+
+@every_build_and_rounding
+@pytest.mark.parametrize("kernel", ("arm_convolve_wrapper_s8", "arm_convolve_s8"))
+def test_grouped_convolution(build, kernel):
+    cases = grouped_convolutions()
+    calls = [driver.named(driver.convolve_wrapper_s8(**case), kernel) for case in cases]
+    expect(build, calls, grouped_answers(build.rounding))
+
+
+def pointwise(case):
+    """What 1x1 kernels are for."""
+    return {**case, "weight": case["weight"][:, :1, :1], "padding": (0, 0)}
+
+
+def at_every_pixel(case):
+    """What the fast ones are for."""
+    n, h, w, _ = case["x"].shape
+    shape = n, h, w, len(case["weight"])
+    return {**pointwise(case), "stride": (1, 1), "output_shape": shape}
+
+
+def in_a_row(case):
+    """What 1xN kernels are for: a row, and steps of a multiple of four bytes."""
+    x, weight = (np.repeat(case[name], 4, axis=3) for name in ("x", "weight"))
+    dilation = case["dilation"][0], 1
+    return {**case, "x": x[:, :1], "weight": weight, "dilation": dilation}
+
+
+#: Kernels that programs call by name, and of what cases.
+CONVOLUTION_KERNELS = {
+    "arm_convolve_s8": dict,
+    "arm_convolve_1x1_s8": pointwise,
+    "arm_convolve_1x1_s8_fast": at_every_pixel,
+    "arm_convolve_1_x_n_s8": in_a_row,
+}
+
+
+@functools.cache
+def kernel_answers(kernel, bits, rounding):
+    suited = CONVOLUTION_KERNELS[kernel]
+    cases = [suited(case) for case in convolutions()[::2]]
+    calls = [driver.named(driver.convolve_wrapper_s8(**c), kernel) for c in cases]
+    if bits == 4:
+        cases = [in_int4(case) for case in cases]
+        calls = [driver.convolve_wrapper_s8(**case) for case in cases]
+        calls = [driver.int4(driver.named(call, kernel)) for call in calls]
+    return calls, [convolve(**case, rounding=rounding) for case in cases]
+
+
+@pytest.mark.parametrize("build", (BUILDS[1], SINGLE_ROUNDING), ids=str)
+@pytest.mark.parametrize("kernel", CONVOLUTION_KERNELS)
+@pytest.mark.parametrize("bits", (8, 4))
+def test_convolution_by_name(build, kernel, bits):
+    expect(build, *kernel_answers(kernel, bits, build.rounding))
+
+
 def in_int4(case):
     """The same case with weights of 4 bits."""
     return {**case, "weight": case["weight"] >> 4}
@@ -210,7 +311,57 @@ def test_depthwise_convolve_int4(build):
     expect(build, calls, answers)
 
 
-def fully_connected(x, weight, bias, multiplier, shift, **rest):
+def one_each(case):
+    """One output channel for each of the input's."""
+    channels = case["x"].shape[3]
+    arrays = {
+        name: case[name][..., :channels] for name in ("weight", "multiplier", "shift")
+    }
+    bias = None if case["bias"] is None else case["bias"][:channels]
+    shape = (*case["output_shape"][:3], channels)
+    return {**case, **arrays, "bias": bias, "output_shape": shape}
+
+
+def three_by_three(case):
+    """The same of one image, with padding of a column at most."""
+    case = one_each(case)
+    h, w = case["padding"]
+    return {
+        **case,
+        "x": case["x"][:1],
+        "weight": np.resize(case["weight"], (3, 3, case["x"].shape[3])),
+        "padding": (h, min(w, 1)),
+        "dilation": (1, 1),
+        "output_shape": (1, *case["output_shape"][1:]),
+    }
+
+
+#: Kernels that programs call by name, of what cases, and bits of their weights.
+DEPTHWISE_KERNELS = (
+    ("arm_depthwise_conv_s8", dict, 8),
+    ("arm_depthwise_conv_s8_opt", one_each, 8),
+    ("arm_depthwise_conv_3x3_s8", three_by_three, 8),
+    ("arm_depthwise_conv_s8", dict, 4),
+    ("arm_depthwise_conv_s8_opt", three_by_three, 4),
+)
+
+
+@pytest.mark.parametrize("build", (BUILDS[1], SINGLE_ROUNDING), ids=str)
+@pytest.mark.parametrize(("kernel", "suited", "bits"), DEPTHWISE_KERNELS)
+def test_depthwise_convolution_by_name(build, kernel, suited, bits):
+    cases = [suited(case) for case in depthwise_convolutions()[::5]]
+    if bits == 4:
+        cases = [in_int4(case) for case in cases]
+    calls = [driver.depthwise_conv_wrapper_s8(**case) for case in cases]
+    calls = [driver.named(call, kernel) for call in calls]
+    if bits == 4:
+        calls = [driver.int4(call) for call in calls]
+    answers = [depthwise_convolve(**case, rounding=build.rounding) for case in cases]
+    expect(build, calls, answers)
+
+
+def fully_connected(x, weight, bias, multiplier, shift, *, filter_offset=0, **rest):
+    weight = weight.astype(int) + filter_offset
     rows = len(weight)
     as_convolution = convolve(
         x[:, None, None],
@@ -224,6 +375,10 @@ def fully_connected(x, weight, bias, multiplier, shift, **rest):
     return as_convolution[:, 0, 0]
 
 
+def in_wrapper(call):
+    return lambda *args, **kw: driver.fully_connected_wrapper_s8(call(*args, **kw))
+
+
 def fully_connected_int4(x, weight, *arguments, **stage):
     call = driver.fully_connected_s8(x, weight >> 4, *arguments, **stage)
     return driver.int4(call)
@@ -234,6 +389,12 @@ FULLY_CONNECTED = {
     "s8": (driver.fully_connected_s8, 1, 8),
     "s4": (fully_connected_int4, 1, 4),
     "per_channel_s8": (driver.fully_connected_per_channel_s8, None, 8),
+    "wrapper_s8": (in_wrapper(driver.fully_connected_s8), 1, 8),
+    "wrapper_per_channel_s8": (
+        in_wrapper(driver.fully_connected_per_channel_s8),
+        None,
+        8,
+    ),
 }
 
 
@@ -250,6 +411,8 @@ def test_fully_connected(build, kernel):
             multiplier, shift = int(multiplier[0]), int(shift[0])
         x, weight = int8s(rng, n, columns), int8s(rng, rows, columns)
         bias, stage = random_bias(rng, rows), random_output_stage(rng)
+        if bits == 8:  # with int4 weights the library does not read it
+            stage["filter_offset"] = int(rng.choice((0, -127, 128, -15)))
         calls.append(call(x, weight, bias, multiplier, shift, **stage))
         weight >>= 8 - bits
         answers.append(
@@ -261,10 +424,35 @@ def test_fully_connected(build, kernel):
 
 
 @every_build
-@pytest.mark.parametrize(("x", "input_offset"), ((127, 128), (-128, -127)))
-def test_longest_sum_fits_int32(build, x, input_offset):
-    columns = 65_535
-    acc = (x + input_offset) * -128 * columns
+def test_vector_sum(build):
+    rng, calls, answers = np.random.default_rng(5), [], []
+    for i in range(40):
+        rows, columns = rng.integers(1, (9, 100)).tolist()
+        weight, bias = int8s(rng, rows, columns), random_bias(rng, rows)
+        x_offset, w_offset = rng.choice((-127, 0, 128, 3), 2).tolist()
+        calls.append(
+            driver.vector_sum_s8(
+                weight, bias, input_offset=x_offset, filter_offset=w_offset
+            )
+        )
+        sums = (weight.astype(int) + w_offset).sum(axis=1) * x_offset
+        sums += np.zeros(rows, int) if bias is None else bias
+        answers.append(np.clip(sums, INT32_MIN, INT32_MAX).astype(np.int32).view("i1"))
+    expect(build, calls, answers)
+
+
+@every_build
+@pytest.mark.parametrize(
+    ("x", "input_offset", "columns", "filter_offset"),
+    (
+        (127, 128, 65_535, 0),
+        (-128, -127, 65_535, 0),
+        (127, 128, 32_767, -127),
+        (-128, -127, 32_767, -127),
+    ),
+)
+def test_longest_sum_fits_int32(build, x, input_offset, columns, filter_offset):
+    acc = (x + input_offset) * (filter_offset - 128) * columns
     assert 0.99 * INT32_MAX < abs(acc) < INT32_MAX
     call = driver.fully_connected_s8(
         np.full((1, columns), x, np.int8),
@@ -273,6 +461,7 @@ def test_longest_sum_fits_int32(build, x, input_offset):
         multiplier=2**30,
         shift=-23,  # with the multiplier, 2^-24
         input_offset=input_offset,
+        filter_offset=filter_offset,
     )
     expect(build, [call], [np.full((1, 1), round(acc / 2**24))])
 
@@ -361,6 +550,14 @@ def test_softmax_is_within_one_step_of_the_real_one(build):
     results = build_runner(build).run(calls)
     for result, answer in zip(results, answers, strict=True):
         assert np.max(np.abs(result.output - answer)) <= 1
+
+
+def test_softmax_of_no_element_is_the_lowest():
+    """A diff_min above 0 leaves out the largest element itself."""
+    x = np.arange(-128, 128, dtype=np.int8).reshape(2, 128)
+    calls = [driver.softmax_s8(x, 2**30, 20, diff_min) for diff_min in (1, INT32_MAX)]
+    for build in BUILDS:
+        expect(build, calls, [np.full(x.shape, -128)] * 2)
 
 
 def test_softmax_survives_any_allowed_scale():

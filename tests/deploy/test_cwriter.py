@@ -4,6 +4,7 @@ import subprocess
 import numpy as np
 import pytest
 
+import kanji_np as kj
 from kanji_np.deploy import export
 from kanji_np.deploy.cwriter import program, write
 from kanji_np.deploy.planner import Memory
@@ -125,6 +126,47 @@ def test_arena_is_touched_to_its_last_byte_and_no_further(run, tmp_path):
 def test_layers_of_any_name_get_c_names():
     names = program(standardized().freeze()).names
     assert names == ("switch", "layer2", "layer3", "layer4", "flatten1")
+
+
+def chain(name, *layers, **options):
+    """A network of 1x1 convolutions of these names, the first of another scratch."""
+    made = [kj.Conv2D(4, 3, padding="same", name=layer) for layer in layers]
+    return kj.Sequential(made, (5, 5, 4), name=name, **options)
+
+
+#: Networks whose names, or layers whose names, are those of others somewhere in the C.
+HOSTILE = (
+    chain("int", "_x", "layer2", "LAYER2", "layer1", "Layer1", "layer2_"),
+    chain("run", "check", "guard", "scratch", "a", "a_weight", "data", "run", "run_a"),
+    chain(
+        "wanted", "wanted", "a", "a_bias", "OBSERVE", "null", "eof", "main", "stdint"
+    ),
+    chain("no", "const", "cmsis_nn", "arm", "fits", "int", "while", "base", "arena"),
+    chain(
+        "conv", "conv", "conv_conv", "x", "y", "ctx", "class", "scratch_bytes", "TRY"
+    ),
+)
+
+
+@pytest.mark.parametrize("net", HOSTILE, ids=lambda net: net.name)
+def test_hostile_names_compile(net, run, tmp_path):
+    firmware = export(net, tmp_path)
+    names = program(net.freeze()).names
+    assert len({*names}) == len(names)
+    macros = [f"-D{net.name.upper()}_{macro}" for macro in ("OBSERVE", "GUARD")]
+    sources = [firmware.directory / f.format(net.name) for f in OWN_C]
+    flags = c_flags(net, tmp_path)
+    run("gcc", *STRICT, *flags, *macros, "-fsyntax-only", *sources)
+    run("gcc", *STRICT, *flags, "-fsyntax-only", *sources)
+
+
+def test_a_second_name_is_found_where_the_first_is_taken():
+    nets = {net.name: program(net.freeze()).names for net in HOSTILE}
+    assert nets["int"] == ("layer1", "layer2", "layer3", "layer4", "layer5", "layer2_")
+    assert nets["run"][:5] == ("layer1", "layer2", "layer3", "a", "layer5")
+    assert nets["no"][1] == "layer2"
+    fallback = program(chain("net", "layer2", "_x", "layer2_").freeze()).names
+    assert fallback == ("layer2", "layer2_", "layer3")
 
 
 def test_output_goes_straight_to_the_caller(net):

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import kanji_np as kj
 from kanji_np.deploy import export
 from kanji_np.deploy.kernels import defines
+from kanji_np.deploy.names import TAKEN, check_network_name
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -163,13 +165,76 @@ def test_damaged_manifest_is_refused(files, tmp_path):
 def test_options_are_checked(tmp_path):
     with pytest.raises(OptionError, match="library must be one of"):
         export(only_dense(), tmp_path / "fw", library="cmsis")
-    with pytest.raises(OptionError, match="would clash"):
-        export(kj.Sequential([kj.Dense(2)], (3,), name="selftest"), tmp_path / "fw")
     with pytest.raises(ShapeError, match="takes int8"):
         export(only_dense(), tmp_path / "fw", images=np.zeros((2, 9), np.int8))
     with pytest.raises(DataError, match="no images"):
         export(only_dense(), tmp_path / "fw", images=np.zeros((0, 17), np.int8))
     assert not (tmp_path / "fw").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stdint", "a header of the C library"),
+        ("stddef", "a header of the C library"),
+        ("stdio", "a header of the C library"),
+        ("features", "a header of the C library"),
+        ("reent", "a header of the C library"),
+        ("tz_context", "a header of CMSIS"),
+        ("arduino", "a header of Arduino"),
+        ("kernel", "a header of Zephyr"),
+        ("queue", "a header of FreeRTOS"),
+        ("sdkconfig", "a header of ESP-IDF"),
+        ("com1", "a device of Windows"),
+        ("guard", "a file of every export"),
+        ("selftest", "a file of every export"),
+        ("arm_math", "how names of CMSIS-NN begin"),
+        ("kanji_nn", "how names of the kernels begin"),
+        ("cmsis_gcc", "how names of CMSIS begin"),
+    ],
+)
+def test_names_of_others_are_refused(name, said, tmp_path):
+    net = kj.Sequential([kj.Dense(2)], (3,), name=name)
+    with pytest.raises(OptionError, match=f"{name}' would clash .*: that is {said};"):
+        export(net, tmp_path / "fw")
+    assert not (tmp_path / "fw").exists()
+
+
+def test_names_too_long_for_a_file_are_refused(tmp_path):
+    net = kj.Sequential([kj.Dense(2)], (3,), name="n" * 101)
+    with pytest.raises(
+        OptionError, match=r"at most 100 characters .* n{20}... has 101$"
+    ):
+        export(net, tmp_path / "fw")
+
+
+def test_every_header_that_the_compiler_opens_is_refused(tmp_path, run):
+    """Beside those of the package, of whatever the C of a firmware includes."""
+    firmware = export(image(), tmp_path)
+    sources = [tmp_path / f for f in ("image.c", "image_data.c", "host_runner.c")]
+    flags = [*c_flags(image(), tmp_path), "-DIMAGE_GUARD", "-DIMAGE_OBSERVE"]
+    runs = [
+        run(compiler, *flags, "-M", *sources)
+        for compiler in ("gcc", "clang", "arm-none-eabi-gcc")
+    ]
+    opened = {Path(word) for said in runs for word in said.split()}
+    stems = {
+        path.stem
+        for path in opened
+        if path.suffix == ".h"
+        and tmp_path not in path.parents
+        # <bits/types.h> is never <types.h>
+        and path.parent.name in ("include", "newlib")
+    }
+    assert stems >= {"stdint", "stdio", "string"}
+    usable = {stem for stem in stems if re.fullmatch("[a-z][a-z0-9_]*", stem)}
+    assert usable - {*TAKEN} == set()
+    own = {
+        path.stem for path in map(Path, firmware.files) if path.suffix in (".c", ".h")
+    }
+    for name in own - {"image", "image_data"}:
+        with pytest.raises(OptionError, match="would clash"):
+            check_network_name(name)
 
 
 def test_cmsis_nn_is_looked_through(tmp_path):

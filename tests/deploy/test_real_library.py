@@ -3,7 +3,7 @@
 The s8 kernels of version 4.0.0 (convolution, depthwise convolution, fully connected,
 pooling) come inside the package `bakenn`. Environment variables name others:
 
-CMSIS_NN_PATH   a whole CMSIS-NN of version 4.0.0 or 7.0.0
+CMSIS_NN_PATH   a whole CMSIS-NN: v4.0.0, v7.0.0, or a commit after it up to v7.0.0+43
 CMSIS_5_PATH    a CMSIS 5 with CMSIS/NN (5.9.0), for the legacy API
 """
 
@@ -17,9 +17,18 @@ import pytest
 
 import kanji_np as kj
 from kanji_np.deploy import export, verify
-from kanji_np.errors import UnsupportedOp
+from kanji_np.errors import UnsupportedOp, VerificationError
 
-from .networks import NETWORKS, image, legacy, legacy_plain, noise
+from .networks import (
+    CORE_CLASSES,
+    NETWORKS,
+    image,
+    legacy,
+    legacy_plain,
+    noise,
+    only_dense,
+    scratchy,
+)
 
 
 def bundled() -> Path:
@@ -143,6 +152,46 @@ if LEGACY:
         for core in cores
         for rounding in ("half_up", "truncate")
     ]
+
+
+def one_channel() -> kj.Sequential:
+    """On an M55 the second layer takes 160 bytes, on plain C cores 16."""
+    layers = [
+        kj.DepthwiseConv2D(1, depth_multiplier=4),
+        kj.Conv2D(17, (1, 2), 3, "same"),
+        kj.Flatten(),
+    ]
+    return kj.Sequential(layers, (1, 1, 3), core="mve", name="one_channel")
+
+
+@pytest.mark.parametrize("core", CORE_CLASSES)
+@pytest.mark.parametrize("on", ["host", "cortex-m3", "cortex-m4", "cortex-m55"])
+def test_kernels_have_the_memory_they_want_wherever_they_run(core, on, tmp_path):
+    net = scratchy(core).for_target(version=VERSION)
+    firmware = export(net, tmp_path, library="cmsis-nn")
+    result = verify(tmp_path, noise(net, 3), on=on, cmsis_nn=S8)
+    assert result.ok, result.first
+    if result.device:
+        assert result.device.arena_bytes == firmware.arena_bytes
+
+
+def test_nothing_is_overwritten_on_the_host(tmp_path):
+    net = one_channel().for_target(version=VERSION)
+    export(net, tmp_path, library="cmsis-nn")
+    result = verify(tmp_path, noise(net, 60), cmsis_nn=S8, layers=True)
+    assert result.ok, result.first
+
+
+def test_a_table_that_only_another_core_class_has_is_missed_aloud(tmp_path):
+    net, on = only_dense().for_target(version=VERSION), "m55"
+    export(net, tmp_path, library="cmsis-nn")
+    if VERSION == "4.0.0":  # sums weights by itself
+        assert verify(tmp_path, noise(net, 1), on=on, cmsis_nn=S8).ok
+        return
+    with pytest.raises(
+        VerificationError, match=r"layer 1 \(dense1\) wants .* class dsp"
+    ):
+        verify(tmp_path, noise(net, 1), on=on, cmsis_nn=S8)
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,38 @@ def test_scratch_is_what_the_library_asks_for(core, bits):
         assert asked == reserved
 
 
+@pytest.mark.parametrize(
+    ("shape", "kernel", "padding", "size"),
+    [
+        ((1, 12, 16), (1, 5), "valid", 0),  # 8 windows, four at a time
+        ((1, 11, 16), (1, 5), "valid", 4 * 80),  # 7
+        ((1, 8, 3), (1, 3), "same", 0),  # of any number of channels
+        ((2, 12, 16), (1, 5), "valid", 4 * 80),  # two rows
+    ],
+)
+def test_scratch_of_a_row_in_the_first_version(shape, kernel, padding, size):
+    """Answers of v4.0.0 on a Cortex-M55, but that it rounds 4 * 80 up to less."""
+    first = target_spec("cmsis-nn", core="mve", version="4.0.0")
+    g = conv(8, kernel, padding=padding).window.over(shape)
+    check_kernel("", 8, shape, g, first)
+    assert scratch_bytes(shape, g, 8, first) == size
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "padding", "said"),
+    [
+        ((1, 8, 3), (1, 1), ((1, 0), (0, 0)), "one row of output, and no padding"),
+        ((1, 6, 3), (1, 3), ((0, 0), (4, 0)), "windows that touch the input"),
+        ((1, 6, 3), (1, 3), ((0, 0), (0, 4)), "windows that touch the input"),
+    ],
+)
+def test_rows_that_the_first_version_computes_wrongly(shape, kernel, padding, said):
+    first = target_spec("cmsis-nn", core="mve", version="4.0.0")
+    g = conv(8, kernel, padding=padding).window.over(shape)
+    with pytest.raises(UnsupportedOp, match=f"takes one row of pixels only with {said}"):
+        check_kernel("f", 8, shape, g, first)
+
+
 def test_int4_weights_have_the_memory_that_v7_0_0_asks_the_int8_function_for():
     mve = target_spec("cmsis-nn", core="mve")
     attrs = conv(8, (1, 3), padding="same")

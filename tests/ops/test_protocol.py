@@ -1,16 +1,22 @@
 """What holds of the table of operators as a whole."""
 
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conformance import Conformance
 
 from kanji_np.errors import FileFormatError, OptionError
 from kanji_np.ops import OPS
+from kanji_np.ops.conv1d import Conv1DAttrs
+from kanji_np.ops.conv2d import Conv2DAttrs
+from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json
+from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
-from kanji_np.ops.window import padding_option, pair
 
 
 def test_every_operator_is_in_the_suite():
@@ -41,24 +47,85 @@ def test_attributes_without_a_field():
     assert attrs_from_json(ReluAttrs, {}) == ReluAttrs()
 
 
-@pytest.mark.parametrize(
-    ("value", "both"), [(3, (3, 3)), ((1, 7), (1, 7)), ([2, 3], (2, 3))]
-)
-def test_pairs(value, both):
-    assert pair(value, "strides") == both
+#: Of each operator, attributes that are as they should be.
+GOOD = {
+    "normalize": {"shift": 1, "mean_shape": (3,)},
+    "standardize": {"frac_bits": 5},
+    "conv2d": {"filters": 4, "kernel": (3, 3)},
+    "depthwise_conv2d": {"kernel": (3, 3)},
+    "conv1d": {"filters": 4, "kernel": 3},
+    "dense": {"units": 3},
+    "max_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
+    "avg_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
+    "pad": {"padding": ((1, 1), (1, 1))},
+    "reshape": {"shape": (4, 4)},
+}
+#: Of each kind of field, what it must not be, beside what no field may be.
+BAD = {
+    "filters": (0, -1, 65_536, 10**8),
+    "units": (0, 65_536),
+    "depth_multiplier": (0, 65_536),
+    "kernel": ((0, 1), (1,), (1, 2, 3), (1, 32_768), 10**30),
+    "stride": (0, (1, 0)),
+    "strides": (0, (1, 0), [1, -1]),
+    "pool_size": (0, (1, 0)),
+    "dilation": (0, (0, 0)),
+    "padding": ("SAME", -1, ((1, 1), (1, -1)), ((1, 2, 3), (4, 5)), ((0, 40_000),) * 2),
+    "activation": ("zzz", 7),
+    "weight_bits": (5, 16, 0, True, 8.0),
+    "shift": (-1, 8, 64),
+    "frac_bits": (-1, 8),
+    "mean_shape": ((), (0,), (1,) * 9),
+    "shape": ((), (0,), (3, -1), (2**31,)),
+    "ceil_mode": (0, 1, None),
+}
+NEVER = (1.5, "ab", {}, [[[1]]], float("nan"), b"8", np.zeros(3), 10**5000)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_attributes_are_checked_when_they_are_made(name):
+    kind, good = OPS[name].attrs, GOOD.get(name, {})
+    made = kind(**good)
+    for field in fields(kind):
+        for value in (*BAD[field.name], *NEVER):
+            with pytest.raises(OptionError) as caught:
+                replace(made, **{field.name: value})
+            message = str(caught.value)
+            assert re.match(r"[a-z_]+ must be .*(, got|; got) ", message)
+            assert "\n" not in message and len(message) < 250
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_attributes_are_plain_values_whatever_they_were_made_of(name):
+    kind, good = OPS[name].attrs, GOOD.get(name, {})
+    plain = kind(**good)
+    strange = {field: numpys(value) for field, value in good.items()}
+    assert repr(kind(**strange)) == repr(plain)
+
+
+def numpys(value):
+    """The same of NumPy's integers, and lists in place of tuples."""
+    return list(map(numpys, value)) if isinstance(value, tuple) else np.int64(value)
+
+
+def test_one_number_stands_for_both_axes_and_none_for_no_activation():
+    attrs = Conv2DAttrs(4, 3, 2, 1, "same", None)
+    assert (attrs.kernel, attrs.stride, attrs.dilation) == ((3, 3), (2, 2), (1, 1))
+    assert attrs.activation == "linear"
+    assert PadAttrs(2).padding == ((2, 2), (2, 2))
+    assert Conv1DAttrs(4, 3, padding=[1, 2]).padding == (1, 2)
 
 
 @pytest.mark.parametrize(
-    "value", [0, -1, 1.0, (1,), (1, 2, 3), (0, 1), (1, 2.0), "12", None]
+    "mean",
+    [
+        np.array([300, -5, 3]),
+        np.zeros(0, np.uint8),
+        np.zeros((2, 2), np.uint8),
+        np.zeros((), np.uint8),
+        [1, 2, 3],
+    ],
 )
-def test_no_pairs(value):
-    with pytest.raises(OptionError, match="strides must be a positive int or a pair"):
-        pair(value, "strides")
-
-
-def test_paddings():
-    assert padding_option("same") == "same"
-    assert padding_option([[1, 2], [3, 4]]) == ((1, 2), (3, 4))
-    for value in ("full", 3, None, (1, 2), ((1, 2), (3, -1)), ((1, 2, 3), (4, 5))):
-        with pytest.raises(OptionError, match="padding must be"):
-            padding_option(value)
+def test_a_mean_is_bytes(mean):
+    with pytest.raises(OptionError, match="^mean must be uint8 "):
+        NormalizeInts(mean)

@@ -1,0 +1,128 @@
+"""What attributes of operators may be, checked once, where they are made.
+
+The attributes of an operator are a frozen dataclass whose fields are made by
+`attribute`, each with one of the checks below. A check takes a name and a value, gives
+the value in the form it is held in, or raises OptionError. So it does not matter
+whether attributes come from a layer's arguments, from a file, or from a test.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+from kanji_np import checks
+from kanji_np.errors import OptionError
+from kanji_np.ops.window import MOST_CELLS, Padding, Pair
+from kanji_np.quantize import ACTIVATIONS
+from kanji_np.types import Shape
+
+# As many as a sum may have products: no layer could read more.
+MOST_CHANNELS = 65_535
+MOST_SHIFT = 7
+WEIGHT_BITS = (8, 4)
+MOST_AXES = 8
+MOST_EXTENT = 2**31 - 1
+
+Check = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Base of the attributes of every operator."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            name = f.metadata["called"] or f.name
+            value = f.metadata["check"](name, getattr(self, f.name))
+            object.__setattr__(self, f.name, value)
+
+
+def attribute(check: Check, default: Any = MISSING, called: str = "") -> Any:
+    """A field of `Attributes`; messages name it as the layer's argument is called."""
+    return field(default=default, metadata={"check": check, "called": called})
+
+
+def channel_number(name: str, value: Any) -> int:
+    return checks.integer(name, value, 1, MOST_CHANNELS)
+
+
+def cell_number(name: str, value: Any) -> int:
+    return checks.integer(name, value, 1, MOST_CELLS)
+
+
+def cell_pair(name: str, value: Any) -> Pair:
+    """(height, width), or one int for both."""
+    return checks.pair(name, value, 1, MOST_CELLS)
+
+
+def right_shift(name: str, value: Any) -> int:
+    return checks.integer(name, value, 0, MOST_SHIFT)
+
+
+def sample_shape(name: str, value: Any) -> Shape:
+    return checks.integers(name, value, 1, MOST_EXTENT, (1, MOST_AXES))
+
+
+def fused_activation(name: str, value: Any) -> str:
+    """None stands for "linear"."""
+    if value is None:
+        return "linear"
+    if isinstance(value, str) and value in ACTIVATIONS:
+        return value
+    raise OptionError(
+        f"{name} must be None or one of {', '.join(ACTIVATIONS)}; "
+        f"got {checks.shown(value)}"
+    )
+
+
+def weight_width(name: str, value: Any) -> int:
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if is_integer and value in WEIGHT_BITS:
+        return int(value)
+    raise OptionError(f"{name} must be 8 or 4, got {checks.shown(value)}")
+
+
+def image_padding(name: str, value: Any) -> Padding:
+    """A word, or ((top, bottom), (left, right))."""
+    return value if _is_word(value) else _sides(name, value, '"same", "valid" or ')
+
+
+def row_padding(name: str, value: Any) -> str | Pair:
+    """A word, or (before, after)."""
+    if _is_word(value):
+        return value
+    if isinstance(value, tuple | list):
+        return checks.pair(name, value, 0, MOST_CELLS)
+    raise OptionError(
+        f'{name} must be "same", "valid" or (before, after), got {checks.shown(value)}'
+    )
+
+
+def sides(name: str, value: Any) -> tuple[Pair, Pair]:
+    """((top, bottom), (left, right)), or one int for all four."""
+    if isinstance(value, numbers.Integral):
+        value = ((value, value), (value, value))
+    return _sides(name, value, "an int or ")
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value in ("same", "valid")
+
+
+def _sides(name: str, value: Any, alternative: str) -> tuple[Pair, Pair]:
+    if isinstance(value, tuple | list) and len(value) == 2:
+        try:
+            (top, bottom), (left, right) = (
+                checks.integers(name, each, 0, MOST_CELLS, (2, 2)) for each in value
+            )
+        except OptionError:
+            pass
+        else:
+            return (top, bottom), (left, right)
+    raise OptionError(
+        f"{name} must be {alternative}((top, bottom), (left, right)) of 0 .. "
+        f"{MOST_CELLS} cells, got {checks.shown(value)}"
+    )
