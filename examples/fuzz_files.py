@@ -94,16 +94,20 @@ def _changed_at(value: Any, path: tuple[Any, ...], rng: np.random.Generator) -> 
             rng.integers(len(copy))
         )  # fmt: skip
         copy[key], copy[other] = copy[other], copy[key]
-    elif way < 6 and isinstance(copy[key], int | float):
+    elif way < 6 and _is_small(copy[key]):
         number = copy[key]
         near = (
             number + 1, number - 1, -number, number * 2, number * 1e20, number / 1e20,
-            number + 0.5, int(number) if math.isfinite(number) else 0,
+            number + 0.5, int(number),
         )  # fmt: skip
         copy[key] = near[rng.integers(len(near))]
     else:
         copy[key] = VALUES[rng.integers(len(VALUES))]
     return copy
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e200
 
 
 def json_text(value: Any) -> bytes:
@@ -128,9 +132,9 @@ def changed_arrays(
         return arrays | {name: arrays[other], other: array}
     if way == 3:
         dtype = np.dtype(DTYPES[rng.integers(len(DTYPES))])
-        is_text = array.dtype.kind in "US"
+        is_plain = array.dtype.kind in "biuf" and np.isfinite(array).all()
         with np.errstate(all="ignore"):
-            other = np.zeros(array.shape, dtype) if is_text else array.astype(dtype)
+            other = array.astype(dtype) if is_plain else np.zeros(array.shape, dtype)
         return arrays | {name: other}
     if way == 4:
         rows = array[None]
@@ -140,7 +144,7 @@ def changed_arrays(
     with np.errstate(all="ignore"):
         if way < 7 and copy.dtype.kind == "f":
             copy *= copy.dtype.type(2.0 ** rng.integers(-120, 120))
-        elif copy.size and copy.dtype.kind not in "US":
+        elif copy.size and copy.dtype.kind in "biuf":
             at = rng.integers(copy.size, size=rng.integers(1, 4))
             value = np.float64(NUMBERS[rng.integers(len(NUMBERS))])
             copy.reshape(-1)[at] = value.astype(copy.dtype)

@@ -613,9 +613,8 @@ class Model:
         for layer, entry in zip(self.layers, header["layers"], strict=True):
             norm = layer.norm if isinstance(layer, LinearLayer) else None
             if (norm is None) == ("batch_norm" in entry):
-                raise FileFormatError(
-                    f"layer {layer.name!r}: has it batch_norm or not?"
-                )
+                why = "does not belong here" if norm is None else "is missing"
+                raise FileFormatError(f"layer {layer.name!r}: batch_norm {why}")
             if norm is None:
                 continue
             shape = norm.moving.mean.shape

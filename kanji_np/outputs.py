@@ -29,6 +29,7 @@ LOCK_OFFSET = (
     1 << 30
 )  # Windows lets nobody read what is locked; the text stays readable
 SOFTWARE = "kanji_np"
+MOST_NAME = 255  # characters that file systems take
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -144,12 +145,12 @@ def known_files(place: str, value: Any) -> dict[str, tuple[str, ...]]:
         It names what does not lie below its own folder.
     """
     if isinstance(value, list):
-        names = schema.array(schema.string)(place, value)
+        names = schema.array(schema.text)(place, value)
         files: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
     else:
         files = schema.mapping(schema.array(schema.text))(place, value)
     for name in files:
-        if not is_inside(name):
+        if not is_inside(name) or len(name) > MOST_NAME:
             raise OptionError(
                 f"{place} must name files inside the folder, got {checks.shown(name)}"
             )
