@@ -47,6 +47,8 @@ COMPILERS = {
     "clang": ("clang", "-O1", *SANITIZED),
     "none": (),
 }
+LIBRARY_OPTIONS = {"cmsis-nn": "--cmsis-nn", "cmsis-nn-q7": "--cmsis-5"}
+HERE = "this computer"
 BATCH = "batch"
 NOT_ENOUGH, GUARD_BROKEN = 1000, 2000
 
@@ -89,7 +91,11 @@ class Case:
 
 
 class Differs(Exception):
-    """Two roads that must give the same do not."""
+    """Two roads that must give the same do not, by so many bytes."""
+
+    def __init__(self, message: str, differing: int = 0) -> None:
+        super().__init__(message)
+        self.differing = differing
 
 
 def case_of(number: int, refused: Counter[str]) -> Case | None:
@@ -124,8 +130,9 @@ def case_of(number: int, refused: Counter[str]) -> Case | None:
 def _check_equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
     if one.shape != other.shape or one.dtype != other.dtype:
         raise Differs(f"{what}: {one.dtype} {one.shape}, {other.dtype} {other.shape}")
-    if (one != other).any():
-        raise Differs(f"{what}: {np.sum(one != other)} of {one.size} bytes differ")
+    differing = int(np.sum(one != other))
+    if differing:
+        raise Differs(f"{what}: {differing} of {one.size} bytes differ", differing)
 
 
 def _loaded(model: kj.Model) -> kj.Model:
@@ -140,15 +147,18 @@ def _loaded(model: kj.Model) -> kj.Model:
 SOURCE = """\
 /* Runs every network of a batch on an input of its own. */
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "batch.h"
 {includes}
-/* Bytes behind arena and output that nobody may write; on a host a sanitizer watches. */
+/* A core has the scratch memory of its class, and guard bytes behind arena and output. A
+ * host is given what its kernels want, and a sanitizer watches. */
 #ifdef __arm__
 #define GUARD 64
 #else
 #define GUARD 1
+static void *scratch;
 #endif
 
 static int8_t *record; /* of one network: its status, what its layers compute, its output */
@@ -197,6 +207,21 @@ void {name}_observe(int32_t layer, const int8_t *data, int32_t bytes)
     (void)layer;
     append(data, (size_t)bytes);
 }}
+
+#ifdef {upper}_GUARD
+void *{name}_scratch(int32_t layer, int32_t bytes)
+{{
+    (void)layer;
+    free(scratch);
+    scratch = malloc((size_t)(bytes > 0 ? bytes : 1));
+    return scratch;
+}}
+
+void {name}_guard(int32_t layer)
+{{
+    (void)layer;
+}}
+#endif
 
 static void run_{name}(const uint8_t *input, int8_t *output)
 {{
@@ -311,24 +336,35 @@ class Batch:
         for file, text in texts.items():
             (self.folder / file).write_text(text)
 
-    def failures(self, dump: bytes) -> Iterator[tuple[int, str]]:
-        """Numbers of networks that computed something else, and what."""
+    def failures(self, dump: bytes) -> Iterator[tuple[int, Differs]]:
+        """Numbers of networks of which the C gave something else, and what."""
         rows = np.frombuffer(dump, np.int8).reshape(len(self.inputs), -1)
         start = 0
         for case in self.cases:
             record = rows[: len(case.images), start : start + case.record_bytes]
             start += case.record_bytes
-            for image, row in enumerate(record):
-                status = int(row[:4].view(np.int32)[0])
-                wrong = np.flatnonzero(row[4:] != case.answer(image))
-                if status:
-                    yield case.number, f"image {image}: status {status}"
-                elif len(wrong):
-                    where = _place(case, int(wrong[0]))
-                    yield (
-                        case.number,
-                        f"image {image}: {len(wrong)} bytes differ, from {where} on",
-                    )
+            try:
+                for image, row in enumerate(record):
+                    _check_record(case, image, row)
+            except Differs as difference:
+                yield case.number, difference
+
+
+def _check_record(case: Case, image: int, record: np.ndarray) -> None:
+    """Differs if the C of a network wrote anything else for an image."""
+    status = int(record[:4].view(np.int32)[0])
+    if NOT_ENOUGH < status < GUARD_BROKEN:
+        layer = status - NOT_ENOUGH
+        raise Differs(f"layer {layer} wants more scratch memory than it has")
+    if status == GUARD_BROKEN:
+        raise Differs(f"image {image}: writes behind arena or output")
+    if status:
+        raise Differs(f"image {image}: returns {status}")
+    wrong = np.flatnonzero(record[4:] != case.answer(image))
+    if len(wrong):
+        where = _place(case, int(wrong[0]))
+        text = f"image {image}: {len(wrong)} bytes differ, from {where} on"
+        raise Differs(text, len(wrong))
 
 
 def _place(case: Case, byte: int) -> str:
@@ -354,17 +390,23 @@ class Place:
     Parameters
     ----------
     name : str
+    options : str
+        That run networks there.
     core_class : str or None
         Only for targets of it, as the library sees it; None: for all.
     library : (library, path) or None
         The real one that is linked; None links ccore.
     run : Run
+    macros : tuple of str
+        Which macros of a generated header are defined, after the network's name.
     """
 
     name: str
+    options: str
     core_class: str | None
     library: tuple[str, Path] | None
     run: Run
+    macros: tuple[str, ...] = ("OBSERVE",)
 
     def takes(self, target: TargetSpec) -> bool:
         if self.library and self.library[0] != target.library:
@@ -401,12 +443,21 @@ def places(
 ) -> list[Place]:
     """Hosts and cores with ccore; cores with each of the real libraries too."""
     commands = {name: COMPILERS[name] for name in compilers if COMPILERS[name]}
-    found = [Place(f"host, {n}", None, None, host(c)) for n, c in commands.items()]
+    found = [
+        Place(
+            f"host, {name}", f"--compiler {name}", None, None, host(command),
+            ("OBSERVE", "GUARD"),
+        )
+        for name, command in commands.items()
+    ]  # fmt: skip
     for library in (None, *libraries.items()):
         for core in cores:
-            name = f"{core}, {library[1] if library else 'ccore'}"
+            name, options = f"{core}, ccore", f"--compiler none --on {core}"
+            if library:
+                name = f"{core}, {library[1]}"
+                options += f" {LIBRARY_OPTIONS[library[0]]} {library[1]}"
             core_class = BOARDS[core].core_class
-            found.append(Place(name, core_class, library, emulated(core)))
+            found.append(Place(name, options, core_class, library, emulated(core)))
     return found
 
 
@@ -420,6 +471,7 @@ class Fuzz:
     places: Sequence[Place]
     folder: Path
     networks: int = 0
+    differing: int = 0
     layers: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
@@ -429,7 +481,7 @@ class Fuzz:
         """Run some networks of one target."""
         cases = []
         for number in numbers:
-            with self.watching(number, "this computer"):
+            with self.watching(number, HERE, "--compiler none"):
                 case = case_of(number, self.refused)
                 cases += [case] if case else []
         self.networks += len(cases)
@@ -442,7 +494,7 @@ class Fuzz:
         """Run a batch; each network of it alone where more is wrong than bytes."""
         with (
             tempfile.TemporaryDirectory(dir=self.folder) as name,
-            self.watching(cases[0].number, place.name),
+            self.watching(cases[0].number, place.name, place.options),
         ):
             try:
                 self.answered(place, cases, Path(name) / BATCH)
@@ -470,11 +522,15 @@ class Fuzz:
         sources = replace(
             sources,
             kernels=(*sources.kernels, *sorted(folder.glob("net_*.c"))),
-            defines=(*macros, *(f"{c.name.upper()}_OBSERVE" for c in cases)),
+            defines=(
+                *macros,
+                *(f"{c.name.upper()}_{m}" for c in cases for m in place.macros),
+            ),
         )
         self.reuse_objects(" ".join([place.name, target.library, *macros]), work)
-        for number, what in batch.failures(place.run(batch, sources)):
-            self.failed(number, f"{place.name}: {what}")
+        for number, difference in batch.failures(place.run(batch, sources)):
+            with self.watching(number, place.name, place.options):
+                raise difference
         self.compared[place.name] += len(cases)
 
     def reuse_objects(self, key: str, work: Path) -> None:
@@ -486,32 +542,38 @@ class Fuzz:
         (work / "kernels").symlink_to(objects)
 
     @contextmanager
-    def watching(self, number: int, where: str) -> Iterator[None]:
+    def watching(self, number: int, where: str, options: str) -> Iterator[None]:
         """What goes wrong in this context is a network's failure; warnings too."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 yield
-        except (Differs, VerificationError, ToolError) as error:
-            self.failed(number, f"{where}: {error}")
+            return
+        except Differs as error:
+            self.differing += error.differing
+            what = str(error)
+        except (VerificationError, ToolError) as error:
+            what = str(error)
         except Exception as error:  # whatever it is, the next network is run
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
-            self.failed(number, f"{where}: {type(error).__name__} ({place}): {error}")
-
-    def failed(self, number: int, what: str) -> None:
-        click.echo(f"network {number} ({target_of(number)}): {what}")
-        click.echo(f"    python examples/fuzz.py --seed {number} --networks 1")
-        self.failures.setdefault(number, []).append(what)
+            line = f"{Path(frame.filename).name}:{frame.lineno}"
+            what = f"{type(error).__name__} ({line}): {error}"
+        self.failures.setdefault(number, []).append(f"{where}: {what}")
+        click.echo(f"network {number} ({target_of(number)}), {where}: {what}")
+        click.echo(
+            f"    python examples/fuzz.py --seed {number} --networks 1 {options}"
+        )
 
     def summary(self, seconds: float) -> str:
         def table(title: str, counts: Counter[str]) -> list[str]:
             rows = (f"{count:>9,}  {name}" for name, count in counts.most_common())
             return ["", title, *rows]
 
-        failures = f"{len(self.failures):,} numbers with failures"
+        found = (
+            f"{len(self.failures):,} with failures, {self.differing:,} differing bytes"
+        )
         lines = [
-            f"{self.networks:,} networks in {seconds:,.0f} s, {failures}",
+            f"{self.networks:,} networks in {seconds:,.0f} s: {found}",
             *table("networks compared, layer by layer:", self.compared),
             *table("layers:", self.layers),
             *table("refused:", self.refused),
@@ -537,8 +599,8 @@ def blocks(first: int, count: int | None) -> Iterator[range]:
     "compilers",
     type=click.Choice([*COMPILERS]),
     multiple=True,
-    default=[*COMPILERS],
-    help="For this computer; default both.",
+    default=["gcc", "clang"],
+    help="For this computer; default gcc and clang.",
 )
 @click.option(
     "--on",

@@ -109,6 +109,11 @@ class _Value:
     shape: Shape
 
 
+def _nothing(layer: str, parameter: str, shape: Shape) -> np.ndarray:
+    """What a layer starts from that is only tried."""
+    return np.zeros(shape, np.float32)
+
+
 class _Painter:
     """Draws one network."""
 
@@ -206,7 +211,7 @@ class _Painter:
                 return None
             if layer.op.cost(layer.attrs, shapes[0], self.target).macs > MOST_MACS:
                 return None
-            shape, calls = layer.build(shapes, self.target, quantization, self.rng)
+            shape, calls = layer.build(shapes, self.target, quantization, _nothing)
             check_calls(self.target, calls)
         except KanjiError as error:
             self.refused[reason(error)] += 1

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kanji_np.checks import one_of
-from kanji_np.errors import OptionError
+from kanji_np.errors import OptionError, ShapeError
 from kanji_np.layer import Input, Layer
 from kanji_np.layers import (
     Add,
@@ -30,7 +30,7 @@ from kanji_np.layers import (
     Normalize,
 )
 from kanji_np.model import Model, Sequential
-from kanji_np.types import Shape, TargetSpec
+from kanji_np.types import Shape, TargetSpec, shape_text
 
 CIFAR10_MEAN = (125, 123, 114)
 CIFAR100_MEAN = (129, 124, 112)
@@ -227,7 +227,7 @@ def ds_cnn(
     layers: list[Layer] = [Normalize(mean), _conv(64, (10, 4), 2, bits=weight_bits)]
     for _ in range(4):
         layers += _separable(64, bits=weight_bits)
-    height, width = (-(-n // 2) for n in input_shape[:2])
+    height, width = _shrunk(input_shape, 2, name)
     layers += [
         AvgPool2D((height, width)),
         Flatten(),
@@ -271,7 +271,7 @@ def mobilenet_v1_025(
     layers: list[Layer] = [Normalize(mean), _conv(8, 3, 2, bits=weight_bits)]
     for filters, stride in MOBILENET_BLOCKS:
         layers += _separable(filters, stride, bits=weight_bits)
-    height, width = (-(-n // 32) for n in input_shape[:2])
+    height, width = _shrunk(input_shape, 32, name)
     layers += [
         AvgPool2D((height, width)),
         Flatten(),
@@ -357,3 +357,11 @@ def _separable(filters: int, strides: int = 1, *, bits: int) -> list[Layer]:
         DepthwiseConv2D(3, strides, padding="same", activation="relu", batch_norm=True),
         _conv(filters, 1, bits=bits),
     ]
+
+
+def _shrunk(shape: Shape, factor: int, name: str) -> tuple[int, int]:
+    """Height and width of an image after strides of so much in all, rounded up."""
+    if len(shape) != 3:
+        raise ShapeError(f"{name} takes images (H, W, C), not {shape_text(shape)}")
+    height, width, _ = shape
+    return -(-height // factor), -(-width // factor)

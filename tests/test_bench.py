@@ -96,7 +96,9 @@ def test_threads_are_as_told_and_then_as_before():
 @pytest.mark.parametrize("measure", [measure, measure_layers])
 @pytest.mark.parametrize("count", [0, MOST_THREADS + 1])
 def test_threads_that_are_not_there(measure, count):
-    with pytest.raises(OptionError, match=rf"threads must be an int in 1 .*got {count}"):
+    with pytest.raises(
+        OptionError, match=rf"threads must be an int in 1 .*got {count}"
+    ):
         measure(*SMALL, batch=2, threads=count, steps=1)
 
 

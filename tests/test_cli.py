@@ -303,7 +303,7 @@ WRONG = [
     (("bench", "--plot", "speed.jpg"), "must end in .png, got speed.jpg"),
     (("bench", "--plot", "file/speed.png"), "file"),
     (("bench", "--plot", "speed.png", "--layers"), "--plot.*leave out --layers"),
-    (("bench", "--read", "gone.jsonl"), "gone.jsonl: No such file"),
+    (("bench", "--read", "gone.jsonl"), "gone.jsonl: no such file"),
     (("bench", "--read", "file"), "file, line 1: not a line of `kanji-np bench"),
     (("bench", "--read", "file", "--batch", "2"), "--read measures nothing"),
 ]
@@ -461,7 +461,7 @@ def test_training_begins_with_the_weights_of_another_run(train, images):
     for options in ((), ("--batch-norm", "--channels", "3")):
         code, output = run(*more, *options, "--name", "three")
         assert (code, output.count("\n")) == (2, 1)
-        assert "the weights of one do not fit three: conv1/" in output
+        assert re.match("the weights of one do not fit three: .*conv1/", output)
 
 
 def test_an_autoencoder_is_scored_by_its_auc():

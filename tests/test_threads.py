@@ -117,6 +117,8 @@ def test_the_limit_comes_back():
         with limited(None):
             assert limit() == 1
     assert limit() == before
-    with pytest.raises(OptionError, match=rf"must be an int in 1 \.\. {MOST_THREADS}, got 0"):
+    with pytest.raises(
+        OptionError, match=rf"must be an int in 1 \.\. {MOST_THREADS}, got 0"
+    ):
         with limited(0):
             pass

@@ -3,7 +3,7 @@
 import pytest
 
 from kanji_np import zoo
-from kanji_np.errors import OptionError
+from kanji_np.errors import OptionError, ShapeError
 
 
 def counts(net):
@@ -68,3 +68,9 @@ def test_weight_bits_are_of_all_weights_that_count(make):
         assert all(x.attrs.weight_bits == 8 for x in depthwise)
         others = {x.attrs.weight_bits for x in layers if x not in depthwise}
         assert others == {bits}
+
+
+@pytest.mark.parametrize("build", [zoo.ds_cnn, zoo.mobilenet_v1_025])
+def test_networks_of_images_take_no_vectors(build):
+    with pytest.raises(ShapeError, match=r"vectors takes images \(H, W, C\), not 16"):
+        build(input_shape=(16,), name="vectors")

@@ -13,9 +13,12 @@
  *   ARM_CMSIS_NN_ARG_ERROR and leaves the output alone. Refused are NULL pointers (except
  *   where allowed below), extents or strides below 1, negative padding, tensors above
  *   INT32_MAX elements, spatial extents, strides, paddings or dilations above 32,767,
- *   activation limits that are not -128 <= min <= max <= 127, an input_offset outside
- *   -127 .. 128, an output_offset outside -128 .. 127, multipliers below 0, and shifts
- *   outside -31 .. 30;
+ *   dilations below 1, activation limits that are not -128 <= min <= max <= 127, an
+ *   input_offset outside -127 .. 128, an output_offset outside -32,768 .. 32,767,
+ *   multipliers below 0, and shifts outside -31 .. 30;
+ * - fields that CMSIS-NN does not read on any core class are not read here either, and may be
+ *   unset: "Not read" lists them. Where a filter has one tap along an axis, that includes
+ *   the dilation of the axis;
  * - ctx and bias_dims are there for the signature only and may be NULL: nothing here needs
  *   scratch memory. CMSIS-NN does, and the *_get_buffer_size functions tell how much.
  */
@@ -36,13 +39,17 @@ extern "C" {
  * over the part of the window that lies on the input. Shapes: input (n, h, w, c), filter
  * (n = output channels, h, w, c), output (n, h, w, c). Padding is what lies above and to
  * the left of the input; output_dims decide how far windows reach beyond the other two
- * edges. bias_data may be NULL: all zero. Groups are not supported: filter c = input c.
+ * edges. bias_data may be NULL: all zero. Not read: filter n, output n.
  *
- * filter h * w * c <= 65,535, so that the sum fits int32 whatever the data.
+ * Where filter c is less than input c, it divides it, and input and output channels are in
+ * input c / filter c groups, which divide output c: the filters of a group see its channels.
+ *
+ * filter h * w * input c <= 65,535, so that the sum fits int32 whatever the data.
  *
  * CMSIS-NN is wrong, and this one right,
  * - on all cores, for filters 1x1 without padding before, where a window begins beyond the
  *   input;
+ * - on all cores, for groups without bias: from the second on it reads one, near address 0;
  * - on Helium, for one row of input where stride.w * c is a multiple of 4: where the output has
  *   more rows or there is padding above, and where the first window to leave the row leaves it
  *   by more than one cell. It refuses such a row, with ARM_CMSIS_NN_FAILURE, where there is
@@ -158,7 +165,8 @@ int32_t arm_convolve_1_x_n_s8_get_buffer_size(const cmsis_nn_conv_params *conv_p
  *
  * filter_data holds weights of -8 .. 7, two a byte: element i of the tensor (n, h, w, c) is the
  * low nibble of byte i / 2 where i is even, the high one where it is odd. Rows are not padded,
- * so that one of them may begin in the middle of a byte.
+ * so that one of them may begin in the middle of a byte. There are no groups: filter c is not
+ * read, and is input c.
  *
  * CMSIS-NN is wrong, and this one right,
  * - on all cores, for filters 1x1 without padding before, where a window begins beyond the
@@ -252,8 +260,9 @@ int32_t arm_convolve_1_x_n_s4_get_buffer_size(const cmsis_nn_conv_params *conv_p
 /* Depthwise convolution: the formula of the convolution, the sum of output channel o over
  * input channel o / ch_mult alone.
  *
- * Shapes: input (n, h, w, c), filter (n = 1, h, w, c = output channels), output (n, h, w,
- * c = input c * ch_mult). Padding, output_dims and bias_data as in the convolution.
+ * Shapes: input (n, h, w, c), filter (1, h, w, output c), output (n, h, w,
+ * c = input c * ch_mult). Padding, output_dims and bias_data as in the convolution. Not read:
+ * filter n and c, output n; but CMSIS-NN reads the filter's on Helium for one input channel.
  *
  * filter h * w <= 65,535, so that the sum fits int32 whatever the data.
  *
@@ -413,13 +422,15 @@ int32_t arm_depthwise_conv_s4_opt_get_buffer_size(const cmsis_nn_dims *input_dim
 
 /* Fully connected layer, one multiplier and shift for the whole tensor.
  *
- *     y = clamp(requantize(sum((x + input_offset) * w) + bias, multiplier, shift)
- *               + output_offset, activation.min, activation.max)
+ *     y = clamp(requantize(sum((x + input_offset) * (w + filter_offset)) + bias, multiplier,
+ *                          shift) + output_offset, activation.min, activation.max)
  *
- * Shapes: input (n, h * w * c), filter (rows = filter_dims->c, columns = filter_dims->n =
- * input h * w * c), output (n, c = rows). filter_offset must be 0. bias_data may be NULL.
+ * Shapes: input (n of input_dims, columns), filter (rows, columns), output (n, rows), with n
+ * of filter_dims for the columns and c of output_dims for the rows. Not read: all else of the
+ * three. -127 <= filter_offset <= 128. bias_data may be NULL.
  *
- * At most 65,535 columns, so that the sum fits int32 whatever the data.
+ * At most 65,535 columns, or 32,767 where filter_offset is not 0, so that the sum fits int32
+ * whatever the data.
  */
 arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            const cmsis_nn_fc_params *fc_params,
@@ -483,7 +494,8 @@ arm_cmsis_nn_status arm_vector_sum_s8(int32_t *vector_sum_buf,
                                       const int32_t *bias_data);
 
 /* The fully connected layer of arm_fully_connected_s8 with int4 weights, packed as for
- * arm_convolve_wrapper_s4; one scale for all outputs. CMSIS-NN's takes no scratch. */
+ * arm_convolve_wrapper_s4; one scale for all outputs. Not read: filter_offset, which is 0.
+ * CMSIS-NN's takes no scratch. */
 arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
                                            const cmsis_nn_fc_params *fc_params,
                                            const cmsis_nn_per_tensor_quant_params *quant_params,
@@ -503,8 +515,8 @@ arm_cmsis_nn_status arm_fully_connected_s4(const cmsis_nn_context *ctx,
  *
  * where n counts the elements of that part and s is their sum, plus n / 2 where the sum is
  * positive and minus n / 2 elsewhere; both divisions truncate. Shapes: input (n, h, w, c),
- * filter (h, w), output (h, w, c) and n of the input. The average takes inputs of up to
- * h * w = 2^23, so that its sum fits int32.
+ * filter (h, w), output (h, w), which has n and c of the input. Not read: filter n and c,
+ * output n and c. The average takes inputs of up to h * w = 2^23, so that its sum fits int32.
  */
 arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
                                     const cmsis_nn_pool_params *pool_params,
@@ -530,7 +542,8 @@ int32_t arm_avgpool_s8_get_buffer_size_mve(int dim_dst_width, int ch_src);
 /* Softmax of each row: TFLite's, with scale 1/256 and zero point -128 at the output.
  *
  * mult * 2^shift encodes the scale of the input times 2^26 (0 <= mult, 0 <= shift <= 31);
- * elements more than -diff_min below the largest of their row give -128 (diff_min <= 0).
+ * elements more than -diff_min below the largest of their row give -128: all of them where
+ * diff_min is above 0.
  * The status being void, a call with arguments outside these limits does nothing.
  *
  * Equals CMSIS-NN for rows of up to 511 elements, and for longer ones while

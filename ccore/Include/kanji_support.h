@@ -222,7 +222,8 @@ static inline int kanji_axis_ok(int32_t input_size,
 {
     return kanji_extent_ok(input_size) && kanji_extent_ok(kernel_size) &&
            kanji_extent_ok(output_size) && kanji_extent_ok(stride) &&
-           (kernel_size == 1 || kanji_extent_ok(dilation)) && padding >= 0 && padding <= KANJI_MAX_EXTENT;
+           (kernel_size == 1 || kanji_extent_ok(dilation)) && padding >= 0 &&
+           padding <= KANJI_MAX_EXTENT;
 }
 
 /* No window of a pool is empty: none between the first and the last is if these are not.

@@ -17,8 +17,8 @@ arm_cmsis_nn_status arm_depthwise_conv_3x3_s8(const cmsis_nn_context *ctx,
     cmsis_nn_dw_conv_params params;
     cmsis_nn_dims input;
 
-    if (!kanji_dw_as_one_image(dw_conv_params, input_dims, &params, &input) || filter_dims == NULL ||
-        filter_dims->h != 3 || filter_dims->w != 3 || params.padding.w > 1)
+    if (!kanji_dw_as_one_image(dw_conv_params, input_dims, &params, &input) ||
+        filter_dims == NULL || filter_dims->h != 3 || filter_dims->w != 3 || params.padding.w > 1)
     {
         return ARM_CMSIS_NN_ARG_ERROR;
     }

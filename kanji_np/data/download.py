@@ -7,6 +7,7 @@ file that has its name is whole.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import http.client
 import os
@@ -166,7 +167,7 @@ def extract(archive: str | Path, directory: str | Path, members: Sequence[str]) 
     ------
     FileFormatError
         The archive cannot be read, lacks a member, or holds a link or a device under
-        its name.
+        its name; or something else is where a member belongs.
     """
     missing = set(members)
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=directory) as unpacked:
@@ -180,10 +181,21 @@ def extract(archive: str | Path, directory: str | Path, members: Sequence[str]) 
             raise FileFormatError(f"{archive}: cannot be unpacked: {error}") from error
         if missing:
             raise FileFormatError(f"{archive}: lacks {', '.join(sorted(missing))}")
-        for name in members:
-            target = Path(directory) / name
+        targets = [Path(directory) / name for name in members]
+        for name, target in zip(members, targets, strict=True):
+            there = target.is_symlink() or target.exists()
+            if there and not _are_equal(Path(unpacked) / name, target):
+                raise FileFormatError(
+                    f"{target}: is there and is not the file of {archive}: move it away"
+                )
+        for name, target in zip(members, targets, strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
             (Path(unpacked) / name).replace(target)
+
+
+def _are_equal(unpacked: Path, target: Path) -> bool:
+    is_file = target.is_file() and not target.is_symlink()
+    return is_file and filecmp.cmp(unpacked, target, shallow=False)
 
 
 def _extract_file(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

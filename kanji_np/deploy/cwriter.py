@@ -229,9 +229,11 @@ def _core_guard(p: Program) -> str:
     """Refuses a build whose legacy kernels are another core class's.
 
     They cannot be asked for their scratch memory, as those of the current API can, and
-    average pools answer with other bytes.
+    average pools answer with other bytes. A network that calls none of them includes no
+    header that would say what the build is for.
     """
-    if KERNELS[p.graph.target.library].tells_scratch:
+    calls_library = any(not f.startswith("kanji_") for f in p.functions)
+    if KERNELS[p.graph.target.library].tells_scratch or not calls_library:
         return ""
     dsp = own_class(p.graph.target) == "dsp"
     other, cores = ("", "M4, M7, M33") if dsp else ("!", "M0, M3, M55, M85")

@@ -370,7 +370,8 @@ $memory
 
     kanji-np export model.npz .$export_option
 
-`model.npz` is the trained network. Files listed in `firmware.json` are replaced.
+`model.npz` is the trained network. The next export replaces the files listed in
+`firmware.json`, if they are as this one left them.
 """
 
 NOTE_CCORE = """\

@@ -192,9 +192,11 @@ def _has_own_kernel(attrs: DepthwiseConv2DAttrs) -> bool:
 def _is_mve_convolution(
     attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec
 ) -> bool:
-    """Whether MVE cores compute it as a convolution: one channel of many outputs."""
-    one_channel = shape[2] == 1 < attrs.depth_multiplier
-    return one_channel and target.core == "mve" and target.version != FIRST_VERSION
+    """Whether MVE cores compute it as a convolution: one channel of many outputs.
+
+    The first version does not.
+    """
+    return shape[2] == 1 < attrs.depth_multiplier and target.core == "mve"
 
 
 def _is_3x3(attrs: DepthwiseConv2DAttrs, g: Geometry) -> bool:
@@ -232,7 +234,8 @@ def _check_kernel(
             f"{function} with dilation or a depth_multiplier takes an even number of "
             f"input channels, got {channels}"
         )
-    if _is_mve_convolution(attrs, shape, target):
+    is_first = target.version == FIRST_VERSION
+    if _is_mve_convolution(attrs, shape, target) and not is_first:
         conv2d.check_kernel(function, attrs.weight_bits, shape, g, target)
     if not _has_own_kernel(attrs) or target.core == "mve":
         return
@@ -263,7 +266,7 @@ def _scratch_bytes(
     use it), with int4 weights on plain C cores too; four int8 windows of a block of
     channels on MVE cores, none for the general kernel. On MVE cores newer versions
     compute a single channel of many outputs as a convolution, of which the weights are
-    a copy.
+    a copy; the first version is given that memory too, because ccore asks for it.
     """
     depth = g.kernel_h * g.kernel_w
     is_first = target.version == FIRST_VERSION

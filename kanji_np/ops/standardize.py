@@ -96,29 +96,31 @@ def definition(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarray
     return y
 
 
-def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x - mean, what it is divided by, and whether that is the deviation of x."""
     kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
     centred = x.astype(kind) - x.mean(axis=(1, 2, 3), keepdims=True, dtype=kind)
     deviation = np.sqrt((centred**2).mean(axis=(1, 2, 3), keepdims=True))
     least = kind.type(1 / math.sqrt(math.prod(x.shape[1:])))
-    return centred, np.maximum(deviation, least)
+    return centred, np.maximum(deviation, least), deviation > least
 
 
 def forward_float(attrs: StandardizeAttrs, params: None, x: np.ndarray) -> np.ndarray:
     """uint8 or floating (N,H,W,C) -> floating, (x - mean) / deviation."""
-    centred, deviation = _moments(x)
+    centred, deviation, _ = _moments(x)
     return centred / deviation
 
 
 def vjp(
     attrs: StandardizeAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray, None]:
-    """gX = (gY - mean gY - Y * mean(gY * Y)) / deviation, per grey level."""
-    centred, deviation = _moments(saved.x.astype(gy.dtype))
+    """gX = (gY - mean gY - Y * mean(gY * Y)) / deviation, per grey level; without the
+    last term for flat images, which are divided by a constant."""
+    centred, deviation, varies = _moments(saved.x.astype(gy.dtype))
     y = centred / deviation
     axes = (1, 2, 3)
     mean_gy = gy.mean(axis=axes, keepdims=True)
-    mean_gyy = (gy * y).mean(axis=axes, keepdims=True)
+    mean_gyy = (gy * y).mean(axis=axes, keepdims=True) * varies
     return (gy - mean_gy - y * mean_gyy) / deviation, None
 
 

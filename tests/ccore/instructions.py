@@ -39,13 +39,15 @@ def scales(channels: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full(channels, 1518500250, np.int32), np.full(channels, -9, np.int32)
 
 
-def conv(size: int, cin: int, cout: int, kernel: int, **options) -> Call:
+def conv(
+    size: int, cin: int, cout: int, kernel: int, *, groups: int = 1, **options
+) -> Call:
     """A convolution with "same" padding."""
     rng = np.random.default_rng(0)
     reach = (kernel - 1) * options.get("dilation", (1, 1))[0] // 2
     return driver.convolve_wrapper_s8(
         int8s(rng, 1, size, size, cin),
-        int8s(rng, cout, kernel, kernel, cin) >> 4,
+        int8s(rng, cout, kernel, kernel, cin // groups) >> 4,
         rng.integers(-1000, 1000, cout).astype(np.int32),
         *scales(cout),
         output_shape=(1, size, size, cout),
@@ -127,6 +129,7 @@ CASES: dict[str, dict[str, Call]] = {
         "arm_convolve_wrapper_s8 1x1x64": conv(6, 64, 16, 1),
         "arm_convolve_wrapper_s8 3x3x16 dilated": conv(8, 16, 8, 3, dilation=(2, 2)),
         "arm_convolve_wrapper_s8 3x3x16 to 2": conv(8, 16, 2, 3),
+        "arm_convolve_wrapper_s8 3x3x16 in 2 groups": conv(8, 16, 8, 3, groups=2),
         "arm_convolve_wrapper_s4 5x5x32": int4(conv(6, 32, 16, 5)),
         "arm_convolve_wrapper_s4 5x5x3": int4(conv(8, 3, 16, 5)),
         "arm_depthwise_conv_wrapper_s8 3x3x32": depthwise(8, 32),
@@ -135,6 +138,9 @@ CASES: dict[str, dict[str, Call]] = {
         "arm_fully_connected_s8": dense(512, 10),
         "arm_fully_connected_per_channel_s8": dense(
             512, 10, driver.fully_connected_per_channel_s8
+        ),
+        "arm_vector_sum_s8": driver.vector_sum_s8(
+            values(10, 512), None, input_offset=5, filter_offset=0
         ),
         "arm_fully_connected_s4": int4(dense(512, 10)),
         "arm_max_pool_s8": driver.max_pool_s8(

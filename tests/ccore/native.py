@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ccore.driver import INCLUDES, SOURCES, STRICT, build_folder, compile_c
+from ccore.driver import INCLUDES, SOURCES, build_folder, compile_c
 from kanji_np.deploy.kernels import defines
 from kanji_np.types import (
     ConstPtr,
@@ -67,7 +67,8 @@ def run_layer(
 @functools.cache
 def _library(api: str, macros: tuple[str, ...]) -> ctypes.CDLL:
     path = build_folder() / "-".join([api, *macros, "shared.so"])
-    flags = [*STRICT, "-O1", "-shared", "-fPIC", *(f"-D{macro}" for macro in macros)]
+    flags = ["-std=c99", "-O1", "-shared", "-fPIC"]
+    flags += [f"-D{macro}" for macro in macros]
     flags += [f"-I{folder}" for folder in INCLUDES[api]]
     compile_c("gcc", [*flags, *SOURCES[api], "-o", path])
     return ctypes.CDLL(str(path))

@@ -103,7 +103,22 @@ def test_a_kernel_without_a_row_is_named():
 
 #: Functions that check their arguments and call one that has a case.
 FORWARDING = {
-    "s8": set(),
+    "s8": {
+        "arm_convolve_s8",
+        "arm_convolve_s4",
+        "arm_convolve_1x1_s8",
+        "arm_convolve_1x1_s4",
+        "arm_convolve_1x1_s8_fast",
+        "arm_convolve_1x1_s4_fast",
+        "arm_convolve_1_x_n_s8",
+        "arm_convolve_1_x_n_s4",
+        "arm_depthwise_conv_s8",
+        "arm_depthwise_conv_s4",
+        "arm_depthwise_conv_s8_opt",
+        "arm_depthwise_conv_s4_opt",
+        "arm_depthwise_conv_3x3_s8",
+        "arm_fully_connected_wrapper_s8",
+    },
     "q7": {
         "arm_convolve_HWC_q7_basic_nonsquare",
         "arm_convolve_HWC_q7_fast",

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from kanji_np.deploy.kernels import needed
+
 from .driver import CORES, INCLUDES, ROUNDINGS, SOURCES, STRICT, WARNINGS, compile_c
 
 
@@ -72,6 +74,20 @@ def test_own_kernels_need_no_header_but_their_own():
     for source in sources:
         assert re.findall(r'#include "(.+)"', source.read_text()) == ["kanji_nn.h"]
     assert len(sources) == 3
+
+
+def test_a_wrapper_draws_no_kernel_by_name_into_a_firmware():
+    """Programs of others call those; what is exported calls the wrappers."""
+    wrappers = [
+        s.stem for s in SOURCES["s8"] if "wrapper_s" in s.stem and "conv" in s.stem
+    ]
+    sizes = [f"{wrapper}_get_buffer_size" for wrapper in wrappers]
+    drawn = {source.stem for source in needed(SOURCES["s8"], [*wrappers, *sizes])}
+    tables = {
+        s.stem for s in SOURCES["s8"] if "_conv" in s.stem and "_sizes_" in s.stem
+    }
+    assert len(wrappers) == len(tables) == 4
+    assert {s for s in drawn if not s.startswith("kanji_")} == {*wrappers, *tables}
 
 
 @pytest.mark.parametrize(

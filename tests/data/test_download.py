@@ -270,3 +270,15 @@ def test_extract_archive_cut_off(tmp_path, kept):
     with pytest.raises(FileFormatError, match="cannot be unpacked"):
         extract(archive, tmp_path, ["set/a"])
     assert files(tmp_path) == ["a.tar.gz"]
+
+
+def test_extract_replaces_no_other_file(tmp_path):
+    archive = make_archive(tmp_path / "a.tar.gz", {"set/a": b"1", "set/b": b"2"})
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "b").write_bytes(b"mine")
+    with pytest.raises(FileFormatError, match="set/b: is there and is not the file"):
+        extract(archive, tmp_path, ["set/a", "set/b"])
+    assert files(tmp_path / "set") == ["b"]
+    (tmp_path / "set" / "b").write_bytes(b"2")
+    extract(archive, tmp_path, ["set/a", "set/b"])
+    assert files(tmp_path / "set") == ["a", "b"]

@@ -207,6 +207,15 @@ def test_another_build_of_the_library_is_refused(build, macros, message, tmp_pat
     assert message in done.stderr
 
 
+def test_a_network_without_library_calls_takes_any_build_of_it(tmp_path):
+    layers = [kj.Normalize((125, 123, 114)), kj.Flatten()]
+    net = kj.Sequential(layers, (4, 4, 3), target="cmsis-nn-q7", name="plain")
+    export(net, tmp_path, library="cmsis-nn")
+    includes = [f"-I{tmp_path / folder}" for folder in ("", "ccore/Include")]
+    command = ["gcc", *includes, "-fsyntax-only", tmp_path / "plain.c"]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
 def test_an_input_that_would_be_destroyed_is_copied():
     p = program(legacy_pool_first().freeze())
     assert [*p.plan.inputs] == [0]

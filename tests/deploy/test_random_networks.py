@@ -26,12 +26,16 @@ def same_products(monkeypatch):
     monkeypatch.setenv(VARIABLE, "float32")
 
 
-@pytest.fixture
-def run(tmp_path):
-    """Runs networks at some places; `Fuzz` has what came of it."""
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs networks at some places; `Fuzz` has what came of it.
+
+    Kernels are compiled once for all tests.
+    """
+    folder = tmp_path_factory.mktemp("fuzz")
 
     def run(numbers, compilers=(), cores=()) -> Fuzz:
-        result = Fuzz(places(compilers, cores, {}), tmp_path)
+        result = Fuzz(places(compilers, cores, {}), folder)
         result.block(numbers)
         return result
 
@@ -55,8 +59,8 @@ def test_fast_paths_equal_definitions(run):
 @pytest.mark.parametrize(
     ("library", "core", "compiler", "board"),
     [
-        ("cmsis-nn", "mve", "clang", "cortex-m55"),
-        ("cmsis-nn-q7", "dsp", "gcc", "cortex-m4"),
+        ("cmsis-nn", "mve", "gcc", "cortex-m55"),
+        ("cmsis-nn-q7", "dsp", "clang", "cortex-m4"),
     ],
 )
 def test_c_computes_the_same(run, library, core, compiler, board):
@@ -70,7 +74,7 @@ def test_c_computes_the_same(run, library, core, compiler, board):
 
 
 def test_another_byte_of_the_c_is_found(run, monkeypatch):
-    number = first_of("cmsis-nn", "dsp")
+    number = first_of("cmsis-nn", "mve")
 
     def altered(number, refused):
         case = case_of(number, refused)
@@ -79,14 +83,16 @@ def test_another_byte_of_the_c_is_found(run, monkeypatch):
         return replace(case, layers=tuple(layers))
 
     monkeypatch.setattr(fuzz, "case_of", altered)
-    told, *_ = run([number], ["gcc"]).failures[number]
+    (told,) = run([number], ["gcc"]).failures[number]
     assert told.startswith("host, gcc: image ")
     assert " bytes differ, from " in told
 
 
-@pytest.mark.parametrize(("beyond", "told"), [(0, "status 2000"), (1, "AddressSan")])
+@pytest.mark.parametrize(
+    ("beyond", "told"), [(0, "writes behind arena or output"), (1, "AddressSan")]
+)
 def test_a_write_behind_the_output_is_found(run, monkeypatch, beyond, told):
-    number = first_of("cmsis-nn", "dsp")
+    number = first_of("cmsis-nn", "mve")
     write = fuzz.write
 
     def damaged(p):
@@ -97,7 +103,7 @@ def test_a_write_behind_the_output_is_found(run, monkeypatch, beyond, told):
         return texts | {f"{name}.c": f"{head}int32_t {name}_run({tail}"}
 
     monkeypatch.setattr(fuzz, "write", damaged)
-    found, *_ = run([number], ["gcc"]).failures[number]
+    (found,) = run([number], ["gcc"]).failures[number]
     assert told in found
 
 
@@ -114,7 +120,7 @@ def test_the_exit_code_says_whether_all_was_equal(monkeypatch):
     call = ["--networks", "1", "--compiler", "none"]
     result = CliRunner().invoke(fuzz.main, call)
     assert result.exit_code == 0
-    assert result.output.startswith("1 networks in ")
+    assert " s: 0 with failures, 0 differing bytes\n" in result.output
 
     def broken(number):
         raise ZeroDivisionError("by a window of none")
@@ -123,4 +129,4 @@ def test_the_exit_code_says_whether_all_was_equal(monkeypatch):
     result = CliRunner().invoke(fuzz.main, [*call, "--seed", "9"])
     assert result.exit_code == 1
     assert "this computer: ZeroDivisionError (" in result.output
-    assert "python examples/fuzz.py --seed 9 --networks 1\n" in result.output
+    assert "fuzz.py --seed 9 --networks 1 --compiler none\n" in result.output

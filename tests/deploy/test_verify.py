@@ -200,7 +200,7 @@ def test_other_directories_are_refused(tmp_path):
 
 def test_cmsis_nn_must_be_said(tmp_path):
     export(only_dense(), tmp_path, library="cmsis-nn")
-    with pytest.raises(OptionError, match="say where it is"):
+    with pytest.raises(OptionError, match="say where it is: --cmsis-nn on the command"):
         verify(tmp_path, noise(only_dense(), 1))
 
 

@@ -10,6 +10,7 @@ from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
 from kanji_np.ops.standardize import STANDARDIZE, StandardizeAttrs
+from kanji_np.types import Saved
 
 
 class TestStandardize(Conformance):
@@ -43,6 +44,15 @@ def test_a_flat_image_is_zero(value):
     for forward in (STANDARDIZE.forward_int, STANDARDIZE.definition):
         assert not forward(StandardizeAttrs(7), None, x).any()
     assert not STANDARDIZE.forward_float(StandardizeAttrs(), None, x).any()
+
+
+def test_the_gradient_of_an_almost_flat_image():
+    """It is divided by a constant, whatever its deviation."""
+    x, gy = np.zeros((1, 3, 1, 1)), np.array([1.0, 2.0, 4.0]).reshape(1, 3, 1, 1)
+    x[0, 0] = 0.5  # n deviations below isqrt(n)
+    saved = Saved(x, x, 1.0, -np.inf, np.inf)
+    gx, _ = STANDARDIZE.vjp(StandardizeAttrs(), None, saved, gy, True)
+    np.testing.assert_allclose(gx, (gy - gy.mean()) * math.sqrt(3), rtol=1e-12)
 
 
 def test_the_largest_image_fits_int64():
