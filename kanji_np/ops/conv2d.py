@@ -189,6 +189,7 @@ def scratch_bytes(
 
     Two columns of int16 patches, four of int8 on MVE cores. A plain 1x1 kernel needs
     none, except with int8 weights on DSP cores two int16 pixels with Arm's compiler.
+    The first version is given what the newest asks for too, because ccore asks for it.
     """
     channels = shape[2]
     depth = g.kernel_h * g.kernel_w * channels
@@ -198,9 +199,8 @@ def scratch_bytes(
     if target.core != "mve":
         return 4 * (depth if weight_bits == 4 else -(-depth // 4) * 4)
     four_columns = 4 * (-(-depth // 16) * 16)
-    if _is_row_of_first(shape, g, target):
-        return 0
-    if not _is_row(shape, g) or target.version == FIRST_VERSION:
+    of_first = _is_row_of_first(shape, g, target)
+    if not _is_row(shape, g) or (target.version == FIRST_VERSION and not of_first):
         return four_columns
     ends = _row_ends(shape, g)
     if ends.first + ends.last > g.out_w:

@@ -272,14 +272,17 @@ def test_scratch_is_what_the_library_asks_for(core, bits):
 @pytest.mark.parametrize(
     ("shape", "kernel", "padding", "size"),
     [
-        ((1, 12, 16), (1, 5), "valid", 0),  # 8 windows, four at a time
+        ((1, 12, 16), (1, 5), "valid", 80),  # 8 windows, four at a time: it wants none
         ((1, 11, 16), (1, 5), "valid", 4 * 80),  # 7
-        ((1, 8, 3), (1, 3), "same", 0),  # of any number of channels
+        ((1, 8, 3), (1, 3), "same", 64),  # of any number of channels
         ((2, 12, 16), (1, 5), "valid", 4 * 80),  # two rows
     ],
 )
 def test_scratch_of_a_row_in_the_first_version(shape, kernel, padding, size):
-    """Answers of v4.0.0 on a Cortex-M55, but that it rounds 4 * 80 up to less."""
+    """Answers of v4.0.0 on a Cortex-M55, but that it rounds 4 * 80 up to less.
+
+    Where it wants none, those of the newest version, which are ccore's.
+    """
     first = target_spec("cmsis-nn", core="mve", version="4.0.0")
     g = conv(8, kernel, padding=padding).window.over(shape)
     check_kernel("", 8, shape, g, first)

@@ -280,7 +280,7 @@ def test_what_16_bits_do_not_hold_is_refused(attrs, shape):
         (depthwise((1, 5)), 200, (0, 2000, 2000, 2480, 2480)),
         (depthwise((3, 3), multiplier=2), 20, (0, 0, 0, 0, 0)),
         (depthwise((3, 3), dilation=(1, 2)), 20, (0, 0, 0, 0, 0)),
-        (depthwise((3, 3), multiplier=5), 1, (0, 0, 0, 64 + 45, 0)),
+        (depthwise((3, 3), multiplier=5), 1, (0, 0, 0, 64 + 45, 64 + 45)),
         (depthwise((3, 3), bits=4), 20, (360, 360, 360)),
         (depthwise((3, 3), multiplier=2, bits=4), 20, (0, 0, 0)),
     ],
@@ -293,6 +293,25 @@ def test_scratch_memory(attrs, channels, expected):
         (call,) = lowered(attrs, (9, 9, channels), target)
         found.append(call.scratch_bytes)
     assert tuple(found) == expected
+
+
+@pytest.mark.parametrize("core", ["c", "dsp", "mve"])
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("multiplier", [1, 2, 5])
+def test_the_first_version_has_the_scratch_memory_of_the_newest(
+    core, channels, multiplier
+):
+    """Its firmware links ccore, which asks for what the newest version asks for."""
+    for kernel in ((3, 3), (1, 2), (2, 2)):
+        newest, first = (
+            lowered(
+                depthwise(kernel, multiplier=multiplier),
+                (9, 9, channels),
+                target_spec(core=core, version=version),
+            )[0].scratch_bytes
+            for version in ("7.0.0", "4.0.0")
+        )
+        assert newest <= first
 
 
 @pytest.mark.parametrize(("core", "expected"), [("c", 0), ("dsp", 9 * 7)])
