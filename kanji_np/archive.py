@@ -228,6 +228,11 @@ def check_names(arrays: Mapping[str, np.ndarray], known: Collection[str]) -> Non
             )
 
 
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """What two sets of arrays have in common only if they are equal."""
+    return _digest(arrays).hex()
+
+
 def _digest(content: Mapping[str, np.ndarray]) -> bytes:
     sha = hashlib.sha256()
     for name in sorted(content):

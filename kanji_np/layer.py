@@ -495,6 +495,29 @@ class BatchNorm:
         self.moving = Statistics(mean, var)
         self.updates += 1
 
+    def absorb(self, weight: Tensor) -> np.ndarray:
+        """Move into the weight what would make its steps larger once it is folded.
+
+        Folded weights are k = gamma / sqrt(var + epsilon) times `weight`, and so is
+        the gradient of `weight` times theirs: a step moves them k^2 times as far as it
+        would if they were trained themselves. Statistics of each batch take that back;
+        fixed ones do not. Channels with |k| > 1 get weights |k| times as large and the
+        statistics of those, so that k is 1 or -1 and the folded weights are the same.
+
+        Returns
+        -------
+        float32 (C,), the factors of the weight, 1 where it stays.
+        """
+        slopes = np.abs(self.gamma.data * self.moving.inverse)
+        # What was rounded in an earlier call is not to be done again.
+        factors = np.where(slopes > 1 + 1e-5, slopes, 1).astype(np.float32)
+        mean, var = self.moving
+        eps = np.float32(batch_norm.EPSILON)
+        weight.data = weight.data * by_output(factors, weight.data)
+        var = np.where(factors > 1, factors**2 * (var + eps) - eps, var)
+        self.moving = Statistics(factors * mean, var)
+        return factors
+
     def fold(self, weight: np.ndarray, s: Statistics) -> LinearParams:
         """Weight and bias with the normalization in them.
 

@@ -42,7 +42,7 @@ from kanji_np.ops.attributes import sample_shape
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.ops.products import check_gradient_kind
-from kanji_np.quantize import FINEST, LARGEST, SCHEMES
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES, by_output
 from kanji_np.ranges import TRACKERS, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -216,14 +216,34 @@ class Model:
             for kind, parameter in layer.named_parameters().items():
                 yield f"{layer.name}/{kind}", parameter
 
-    def freeze_batch_norm(self) -> None:
+    def freeze_batch_norm(self) -> list[tuple[Tensor, np.ndarray]]:
         """Go on training with the moving statistics as they are.
 
         The weights that are trained are then the folded ones of the device, in the
-        forward pass and in the gradient.
+        forward pass and in the gradient. Where folding makes them larger, so that it
+        would make each step larger too, weights and statistics are written otherwise
+        (see `BatchNorm.absorb`); what the network computes stays the same.
+
+        Returns
+        -------
+        The weights that are so written, each with the factors of its output channels,
+        float32 (C, 1, ...): for what an optimizer remembers of their gradients.
         """
-        for norm in self._moving_norms():
-            norm.is_frozen = True
+        changed = []
+        for layer in self._linear():
+            if layer.norm is not None:
+                layer.norm.is_frozen = True
+                factors = layer.norm.absorb(layer.weight)
+                if (factors != 1).any():
+                    scale = by_output(factors, layer.weight.data)
+                    changed.append((layer.weight, scale))
+        return changed
+
+    def thaw_batch_norm(self) -> None:
+        """Take in the statistics of batches again in training."""
+        for layer in self._linear():
+            if layer.norm is not None:
+                layer.norm.is_frozen = False
 
     @property
     def is_normalized(self) -> bool:

@@ -31,7 +31,11 @@ MOST = 1e38
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """What the training loop needs of an optimizer."""
+    """What the training loop needs of an optimizer.
+
+    It may have `powers`, the power of the gradient that each array of its memory goes
+    with: weights may be written so many times larger when normalization is frozen.
+    """
 
     @property
     def lr(self) -> float:
@@ -125,6 +129,9 @@ class SGD:
     nesterov: bool = True
     weight_decay: float = 5e-4
 
+    #: The power of the gradient that each array of its memory has.
+    powers: ClassVar = (1,)
+
     def __post_init__(self) -> None:
         hold_number(self, "lr", 0, MOST)
         hold_number(self, "momentum", 0, below=1)
@@ -158,6 +165,7 @@ class Adam:
     eps: float = 1e-8
     weight_decay: float = 0.0
 
+    powers: ClassVar = (1, 2)
     decoupled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -31,7 +31,13 @@ from kanji_np.anomaly import check_reproduces, real_inputs
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, integer, number, one_of, shown
 from kanji_np.data import Augment, Dataset, ahead, batches, n_batches
-from kanji_np.errors import FileFormatError, KanjiError, OptionError, RangeError
+from kanji_np.errors import (
+    AccumulatorOverflow,
+    FileFormatError,
+    KanjiError,
+    OptionError,
+    RangeError,
+)
 from kanji_np.jit import event
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import HEADER, KIND, PRECISIONS, Model
@@ -47,6 +53,17 @@ CALIBRATION_IMAGES = 500
 # ones. 0.01, the rate of Jain et al., 2020, is for weights that were trained before:
 # from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points lower.
 THRESHOLDS = Adam(lr=0.002, eps=1e-12)
+# A training has diverged if its mean loss over an epoch is FAR times what outputs of zero
+# would cost, and what it began with; over the last one, NEAR times. It has something to
+# go back to once it is at most LEARNED times the first: else its beginning is better.
+FAR, NEAR, LEARNED = 10.0, 1.5, 0.9
+# Learning rates after it went back: each time so many times those before, at most so
+# often.
+BACKOFF, MOST_SETBACKS = 0.25, 5
+# Losses of known size, for which there are such limits.
+KNOWN_LOSSES = (cross_entropy, mean_squared_error)
+# A loss that rises by this part in an epoch with batch normalization frozen.
+JUMP = 0.25
 # Values a channel that statistics of a batch are taken from. Of two values the variance
 # may be next to nothing, and what is folded with it is several times too large for the
 # ranges; it is always nothing of one.
@@ -63,7 +80,8 @@ class EpochRecord:
     Losses and accuracies (0..1) of training are means over the epoch, as it went;
     `validation_accuracy`, of the averaged weights, is NaN without validation data, and
     both are if targets are not labels.
-    `seconds` is wall-clock time of the epoch [s].
+    `seconds` is wall-clock time of the epoch [s]. `note` says what went wrong before
+    it went as it is recorded, and what was done about it.
     """
 
     epoch: int
@@ -73,6 +91,7 @@ class EpochRecord:
     train_accuracy: float
     validation_accuracy: float
     seconds: float
+    note: str = ""
 
 
 COLUMNS = tuple(f.name for f in fields(EpochRecord))
@@ -99,7 +118,8 @@ class History:
 
     def is_in(self, path: Path) -> bool:
         """Whether a file is what was written of this history, perhaps with one epoch
-        more, which was cut short, or by a version of fewer columns."""
+        more, which was cut short, or with fewer, where training went back, or by a
+        version of fewer columns."""
         text = path.read_bytes()
         columns = text.partition(b"\n")[0].decode(errors="replace").split(",")
         if not set(columns) <= set(COLUMNS):
@@ -107,7 +127,8 @@ class History:
         mine, next_epoch = self.csv(columns).encode(), b"%d," % (len(self.epochs) + 1)
         more = text.removeprefix(mine)
         is_next = more.startswith(next_epoch) and more.count(b"\n") == 1
-        return text.startswith(mine) and (is_next or not more)
+        is_part = text.endswith(b"\n") and mine.startswith(text)
+        return is_part or (text.startswith(mine) and (is_next or not more))
 
 
 def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
@@ -151,6 +172,10 @@ class Recipe:
         Part of the epochs, 0..1, after which batch normalization stops taking in
         batches and goes by its moving statistics, as it does on the device. Without
         those of each batch large steps diverge: learning rates must be low by then.
+        Where the loss rises by more than `JUMP` of itself in such an epoch, normalization
+        goes on with batches, and the epoch is gone through again. It stays frozen in
+        another `fit`, which then trains the folded weights alone:
+        `Model.thaw_batch_norm` ends that.
     gradients : "float32" or "bfloat16"
         What gradients are rounded to before they are multiplied, in int8 epochs;
         bfloat16 is faster where the CPU multiplies it.
@@ -275,7 +300,15 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
     OptionError
         On a bad value, or if `directory` holds another run.
     RangeError
-        If the loss is no longer finite.
+        If the loss is no longer finite, or far above what saying nothing would cost, or
+        no gradient reaches the first layer, at the lowest learning rate too.
+
+    Notes
+    -----
+    A training that diverges goes back to its last good epoch, or its beginning, and on
+    from there with a fourth of the learning rate, five times at most. A line on
+    standard error and the `note` of the next record say so. Of a loss of one's own
+    only what is not finite is known to be too large.
     """
     if not isinstance(net, Model):
         raise OptionError(f"net must be a Model, got {shown(net)}")
@@ -368,29 +401,47 @@ def _train(
     while run.epoch < recipe.epochs:
         began = time.perf_counter()
         precision = recipe.precision_of(run.epoch)
-        with _progress(run, show) as report:
-            mean_loss, accuracy = run.one_epoch(report)
+        run.begin_epoch()
         score = math.nan
-        if validation is not None:
-            with run.averaged():
-                score = net.evaluate(validation, precision=precision)
+        try:
+            with _progress(run, show) as report:
+                mean_loss, accuracy = run.one_epoch(report)
+            if validation is not None:
+                with run.averaged():
+                    score = net.evaluate(validation, precision=precision)
+            run.judge(mean_loss)
+        except (RangeError, AccumulatorOverflow) as error:
+            told = run.go_back(error)
+            if show:
+                click.echo(told, err=True)
+            _keep(run, directory)
+            continue
+        if told := run.learned_nothing(accuracy, score):
+            run.notes.append(told)
         record = EpochRecord(
-            run.epoch, precision, recipe.optimizer.lr * run.factor(run.step - 1),
-            mean_loss, accuracy, score, time.perf_counter() - began,
+            run.epoch, precision, run.rate(run.step - 1), mean_loss, accuracy, score,
+            time.perf_counter() - began, run.take_notes(),
         )  # fmt: skip
         run.history = History((*run.history.epochs, record))
         if show:
             click.echo(_line(record, recipe.epochs, len(train)), err=True)
-        if directory is not None:
-            # In this order: a finished run is not gone through again for its history.
-            outputs.write(directory / HISTORY, run.history.csv().encode())
-            run.save(directory / CHECKPOINT)
+            if told:
+                click.echo(told, err=True)
+        _keep(run, directory)
     run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
         net.calibrate(run.sample)
     if directory is not None:
         net.save(directory / MODEL)
     return run.history
+
+
+def _keep(run: _Run, directory: Path | None) -> None:
+    """Write down where a run is, for it to be gone on with from there."""
+    if directory is not None:
+        # In this order: a finished run is not gone through again for its history.
+        outputs.write(directory / HISTORY, run.history.csv().encode())
+        run.save(directory / CHECKPOINT)
 
 
 def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
@@ -407,24 +458,51 @@ def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
 
 _SCORE = schema.or_nan(schema.number(0, 1))
 
-CHECKPOINT_HEADER = schema.record({
-    "kind": schema.text,
+#: What training goes on from, beside arrays.
+_STATE = {
     "model": HEADER,
-    "settings": schema.mapping(schema.string),
     "epoch": schema.integer(),
     "step": schema.integer(),
+    "first_loss": schema.nullable(schema.number()),
+    "is_silent": schema.flag,
     "history": schema.array(
-        schema.record({
-            "epoch": schema.integer(1),
-            "precision": schema.one_of(PRECISIONS),
-            "lr": schema.number(),
-            "train_loss": schema.number(),
-            "train_accuracy": _SCORE,
-            "validation_accuracy": _SCORE,
-            "seconds": schema.number(0),
-        })
+        schema.record(
+            {
+                "epoch": schema.integer(1),
+                "precision": schema.one_of(PRECISIONS),
+                "lr": schema.number(),
+                "train_loss": schema.number(),
+                "train_accuracy": _SCORE,
+                "validation_accuracy": _SCORE,
+                "seconds": schema.number(0),
+                "note": schema.string,
+            },
+            optional=("note",),
+        )
     ),
-})  # fmt: skip
+}
+#: What a run that never went back does without, and files of before there was such.
+_SETBACKS = {
+    "setbacks": schema.integer(0, MOST_SETBACKS),
+    "is_normalized": schema.flag,
+    "is_thawed": schema.flag,
+    "notes": schema.array(schema.string),
+    "went_to": schema.nullable(schema.integer()),
+    "first": schema.nullable(schema.string),
+    "good": schema.record(_STATE),
+}
+CHECKPOINT_HEADER = schema.record(
+    {
+        "kind": schema.text,
+        "settings": schema.mapping(schema.string),
+        **_STATE,
+        **_SETBACKS,
+    },
+    optional=("first_loss", "is_silent", *_SETBACKS),
+)
+GOOD = "good/"
+
+State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 class _Run:
@@ -444,10 +522,21 @@ class _Run:
         self.groups = [(kind, params, kind.slots(params)) for kind, params in kinds]
         self.averages: list[np.ndarray] = []
         self._begin_averages()
+        self.is_normalized = net.is_normalized
         fewest = min(net.values_normalized().values(), default=STATISTICAL)
         #: A last batch of fewer images goes with the one before it.
         self.least = -(-STATISTICAL // fewest)
         self.steps_per_epoch = n_batches(len(train), recipe.batch_size, self.least)
+        self.first_loss: float | None = None
+        self.is_silent = False
+        self.setbacks = 0
+        self.is_thawed = False
+        self.notes: list[str] = []
+        #: Where to go back to: before this epoch, before all went wrong, and where that
+        #: does not help, the beginning, if it is known.
+        self.first: State | None = self.state()
+        self.start = self.good = self.first
+        self.went_to: int | None = None
 
     def _begin_averages(self) -> None:
         if self.recipe.averaging:
@@ -478,7 +567,136 @@ class _Run:
         """Factor of learning rates at a step."""
         steps = self.recipe.epochs * self.steps_per_epoch
         factor = self.recipe.schedule.factor(step, steps, self.steps_per_epoch)
-        return number("the schedule's factor", factor)
+        return number("the schedule's factor", factor) * BACKOFF**self.setbacks
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step."""
+        return self.recipe.optimizer.lr * self.factor(step)
+
+    @cached_property
+    def chance(self) -> float:
+        """The loss of outputs that are all zero; of a loss that is not known, infinity.
+
+        With labels those give every class the same probability.
+        """
+        if getattr(self.loss, "func", self.loss) not in KNOWN_LOSSES:
+            return math.inf
+        images = self.sample
+        targets = np.zeros(len(images), np.int64)
+        if self.recipe.targets == "inputs":
+            targets = real_inputs(self.net, images)
+        zeros = np.zeros((len(images), *self.net.output_shape), np.float32)
+        return self.loss(Tensor(zeros), targets).item()
+
+    def begin_epoch(self) -> None:
+        """Keep the state that the next epoch starts from."""
+        self.start = self.state()
+        if self.is_good:
+            self.good = self.start
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the run as it is can be gone back to."""
+        records = self.history.epochs
+        has_learned = records and records[-1].train_loss <= LEARNED * self.chance
+        return not records or (has_learned and not self.is_silent)
+
+    def check_loss(self, mean_loss: float, limit: float = FAR) -> None:
+        """RangeError if the mean loss of an epoch is that of a training that diverged.
+
+        A network may begin far above what it would cost to say nothing.
+        """
+        at_most = limit * max(self.chance, self.first_loss or 0.0)
+        if mean_loss > at_most:
+            raise RangeError(
+                f"the loss of epoch {self.begun} is {mean_loss:.4g}, with outputs of "
+                f"zero it would be {self.chance:.4g}: training diverged, lower the "
+                "learning rate"
+            )
+
+    def judge(self, mean_loss: float) -> None:
+        """RangeError if an epoch that was gone through is not one to go on from."""
+        is_last = self.epoch == self.recipe.epochs
+        self.check_loss(mean_loss, NEAR if is_last else FAR)
+        weights = {name: p.data for name, p in self.net.named_parameters()}
+        for name, array in (weights | self.memory()).items():
+            if not np.isfinite(array).all():
+                raise RangeError(
+                    f"{name} is no longer finite at step {self.step}: training "
+                    "diverged, lower the learning rate"
+                )
+        before = self.history.epochs[-1].train_loss if self.history.epochs else math.inf
+        if self.is_frozen_here and mean_loss > before + JUMP * abs(before):
+            raise RangeError(
+                f"the loss rose from {before:.4g} to {mean_loss:.4g} in epoch "
+                f"{self.begun}"
+            )
+
+    @property
+    def begun(self) -> int:
+        """The epoch that was begun last, counted from 1."""
+        return self.start[0]["epoch"] + 1
+
+    @property
+    def is_frozen_here(self) -> bool:
+        """Whether this run, and not one before it, has frozen batch normalization."""
+        return self.is_normalized and not self.net.is_normalized
+
+    def learned_nothing(self, accuracy: float, score: float) -> str:
+        """A line, if after the last epoch neither weights nor averages know more than
+        which class is the most frequent; else nothing."""
+        share = np.bincount(self.train.labels).max() / len(self.train)
+        knows = math.isnan(accuracy) or np.fmax(accuracy, score) > share
+        if self.epoch < self.recipe.epochs or knows:
+            return ""
+        return (
+            "the network has learned nothing: always naming the most frequent class is "
+            f"right for {100 * share:.2f} % of the training images"
+        )
+
+    def go_back(self, trouble: KanjiError) -> str:
+        """Put back a state that was good, and do differently from there.
+
+        Batch normalization that was frozen is thawed, and stays so. Else learning rates
+        are lowered.
+
+        Returns
+        -------
+        A line that says so.
+
+        Raises
+        ------
+        RangeError
+            If they were lowered as often as they may be, or no step was made.
+        """
+        records = self.history.epochs
+        if self.is_frozen_here:
+            self.restore(*self.start)
+            self.net.thaw_batch_norm()
+            self.is_thawed = True
+            done = "batch normalization is not frozen, but goes on with batches"
+        elif self.step == self.good[0]["step"]:
+            raise trouble
+        elif self.setbacks == MOST_SETBACKS:
+            raise RangeError(
+                f"{trouble}; it did at {BACKOFF**MOST_SETBACKS:.2g} of it, too"
+            ) from trouble
+        else:
+            if self.went_to == self.good[0]["step"] and self.first is not None:
+                self.good = self.first
+            self.went_to = self.good[0]["step"]
+            self.restore(*self.good)
+            self.setbacks += 1
+            done = f"learning rate times {BACKOFF**self.setbacks:.4g}"
+        line = f"{trouble}; back to the end of epoch {self.epoch}: {done}"
+        undone = [record.note for record in records[self.epoch :] if record.note]
+        self.notes = [*undone, *self.notes, line]
+        return line
+
+    def take_notes(self) -> str:
+        """What is to be said with the next record."""
+        notes, self.notes = "; ".join(self.notes), []
+        return notes
 
     def one_epoch(
         self, report: Callable[[float, float, int], None]
@@ -487,11 +705,14 @@ class _Run:
         recipe, net = self.recipe, self.net
         precision = recipe.precision_of(self.epoch)
         parameters = net.parameters()
-        if recipe.freezes_batch_norm(self.epoch) and net.is_normalized:
-            net.freeze_batch_norm()
-            self._begin_averages()  # those there are go with other statistics
+        if net.is_normalized:
+            freezes = recipe.freezes_batch_norm(self.epoch) and not self.is_thawed
+        else:  # it may have been frozen otherwise, or have other weights since
+            freezes = self.epoch == 0
+        if freezes:
+            self._freeze_batch_norm()
         by_label = recipe.targets == "labels"
-        total_loss = seen = 0
+        total_loss = seen = silent = 0
         correct = 0 if by_label else math.nan
         stream = ahead(
             batches(
@@ -511,6 +732,8 @@ class _Run:
                         "loss must return a Tensor of one number, got "
                         f"{shown(getattr(value, 'data', value))}"
                     )
+                if self.first_loss is None:
+                    self.first_loss = value.item()
                 if not math.isfinite(value.item()):
                     raise RangeError(
                         f"the loss is {value.item()} at step {self.step}: training "
@@ -519,6 +742,8 @@ class _Run:
                 for parameter in parameters:
                     parameter.grad = None
                 value.backward()
+                self.is_silent = self._hears_nothing()
+                silent += self.is_silent
                 factor = self.factor(self.step)
                 self.step += 1
                 for optimizer, own, slots in self.groups:
@@ -528,9 +753,39 @@ class _Run:
                 seen += len(labels)
                 total_loss += value.item() * len(labels)
                 correct += int((outputs.data.argmax(axis=1) == labels).sum())
+                self.check_loss(total_loss / len(self.train))
                 report(total_loss / seen, correct / seen, seen)
         self.epoch += 1
+        if silent == self.steps_per_epoch and total_loss > 0 and correct != seen:
+            raise RangeError(
+                f"no gradient reaches the first layer in epoch {self.begun}: every "
+                "image gives the same outputs"
+            )
         return total_loss / seen, correct / seen
+
+    def _hears_nothing(self) -> bool:
+        """Whether no gradient at all reaches the first parameters.
+
+        Where every value of some layer is clamped there is none any more.
+        """
+        for layer in self.net.layers:
+            own = layer.named_parameters().values()
+            gradients = [p.grad for p in own if p.grad is not None]
+            if gradients:
+                return not any(g.any() for g in gradients)
+        return True
+
+    def _freeze_batch_norm(self) -> None:
+        """What optimizers remember goes with weights that are so many times larger, and
+        with gradients that are so many times smaller."""
+        changed = {id(weight): by for weight, by in self.net.freeze_batch_norm()}
+        for optimizer, parameters, slots in self.groups:
+            powers = getattr(optimizer, "powers", ())
+            for parameter, slot in zip(parameters, slots, strict=True):
+                if id(parameter) in changed:
+                    for power, array in zip(powers, slot, strict=False):
+                        array /= changed[id(parameter)] ** power
+        self._begin_averages()  # those there are go with other statistics
 
     def take_averages(self) -> None:
         """Put the averaged weights into the network, with the ranges they have.
@@ -582,17 +837,50 @@ class _Run:
         }
         return slots | {f"average/{i}": mean for i, mean in enumerate(self.averages)}
 
-    def save(self, path: Path) -> None:
-        header, arrays = self.net.snapshot()
-        arrays |= self.memory()
+    def state(self) -> State:
+        """Header and arrays, copied, that training goes on from."""
+        model, arrays = self.net.snapshot()
         header = {
-            "kind": CHECKPOINT_KIND,
-            "model": header,
-            "settings": self.settings(),
+            "model": model,
             "epoch": self.epoch,
             "step": self.step,
+            "first_loss": self.first_loss,
+            "is_silent": self.is_silent,
             "history": [asdict(record) for record in self.history.epochs],
         }
+        arrays |= self.memory()
+        return header, {name: np.array(array) for name, array in arrays.items()}
+
+    def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `state` gave."""
+        self.net.restore(header["model"], arrays)
+        memory = self.memory()
+        archive.check_names(arrays, {*self.net.snapshot()[1], *memory})
+        for name, array in memory.items():
+            array[...] = archive.stored(arrays, name, array.shape, array.dtype)
+        self.epoch = integer("epoch", header["epoch"], 0, self.recipe.epochs)
+        self.step = header["step"]
+        self.first_loss = header.get("first_loss")
+        self.is_silent = header.get("is_silent", False)
+        records = [EpochRecord(**record) for record in header["history"]]
+        self.history = History(tuple(records))
+
+    def save(self, path: Path) -> None:
+        header, arrays = self.state()
+        header |= {
+            "kind": CHECKPOINT_KIND,
+            "settings": self.settings(),
+            "setbacks": self.setbacks,
+            "is_normalized": self.is_normalized,
+            "is_thawed": self.is_thawed,
+            "notes": self.notes,
+            "went_to": self.went_to,
+            "first": self.first and archive.digest(self.first[1]),
+        }
+        if not self.is_good:
+            good, good_arrays = self.good
+            header["good"] = good
+            arrays |= {f"{GOOD}{name}": array for name, array in good_arrays.items()}
         archive.write(path, header, arrays)
 
     def resume(self, path: Path) -> None:
@@ -625,20 +913,28 @@ class _Run:
                 arguments=("name",),
             )
         try:
-            self.net.restore(header["model"], arrays)
-            memory = self.memory()
-            archive.check_names(arrays, {*self.net.snapshot()[1], *memory})
-            for name, array in memory.items():
-                array[...] = archive.stored(arrays, name, array.shape, array.dtype)
-            integer("epoch", header["epoch"], 0, self.recipe.epochs)
+            good = {n: a for n, a in arrays.items() if n.startswith(GOOD)}
+            now = {n: a for n, a in arrays.items() if n not in good}
+            if "good" in header:
+                arrays = {n.removeprefix(GOOD): a for n, a in good.items()}
+                self.restore(header["good"], arrays)
+                self.good = self.state()
+            else:
+                archive.check_names(good, ())
+            self.restore(header, now)
+            if "good" not in header:
+                self.good = self.state()
         except KanjiError as error:
             raise FileFormatError(
                 f"{path}: not a checkpoint of this version: {error}"
             ) from None
-        self.epoch, self.step = header["epoch"], header["step"]
-        self.history = History(
-            tuple(EpochRecord(**record) for record in header["history"])
-        )
+        self.setbacks = header.get("setbacks", 0)
+        self.is_normalized = header.get("is_normalized", self.is_normalized)
+        self.is_thawed = header.get("is_thawed", False)
+        self.notes = list(header.get("notes", ()))
+        self.went_to = header.get("went_to")
+        if header.get("first") != archive.digest(self.first[1]):
+            self.first = None  # resumed with a network that begins otherwise
 
 
 @contextmanager

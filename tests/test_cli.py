@@ -386,7 +386,7 @@ def test_train_leaves_everything_behind(train):
         header, *rows = csv.reader(file)
     assert header == [
         "epoch", "precision", "lr", "train_loss", "train_accuracy",
-        "validation_accuracy", "seconds",
+        "validation_accuracy", "seconds", "note",
     ]  # fmt: skip
     assert [row[:2] for row in rows] == [["1", "fp32"], ["2", "int8"]]
     assert re.search(r"int8 accuracy  \d+\.\d\d % on 12 test images", output)
@@ -512,6 +512,16 @@ def test_a_run_is_not_overwritten(train):
     code, output = run(*train, "--epochs", "2", "--resume")
     assert (code, output.count("\n")) == (2, 1)
     assert "--epochs 1, not 2" in output
+
+
+def test_a_training_that_diverges_is_one_line_and_no_model(train):
+    code, output = run(*train, "--epochs", "2", "--lr", "1e30")
+    *told, last = output.splitlines()
+    assert code == 2
+    assert all("back to the end of epoch 0: learning rate times 0." in x for x in told)
+    assert re.search("training diverged.*; it did at 0.00098 of it, too$", last)
+    assert "next:" not in output
+    assert not Path("runs/own/model.npz").exists()
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(train, monkeypatch):

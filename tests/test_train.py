@@ -739,6 +739,233 @@ def test_averages_begin_anew_when_normalization_is_frozen():
         np.testing.assert_allclose(averaged.data, last.data, atol=1e-5)
 
 
+def dim(count: int = 240) -> kj.Dataset:
+    """Pictures far from the mean and with little contrast: large once normalized."""
+    data = stripes(count)
+    return replace(data, images=data.images // 5 + 20)
+
+
+def dim_net() -> kj.Sequential:
+    layers = [
+        kj.Normalize((128, 128, 128)),
+        kj.Conv2D(8, 3, padding="same", batch_norm=True, activation="relu"),
+        kj.MaxPool2D(2),
+        kj.Conv2D(8, 3, padding="same", batch_norm=True, activation="relu"),
+        kj.Flatten(),
+        kj.Dense(3),
+    ]
+    return kj.Sequential(layers, (8, 8, 3))
+
+
+def dim_settings(**options):
+    return {"epochs": 8, "batch_size": 16, "freeze_batch_norm": 0.5, "show": False} | (
+        options
+    )
+
+
+def folded(net):
+    """Weights as they are multiplied, and what of each gradient reaches them."""
+    norms = [
+        (x._params().weight, x.norm) for x in net.layers if getattr(x, "norm", None)
+    ]
+    return [w for w, _ in norms], [
+        norm.gamma.data * norm.moving.inverse for _, norm in norms
+    ]
+
+
+def test_frozen_normalization_makes_no_step_larger():
+    """The weights trained then act through gamma / sqrt(var + epsilon), at most 1."""
+    net = dim_net()
+    for start in range(0, 240, 40):
+        net.logits(dim().images[start : start + 40], precision="fp32", track=True)
+    before, slopes = folded(net)
+    outputs = net.predict(dim().images, precision="fp32")
+    assert max(np.abs(k).max() for k in slopes) > 2
+    changed = net.freeze_batch_norm()
+    after, now = folded(net)
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5)
+    for k, new in zip(slopes, now, strict=True):
+        np.testing.assert_allclose(new, np.clip(k, -1, 1), rtol=1e-5)
+    np.testing.assert_allclose(
+        net.predict(dim().images, precision="fp32"), outputs, rtol=1e-3, atol=1e-4
+    )
+    assert [w is net.layers[i].weight for (w, _), i in zip(changed, (1, 3))] == [
+        True
+    ] * 2
+    assert net.freeze_batch_norm() == []
+
+
+@pytest.mark.parametrize("optimizer", [kj.SGD(), kj.AdamW()], ids=["SGD", "AdamW"])
+def test_what_optimizers_remember_goes_with_weights_that_are_frozen(optimizer):
+    net = dim_net()
+    net.logits(dim().images, precision="fp32", track=True)
+    _, (slopes, _) = folded(net)
+    run = _Run(net, Recipe(optimizer=optimizer), kj.cross_entropy, dim())
+    for slot in run.slots:
+        for array in slot:
+            array[...] = 1
+    run._freeze_batch_norm()
+    _, parameters, slots = run.groups[0]
+    for parameter, slot in zip(parameters, slots, strict=True):
+        for power, array in enumerate(slot, 1):
+            expected = np.ones_like(array)
+            if parameter is net.layers[1].weight:
+                expected /= np.maximum(slopes, 1).reshape(-1, 1, 1, 1) ** power
+            if parameter is not net.layers[3].weight:
+                np.testing.assert_allclose(array, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_freezing_that_ruins_a_training_is_undone_and_said(precision, capsys):
+    net = dim_net()
+    history = kj.fit(
+        net, dim(), **dim_settings(precision=precision, show=True, averaging=0.9)
+    )
+    notes = [(record.epoch, record.note) for record in history.epochs if record.note]
+    ((epoch, note),) = notes
+    assert epoch == 5
+    assert re.fullmatch(
+        r"the loss rose from 0\.\d+ to \d+\.\d+ in epoch 5; back to the end of epoch 4: "
+        "batch normalization is not frozen, but goes on with batches",
+        note,
+    )
+    assert capsys.readouterr().err.splitlines().count(note) == 1
+    assert net.is_normalized
+    assert [record.epoch for record in history.epochs] == list(range(1, 9))
+    assert history.epochs[-1].train_loss < history.epochs[3].train_loss
+    assert net.evaluate(dim(), precision=precision) > 0.95
+
+
+def test_a_second_fit_of_a_frozen_network_is_safe():
+    net = dim_net()
+    kj.fit(net, dim(), **dim_settings(epochs=5, freeze_batch_norm=0.7))
+    assert not net.is_normalized
+    assert net.evaluate(dim()) > 0.95
+    kj.fit(net, dim(), **dim_settings(epochs=2))
+    assert not net.is_normalized
+    assert net.evaluate(dim()) > 0.95
+    net.thaw_batch_norm()
+    kj.fit(net, dim(), **dim_settings(epochs=2, freeze_batch_norm=1.0))
+    assert net.is_normalized
+    assert net.evaluate(dim()) > 0.95
+
+
+# --------------------------------------------------------------------- divergence
+
+#: Rates at which small_net diverges, and a loss is far too large or no gradient is left.
+TOO_FAST = {"far": kj.SGD(lr=0.3), "silent": kj.SGD(lr=1.0), "both": kj.SGD(lr=3.0)}
+
+
+def steep(optimizer, **options):
+    net = small_net()
+    told = {"epochs": 6, "batch_size": 16, "show": False, "optimizer": optimizer}
+    return net, kj.fit(net, stripes(96), **told | options)
+
+
+@pytest.mark.parametrize("name", TOO_FAST)
+def test_a_run_that_diverges_goes_back_and_on_with_a_lower_rate(name, capsys):
+    net, history = steep(TOO_FAST[name], epochs=8, show=True)
+    notes = [record.note for record in history.epochs if record.note]
+    assert notes
+    told = capsys.readouterr().err.splitlines()
+    for line in "; back".join(notes).split("; back")[1:]:
+        assert re.match(r" to the end of epoch \d: learning rate times 0\.\d+", line)
+    went_back = [line for line in told if "; back to the end of epoch" in line]
+    assert "; ".join(went_back) == "; ".join(notes)
+    assert [record.epoch for record in history.epochs] == list(range(1, 9))
+    lowered = 0.25 ** len(went_back)
+    last = TOO_FAST[name].lr * kj.OneCycle().factor(47, 48, 6) * lowered
+    assert history.epochs[-1].lr == pytest.approx(last)
+    assert net.evaluate(stripes(96)) > 0.6
+
+
+@pytest.mark.parametrize("name", TOO_FAST)
+def test_a_diverging_run_that_is_stopped_goes_on_to_the_same_bytes(
+    tmp_path, stop_before, name
+):
+    _, history = steep(TOO_FAST[name], directory=tmp_path / "whole")
+    for epoch in (2, 3, 4, 5, 6):
+        stop_before(epoch)
+        with pytest.raises(Stopped):
+            steep(TOO_FAST[name], directory=tmp_path / "cut", resume=True)
+    stop_before(0)
+    _, again = steep(TOO_FAST[name], directory=tmp_path / "cut", resume=True)
+    whole, cut = ((tmp_path / x / MODEL).read_bytes() for x in ("whole", "cut"))
+    assert whole == cut
+    assert [r.note for r in again.epochs] == [r.note for r in history.epochs]
+
+
+def test_a_run_that_is_stopped_while_it_goes_back_ends_with_the_same_bytes(
+    tmp_path, monkeypatch
+):
+    """Its history is shorter by then, and its checkpoint of later."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    steep(TOO_FAST["far"], directory=whole)
+    save = _Run.save
+
+    def stopped(run, path):
+        if run.setbacks:
+            raise Stopped
+        save(run, path)
+
+    monkeypatch.setattr(_Run, "save", stopped)
+    with pytest.raises(Stopped):
+        steep(TOO_FAST["far"], directory=cut)
+    header, _ = archive.read(cut / CHECKPOINT, "kanji_np checkpoint")
+    assert header["epoch"] > 0 == (cut / HISTORY).read_text().count("\n") - 1
+    monkeypatch.undo()
+    steep(TOO_FAST["far"], directory=cut, resume=True)
+    assert (whole / MODEL).read_bytes() == (cut / MODEL).read_bytes()
+
+
+def test_freezing_that_was_undone_stays_undone_when_a_run_is_resumed(
+    tmp_path, stop_before
+):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    kj.fit(dim_net(), dim(), directory=whole, **dim_settings())
+    for epoch in (5, 6, 8):
+        stop_before(epoch)
+        with pytest.raises(Stopped):
+            kj.fit(dim_net(), dim(), directory=cut, resume=True, **dim_settings())
+    stop_before(0)
+    history = kj.fit(dim_net(), dim(), directory=cut, resume=True, **dim_settings())
+    assert (whole / MODEL).read_bytes() == (cut / MODEL).read_bytes()
+    assert [record.epoch for record in history.epochs if record.note] == [5]
+
+
+def test_a_run_that_always_diverges_ends_with_an_error(tmp_path):
+    with pytest.raises(RangeError, match="training diverged.* at 0.00098 of it, too$"):
+        steep(kj.SGD(lr=1e30), directory=tmp_path)
+    assert not (tmp_path / MODEL).exists()
+
+
+def test_a_network_that_nothing_reaches_is_an_error():
+    net = small_net()
+    net.layers[1].bias.data[:] = -1e3
+    with pytest.raises(RangeError, match="no gradient reaches the first layer"):
+        kj.fit(net, stripes(96), epochs=1, show=False)
+
+
+def test_a_run_that_learned_nothing_says_so(capsys):
+    labels = np.random.default_rng(0).permutation(DATA.labels)
+    data = replace(DATA, labels=labels)
+    history = kj.fit(small_net(), data, epochs=2, optimizer=kj.SGD(lr=0.0))
+    line = "the network has learned nothing: always naming the most frequent class is "
+    line += "right for 33.33 % of the training images"
+    assert [record.note for record in history.epochs] == ["", line]
+    assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_a_loss_of_nothing_is_no_divergence():
+    """No gradient is left where there is nothing to learn any more."""
+    history = kj.fit(
+        small_net(), DATA, loss=lambda y, labels: (y * 0.0).sum(), epochs=2, show=False
+    )
+    assert len(history.epochs) == 2
+    assert not any("learning rate" in record.note for record in history.epochs)
+
+
 def normalized_dense(*, spatial: bool = False) -> kj.Sequential:
     """One value a channel and sample: of a dense layer, or of a convolution to 1x1."""
     hidden = [kj.Flatten(), kj.Dense(12, "relu", batch_norm=True)]
@@ -929,8 +1156,8 @@ def test_history_is_csv_with_a_header_line():
     record = EpochRecord(1, "int8", 0.05, 1.25, 0.5, math.nan, 2.0)
     text = kj.History((record,)).csv()
     assert text == (
-        "epoch,precision,lr,train_loss,train_accuracy,validation_accuracy,seconds\n"
-        "1,int8,0.05,1.25,0.5,nan,2.00\n"
+        "epoch,precision,lr,train_loss,train_accuracy,validation_accuracy,seconds,note\n"
+        "1,int8,0.05,1.25,0.5,nan,2.00,\n"
     )
     assert Recipe(5, fp32_epochs=2).precision_of(1) == "fp32"
     assert Recipe(5, fp32_epochs=2).precision_of(2) == "int8"
