@@ -386,7 +386,7 @@ def test_train_leaves_everything_behind(train):
         header, *rows = csv.reader(file)
     assert header == [
         "epoch", "precision", "lr", "train_loss", "train_accuracy",
-        "validation_accuracy", "seconds",
+        "validation_accuracy", "seconds", "note",
     ]  # fmt: skip
     assert [row[:2] for row in rows] == [["1", "fp32"], ["2", "int8"]]
     assert re.search(r"int8 accuracy  \d+\.\d\d % on 12 test images", output)
