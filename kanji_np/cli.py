@@ -1131,13 +1131,14 @@ def _check_run(directory: Path, resume: bool) -> None:
 def _remove_run(directory: Path) -> None:
     """Remove a finished quickstart but for its firmware, which is replaced; OptionError
     if not all of it is as it was written."""
-    from kanji_np import archive, model, outputs, report, train
+    from kanji_np import archive, model, outputs, report
+    from kanji_np.train import checkpoint
 
     files = (
         (MODEL, archive.is_kind(model.KIND), "a model"),
         (CURVES, outputs.is_drawing, report.DRAWING),
-        (HISTORY, train.is_history, f"the history of {CHECKPOINT}"),
-        (CHECKPOINT, archive.is_kind(train.CHECKPOINT_KIND), "a checkpoint"),
+        (HISTORY, checkpoint.is_history, f"the history of {CHECKPOINT}"),
+        (CHECKPOINT, archive.is_kind(checkpoint.CHECKPOINT_KIND), "a checkpoint"),
         (SUMMARY, _is_summary, "the summary of a quickstart"),
     )
     with outputs.lock(directory):

@@ -274,7 +274,7 @@ def test_a_run_goes_on_only_over_its_own_files(name):
 
 def test_an_epoch_that_was_not_kept_does_not_hinder(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("kanji_np.train._Run.save", interrupt)
+        patch.setattr("kanji_np.train.checkpoint.save", interrupt)
         fit()
     assert {path.name for path in Path("run").iterdir()} == {"history.csv"}
     fit(resume=True)

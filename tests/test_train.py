@@ -28,17 +28,10 @@ from kanji_np.errors import (
     ShapeError,
 )
 from kanji_np.threads import limited
-from kanji_np.train import (
-    CALIBRATION_IMAGES,
-    CHECKPOINT,
-    COMPILING,
-    HISTORY,
-    MODEL,
-    THRESHOLDS,
-    EpochRecord,
-    Recipe,
-    _Run,
-)
+from kanji_np.train import EpochRecord, Recipe, checkpoint
+from kanji_np.train.checkpoint import CHECKPOINT, HISTORY, MODEL
+from kanji_np.train.progress import COMPILING
+from kanji_np.train.run import CALIBRATION_IMAGES, THRESHOLDS, Run
 
 HERE = Path(__file__).parent
 DATA = stripes(48)
@@ -290,7 +283,7 @@ class Stopped(Exception):
 def stop_before(monkeypatch):
     """Trainings end with an exception where a given epoch would begin; 0: never."""
 
-    train = _Run.one_epoch
+    train = Run.one_epoch
 
     def stop_before(epoch):
         def one_epoch(run, report):
@@ -298,7 +291,7 @@ def stop_before(monkeypatch):
                 raise Stopped
             return train(run, report)
 
-        monkeypatch.setattr(_Run, "one_epoch", one_epoch)
+        monkeypatch.setattr(Run, "one_epoch", one_epoch)
 
     return stop_before
 
@@ -396,7 +389,7 @@ def test_every_class_is_in_the_sample_that_statistics_come_from(order):
     images = np.broadcast_to(labels[:, None, None, None], (2500, 8, 8, 3))
     names = tuple("abcde")
     train = kj.Dataset(images.astype(np.uint8), labels, names, "stripes")
-    run = _Run(small_net(), Recipe(), kj.cross_entropy, train)
+    run = Run(small_net(), Recipe(), kj.cross_entropy, train)
     counts = np.bincount(run.sample[:, 0, 0, 0])
     assert counts.sum() == CALIBRATION_IMAGES
     assert len(counts) == 5 and counts.min() > CALIBRATION_IMAGES // 10
@@ -801,7 +794,7 @@ def test_what_optimizers_remember_goes_with_weights_that_are_frozen(optimizer):
     net = dim_net()
     net.logits(dim().images, precision="fp32", track=True)
     _, (slopes, _) = folded(net)
-    run = _Run(net, Recipe(optimizer=optimizer), kj.cross_entropy, dim())
+    run = Run(net, Recipe(optimizer=optimizer), kj.cross_entropy, dim())
     for slot in run.slots:
         for array in slot:
             array[...] = 1
@@ -902,14 +895,14 @@ def test_a_run_that_is_stopped_while_it_goes_back_ends_with_the_same_bytes(
     """Its history is shorter by then, and its checkpoint of later."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     steep(TOO_FAST["far"], directory=whole)
-    save = _Run.save
+    save = checkpoint.save
 
     def stopped(run, path):
         if run.setbacks:
             raise Stopped
         save(run, path)
 
-    monkeypatch.setattr(_Run, "save", stopped)
+    monkeypatch.setattr(checkpoint, "save", stopped)
     with pytest.raises(Stopped):
         steep(TOO_FAST["far"], directory=cut)
     header, _ = archive.read(cut / CHECKPOINT, "kanji_np checkpoint")

@@ -1,0 +1,67 @@
+"""What training writes down of itself: a record an epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of a training history.
+
+    Losses and accuracies (0..1) of training are means over the epoch, as it went;
+    `validation_accuracy`, of the averaged weights, is NaN without validation data, and
+    both are if targets are not labels.
+    `seconds` is wall-clock time of the epoch [s]. `note` says what went wrong before
+    it went as it is recorded, and what was done about it.
+    """
+
+    epoch: int
+    precision: str
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+    note: str = ""
+
+
+COLUMNS = tuple(f.name for f in fields(EpochRecord))
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of one run, in order."""
+
+    epochs: tuple[EpochRecord, ...] = ()
+
+    def csv(self, columns: Sequence[str] = COLUMNS) -> str:
+        """Comma-separated text with a header line."""
+        out = io.StringIO()
+        writer = csv.DictWriter(
+            out, columns, lineterminator="\n", extrasaction="ignore"
+        )
+        writer.writeheader()
+        for record in self.epochs:
+            row = asdict(record)
+            row["seconds"] = f"{record.seconds:.2f}"
+            writer.writerow(row)
+        return out.getvalue()
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file is what was written of this history, perhaps with one epoch
+        more, which was cut short, or with fewer, where training went back, or by a
+        version of fewer columns."""
+        text = path.read_bytes()
+        columns = text.partition(b"\n")[0].decode(errors="replace").split(",")
+        if not set(columns) <= set(COLUMNS):
+            return False
+        mine, next_epoch = self.csv(columns).encode(), b"%d," % (len(self.epochs) + 1)
+        more = text.removeprefix(mine)
+        is_next = more.startswith(next_epoch) and more.count(b"\n") == 1
+        is_part = text.endswith(b"\n") and mine.startswith(text)
+        return is_part or (text.startswith(mine) and (is_next or not more))
