@@ -2,12 +2,16 @@
 
     python examples/fuzz.py --seconds 600 --on cortex-m4 --cmsis-nn ~/CMSIS-NN
 
-For each network (`random_networks.py` draws them): the definition of every operator, one
-after the other; the fast path (`Graph.run`), also after the network was saved and loaded;
-and the exported C, every layer of it, compiled by gcc and by clang with sanitizers, on
-emulated cores, and with the kernels of the real libraries. A block of networks shares a
-target and becomes one program. Refused networks are counted by reason. The exit code is 1
-if a byte differed or anything failed; each failure says how to repeat it.
+`random_networks.py` draws the networks. For each, the program compares
+
+- the definition of every operator, one after the other;
+- the fast path (`Graph.run`), also after the network was saved and loaded;
+- every layer of the exported C, compiled by gcc and by clang with sanitizers, on
+  emulated cores, and with the kernels of the real libraries.
+
+A block of networks shares a target and becomes one program. Refused networks are
+counted by reason. The exit code is 1 if a byte differed or anything failed; each
+failure says how to repeat it.
 """
 
 from __future__ import annotations
@@ -152,8 +156,8 @@ SOURCE = """\
 
 #include "batch.h"
 {includes}
-/* A core has the scratch memory of its class, and guard bytes behind arena and output. A
- * host is given what its kernels want, and a sanitizer watches. */
+/* A core has the scratch memory of its class, and guard bytes behind arena and output.
+ * A host is given what its kernels want, and a sanitizer watches. */
 #ifdef __arm__
 #define GUARD 64
 #else
@@ -161,7 +165,7 @@ SOURCE = """\
 static void *scratch;
 #endif
 
-static int8_t *record; /* of one network: its status, what its layers compute, its output */
+static int8_t *record; /* of one network: status, what its layers compute, output */
 static size_t used, most;
 
 static void append(const void *data, size_t bytes)

@@ -34,6 +34,7 @@ def _check_environment() -> None:
 
 _check_environment()
 
+# ruff: noqa: E402 - Numba reads the environment when it is imported
 import numba
 from numba import config
 from numba import types as nb

@@ -39,11 +39,11 @@ import draw
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from ccore.native import run_layer
 from draw import EVERY_TARGET
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
 
-from ccore.native import run_layer
 from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp

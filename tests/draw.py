@@ -27,8 +27,10 @@ activations = st.sampled_from(ACTIVATIONS)
 batches = st.sampled_from((1, 1, 2, 3, 5, 9))
 #: Around the widths of vectors and tiles.
 channels = st.one_of(
-    st.just(1), st.integers(1, 4), st.sampled_from((7, 8, 9, 15, 16, 17, 31, 32, 33, 40))
-)  # fmt: skip
+    st.just(1),
+    st.integers(1, 4),
+    st.sampled_from((7, 8, 9, 15, 16, 17, 31, 32, 33, 40)),
+)
 sides = st.one_of(st.just(1), st.integers(1, 3), st.integers(1, 9))
 images = st.tuples(sides, sides, channels)
 vectors = st.tuples(channels)

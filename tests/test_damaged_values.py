@@ -1,4 +1,4 @@
-"""What is not finite, or huge, is refused where integers are made: by layer and value."""
+"""What is not finite, or huge, is refused where integers are made."""
 
 import math
 

@@ -155,8 +155,8 @@ def test_a_shape_that_the_bytes_do_not_hold_is_refused(tmp_path):
         file.writestr(
             "x.npy",
             np.lib.format.magic(1, 0) + b"\x76\x00"
-            b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 9, 9, 9), }"
-            + b" " * 41 + b"\n",
+            b"{'descr': '|u1', 'fortran_order': False, "
+            b"'shape': (99999999999, 9, 9, 9), }" + b" " * 41 + b"\n",
         )  # fmt: skip
     with pytest.raises(FileFormatError, match="not as long as its shape"):
         npz(path)

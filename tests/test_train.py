@@ -819,8 +819,8 @@ def test_freezing_that_ruins_a_training_is_undone_and_said(precision, capsys):
     ((epoch, note),) = notes
     assert epoch == 5
     assert re.fullmatch(
-        r"the loss rose from 0\.\d+ to \d+\.\d+ in epoch 5; back to the end of epoch 4: "
-        "batch normalization is not frozen, but goes on with batches",
+        r"the loss rose from 0\.\d+ to \d+\.\d+ in epoch 5; back to the end of epoch 4"
+        ": batch normalization is not frozen, but goes on with batches",
         note,
     )
     assert capsys.readouterr().err.splitlines().count(note) == 1
@@ -846,7 +846,7 @@ def test_a_second_fit_of_a_frozen_network_is_safe():
 
 # --------------------------------------------------------------------- divergence
 
-#: Rates at which small_net diverges, and a loss is far too large or no gradient is left.
+#: Rates at which small_net diverges: a loss far too large, or no gradient left.
 TOO_FAST = {"far": kj.SGD(lr=0.3), "silent": kj.SGD(lr=1.0), "both": kj.SGD(lr=3.0)}
 
 
@@ -947,6 +947,18 @@ def test_a_run_that_learned_nothing_says_so(capsys):
     line = "the network has learned nothing: always naming the most frequent class is "
     line += "right for 33.33 % of the training images"
     assert [record.note for record in history.epochs] == ["", line]
+    assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_a_run_that_learned_its_training_images_alone_says_so(capsys):
+    labels = (DATA.labels + 1) % len(DATA.classes)
+    others = replace(DATA, labels=labels)
+    history = kj.fit(small_net(), DATA, **settings(validation=others, show=True))
+    last = history.epochs[-1]
+    assert last.train_accuracy > 0.4 > last.validation_accuracy
+    line = "the network has learned nothing that holds for other images: always naming "
+    line += "the most frequent class is right for 33.33 % of the validation images"
+    assert last.note == line
     assert capsys.readouterr().err.splitlines()[-1] == line
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "fetch",
     "image_folders",
     "load_dataset",
+    "n_batches",
     "npz",
     "synthetic",
     "synthetic_keywords",

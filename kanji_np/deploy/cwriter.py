@@ -408,7 +408,7 @@ def _guard(p: Program) -> str:
         without.append("#define NO_SCRATCH(layer, of) NULL")
     return "\n".join(
         (
-            "/* A program that checks the network gives layers their scratch memory. */",
+            "/* A program that checks the network gives its layers scratch memory. */",
             f"#ifdef {name.upper()}_GUARD",
             f"{asked}{chr(10).join(with_guard)}",
             "#else",
@@ -424,7 +424,7 @@ def _asks(calls: Sequence[KernelCall]) -> bool:
 
 
 def _takes_scratch(p: Program, i: int) -> bool:
-    """Whether the function of a layer is given scratch memory, if on other cores only."""
+    """Whether a layer's function is given scratch memory, if on other cores only."""
     return i in p.plan.scratch or _asks(p.calls[i])
 
 

@@ -421,7 +421,7 @@ class Emulator:
         images: np.ndarray,
         number: int,
     ) -> tuple[int, str]:
-        """The kind of failure, 0 if unknown, and why the emulator left with an error."""
+        """The kind of failure, 0 if unknown, and why the emulator ended with one."""
         try:
             failure = FAILURE.unpack((here / "failure").read_bytes())
         except (OSError, struct.error):

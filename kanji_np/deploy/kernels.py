@@ -134,7 +134,7 @@ def folders_beside(target: TargetSpec) -> tuple[str, ...]:
 
 
 def host_macros(target: TargetSpec) -> tuple[str, ...]:
-    """What it takes to compile the target's library for another processor than Arm's."""
+    """What it takes to compile the target's library for a processor not Arm's."""
     return HOST_MACROS * (target.version in KERNELS[target.library].with_core)
 
 

@@ -83,7 +83,8 @@ int main(void)
 
     if (layer != 0)
     {
-        fprintf(stderr, "layer %d wants more scratch memory than it has\\n", (int)layer);
+        fprintf(stderr, "layer %d wants more scratch memory than it has\\n",
+                (int)layer);
         return 1;
     }
     while (fread(input, 1, sizeof input, stdin) == sizeof input)

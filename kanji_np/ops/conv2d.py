@@ -184,8 +184,8 @@ def lower_cmsis_nn(
 def scratch_bytes(
     shape: Shape, g: Geometry, weight_bits: int, target: TargetSpec
 ) -> int:
-    """The most that the wrapper's `_get_buffer_size` answers on the core class, over all
-    that `target.version` stands for [bytes].
+    """The most that the wrapper's `_get_buffer_size` answers on the core class, over
+    all that `target.version` stands for [bytes].
 
     Two columns of int16 patches, four of int8 on MVE cores. A plain 1x1 kernel needs
     none, except with int8 weights on DSP cores two int16 pixels with Arm's compiler.
@@ -205,8 +205,8 @@ def scratch_bytes(
     ends = _row_ends(shape, g)
     if ends.first + ends.last > g.out_w:
         return four_columns
-    # The windows that reach into the padding are copied. They are not with int4 weights,
-    # but v7.0.0 wants the memory for them too.
+    # The windows that reach into the padding are copied; with int4 weights they are
+    # not, but v7.0.0 wants the memory for them.
     right = ends.before if ends.after == ends.before else ends.last
     return max(g.kernel_w + ends.before, g.kernel_w - 1 + right) * channels
 

@@ -4,15 +4,15 @@ Wrapper functions keep one signature from v4 to v7, and one arithmetic on all co
 classes. The core class decides how much scratch memory a call is given, and whether a
 fully connected layer is handed its weight sums: version 7 wants them on MVE cores.
 
-Version "7.0.0" stands for the tag v7.0.0 and for commits after it, up to 99f736a6, which
-is 43 commits later and gave the golden vectors. A network made for it runs on either. In
-the functions that networks call the two differ twice:
+Version "7.0.0" stands for the tag v7.0.0 and for commits after it, up to 99f736a6,
+which is 43 commits later and gave the golden vectors. A network made for it runs on
+either. In the functions that networks call the two differ twice:
 
 - On MVE cores the tag's `arm_convolve_wrapper_s4_get_buffer_size` asks the s8 function,
   which wants memory for one row of pixels; mended later (c01c0a14). The arena has it.
-- Rounding once, the tag's `arm_nn_requantize` cuts twice the result to int32, so that it
-  is wrong from 2^30 on; mended later (ece5a38a). No result is as large: `quantize` and
-  the operators that join tensors refuse scales that would let one be.
+- Rounding once, the tag's `arm_nn_requantize` cuts twice the result to int32, so that
+  it is wrong from 2^30 on; mended later (ece5a38a). No result is as large: `quantize`
+  and the operators that join tensors refuse scales that would let one be.
 
 Recurrent layers and transposed convolution were mended too; no network calls them.
 

@@ -171,7 +171,7 @@ def _train(
                 click.echo(told, err=True)
             _keep(run, directory)
             continue
-        if told := run.learned_nothing(accuracy, score):
+        if told := run.learned_nothing(accuracy, score, validation):
             run.notes.append(told)
         record = EpochRecord(
             run.epoch, precision, run.rate(run.step - 1), mean_loss, accuracy, score,

@@ -40,8 +40,9 @@ CALIBRATION_IMAGES = 500
 # from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points lower.
 THRESHOLDS = Adam(lr=0.002, eps=1e-12)
 # A training has diverged if its mean loss over an epoch is FAR times what outputs of
-# zero would cost, and what it began with; over the last one, NEAR times. It has something
-# to go back to once it is at most LEARNED times the first: else its beginning is better.
+# zero would cost, and what it began with; over the last one, NEAR times. It has
+# something to go back to once it is at most LEARNED times the first: else its beginning
+# is better.
 FAR, NEAR, LEARNED = 10.0, 1.5, 0.9
 # Learning rates after it went back: each time so many times those before, at most so
 # often.
@@ -193,17 +194,26 @@ class Run:
         """Whether this run, and not one before it, has frozen batch normalization."""
         return self.is_normalized and not self.net.is_normalized
 
-    def learned_nothing(self, accuracy: float, score: float) -> str:
-        """A line, if after the last epoch neither weights nor averages know more than
-        which class is the most frequent; else nothing."""
-        share = np.bincount(self.train.labels).max() / len(self.train)
-        knows = math.isnan(accuracy) or np.fmax(accuracy, score) > share
-        if self.epoch < self.recipe.epochs or knows:
+    def learned_nothing(
+        self, accuracy: float, score: float, validation: Dataset | None
+    ) -> str:
+        """A line, if after the last epoch the network knows no more than which class is
+        the most frequent, of its training images or of others; else nothing."""
+        if self.epoch < self.recipe.epochs:
             return ""
-        return (
-            "the network has learned nothing: always naming the most frequent class is "
-            f"right for {100 * share:.2f} % of the training images"
-        )
+        share = _most_frequent(self.train)
+        if np.fmax(accuracy, score) <= share:  # never of NaN, where there are no labels
+            return (
+                "the network has learned nothing: always naming the most frequent class "
+                f"is right for {100 * share:.2f} % of the training images"
+            )
+        if validation is not None and score <= (share := _most_frequent(validation)):
+            return (
+                "the network has learned nothing that holds for other images: always "
+                f"naming the most frequent class is right for {100 * share:.2f} % of "
+                "the validation images"
+            )
+        return ""
 
     def go_back(self, trouble: KanjiError) -> str:
         """Put back a state that was good, and do differently from there.
@@ -398,3 +408,8 @@ class Run:
         self.is_silent = header.get("is_silent", False)
         records = [EpochRecord(**record) for record in header["history"]]
         self.history = History(tuple(records))
+
+
+def _most_frequent(data: Dataset) -> float:
+    """The share of the most frequent class, 0..1."""
+    return np.bincount(data.labels).max() / len(data)

@@ -1,4 +1,4 @@
-"""Instructions that each kernel of ccore takes on emulated cores, and the table of them.
+"""Instructions of each ccore kernel on emulated cores, and the table of them.
 
     python -m tests.ccore.instructions
 

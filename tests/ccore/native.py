@@ -67,7 +67,7 @@ def run_layer(
 @functools.cache
 def _library(api: str, macros: tuple[str, ...]) -> ctypes.CDLL:
     path = build_folder() / "-".join([api, *macros, "shared.so"])
-    flags = ["-std=c99", "-O1", "-shared", "-fPIC"]
+    flags = ["-std=c99", "-Werror", "-O1", "-shared", "-fPIC"]
     flags += [f"-D{macro}" for macro in macros]
     flags += [f"-I{folder}" for folder in INCLUDES[api]]
     compile_c("gcc", [*flags, *SOURCES[api], "-o", path])

@@ -1,4 +1,4 @@
-"""Random networks on every road, a few; `examples/fuzz.py` runs as many as one likes."""
+"""A few random networks on every road; `examples/fuzz.py` runs as many as one likes."""
 
 from dataclasses import replace
 
