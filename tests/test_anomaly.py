@@ -116,7 +116,7 @@ def test_what_cannot_be_reproduced_is_refused():
 
 def test_bad_targets_are_refused():
     net, data = small_autoencoder(), vectors(n=4)
-    with pytest.raises(OptionError, match="targets must be one of .*, got 'x'"):
+    with pytest.raises(OptionError, match="targets must be one of .*; got 'x'"):
         kj.fit(net, data, targets="x")
     with pytest.raises(OptionError, match="score an autoencoder with anomaly_scores"):
         kj.fit(net, data, targets="inputs", validation=data)

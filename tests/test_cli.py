@@ -298,7 +298,7 @@ WRONG = [
     (("bench", "--threads", "0"), "--threads.*0.*x>=1"),
     (
         ("bench", "--threads", "9999"),
-        r"^--threads must be an int in 1 \.\. \d+, got 9999",
+        r"^--threads must be .*\d, got 9999",
     ),
     (("bench", "--plot", "speed.jpg"), "must end in .png, got speed.jpg"),
     (("bench", "--plot", "file/speed.png"), "file"),
@@ -368,7 +368,7 @@ def test_a_resumed_run_keeps_its_name(train):
 
 @pytest.mark.filterwarnings("default")
 def test_a_class_that_is_not_tested_is_one_line():
-    images = np.zeros((11, 8, 8, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), np.uint8)
     np.savez("own.npz", images=images, labels=[0] * 10 + [1])
     output = ok("train", "--data", "own.npz", "--channels", "2", "--epochs", "1")
     line = output.splitlines()[0]
