@@ -25,12 +25,8 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if is_integer and least <= value and (most is None or value <= most):
         return operator.index(value)
-    limits = f"an int in {least} .. {most}"
-    if most is None:
-        limits = f"an int of at least {least}"
-    elif most == least:
-        limits = str(least)
-    raise _refusal(name, f"{limits}, got {shown(value)}")
+    limits = f"of at least {least}" if most is None else f"in {least} .. {most}"
+    raise _refusal(name, f"an int {limits}, got {shown(value)}")
 
 
 def number(

@@ -90,7 +90,7 @@ _LAYER = schema.record(
 #: The header of a model file.
 HEADER = schema.record({
     "kind": schema.text,
-    "format": schema.integer(FORMAT, FORMAT),
+    "format": schema.version(FORMAT),
     "name": schema.text,
     "target": schema.columns(*[schema.text] * 4),
     "scheme": schema.one_of(SCHEMES),

@@ -32,6 +32,19 @@ def integer(least: int = 0, most: int | None = MOST_COUNT) -> Rule:
     return partial(_call, checks.integer, least=least, most=most)
 
 
+def version(known: int) -> Rule:
+    """The number of a format, of which this program reads one."""
+
+    def check(place: str, value: Any) -> int:
+        if type(value) is int and value == known:
+            return value
+        raise OptionError(
+            f"{place} {checks.shown(value)} is not the one that is read here, {known}"
+        )
+
+    return check
+
+
 def number(least: float = -math.inf, most: float = math.inf) -> Rule:
     return partial(_call, checks.number, least=least, most=most)
 

@@ -67,8 +67,3 @@ def test_text_of_a_file_stays_on_one_line():
     assert checks.line("SGD(lr=0.1) ä") == "SGD(lr=0.1) ä"
     for text in ("a\nb", "\x00", "\ud800"):
         assert checks.line(text).isprintable()
-
-
-def test_the_one_integer_that_is_allowed():
-    with pytest.raises(OptionError, match="^format must be 2, got 99$"):
-        checks.integer("format", 99, 2, 2)

@@ -91,3 +91,12 @@ def test_only_regular_files_are_opened(tmp_path):
     }.items():
         with pytest.raises(FileFormatError, match=message):
             schema.read(tmp_path / name, schema.anything, "damaged")
+
+
+def test_a_format_of_another_version_is_named():
+    rule = schema.version(2)
+    assert rule("format", 2) == 2
+    for value, said in ((3, "3"), ("2", "'2'"), (True, "True"), (None, "None")):
+        words = f"^format {said} is not the one that is read here, 2$"
+        with pytest.raises(OptionError, match=words):
+            rule("format", value)
