@@ -40,7 +40,7 @@ from kanji_np.deploy.emulator import BOARDS, Emulator, board_of
 from kanji_np.deploy.kernels import class_of, find, own_class
 from kanji_np.errors import KanjiError, ToolError, VerificationError
 from kanji_np.graph import Graph
-from kanji_np.ops.products import VARIABLE, available_products
+from kanji_np.loops.products import VARIABLE, available_products
 from kanji_np.types import TargetSpec, TensorSpec
 
 SANITIZED = (

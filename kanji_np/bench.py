@@ -28,19 +28,19 @@ from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError
 from kanji_np.jit import njit
 from kanji_np.layer import Activation
-from kanji_np.losses import cross_entropy
-from kanji_np.model import Model
-from kanji_np.ops.products import (
+from kanji_np.loops.products import (
     GRADIENTS,
     PRODUCTS,
     Products,
     check_gradient_kind,
     products,
 )
-from kanji_np.ops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
+from kanji_np.loops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
+from kanji_np.loops.threads import limit, limited, run
+from kanji_np.losses import cross_entropy
+from kanji_np.model import Model
 from kanji_np.optim import SGD, Slots
 from kanji_np.results import cpu_model
-from kanji_np.threads import limit, limited, run
 
 BATCH, STEPS = 128, 20
 MOST_IMAGES = 2**16  # in a batch

@@ -571,6 +571,7 @@ def train(
         _check_run(directory, resume)
 
     import kanji_np as kj
+    from kanji_np.loops.threads import limit
     from kanji_np.optim import SCHEDULES
     from kanji_np.results import (
         Result,
@@ -581,7 +582,6 @@ def train(
         write_result,
     )
     from kanji_np.targets import target_spec
-    from kanji_np.threads import limit
 
     if result is not None:
         check_output(result)
@@ -1002,9 +1002,9 @@ def bench(
         measure_layers,
         read_results,
     )
+    from kanji_np.loops.threads import check_limit
     from kanji_np.outputs import check_directory
     from kanji_np.report import breakdown_table, check_plot, plot_speed, speed_table
-    from kanji_np.threads import check_limit
     from kanji_np.zoo import PAPER_SIZES
 
     if plot:

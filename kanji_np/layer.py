@@ -20,9 +20,10 @@ import numpy as np
 from kanji_np.autograd import Tensor, record
 from kanji_np.checks import flag
 from kanji_np.errors import KanjiError, OptionError, RangeError, ShapeError
-from kanji_np.ops import Op, batch_norm, buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.requantize import empty_range
+from kanji_np.ops import Op, batch_norm
 from kanji_np.ops.batch_norm import Statistics
-from kanji_np.ops.requantize import empty_range
 from kanji_np.quantize import (
     LinearScales,
     Scheme,

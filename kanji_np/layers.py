@@ -27,8 +27,8 @@ from kanji_np.ops.relu6 import Relu6Attrs
 from kanji_np.ops.reshape import ReshapeAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.standardize import StandardizeAttrs
-from kanji_np.ops.window import Padding, Pair
 from kanji_np.types import Shape
+from kanji_np.window import Padding, Pair
 
 
 class Normalize(Layer):

@@ -37,11 +37,11 @@ from kanji_np.layer import (
     make_layer,
     naming,
 )
+from kanji_np.loops.products import check_gradient_kind
 from kanji_np.ops import OPS
 from kanji_np.ops.attributes import sample_shape
 from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
-from kanji_np.ops.products import check_gradient_kind
 from kanji_np.quantize import FINEST, LARGEST, SCHEMES, by_output
 from kanji_np.ranges import TRACKERS, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec

@@ -147,7 +147,7 @@ class SGD:
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
-        from kanji_np._optim_kernels import sgd
+        from kanji_np.loops.optim import sgd
 
         def numbers(decay: float) -> Numbers:
             return *map(np.float32, (lr, self.momentum, decay)), self.nesterov
@@ -181,7 +181,7 @@ class Adam:
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
-        from kanji_np._optim_kernels import adam
+        from kanji_np.loops.optim import adam
 
         def numbers(decay: float) -> Numbers:
             values = (

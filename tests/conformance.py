@@ -48,11 +48,10 @@ from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.layer import Layer, make_layer
+from kanji_np.loops import products
+from kanji_np.loops.requantize import empty_range
 from kanji_np.model import Model, Sequential
-from kanji_np.ops import products
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
-from kanji_np.ops.requantize import empty_range
-from kanji_np.ops.window import Window
 from kanji_np.quantize import (
     SCHEMES,
     LinearScales,
@@ -76,6 +75,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Window
 
 #: Between them every library, rounding and core class.
 TARGETS = (

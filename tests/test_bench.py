@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from kanji_np import bench, cli, paper_cnn, report
 from kanji_np.bench import Bench, measure, measure_layers, read_results
 from kanji_np.errors import FileFormatError, OptionError, ToolError
+from kanji_np.loops import products
+from kanji_np.loops.threads import MOST_THREADS, limit
 from kanji_np.losses import cross_entropy
-from kanji_np.ops import products
 from kanji_np.report import (
     breakdown_table,
     check_plot,
@@ -23,7 +24,6 @@ from kanji_np.report import (
     plot_speed,
     speed_table,
 )
-from kanji_np.threads import MOST_THREADS, limit
 from kanji_np.zoo import PAPER_SIZES, autoencoder, resnet8
 
 SMALL = "paper-cnn 2,2", lambda: paper_cnn((2, 2))

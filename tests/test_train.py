@@ -27,7 +27,7 @@ from kanji_np.errors import (
     RangeError,
     ShapeError,
 )
-from kanji_np.threads import limited
+from kanji_np.loops.threads import limited
 from kanji_np.train import EpochRecord, Recipe, checkpoint
 from kanji_np.train.checkpoint import CHECKPOINT, HISTORY, MODEL
 from kanji_np.train.progress import COMPILING

@@ -97,7 +97,7 @@ class Augment:
             return images.copy()
 
         # Numba takes a second to import; those who do not augment do not wait for it.
-        from kanji_np.data._augment_kernel import augment
+        from kanji_np.loops.augment import augment
 
         out = np.empty_like(images, order="C")
         draws -= (self.crop_padding, self.crop_padding, 0, 0, 0)

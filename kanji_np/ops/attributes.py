@@ -15,9 +15,9 @@ from typing import Any
 
 from kanji_np import checks
 from kanji_np.errors import OptionError
-from kanji_np.ops.window import MOST_CELLS, Padding, Pair
 from kanji_np.quantize import ACTIVATIONS
 from kanji_np.types import Shape
+from kanji_np.window import MOST_CELLS, Padding, Pair
 
 # As many as a sum may have products: no layer could read more.
 MOST_CHANNELS = 65_535

@@ -24,7 +24,8 @@ import numpy as np
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.jit import njit
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.threads import run
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
     ClampInts,
@@ -37,7 +38,6 @@ from kanji_np.ops.pooling import (
     window_numbers,
     windows,
 )
-from kanji_np.threads import run
 from kanji_np.types import (
     BufferSize,
     KernelCall,

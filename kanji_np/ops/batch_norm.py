@@ -25,10 +25,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kanji_np.jit import njit
-from kanji_np.ops import buffers
-from kanji_np.ops.requantize import Bounds
+from kanji_np.loops import buffers
+from kanji_np.loops.requantize import Bounds
+from kanji_np.loops.threads import run, shares
 from kanji_np.quantize import by_output
-from kanji_np.threads import run, shares
 from kanji_np.types import LinearParams, Saved
 
 EPSILON = 1e-3  # Keras's

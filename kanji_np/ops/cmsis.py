@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from kanji_np.ops.window import Pair
 from kanji_np.types import (
     Constant,
     ConstPtr,
@@ -17,6 +16,7 @@ from kanji_np.types import (
     Shape,
     Struct,
 )
+from kanji_np.window import Pair
 
 HEADER = "arm_nnfunctions.h"
 KANJI_HEADER = "kanji_nn.h"

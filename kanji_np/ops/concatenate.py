@@ -23,12 +23,12 @@ import numpy as np
 
 from kanji_np.errors import RangeError, ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import SINGLE, clamp, rescale
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.requantize import empty_range
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.cmsis import HEADER, KANJI_HEADER
 from kanji_np.ops.elementwise import cost, input_factor
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import empty_range
 from kanji_np.types import (
     InputPtr,
     KernelCall,

@@ -26,7 +26,6 @@ from kanji_np.ops.attributes import (
 )
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.op import Lowering, Op
-from kanji_np.ops.window import Padding, Pair
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -37,6 +36,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Padding, Pair
 
 
 @dataclass(frozen=True)

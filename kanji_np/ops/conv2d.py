@@ -26,13 +26,9 @@ import numpy as np
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
-from kanji_np.ops import (
-    buffers,
-    cmsis_q7,
-    conv_loops,
-    convolution,
-    full_gradients,
-)
+from kanji_np.loops import buffers, conv, conv_gradients
+from kanji_np.loops.requantize import empty_range, widen
+from kanji_np.ops import cmsis_q7, convolution
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -44,8 +40,6 @@ from kanji_np.ops.attributes import (
 )
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import empty_range, widen
-from kanji_np.ops.window import Geometry, Padding, Pair, Window
 from kanji_np.quantize import activation_bounds
 from kanji_np.types import (
     Cost,
@@ -58,6 +52,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Geometry, Padding, Pair, Window
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ def forward_int(
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    ranges = conv_loops.forward_int(x, ints, g, y)
+    ranges = conv.forward_int(x, ints, g, y)
     if y_range is not None:
         widen(y_range, ranges)
     return y
@@ -129,7 +124,7 @@ def forward_float(
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
     bounds = activation_bounds(attrs.activation)
-    conv_loops.forward_float(x, params, g, bounds, y)
+    conv.forward_float(x, params, g, bounds, y)
     return y
 
 
@@ -145,7 +140,7 @@ def vjp(
     gY counts where Y was not clamped.
     """
     g = _geometry(attrs, params.weight, saved.x)
-    return full_gradients.backward(params, saved, g, gy, needs_gx)
+    return conv_gradients.backward(params, saved, g, gy, needs_gx)
 
 
 def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:

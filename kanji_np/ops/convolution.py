@@ -19,7 +19,6 @@ from kanji_np.ops.cmsis import (
     tile,
     weight_bytes,
 )
-from kanji_np.ops.window import Geometry, Window
 from kanji_np.types import (
     Argument,
     BufferSize,
@@ -36,6 +35,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Geometry, Window
 
 Fields = tuple[tuple[str, Argument], ...]
 

@@ -25,7 +25,10 @@ import numpy as np
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
-from kanji_np.ops import buffers, cmsis_q7, conv_loops, full_gradients
+from kanji_np.loops import buffers, conv, conv_gradients
+from kanji_np.loops.requantize import empty_range, widen
+from kanji_np.loops.threads import SHARES
+from kanji_np.ops import cmsis_q7
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -45,10 +48,7 @@ from kanji_np.ops.cmsis import (
     weight_bytes,
 )
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import empty_range, widen
-from kanji_np.ops.window import Geometry, Window
 from kanji_np.quantize import activation_bounds
-from kanji_np.threads import SHARES
 from kanji_np.types import (
     BufferSize,
     Constant,
@@ -66,6 +66,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Geometry, Window
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def forward_int(
     """int8 (N,Cin) -> int8 (N,Cout)."""
     y = _output(attrs, ints.weight, x, np.int8)
     image, kernels = _as_image(x), _as_kernels(ints.weight)
-    ranges = conv_loops.forward_int(
+    ranges = conv.forward_int(
         image, replace(ints, weight=kernels), _window(image), _as_image(y)
     )
     if y_range is not None:
@@ -130,7 +131,7 @@ def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.
     image = _as_image(x)
     kernels = replace(params, weight=_as_kernels(params.weight))
     bounds = activation_bounds(attrs.activation)
-    conv_loops.forward_float(image, kernels, _window(image), bounds, _as_image(y))
+    conv.forward_float(image, kernels, _window(image), bounds, _as_image(y))
     return y
 
 
@@ -143,7 +144,7 @@ def vjp(
 ) -> tuple[np.ndarray | None, LinearParams]:
     """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
     image = _as_image(saved.x)
-    gx, gparams = full_gradients.backward(
+    gx, gparams = conv_gradients.backward(
         replace(params, weight=_as_kernels(params.weight)),
         replace(saved, x=image, y=_as_image(saved.y)),
         _window(image),

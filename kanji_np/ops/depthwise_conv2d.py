@@ -28,7 +28,9 @@ import numpy as np
 from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
-from kanji_np.ops import buffers, cmsis_q7, conv2d, convolution, depthwise_loops
+from kanji_np.loops import buffers, depthwise
+from kanji_np.loops.requantize import empty_range, widen
+from kanji_np.ops import cmsis_q7, conv2d, convolution
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -40,8 +42,6 @@ from kanji_np.ops.attributes import (
 )
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import empty_range, widen
-from kanji_np.ops.window import MOST_CELLS, Geometry, Padding, Pair, Window
 from kanji_np.quantize import activation_bounds
 from kanji_np.types import (
     Cost,
@@ -54,6 +54,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import MOST_CELLS, Geometry, Padding, Pair, Window
 
 MVE_BLOCK = 124  # channels that the kernel of MVE cores takes at a time
 
@@ -96,7 +97,7 @@ def forward_int(
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
-    ranges = depthwise_loops.forward_int(x, ints, g, y)
+    ranges = depthwise.forward_int(x, ints, g, y)
     if y_range is not None:
         widen(y_range, ranges)
     return y
@@ -128,7 +129,7 @@ def forward_float(
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
     bounds = activation_bounds(attrs.activation)
-    depthwise_loops.forward_float(x, params, g, bounds, y)
+    depthwise.forward_float(x, params, g, bounds, y)
     return y
 
 
@@ -144,7 +145,7 @@ def vjp(
     gY counts where Y was not clamped.
     """
     g = _geometry(attrs, params.weight, saved.x)
-    return depthwise_loops.backward(params, saved, g, gy, needs_gx)
+    return depthwise.backward(params, saved, g, gy, needs_gx)
 
 
 def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:

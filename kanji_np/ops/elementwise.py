@@ -9,9 +9,9 @@ import numpy as np
 
 from kanji_np.errors import RangeError, ShapeError
 from kanji_np.jit import nb, njit
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.threads import run
 from kanji_np.quantize import activation_bounds, multiplier_and_shift
-from kanji_np.threads import run
 from kanji_np.types import Cost, QParams, Saved, Shape, TargetSpec
 
 int32, int64 = nb.int32, nb.int64

@@ -19,7 +19,6 @@ from kanji_np.ops.avg_pool2d import AvgPoolInts
 from kanji_np.ops.op import Lowering, Op
 from kanji_np.ops.pooling import Pool2DAttrs, cost
 from kanji_np.ops.pooling import infer as infer_pool
-from kanji_np.ops.window import check_image
 from kanji_np.types import (
     KernelCall,
     Numerics,
@@ -29,6 +28,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import check_image
 
 
 @dataclass(frozen=True)

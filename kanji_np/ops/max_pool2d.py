@@ -20,7 +20,8 @@ import math
 import numpy as np
 
 from kanji_np.jit import njit
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.threads import run
 from kanji_np.ops.op import Op
 from kanji_np.ops.pooling import (
     ClampInts,
@@ -34,7 +35,6 @@ from kanji_np.ops.pooling import (
     window_numbers,
     windows,
 )
-from kanji_np.threads import run
 from kanji_np.types import KernelCall, Saved, TargetSpec, TensorSpec
 
 

@@ -21,7 +21,9 @@ import numpy as np
 
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import nb, njit
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.requantize import empty_range, empty_ranges, widen
+from kanji_np.loops.threads import run, shares
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (
@@ -33,9 +35,7 @@ from kanji_np.ops.elementwise import (
     scaled,
 )
 from kanji_np.ops.op import Op
-from kanji_np.ops.requantize import empty_range, empty_ranges, widen
 from kanji_np.quantize import activation_range
-from kanji_np.threads import run, shares
 from kanji_np.types import (
     InputPtr,
     KernelCall,

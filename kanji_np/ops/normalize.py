@@ -20,11 +20,11 @@ import numpy as np
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.jit import njit
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
+from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
-from kanji_np.threads import run
 from kanji_np.types import (
     Constant,
     ConstPtr,

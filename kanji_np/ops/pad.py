@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.ops import buffers
+from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes, attribute, sides
 from kanji_np.ops.cmsis import HEADER, dims
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
-from kanji_np.ops.window import MOST_CELLS, Pair
 from kanji_np.types import (
     InputPtr,
     KernelCall,
@@ -30,6 +29,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import MOST_CELLS, Pair
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 
 from kanji_np.checks import flag
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.ops import buffers, cmsis_q7
+from kanji_np.loops import buffers
+from kanji_np.ops import cmsis_q7
 from kanji_np.ops.attributes import Attributes, attribute, cell_pair, image_padding
 from kanji_np.ops.cmsis import HEADER, activation_range, dims, scratch, tile
-from kanji_np.ops.window import Padding, Pair, Window
 from kanji_np.types import (
     BufferSize,
     Cost,
@@ -27,6 +27,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Padding, Pair, Window
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kanji_np.ops import buffers, cmsis_q7
+from kanji_np.loops import buffers
+from kanji_np.ops import cmsis_q7
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op

@@ -23,10 +23,10 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.jit import nb, njit
+from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
 from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
-from kanji_np.threads import run
 from kanji_np.types import (
     Cost,
     InputPtr,

@@ -8,8 +8,8 @@ from typing import Any
 from kanji_np.checks import hold_number, integer, one_of, shown
 from kanji_np.data import Augment
 from kanji_np.errors import OptionError
+from kanji_np.loops.products import check_gradient_kind
 from kanji_np.model import PRECISIONS
-from kanji_np.ops.products import check_gradient_kind
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 
 TARGETS = ("labels", "inputs")

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from fuzz import Fuzz, case_of, places
 from random_networks import BLOCK, draw, target_of
 
+from kanji_np.loops.products import VARIABLE
 from kanji_np.ops import OPS
-from kanji_np.ops.products import VARIABLE
 
 
 def first_of(library: str, core: str) -> int:

@@ -10,8 +10,8 @@ from conformance import Case, JoinConformance, Refusal, random_joins
 
 import kanji_np as kj
 from kanji_np.errors import RangeError
+from kanji_np.loops.requantize import empty_range
 from kanji_np.ops.add import ADD, AddAttrs, ints_of
-from kanji_np.ops.requantize import empty_range
 from kanji_np.types import Numerics, QParams
 
 LINEAR, RELU, RELU6 = (AddAttrs(a) for a in ("linear", "relu", "relu6"))

@@ -10,8 +10,8 @@ import pytest
 from numba import njit
 
 import kanji_np as kj
-from kanji_np.ops import buffers
-from kanji_np.ops.buffers import ALIGNMENT, PATIENCE, SMALLEST, Pool
+from kanji_np.loops import buffers
+from kanji_np.loops.buffers import ALIGNMENT, PATIENCE, SMALLEST, Pool
 
 SHAPE = (16, 33, 128)
 

@@ -8,11 +8,11 @@ from numba import njit
 
 import kanji_np as kj
 from kanji_np.errors import OptionError
-from kanji_np.ops import conv_loops, depthwise_loops, full_gradients, products
-from kanji_np.ops.simd import address, put
-from kanji_np.ops.window import Window
+from kanji_np.loops import conv, conv_gradients, depthwise, products
+from kanji_np.loops.simd import address, put
 from kanji_np.train import Recipe
 from kanji_np.types import LinearParams, Saved
+from kanji_np.window import Window
 
 HAS_BFLOATS = "avx512bf16" in products.cpu_features()
 KINDS = products.GRADIENTS if HAS_BFLOATS else products.GRADIENTS[:1]
@@ -55,9 +55,9 @@ def case(channels, filters, side, kernel, stride, dilation, padding="same"):
 def test_products_of_rounded_gradients_are_exact(shape, kind):
     params, saved, g, gy = case(*shape)
     gy = nearest(gy)
-    expected_x, expected = conv_loops.backward(params, saved, g, gy, True)
+    expected_x, expected = conv.backward(params, saved, g, gy, True)
     saved = replace(saved, gradients=kind)
-    gx, found = conv_loops.backward(params, saved, g, gy, True)
+    gx, found = conv.backward(params, saved, g, gy, True)
     for a, b in (
         (gx, expected_x),
         (found.weight, expected.weight),
@@ -92,7 +92,7 @@ def check_zero_point(backward, params, saved, g, gy):
 def test_zero_points_and_clamped_outputs(shape, kind):
     params, saved, g, gy = case(*shape)
     saved = replace(saved, gradients=kind)
-    check_zero_point(conv_loops.backward, params, saved, g, nearest(gy))
+    check_zero_point(conv.backward, params, saved, g, nearest(gy))
 
 
 @pytest.mark.parametrize("shape", CASES, ids=str)
@@ -103,7 +103,7 @@ def test_zero_points_of_depthwise_convolution(shape):
     saved = replace(saved, y=np.resize(saved.y, (*gy.shape[:3], channels)))
     gy = np.resize(gy, saved.y.shape)
     params = LinearParams(weight, np.zeros(channels, np.float32))
-    check_zero_point(depthwise_loops.backward, params, saved, g, gy)
+    check_zero_point(depthwise.backward, params, saved, g, gy)
 
 
 #: The same with a padding, of which the last three reach beyond the windows.
@@ -131,10 +131,10 @@ FULL_CASES = [
 def test_gradients_that_all_count_have_the_same_bits(shape, monkeypatch):
     params, saved, g, gy = case(*shape)
     saved = replace(saved, x_offset=30, low=-7, high=101)
-    monkeypatch.setitem(full_gradients.MOST, "float32", 0.0)
-    expected_x, expected = conv_loops.backward(params, saved, g, gy, True)
+    monkeypatch.setitem(conv_gradients.MOST, "float32", 0.0)
+    expected_x, expected = conv.backward(params, saved, g, gy, True)
     for needs_gx in (True, False):
-        gx, found = full_gradients.backward(params, saved, g, gy, needs_gx)
+        gx, found = conv_gradients.backward(params, saved, g, gy, needs_gx)
         np.testing.assert_array_equal(found.weight, expected.weight)
         np.testing.assert_array_equal(found.bias, expected.bias)
         assert (gx is not None) == needs_gx
@@ -145,18 +145,18 @@ def test_gradients_that_all_count_have_the_same_bits(shape, monkeypatch):
 def test_the_way_depends_on_how_many_count():
     _, saved, _, gy = case(*FULL_CASES[1])
     full = np.ones_like(gy)
-    assert not full_gradients._most_count(saved, gy)
-    assert full_gradients._most_count(saved, full)
+    assert not conv_gradients._most_count(saved, gy)
+    assert conv_gradients._most_count(saved, full)
     clamped = replace(saved, y=np.full_like(saved.y, 127))
-    assert not full_gradients._most_count(clamped, full)
+    assert not conv_gradients._most_count(clamped, full)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_gradients_are_near(kind):
     params, saved, g, gy = case(*CASES[2])
-    expected_x, expected = conv_loops.backward(params, saved, g, gy, True)
+    expected_x, expected = conv.backward(params, saved, g, gy, True)
     saved = replace(saved, gradients=kind)
-    gx, found = conv_loops.backward(params, saved, g, gy, True)
+    gx, found = conv.backward(params, saved, g, gy, True)
     assert np.abs(gx - expected_x).max() < 2**-8 * np.abs(expected_x).max()
     error = np.abs(found.weight - expected.weight).max()
     assert error < 2**-8 * np.abs(expected.weight).max()
@@ -177,7 +177,7 @@ def test_bfloats_are_the_nearest():
     expected = nearest(values)
     out = np.empty(len(values), np.uint16)
     _put(values, out)
-    np.testing.assert_array_equal(out, conv_loops._bfloats(values))
+    np.testing.assert_array_equal(out, conv._bfloats(values))
     found = (out.astype(np.uint32) << 16).view(np.float32)
     np.testing.assert_array_equal(found, expected)
 

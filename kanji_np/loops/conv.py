@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kanji_np.jit import njit
-from kanji_np.ops import buffers
-from kanji_np.ops.products import PRODUCTS, products
-from kanji_np.ops.requantize import (
+from kanji_np.loops import buffers
+from kanji_np.loops.products import PRODUCTS, products
+from kanji_np.loops.requantize import (
     Bounds,
     add_bias,
     empty_ranges,
@@ -28,7 +28,7 @@ from kanji_np.ops.requantize import (
     requantize_rows,
     rescaling,
 )
-from kanji_np.ops.simd import (
+from kanji_np.loops.simd import (
     LANES,
     MOST_PIECES,
     PACKED,
@@ -57,9 +57,9 @@ from kanji_np.ops.simd import (
     tile_8x1,
     tile_8x2,
 )
-from kanji_np.ops.window import Geometry, Pair
-from kanji_np.threads import run, shares
+from kanji_np.loops.threads import run, shares
 from kanji_np.types import LinearInts, LinearParams, Saved
+from kanji_np.window import Geometry, Pair
 
 FLOAT = PRODUCTS["float32"].way
 UNLIMITED = 1 << 30
@@ -240,7 +240,7 @@ def backward(
 ) -> tuple[np.ndarray | None, LinearParams]:
     """Gradients with respect to the real input, weight and bias.
 
-    For gradients that are mostly zero; see `full_gradients`.
+    For gradients that are mostly zero; see `conv_gradients`.
     """
     weight, has_bfloats = params.weight, saved.gradients == "bfloat16"
     plan = plan_of(g, saved.x.shape[3])

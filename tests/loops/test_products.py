@@ -9,7 +9,7 @@ import pytest
 
 import kanji_np as kj
 from kanji_np.errors import OptionError
-from kanji_np.ops.products import PRODUCTS, VARIABLE, available_products, products
+from kanji_np.loops.products import PRODUCTS, VARIABLE, available_products, products
 
 
 def test_every_cpu_has_one(monkeypatch):
@@ -47,7 +47,7 @@ def test_training_ends_with_the_same_weights_either_way(monkeypatch):
 LESSER = """
 import numpy as np
 import kanji_np as kj
-from kanji_np.ops.products import available_products
+from kanji_np.loops.products import available_products
 
 assert available_products() == ("float32",), available_products()
 print(kj.load({path!r}).predict(np.load({images!r})).tobytes().hex())

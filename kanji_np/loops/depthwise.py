@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.jit import njit
-from kanji_np.ops import buffers
-from kanji_np.ops.full_gradients import pass_row
-from kanji_np.ops.requantize import (
+from kanji_np.loops import buffers
+from kanji_np.loops.conv_gradients import pass_row
+from kanji_np.loops.requantize import (
     Bounds,
     add_bias,
     empty_ranges,
@@ -30,7 +30,7 @@ from kanji_np.ops.requantize import (
     requantize_pixels,
     rescaling,
 )
-from kanji_np.ops.simd import (
+from kanji_np.loops.simd import (
     LANES,
     address,
     products_1,
@@ -41,9 +41,9 @@ from kanji_np.ops.simd import (
     taps_1,
     taps_4,
 )
-from kanji_np.ops.window import Geometry
-from kanji_np.threads import run, shares
+from kanji_np.loops.threads import run, shares
 from kanji_np.types import LinearInts, LinearParams, Saved
+from kanji_np.window import Geometry
 
 RUN = 256  # sums that are formed together, at least where a row has so many
 

@@ -37,7 +37,7 @@ import numpy as np
 from llvmlite import binding, ir
 
 from kanji_np.jit import intrinsic, nb, njit
-from kanji_np.ops.products import (
+from kanji_np.loops.products import (
     NeonDot,
     Pairs256,
     Pairs512,

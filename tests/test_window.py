@@ -6,7 +6,7 @@ import math
 import pytest
 
 from kanji_np.errors import ShapeError
-from kanji_np.ops.window import Window
+from kanji_np.window import Window
 
 SIZES = list(itertools.product(range(1, 12), range(1, 6), range(1, 5), range(1, 4)))
 

@@ -1,6 +1,6 @@
 """Gradients of convolution, also where most of those that come in count.
 
-Behind a ReLU or a max pool most are zero, and `conv_loops.backward` picks out the
+Behind a ReLU or a max pool most are zero, and `conv.backward` picks out the
 others. Behind batch normalization none is. Then both gradients are plain products of
 matrices, made by the register kernels that go forward:
 
@@ -23,9 +23,9 @@ from dataclasses import replace
 import numpy as np
 
 from kanji_np.jit import njit
-from kanji_np.ops import buffers, conv_loops
-from kanji_np.ops.conv_loops import FLOAT, multiply, pack, plan_of
-from kanji_np.ops.simd import (
+from kanji_np.loops import buffers, conv
+from kanji_np.loops.conv import FLOAT, multiply, pack, plan_of
+from kanji_np.loops.simd import (
     LANES,
     TILE_ROWS,
     address,
@@ -34,9 +34,9 @@ from kanji_np.ops.simd import (
     tile_8x1,
     tile_8x2,
 )
-from kanji_np.ops.window import Geometry
-from kanji_np.threads import run, shares
+from kanji_np.loops.threads import run, shares
 from kanji_np.types import LinearParams, Saved
+from kanji_np.window import Geometry
 
 #: The part of the gradients that must count for plain products to be the faster way.
 MOST = {"float32": 0.5, "bfloat16": 0.8}
@@ -48,13 +48,13 @@ def backward(
 ) -> tuple[np.ndarray | None, LinearParams]:
     """Gradients with respect to the real input, weight and bias."""
     shape = saved.x.shape
-    g, x, y = conv_loops.in_one_row(g, saved.x, saved.y)
+    g, x, y = conv.in_one_row(g, saved.x, saved.y)
     saved, gy = replace(saved, x=x, y=y), np.ascontiguousarray(gy).reshape(y.shape)
     turned = g.turned(*x.shape[1:3])
     if turned and x.shape[3] >= TILE_ROWS and _most_count(saved, gy):
         gx, gparams = _all(params, saved, g, turned, gy, needs_gx)
     else:
-        gx, gparams = conv_loops.backward(params, saved, g, gy, needs_gx)
+        gx, gparams = conv.backward(params, saved, g, gy, needs_gx)
     return (gx.reshape(shape) if needs_gx else None), gparams
 
 

@@ -5,7 +5,7 @@ import pytest
 from numba import njit
 
 from kanji_np.fixedpoint import ROUNDINGS, rescale
-from kanji_np.ops.requantize import (
+from kanji_np.loops.requantize import (
     empty_range,
     fold_extremes,
     new_extremes,
@@ -13,7 +13,7 @@ from kanji_np.ops.requantize import (
     requantize_rows,
     rescaling,
 )
-from kanji_np.ops.simd import LANES
+from kanji_np.loops.simd import LANES
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 

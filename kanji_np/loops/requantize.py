@@ -14,7 +14,7 @@ import numpy as np
 
 from kanji_np.fixedpoint import DOUBLE, ROUNDINGS, SINGLE, clamp, rescale
 from kanji_np.jit import nb, njit
-from kanji_np.ops.simd import LANES, address, once, once_pow2, twice, twice_pow2
+from kanji_np.loops.simd import LANES, address, once, once_pow2, twice, twice_pow2
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 

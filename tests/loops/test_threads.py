@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from kanji_np.errors import OptionError
-from kanji_np.threads import MOST_THREADS, SHARES, limit, limited, run, shares
+from kanji_np.loops.threads import MOST_THREADS, SHARES, limit, limited, run, shares
 
 
 @pytest.fixture
 def three(monkeypatch):
     """Three threads, however many cores there are."""
-    monkeypatch.setattr("kanji_np.threads.MOST_THREADS", 3)
+    monkeypatch.setattr("kanji_np.loops.threads.MOST_THREADS", 3)
     with limited(3):
         yield
 
