@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +30,8 @@ from kanji_np.errors import FileFormatError
 from kanji_np.jit import njit
 from kanji_np.layer import Activation
 from kanji_np.loops.products import (
-    GRADIENTS,
     PRODUCTS,
     Products,
-    check_gradient_kind,
     products,
 )
 from kanji_np.loops.simd import LANES, TILE_ROWS, address, aligned, tile_8x2
@@ -57,8 +56,7 @@ class Bench:
 
     `network` is its name and, where it has several sizes, a space and its channels.
     `peak_rss_mb` is the largest memory the process held [MiB]; None where the system
-    does not say, or it may have been for another measurement. `gradients` are those of
-    the int8 training step.
+    does not say, or it may have been for another measurement.
     """
 
     network: str
@@ -70,7 +68,6 @@ class Bench:
     int8_eval_ms: float
     fp32_eval_ms: float
     peak_rss_mb: float | None
-    gradients: str = "float32"
 
     def json(self) -> str:
         """The figures as one JSON object on one line."""
@@ -90,7 +87,8 @@ _BENCH = schema.record(
         "int8_eval_ms": _TIME,
         "fp32_eval_ms": _TIME,
         "peak_rss_mb": schema.nullable(_TIME),
-        "gradients": schema.one_of(GRADIENTS),
+        # As int8 steps could round them before; they are float32 now.
+        "gradients": schema.one_of(("float32", "bfloat16")),
     },
     optional=("gradients",),
 )
@@ -159,7 +157,6 @@ def measure(
     batch: int = BATCH,
     threads: int | None = None,
     steps: int = STEPS,
-    gradients: str = "float32",
 ) -> Bench:
     """Time training steps and evaluations of a network.
 
@@ -175,26 +172,20 @@ def measure(
         None: as many as there are.
     steps : int
         Batches that each median is taken over.
-    gradients : "float32" or "bfloat16"
-        Of int8 training, as in `fit`.
 
     Raises
     ------
     OptionError
-        There are not so many threads, or the CPU has no bfloat16.
+        There are not so many threads.
     """
     with limited(threads):
         net = make()
         x, labels = _random_batch(net, batch)
-        int8_train_ms = _median_ms(
-            _training_step(net, x, labels, "int8", gradients), steps
-        )
+        int8_train_ms = _median_ms(_training_step(net, x, labels, "int8"), steps)
         graph = net.freeze()
         int8_eval_ms = _median_ms(lambda: graph.run(x), steps)
         net = make()
-        fp32_train_ms = _median_ms(
-            _training_step(net, x, labels, "fp32", "float32"), steps
-        )
+        fp32_train_ms = _median_ms(_training_step(net, x, labels, "fp32"), steps)
         fp32_eval_ms = _median_ms(lambda: net.predict(x, precision="fp32"), steps)
         return Bench(
             name,
@@ -206,7 +197,6 @@ def measure(
             int8_eval_ms,
             fp32_eval_ms,
             _peak_rss_mb(),
-            gradients,
         )
 
 
@@ -217,21 +207,16 @@ def measure_layers(
     batch: int = BATCH,
     threads: int | None = None,
     steps: int = STEPS,
-    gradients: str = "float32",
 ) -> Breakdown:
     """Time the parts of int8 training steps of a network.
 
     Parameters and errors are those of `measure`.
     """
-    check_gradient_kind(gradients)
     net = make()
     x, labels = _random_batch(net, batch)
     slots = OPTIMIZER.slots(net.parameters())
     with limited(threads):
-        timed = [
-            _timed_step(net, x, labels, slots, gradients)
-            for _ in range(N_WARM_UP + steps)
-        ]
+        timed = [_timed_step(net, x, labels, slots) for _ in range(N_WARM_UP + steps)]
         # Each begins with the time of the step, so they are sorted by it.
         middle = sorted(timed[N_WARM_UP:])[steps // 4 : steps - steps // 4]
         means = np.mean(middle, axis=0).tolist()
@@ -304,8 +289,16 @@ def read_results(path: str | Path) -> list[Bench]:
         with schema.refusing(
             f"{path}, line {n}: not a line of `kanji-np bench --json`"
         ):
-            results.append(Bench(**_BENCH("", schema.parse(line))))
+            results.append(_from_record(_BENCH("", schema.parse(line))))
     return results
+
+
+def _from_record(record: dict[str, Any]) -> Bench:
+    """A measurement; the name tells of a step that was another than it is now."""
+    kind = record.pop("gradients", "float32")
+    if kind != "float32":
+        record["network"] += f" ({kind} gradients)"
+    return Bench(**record)
 
 
 def _random_batch(net: Model, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -317,13 +310,13 @@ def _random_batch(net: Model, batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _training_step(
-    net: Model, x: np.ndarray, labels: np.ndarray, precision: str, gradients: str
+    net: Model, x: np.ndarray, labels: np.ndarray, precision: str
 ) -> Callable[[], None]:
     parameters = net.parameters()
     slots = OPTIMIZER.slots(parameters)
 
     def step() -> None:
-        logits = net.logits(x, precision=precision, track=True, gradients=gradients)
+        logits = net.logits(x, precision=precision, track=True)
         loss = cross_entropy(logits, labels)
         for parameter in parameters:
             parameter.grad = None
@@ -334,7 +327,7 @@ def _training_step(
 
 
 def _timed_step(
-    net: Model, x: np.ndarray, labels: np.ndarray, slots: Slots, gradients: str
+    net: Model, x: np.ndarray, labels: np.ndarray, slots: Slots
 ) -> list[float]:
     """A training step in int8, layer by layer.
 
@@ -360,7 +353,7 @@ def _timed_step(
     for layer, wires in zip(net.layers, net.wiring, strict=True):
         inputs = [values[k] for k in wires]
         began = clock()
-        value = layer.forward_int(*inputs, track=True, gradients=gradients)
+        value = layer.forward_int(*inputs, track=True)
         forward.append(clock() - began)
         values.append(watched(value))
     began = clock()

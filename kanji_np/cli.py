@@ -336,15 +336,6 @@ def _network_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-_gradients_option = click.option(
-    "--gradients",
-    type=click.Choice(("float32", "bfloat16")),
-    default="float32",
-    help="What gradients of int8 training are rounded to before they are multiplied; "
-    "bfloat16 is faster, and needs a CPU that has it.",
-)
-
-
 @click.group(
     cls=OneLineGroup,
     invoke_without_command=True,
@@ -493,7 +484,6 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
     default=0,
     help="So many of the epochs in fp32 first.",
 )
-@_gradients_option
 @click.option(
     "--averaging",
     type=click.FloatRange(0, 1, max_open=True),
@@ -549,8 +539,8 @@ def train(
     core: str | None, rounding: str | None, library_version: str | None,
     start: Path | None, ranges: str, epochs: int, batch: int, optimizer: str,
     lr: float | None, momentum: float | None, weight_decay: float | None,
-    schedule: str, precision: str, fp32_epochs: int, gradients: str,
-    averaging: float, freeze_batch_norm: float, label_smoothing: float,
+    schedule: str, precision: str, fp32_epochs: int, averaging: float,
+    freeze_batch_norm: float, label_smoothing: float,
     augment: bool | None, crop: int | None, cutout: int, seed: int, name: str | None,
     directory: Path | None, resume: bool, result: Path | None,
 ) -> None:  # fmt: skip
@@ -622,7 +612,6 @@ def train(
             averaging=averaging,
             freeze_batch_norm=freeze_batch_norm,
             precision=precision,
-            gradients=gradients,
             fp32_epochs=fp32_epochs,
             seed=seed,
             directory=directory,
@@ -962,7 +951,6 @@ def datasets() -> None:
     type=click.IntRange(1),
     help="Steps that each median is taken over; 20 if not given.",
 )
-@_gradients_option
 @click.option(
     "--layers", is_flag=True, help="Where the time of an int8 training step goes."
 )
@@ -979,7 +967,7 @@ def datasets() -> None:
 def bench(
     network: tuple[str, ...], channels: tuple[tuple[int, ...], ...],
     batch: tuple[int, ...], threads: tuple[int, ...], steps: int | None,
-    gradients: str, layers: bool, as_json: bool, read: Path | None, plot: Path | None,
+    layers: bool, as_json: bool, read: Path | None, plot: Path | None,
 ) -> None:  # fmt: skip
     """Time training and evaluation on random images.
 
@@ -1024,7 +1012,7 @@ def bench(
         for i, (n, told, images) in enumerate(cases):
             times = measure_layers(
                 told.title, partial(told.build, {}), batch=images, threads=n,
-                steps=steps, gradients=gradients,
+                steps=steps,
             )  # fmt: skip
             if i and not as_json:
                 click.echo()
@@ -1035,7 +1023,7 @@ def bench(
         for n, told, images in () if read else cases:
             result = measure(
                 told.title, partial(told.build, {}), batch=images, threads=n,
-                steps=steps, gradients=gradients,
+                steps=steps,
             )  # fmt: skip
             if results:  # the process had its peak in any of them
                 result = replace(result, peak_rss_mb=None)

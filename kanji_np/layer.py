@@ -255,9 +255,7 @@ class Layer:
             return self.constants
         return self.op.ints(self.attrs, self._joined(x), y, self.numerics)
 
-    def forward_int(
-        self, *x: Activation, track: bool, gradients: str = "float32"
-    ) -> Activation:
+    def forward_int(self, *x: Activation, track: bool) -> Activation:
         """The device's integers forward, the straight-through gradient backward.
 
         Parameters
@@ -266,8 +264,6 @@ class Layer:
             int8 (or a uint8 image) (N, ...).
         track : bool
             Whether the ranges take in this batch, as they do in training.
-        gradients : "float32" or "bfloat16"
-            What gradients may be rounded to before they are multiplied.
         """
         ints, y_qparams = self.frozen(*(value.qparams for value in x))
         return self._recorded(x, self.op.forward_int, ints, y_qparams)
@@ -385,9 +381,7 @@ class TrackedLayer(Layer):
         y = self._output_qparams()
         return self._ints(x, y), y
 
-    def forward_int(
-        self, *x: Activation, track: bool, gradients: str = "float32"
-    ) -> Activation:
+    def forward_int(self, *x: Activation, track: bool) -> Activation:
         params = self.constants
         if not self.is_calibrated:
             self.output_range.observe(self._values(x, params))
@@ -626,9 +620,7 @@ class LinearLayer(TrackedLayer):
         scales = self._scales(x[0], params)
         return self._quantized(params, scales), scales.y
 
-    def forward_int(
-        self, *x: Activation, track: bool, gradients: str = "float32"
-    ) -> Activation:
+    def forward_int(self, *x: Activation, track: bool) -> Activation:
         sums, params = self._normalized(x, track)
         if track or not self.weight_range.updates:
             self.weight_range.observe(params.weight)
@@ -641,7 +633,6 @@ class LinearLayer(TrackedLayer):
         used = LinearParams(ints.weight.astype(np.float32) * w, params.bias)
         y, learned = self._run(x, ints, used, scales.y, track)
         saved = self._saved(x, y, (ints.act_min, ints.act_max))
-        saved = replace(saved, gradients=gradients)
         most = np.float32(weight_max(self.attrs.weight_bits) + 0.5)
         pull = _WeightPull(params.weight, w, np.abs(params.weight) <= most * w)
         return self._weighted_on_tape(x, saved, used, sums, pull, learned, scales.y)

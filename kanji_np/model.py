@@ -37,7 +37,6 @@ from kanji_np.layer import (
     make_layer,
     naming,
 )
-from kanji_np.loops.products import check_gradient_kind
 from kanji_np.ops import OPS
 from kanji_np.ops.attributes import sample_shape
 from kanji_np.ops.batch_norm import Statistics
@@ -282,7 +281,6 @@ class Model:
         *,
         precision: str = "int8",
         track: bool = False,
-        gradients: str = "float32",
     ) -> Tensor:
         """Real outputs (N, ...) before a final softmax, on the tape.
 
@@ -293,17 +291,9 @@ class Model:
             int8 runs the device's integers and dequantizes the result.
         track : bool
             Whether tracked ranges take in this batch (int8 training).
-        gradients : "float32" or "bfloat16"
-            What gradients are rounded to before they are multiplied, in int8.
-
-        Raises
-        ------
-        OptionError
-            The CPU cannot multiply bfloat16.
         """
-        check_gradient_kind(gradients)
         count = self._before_softmax()
-        return self._forward(x, precision, count, track, gradients).real()
+        return self._forward(x, precision, count, track).real()
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
         """Outputs of a batch: int8 (N, ...) as on the device, or float32 logits."""
@@ -653,7 +643,6 @@ class Model:
         precision: str,
         count: int,
         track: bool = False,
-        gradients: str = "float32",
     ) -> Activation:
         """The output of the first `count` layers."""
         if precision not in PRECISIONS:
@@ -670,9 +659,7 @@ class Model:
             arguments = [values[k] for k in self.wiring[i]]
             with naming(layer):
                 if precision == "int8":
-                    value = layer.forward_int(
-                        *arguments, track=track, gradients=gradients
-                    )
+                    value = layer.forward_int(*arguments, track=track)
                 else:
                     value = layer.forward_float(*arguments, track=track)
             values.append(value)

@@ -263,14 +263,7 @@ def speed_table(results: Sequence[Bench]) -> str:
         f"{_machines(results)}\n\n"
         f"{text_table(header, rows, left_columns=1)}\n\n"
         "ms a batch, medians; train is a whole step, evaluate a forward pass"
-        f"{_gradients(results)}"
     )
-
-
-def _gradients(results: Sequence[Bench]) -> str:
-    """What is unusual about gradients, as the end of a sentence."""
-    kinds = {r.gradients for r in results} - {"float32"}
-    return "".join(f";\nint8 gradients are rounded to {kind}" for kind in sorted(kinds))
 
 
 def breakdown_table(times: Breakdown) -> str:

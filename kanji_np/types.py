@@ -184,9 +184,8 @@ class Saved:
     `x` and `y` are the layer's input and output as they were (int8, or floating in fp32
     training); ``x_scale * (x + x_offset)`` is the real input. The three are tuples for
     an operator of several inputs. The straight-through gradient passes
-    where ``low < y < high``: a value at a bound counts as clamped. With `gradients`
-    "bfloat16" those that come in may be rounded to it before they are multiplied.
-    `extra` is what the operator's `forward_train` left, or None.
+    where ``low < y < high``: a value at a bound counts as clamped. `extra` is what the
+    operator's `forward_train` left, or None.
     """
 
     x: Any
@@ -194,7 +193,6 @@ class Saved:
     x_scale: Any
     low: float
     high: float
-    gradients: str = "float32"
     extra: Any = None
     x_offset: Any = 0
 

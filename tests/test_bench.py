@@ -68,20 +68,13 @@ def measured(monkeypatch):
     """What the command measures, in order; measuring takes no time."""
     cases = []
 
-    def fake(name, make, *, batch, threads, steps, gradients):
+    def fake(name, make, *, batch, threads, steps):
         assert make().parameters()
         cases.append((name, batch, threads, steps))
         return result(name, batch, threads or 1)
 
     monkeypatch.setattr(bench, "measure", fake)
     return cases
-
-
-def test_rounded_gradients_are_told():
-    rounded = replace(TABLE[0], gradients="bfloat16")
-    assert "bfloat16" in speed_table([rounded])
-    assert "bfloat16" not in speed_table(TABLE)
-    assert json.loads(rounded.json())["gradients"] == "bfloat16"
 
 
 # Measuring
@@ -106,11 +99,11 @@ def test_threads_that_are_not_there(measure, count):
 def test_a_timed_step_trains_as_any_other(make):
     plain, timed = make(), make()
     x, labels = bench._random_batch(plain, 4)
-    step = bench._training_step(plain, x, labels, "int8", "float32")
+    step = bench._training_step(plain, x, labels, "int8")
     slots = bench.OPTIMIZER.slots(timed.parameters())
     for _ in range(3):
         step()
-        bench._timed_step(timed, x, labels, slots, "float32")
+        bench._timed_step(timed, x, labels, slots)
     for a, b in zip(plain.parameters(), timed.parameters(), strict=True):
         assert np.array_equal(a.data, b.data)
     assert plain.snapshot()[0] == timed.snapshot()[0]
@@ -168,6 +161,15 @@ def test_results_are_read_as_written(tmp_path):
     results = [result(), replace(result("resnet8", 8), peak_rss_mb=None)]
     (tmp_path / "r.jsonl").write_text("".join(f"{r.json()}\n" for r in results))
     assert read_results(tmp_path / "r.jsonl") == results
+
+
+def test_a_line_of_before_says_what_gradients_were_rounded_to(tmp_path):
+    """Which the name tells where it is not what they are now."""
+    told = json.loads(result("resnet8").json())
+    lines = [told | {"gradients": kind} for kind in ("float32", "bfloat16")]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    names = [r.network for r in read_results(tmp_path / "r.jsonl")]
+    assert names == ["resnet8", "resnet8 (bfloat16 gradients)"]
 
 
 GOOD = json.loads(result().json())

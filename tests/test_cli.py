@@ -162,7 +162,7 @@ def test_defaults_are_the_recipes():
     assert told["ranges"] == paper_cnn((2,)).quantization.ranges
     for name in (
         "epochs", "averaging", "freeze_batch_norm", "label_smoothing", "precision",
-        "fp32_epochs", "gradients", "seed",
+        "fp32_epochs", "seed",
     ):  # fmt: skip
         assert told[name] == getattr(recipe, name), name
     assert told["batch"] == recipe.batch_size
@@ -771,7 +771,7 @@ def test_bench():
     figures = json.loads(output)
     assert set(figures) == {
         "network", "batch", "threads", "cpu", "int8_train_ms", "fp32_train_ms",
-        "int8_eval_ms", "fp32_eval_ms", "peak_rss_mb", "gradients",
+        "int8_eval_ms", "fp32_eval_ms", "peak_rss_mb",
     }  # fmt: skip
     assert (figures["network"], figures["batch"]) == ("paper-cnn 2,2", 2)
     assert all(figures[key] > 0 for key in figures if key.endswith(("_ms", "_mb")))

@@ -44,15 +44,15 @@ ALLOWED = {
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
     "model": {
-        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "loops",
-        "ops", "outputs", "quantize", "ranges", "schema", "targets", "types",
+        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops",
+        "outputs", "quantize", "ranges", "schema", "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {
-        "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "loops",
-        "losses", "model", "optim", "outputs", "schema", "settings",
+        "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
+        "model", "optim", "outputs", "schema", "settings",
     },
 }  # fmt: skip
 

@@ -29,7 +29,6 @@ def batches(
     epoch: int,
     augment: Augment | None = None,
     shuffle: bool = True,
-    drop_last: bool = False,
     least: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """One pass over the dataset.
@@ -44,8 +43,6 @@ def batches(
     augment : Augment, optional
     shuffle : bool
         False keeps the order of the dataset.
-    drop_last : bool
-        Leave out the last batch if it is not full.
     least : int
         A last batch of fewer images is joined to the batch before it, if there is one.
 
@@ -66,9 +63,9 @@ def batches(
     order = np.arange(len(dataset))
     if shuffle:
         np.random.default_rng((seed, epoch, 0)).shuffle(order)
-    stop = len(order) - len(order) % batch_size if drop_last else len(order)
-    edges = [i * batch_size for i in range(n_batches(stop, batch_size, least))]
-    parts = [order[a:b] for a, b in pairwise([*edges, stop])]
+    count = n_batches(len(order), batch_size, least)
+    edges = [i * batch_size for i in range(count)]
+    parts = [order[a:b] for a, b in pairwise([*edges, len(order)])]
     # A generator function would check its arguments only at the first batch.
     return _generate(dataset, parts, (seed, epoch), augment)
 

@@ -31,7 +31,6 @@ from kanji_np.loops.requantize import (
 from kanji_np.loops.simd import (
     LANES,
     MOST_PIECES,
-    PACKED,
     TILE_ROWS,
     add_1,
     add_2,
@@ -45,7 +44,6 @@ from kanji_np.loops.simd import (
     aligned,
     kept,
     lowest_bit,
-    put,
     row_1,
     row_2,
     row_3,
@@ -99,9 +97,10 @@ class _Plan:
     def layout(self) -> tuple[int, int, int, int]:
         return self.rows, self.pitch, self.pixel, self.line
 
-    def pieces(self, width: int) -> np.ndarray:
-        """Starts of the runs' pieces of so many numbers in the window, int64 (P,)."""
-        return np.add.outer(self.runs, np.arange(0, self.run, width)).ravel()
+    @property
+    def pieces(self) -> np.ndarray:
+        """Starts of the runs' pieces of a vector each in the window, int64 (P,)."""
+        return np.add.outer(self.runs, np.arange(0, self.run, LANES)).ravel()
 
 
 def plan_of(
@@ -242,29 +241,20 @@ def backward(
 
     For gradients that are mostly zero; see `conv_gradients`.
     """
-    weight, has_bfloats = params.weight, saved.gradients == "bfloat16"
+    weight = params.weight
     plan = plan_of(g, saved.x.shape[3])
-    # Bfloats are taken in pairs of rows, two vectors at a time.
-    width = 2 * LANES if has_bfloats else LANES
-    pieces, vectors = plan.pieces(width), plan.pieces(LANES)
-    is_small = len(vectors) <= MOST_PIECES
-    rows = _as_rows(weight, plan, width).astype(gy.dtype)
-    if has_bfloats:
-        rows = _bfloats(rows.reshape(-1, width)[:, PACKED])
-    length = len(vectors) * LANES if is_small else len(pieces) * width
-    grows = buffers.empty((shares(len(gy)), len(weight), length), gy.dtype)
+    pieces = plan.pieces
+    rows = _as_rows(weight, plan, LANES).astype(gy.dtype)
+    grows = buffers.empty((shares(len(gy)), len(weight), len(pieces) * LANES), gy.dtype)
     gbias = np.empty((shares(len(gy)), len(weight)), gy.dtype)
     gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
         _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
         np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
         gy.dtype.type(saved.x_offset), g.pad, plan.layout, pieces,
-        vectors[: len(vectors) * is_small], width, grows.reshape(len(grows), -1), gbias,
-        gx,
+        len(pieces) <= MOST_PIECES, grows.reshape(len(grows), -1), gbias, gx,
     )  # fmt: skip
     gweight = grows.sum(axis=0)
-    if has_bfloats and not is_small:
-        gweight = gweight.reshape(-1, width)[:, PACKED]
     gweight = gweight.reshape(len(weight), len(plan.runs), -1)[:, :, : plan.run]
     gweight = gweight.reshape(weight.shape) * gy.dtype.type(saved.x_scale)
     return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
@@ -278,12 +268,6 @@ def _as_rows(weight: np.ndarray, plan: _Plan, width: int) -> np.ndarray:
     rows = np.zeros((*runs.shape[:2], -(-plan.run // width) * width), weight.dtype)
     rows[:, :, : plan.run] = runs
     return rows
-
-
-def _bfloats(x: np.ndarray) -> np.ndarray:
-    """The nearest bfloat16 of float32, as uint16; halves to even."""
-    bits = x.view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 @njit(cache=True)
@@ -428,50 +412,35 @@ def _add_row(out, row, row_pieces, pieces, weights, bits):
         row_1(out, length, row, row_pieces, weights, bits)
 
 
-@njit(cache=True)
-def _fill_rows(store, image, offset, pitch, pad):
-    """`_fill` of floating rows; integers up to 256 are exact in bfloats too."""
-    height, width, channels = image.shape
-    top, left = pad
-    real = type(offset)
-    count = min(width, pitch // channels - left) * channels
-    for iy in range(min(height, store.shape[0] // pitch - top)):
-        source = image[iy].reshape(-1)
-        start = (iy + top) * pitch + left * channels
-        for k in range(count):
-            put(address(store, start + k), real(source[k]) + offset)
-
-
 @njit(cache=True, nogil=True)
 def _backward(
     begin, end, edges, x, y, gy, weight, low, high, offset, pad, layout, pieces,
-    vectors, width, gweight, gbias, gx,
+    is_small, gweight, gbias, gx,
 ):  # fmt: skip
     """Only the gradients that are not zero and not clamped are multiplied.
 
     Input gradients are formed pixel by pixel, as a sum over the output channels. So are
-    weight gradients of small windows, which fit into registers, `vectors` of them;
-    those of others channel by channel, as a sum over the pixels noted on the way.
+    weight gradients of small windows, whose pieces fit into registers; those of others
+    channel by channel, as a sum over the pixels noted on the way.
     """
     _, out_h, out_w, outputs = gy.shape
     rows, pitch, pixel, line = layout
     flat_y, flat_gy = y.reshape(-1), gy.reshape(-1)
-    packed = np.arange(len(pieces)) * width  # the pieces where they are side by side
-    length = len(pieces) * width
+    packed = np.arange(len(pieces)) * LANES  # the pieces where they are side by side
+    length = len(pieces) * LANES
     needs_gx = gx.shape[0] > 0
-    is_small = len(vectors) > 0
     noted = 0 if is_small else out_h * out_w
-    store = aligned(rows * pitch + width, weight.dtype)
+    store = aligned(rows * pitch + LANES, gy.dtype)
     store[:] = 0
-    gstore = aligned(rows * pitch + width if needs_gx else 0, gy.dtype)
+    padded = store[: rows * pitch].reshape(rows, pitch)
+    gstore = aligned(rows * pitch + LANES if needs_gx else 0, gy.dtype)
     # Per channel, the window corners whose gradient counts, and the gradients.
-    # Lists end with a gradient of zero, so that they can be taken in pairs.
-    corners = np.empty((outputs, noted + 1), np.int32)
-    values = np.empty((outputs, noted + 1), weight.dtype)
+    corners = np.empty((outputs, noted), np.int32)
+    values = np.empty((outputs, noted), gy.dtype)
     counts = np.zeros(outputs, np.int64)
     # The same of one pixel: rows of the packed weights.
-    channel_rows = np.empty(outputs + 1, np.int32)
-    channel_values = np.empty(outputs + 1, weight.dtype)
+    channel_rows = np.empty(outputs, np.int32)
+    channel_values = np.empty(outputs, gy.dtype)
     for share in range(begin, end):
         gweight[share] = 0
         gbias[share] = 0
@@ -480,7 +449,7 @@ def _backward(
         while n >= edges[share + 1]:
             share += 1
         gw, gb = gweight[share], gbias[share]
-        _fill_rows(store, x[n], offset, pitch, pad)
+        _fill(padded, x[n], offset, pad)
         counts[:] = 0
         if needs_gx:
             gstore[:] = 0
@@ -495,9 +464,9 @@ def _backward(
                         continue
                     if is_small:
                         _add_row(
-                            address(gw, first * len(vectors) * LANES),
-                            address(store, corner), address(vectors, 0),
-                            len(vectors), address(flat_gy, at + first), lanes,
+                            address(gw, first * length), address(store, corner),
+                            address(pieces, 0), len(pieces),
+                            address(flat_gy, at + first), lanes,
                         )  # fmt: skip
                         if not needs_gx:
                             continue
@@ -506,17 +475,12 @@ def _backward(
                         lanes &= lanes - 1
                         if not is_small:
                             corners[o, counts[o]] = corner
-                            put(
-                                address(values, o * (noted + 1) + counts[o]),
-                                flat_gy[at + o],
-                            )
+                            values[o, counts[o]] = flat_gy[at + o]
                             counts[o] += 1
                         channel_rows[many] = o * length
-                        put(address(channel_values, many), flat_gy[at + o])
+                        channel_values[many] = flat_gy[at + o]
                         many += 1
                 if needs_gx and many:
-                    channel_rows[many] = 0
-                    channel_values[many] = 0
                     _add_pieces(
                         address(gstore, corner), address(pieces, 0),
                         address(weight, 0), address(packed, 0), len(pieces),
@@ -524,13 +488,10 @@ def _backward(
                     )  # fmt: skip
         for o in range(outputs):
             if counts[o]:
-                corners[o, counts[o]] = 0
-                values[o, counts[o]] = 0
                 _add_pieces(
                     address(gw, o * length), address(packed, 0), address(store, 0),
                     address(pieces, 0), len(pieces),
-                    address(corners, o * (noted + 1)),
-                    address(values, o * (noted + 1)), counts[o],
+                    address(corners, o * noted), address(values, o * noted), counts[o],
                 )  # fmt: skip
         if needs_gx:
             _crop(gx[n], gstore, pitch, pad)

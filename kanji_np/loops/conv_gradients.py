@@ -39,7 +39,7 @@ from kanji_np.types import LinearParams, Saved
 from kanji_np.window import Geometry
 
 #: The part of the gradients that must count for plain products to be the faster way.
-MOST = {"float32": 0.5, "bfloat16": 0.8}
+MOST = 0.5
 LOOKS = 4  # images that are looked at
 
 
@@ -66,7 +66,7 @@ def _all(
     gy: np.ndarray,
     needs_gx: bool,
 ) -> tuple[np.ndarray, LinearParams]:
-    """The same by plain products; nothing is rounded to bfloat16."""
+    """The same by plain products."""
     outputs, *_, channels = params.weight.shape
     groups = -(-channels // TILE_ROWS)
     (places_h, phases_h, rows), (places_w, phases_w, columns) = (
@@ -143,7 +143,7 @@ def _most_count(saved: Saved, gy: np.ndarray) -> bool:
     """Whether most gradients count, by the look of a few images."""
     step = -(-len(gy) // LOOKS)
     part = _part_that_counts(gy, saved.y, step, saved.low, saved.high)
-    return part >= MOST[saved.gradients]
+    return part >= MOST
 
 
 @njit(cache=True, nogil=True)

@@ -5,10 +5,6 @@ weights are stored meanwhile. Dot products of four take one factor unsigned on x
 (`vpdpbusd`), so 128 is added to activations and taken off again in the bias.
 
 The environment variable `KANJI_NP_PRODUCTS` picks one by name.
-
-Gradients are float32. Where the CPU multiplies bfloat16 they may be rounded to it; int8
-activations less their zero point and weights at a scale of 2^-n are exact in it, other
-weights are rounded too, and sums stay float32.
 """
 
 from __future__ import annotations
@@ -22,14 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import binding
 
-from kanji_np.checks import one_of
 from kanji_np.errors import OptionError
 from kanji_np.jit import config
 
 VARIABLE = "KANJI_NP_PRODUCTS"
-
-#: What incoming gradients may be rounded to before they are multiplied.
-GRADIENTS = ("float32", "bfloat16")
 
 
 class Way(NamedTuple):
@@ -182,13 +174,3 @@ def products() -> Products:
             f"got {wanted!r}"
         )
     return PRODUCTS[wanted]
-
-
-def check_gradient_kind(kind: str) -> None:
-    """OptionError if `kind` is none of `GRADIENTS`, or the CPU cannot multiply it."""
-    one_of("gradients", kind, GRADIENTS)
-    if kind == "bfloat16" and "avx512bf16" not in cpu_features():
-        raise OptionError(
-            'gradients "bfloat16" need a CPU with AVX-512 BF16, which this is not: '
-            'leave them at "float32"'
-        )

@@ -17,9 +17,9 @@ of a row, and `b` holds those of each output side by side; strides still count s
 numbers. Int32 sums are exact modulo 2^32, of floating factors as far as those are.
 
 `add_8` and its like add weighted rows to a row, both in pieces that need not touch;
-`row_8` and its like add a row to many, weighted. Rows are floating numbers, or bfloat16
-stored as uint16. Gradients behind a ReLU and a max pool are mostly zero: `kept` finds
-those that are not, and only they are multiplied; where few are, `passed` keeps all.
+`row_8` and its like add a row to many, weighted. Rows are floating numbers. Gradients
+behind a ReLU and a max pool are mostly zero: `kept` finds those that are not, and only
+they are multiplied; where few are, `passed` keeps all.
 
 `taps_1` and `taps_4` sum products of a depthwise kernel and the cells under it, 16 or
 64 neighbouring ones at a time; `products_5` and its like sum up gradients of as many
@@ -34,7 +34,7 @@ Numba's cache does not notice a change in this file: delete `__pycache__` after 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 
 from kanji_np.jit import intrinsic, nb, njit
 from kanji_np.loops.products import (
@@ -300,110 +300,10 @@ def _walk(builder, v, arguments, lanes, first_row, registers):
         v.finish(value, c, place)
 
 
-class _FloatRows:
-    """Rows of floating numbers, one at a time, a vector of them a piece."""
-
-    rows = 1
-    vectors = 1
-
-    def __init__(self, builder, element):
-        self.builder = builder
-        self.sums = _Vectors(builder, element)
-
-    def weight(self, weights, n):
-        return self.sums.splat(self.builder.load(self.builder.gep(weights, [n])))
-
-    def add(self, weight, rows, piece, sums):
-        row = self.sums.load(rows[0], piece)
-        return [self.sums.multiply_add(weight, row, sums[0])]
-
-
-class _Bfloat(ir.types.Type):
-    """bfloat16, which llvmlite does not name."""
-
-    def _to_string(self):
-        return "bfloat"
-
-    def __eq__(self, other):
-        return isinstance(other, _Bfloat)
-
-    def __hash__(self):
-        return hash(_Bfloat)
-
-
-class _BfloatRows:
-    """Rows of bfloat16, stored as uint16, two at a time, 32 numbers of them a piece.
-
-    Unpacking two rows puts their numbers side by side, as `vdpbf16ps` wants them, but
-    leaves the sums of a piece in the order `UNPACKED`.
-    """
-
-    rows = 2
-    vectors = 2
-
-    def __init__(self, builder, element):
-        self.builder = builder
-        self.sums = _Vectors(builder, element)
-        self.halves = ir.VectorType(ir.IntType(16), 2 * LANES)
-        # Before version 16 LLVM took bfloat16 in int32.
-        has_type = binding.llvm_version_info[0] >= 16
-        words = ir.VectorType(I32, LANES)
-        self.factor = ir.VectorType(_Bfloat(), 2 * LANES) if has_type else words
-        factors = [self.factor, self.factor]
-        self.dot = builder.module.declare_intrinsic(
-            "llvm.x86.avx512bf16.dpbf16ps.512",
-            (),
-            ir.FunctionType(self.sums.type, [self.sums.type, *factors]),
-        )
-
-    def weight(self, weights, n):
-        place = self.builder.gep(weights, [self.builder.mul(n, I64(2))])
-        pair = self.builder.load(self.builder.bitcast(place, I32.as_pointer()))
-        pair.align = 2
-        words = _Vectors(self.builder, nb.int32).splat(pair)
-        return self.builder.bitcast(words, self.factor)
-
-    def add(self, weight, rows, piece, sums):
-        one, other = (self.sums.load(row, piece, self.halves) for row in rows)
-        added = []
-        for order, total in zip(np.split(UNPACKED, 2), sums, strict=True):
-            pairs = [int(lane) for k in order for lane in (k, 2 * LANES + k)]
-            lanes = ir.Constant(ir.VectorType(I32, 2 * LANES), pairs)
-            both = self.builder.shuffle_vector(one, other, lanes)
-            both = self.builder.bitcast(both, self.factor)
-            added.append(self.builder.call(self.dot, [total, both, weight]))
-        return added
-
-
-#: Which of 32 numbers of a row each sum of a piece is of, where rows are bfloat16.
-UNPACKED = np.arange(2 * LANES).reshape(4, 2, 4).swapaxes(0, 1).ravel()
-#: The inverse: the order that unpacking puts right, or that undoes it.
-PACKED = np.argsort(UNPACKED)
-
-
-@intrinsic
-def put(typing, pointer, value):
-    """Store a float32 as it is, or as the nearest bfloat16 where uint16 are stored."""
-
-    def build(context, builder, signature, arguments):
-        pointer, value = arguments
-        if signature.args[0].dtype == nb.uint16:
-            bits = builder.bitcast(value, I32)
-            odd = builder.and_(builder.lshr(bits, I32(16)), I32(1))
-            rounded = builder.add(bits, builder.add(odd, I32(0x7FFF)))
-            value = builder.trunc(builder.lshr(rounded, I32(16)), ir.IntType(16))
-        builder.store(value, pointer)
-        return context.get_dummy_value()
-
-    given = nb.float32 if pointer.dtype == nb.uint16 else pointer.dtype
-    return nb.void(pointer, given), build
-
-
 def _add_pieces(pieces: int):
     """``out[out_pieces[i]:] += sum of weights[n] * rows[offsets[n] + row_pieces[i]:]``.
 
-    Of `pieces` pieces i from `first` on, over `count` rows n. Where rows are taken two
-    at a time, one more weight is read, and must be 0.
+    Of `pieces` pieces i from `first` on, a vector each, over `count` rows n.
     """
 
     def typed(
@@ -420,16 +320,11 @@ def _add_pieces(pieces: int):
             value = builder.load(builder.gep(pointer, [index]))
             return builder.sext(value, I64) if value.type != I64 else value
 
-        kind = _BfloatRows if signature.args[2].dtype == nb.uint16 else _FloatRows
-        v = kind(builder, signature.args[0].dtype)
+        v = _Vectors(builder, signature.args[0].dtype)
         chosen = [builder.add(first, I64(i)) for i in range(pieces)]
-        places = [
-            builder.add(number(out_pieces, i), I64(j * LANES))
-            for i in chosen
-            for j in range(v.vectors)
-        ]
+        places = [number(out_pieces, i) for i in chosen]
         within = [number(row_pieces, i) for i in chosen]
-        start = [v.sums.load(out, place) for place in places]
+        start = [v.load(out, place) for place in places]
         entry = builder.block
         loop = builder.append_basic_block("row")
         done = builder.append_basic_block("done")
@@ -438,35 +333,30 @@ def _add_pieces(pieces: int):
 
         builder.position_at_end(loop)
         n = builder.phi(I64)
-        sums = [builder.phi(v.sums.type) for _ in places]
-        taken = builder.mul(n, I64(v.rows))
-        from_ = [
-            builder.gep(rows, [number(offsets, builder.add(taken, I64(i)))])
-            for i in range(v.rows)
+        sums = [builder.phi(v.type) for _ in places]
+        row = builder.gep(rows, [number(offsets, n)])
+        weight = v.splat(builder.load(builder.gep(weights, [n])))
+        added = [
+            v.multiply_add(weight, v.load(row, piece), total)
+            for piece, total in zip(within, sums, strict=True)
         ]
-        weight = v.weight(weights, n)
-        added = []
-        for piece in within:
-            of_piece = sums[len(added) : len(added) + v.vectors]
-            added += v.add(weight, from_, piece, of_piece)
         following = builder.add(n, I64(1))
         n.add_incoming(I64(0), entry)
         n.add_incoming(following, loop)
         for phi, before, value in zip(sums, start, added, strict=True):
             phi.add_incoming(before, entry)
             phi.add_incoming(value, loop)
-        taken = builder.add(taken, I64(v.rows))
-        builder.cbranch(builder.icmp_signed("<", taken, count), loop, done)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
 
         builder.position_at_end(done)
         totals = []
         for before, value in zip(start, added, strict=True):
-            total = builder.phi(v.sums.type)
+            total = builder.phi(v.type)
             total.add_incoming(before, entry)
             total.add_incoming(value, loop)
             totals.append(total)
         for place, total in zip(places, totals, strict=True):
-            v.sums.store(total, out, place)
+            v.store(total, out, place)
         return context.get_dummy_value()
 
     return intrinsic(typed)
@@ -488,19 +378,7 @@ def _add_row(pieces: int):
         places = [
             builder.load(builder.gep(row_pieces, [I64(i)])) for i in range(pieces)
         ]
-        if signature.args[2].dtype == nb.uint16:  # the upper halves of float32
-            words = _Vectors(builder, nb.int32)
-            upper = ir.VectorType(ir.IntType(16), LANES)
-            loaded = [words.load(row, place, upper) for place in places]
-            sixteen = words.splat(I32(16))
-            row = [
-                builder.bitcast(
-                    builder.shl(builder.zext(x, words.type), sixteen), v.type
-                )
-                for x in loaded
-            ]
-        else:
-            row = [v.load(row, place) for place in places]
+        row = [v.load(row, place) for place in places]
         entry = builder.block
         loop = builder.append_basic_block("bit")
         done = builder.append_basic_block("done")

@@ -65,6 +65,9 @@ CHECKPOINT_HEADER = schema.record(
 )
 GOOD = "good/"
 
+#: Settings that runs of before could choose, and what every run has now.
+FORMER = {"gradients": text_of("float32")}
+
 
 def check_run(directory: Path, *, resume: bool) -> None:
     """OptionError unless a run may go to a directory: what it would replace is a run's.
@@ -146,7 +149,7 @@ def resume(run: Run, path: Path) -> None:
     header, arrays = archive.read(path, CHECKPOINT_KIND)
     with schema.refusing(f"{path}: not a checkpoint of this version"):
         header = CHECKPOINT_HEADER("", header)
-    stored, mine = header["settings"], settings(run)
+    stored, mine = FORMER | header["settings"], FORMER | settings(run)
     of_recipe = {f.name for f in fields(Recipe)}
     for name in mine:
         theirs = stored.get(name)

@@ -48,7 +48,6 @@ def fit(
     freeze_batch_norm: float = DEFAULT.freeze_batch_norm,
     precision: str = DEFAULT.precision,
     fp32_epochs: int = DEFAULT.fp32_epochs,
-    gradients: str = DEFAULT.gradients,
     seed: int = DEFAULT.seed,
     directory: str | Path | None = None,
     resume: bool = False,
@@ -63,7 +62,7 @@ def fit(
         `validation` is scored after every epoch, in the epoch's precision; it goes with
         labels as targets.
     epochs, batch_size, optimizer, schedule, targets, label_smoothing, averaging, \
-freeze_batch_norm, precision, fp32_epochs, gradients, seed
+freeze_batch_norm, precision, fp32_epochs, seed
         See `Recipe`.
     augment : Augment, None or "default"
         "default" is what `train` says of itself: see `Dataset.augment`.
@@ -117,7 +116,6 @@ freeze_batch_norm, precision, fp32_epochs, gradients, seed
         augment=train.augment if augment == "default" else augment,
         averaging=averaging,
         freeze_batch_norm=freeze_batch_norm,
-        gradients=gradients,
         seed=seed,
     )
     if loss is not None and not callable(loss):

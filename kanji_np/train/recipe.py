@@ -8,7 +8,6 @@ from typing import Any
 from kanji_np.checks import hold_number, integer, one_of, shown
 from kanji_np.data import Augment
 from kanji_np.errors import OptionError
-from kanji_np.loops.products import check_gradient_kind
 from kanji_np.model import PRECISIONS
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
 
@@ -60,9 +59,6 @@ class Recipe:
         normalization goes on with batches, and the epoch is gone through again. It
         stays frozen in another `fit`, which then trains the folded weights alone:
         `Model.thaw_batch_norm` ends that.
-    gradients : "float32" or "bfloat16"
-        What gradients are rounded to before they are multiplied, in int8 epochs;
-        bfloat16 is faster where the CPU multiplies it.
     seed : int
         Of order and augmentation; the weights' own seed is the network's.
     """
@@ -78,7 +74,6 @@ class Recipe:
     augment: Augment | None = None
     averaging: float = 0.998
     freeze_batch_norm: float = 0.9
-    gradients: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -105,13 +100,6 @@ class Recipe:
         hold_number(self, "label_smoothing", 0, below=1)
         hold_number(self, "averaging", 0, below=1)
         hold_number(self, "freeze_batch_norm", 0, 1)
-        check_gradient_kind(self.gradients)
-        if self.gradients != "float32" and self.precision != "int8":
-            raise OptionError(
-                f"gradients {self.gradients!r} go with precision 'int8', whose weights "
-                f"they multiply exactly; got {self.precision!r}",
-                arguments=("gradients", "precision"),
-            )
 
     def freezes_batch_norm(self, epoch: int) -> bool:
         """Whether batch normalization is frozen in an epoch, counted from 0."""

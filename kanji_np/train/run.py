@@ -204,8 +204,8 @@ class Run:
         share = _most_frequent(self.train)
         if np.fmax(accuracy, score) <= share:  # never of NaN, where there are no labels
             return (
-                "the network has learned nothing: always naming the most frequent class "
-                f"is right for {100 * share:.2f} % of the training images"
+                "the network has learned nothing: always naming the most frequent "
+                f"class is right for {100 * share:.2f} % of the training images"
             )
         if validation is not None and score <= (share := _most_frequent(validation)):
             return (
@@ -283,9 +283,7 @@ class Run:
         )  # fmt: skip
         with closing(stream):
             for images, labels in stream:
-                outputs = net.logits(
-                    images, precision=precision, track=True, gradients=recipe.gradients
-                )
+                outputs = net.logits(images, precision=precision, track=True)
                 targets = labels if by_label else real_inputs(net, images)
                 value = self.loss(outputs, targets)
                 if not isinstance(value, Tensor) or value.data.size != 1:

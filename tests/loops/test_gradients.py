@@ -1,21 +1,13 @@
-"""Gradients of integers: zero points, clamped outputs, and rounding to bfloat16."""
+"""Gradients of integers: zero points and clamped outputs, few gradients and many."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from numba import njit
 
-import kanji_np as kj
-from kanji_np.errors import OptionError
-from kanji_np.loops import conv, conv_gradients, depthwise, products
-from kanji_np.loops.simd import address, put
-from kanji_np.train import Recipe
+from kanji_np.loops import conv, conv_gradients, depthwise
 from kanji_np.types import LinearParams, Saved
 from kanji_np.window import Window
-
-HAS_BFLOATS = "avx512bf16" in products.cpu_features()
-KINDS = products.GRADIENTS if HAS_BFLOATS else products.GRADIENTS[:1]
 
 #: Channels in and out, side, kernel, stride, dilation.
 CASES = [
@@ -26,12 +18,6 @@ CASES = [
     (64, 17, 4, 1, 1, 1),
     (200, 40, 1, 1, 1, 1),
 ]
-
-
-def nearest(x: np.ndarray) -> np.ndarray:
-    """float32 rounded to 8 bits of mantissa, halves to even."""
-    mantissa, exponent = np.frexp(x)
-    return np.ldexp(np.rint(np.ldexp(mantissa, 8)), exponent - 8).astype(np.float32)
 
 
 def case(channels, filters, side, kernel, stride, dilation, padding="same"):
@@ -48,23 +34,6 @@ def case(channels, filters, side, kernel, stride, dilation, padding="same"):
     gy = rng.standard_normal(y.shape).astype(np.float32)
     gy *= rng.random(y.shape) < 0.4
     return params, Saved(x, y, 0.25, 0, 127), g, gy
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", CASES, ids=str)
-def test_products_of_rounded_gradients_are_exact(shape, kind):
-    params, saved, g, gy = case(*shape)
-    gy = nearest(gy)
-    expected_x, expected = conv.backward(params, saved, g, gy, True)
-    saved = replace(saved, gradients=kind)
-    gx, found = conv.backward(params, saved, g, gy, True)
-    for a, b in (
-        (gx, expected_x),
-        (found.weight, expected.weight),
-        (found.bias, expected.bias),
-    ):
-        # The order of the sums may differ.
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6 * np.abs(b).max())
 
 
 def real_gradients(backward, params, saved, g, gy):
@@ -87,12 +56,9 @@ def check_zero_point(backward, params, saved, g, gy):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", CASES, ids=str)
-def test_zero_points_and_clamped_outputs(shape, kind):
-    params, saved, g, gy = case(*shape)
-    saved = replace(saved, gradients=kind)
-    check_zero_point(conv.backward, params, saved, g, nearest(gy))
+def test_zero_points_and_clamped_outputs(shape):
+    check_zero_point(conv.backward, *case(*shape))
 
 
 @pytest.mark.parametrize("shape", CASES, ids=str)
@@ -131,7 +97,7 @@ FULL_CASES = [
 def test_gradients_that_all_count_have_the_same_bits(shape, monkeypatch):
     params, saved, g, gy = case(*shape)
     saved = replace(saved, x_offset=30, low=-7, high=101)
-    monkeypatch.setitem(conv_gradients.MOST, "float32", 0.0)
+    monkeypatch.setattr(conv_gradients, "MOST", 0.0)
     expected_x, expected = conv.backward(params, saved, g, gy, True)
     for needs_gx in (True, False):
         gx, found = conv_gradients.backward(params, saved, g, gy, needs_gx)
@@ -149,66 +115,3 @@ def test_the_way_depends_on_how_many_count():
     assert conv_gradients._most_count(saved, full)
     clamped = replace(saved, y=np.full_like(saved.y, 127))
     assert not conv_gradients._most_count(clamped, full)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_other_gradients_are_near(kind):
-    params, saved, g, gy = case(*CASES[2])
-    expected_x, expected = conv.backward(params, saved, g, gy, True)
-    saved = replace(saved, gradients=kind)
-    gx, found = conv.backward(params, saved, g, gy, True)
-    assert np.abs(gx - expected_x).max() < 2**-8 * np.abs(expected_x).max()
-    error = np.abs(found.weight - expected.weight).max()
-    assert error < 2**-8 * np.abs(expected.weight).max()
-
-
-@njit
-def _put(values, out):
-    for k in range(len(values)):
-        put(address(out, k), values[k])
-
-
-def test_bfloats_are_the_nearest():
-    rng = np.random.default_rng(0)
-    values = rng.standard_normal(1000).astype(np.float32)
-    ties = (np.arange(512) * 2 + 1).astype(np.float32)  # between two bfloats from 256
-    values = np.concatenate([values, ties, -ties, [0.0, -0.0, 1e30, np.inf]])
-    values = values.astype(np.float32)
-    expected = nearest(values)
-    out = np.empty(len(values), np.uint16)
-    _put(values, out)
-    np.testing.assert_array_equal(out, conv._bfloats(values))
-    found = (out.astype(np.uint32) << 16).view(np.float32)
-    np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_training_takes_them(kind):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (24, 8, 8, 3)).astype(np.uint8)
-    data = kj.Dataset(images, np.arange(24) % 2, ("a", "b"), "noise")
-    ends = []
-    for _ in range(2):
-        layers = [
-            kj.Normalize([120] * 3),
-            kj.Conv2D(20, 3, activation="relu"),
-            kj.Conv2D(8, 3),
-            kj.Flatten(),
-            kj.Dense(2),
-        ]
-        net = kj.Sequential(layers, (8, 8, 3))
-        kj.fit(net, data, epochs=2, batch_size=8, gradients=kind, show=False)
-        ends.append(np.concatenate([p.data.ravel() for p in net.parameters()]))
-    assert np.isfinite(ends[0]).all()
-    np.testing.assert_array_equal(*ends)
-
-
-def test_what_cannot_be_is_refused(monkeypatch):
-    with pytest.raises(OptionError, match="gradients must be one of .* got 'fp8'"):
-        Recipe(1, gradients="fp8")
-    monkeypatch.setattr(products, "cpu_features", lambda: frozenset({"avx512bf16"}))
-    with pytest.raises(OptionError, match="go with precision 'int8'"):
-        Recipe(1, gradients="bfloat16", precision="fp32")
-    monkeypatch.setattr(products, "cpu_features", frozenset)
-    with pytest.raises(OptionError, match="need a CPU with AVX-512 BF16"):
-        Recipe(1, gradients="bfloat16")
