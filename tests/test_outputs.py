@@ -344,8 +344,8 @@ def test_without_locks_on_the_file_system_there_is_none(monkeypatch):
 
 
 def test_quickstart_starts_over_only_over_its_own_files(monkeypatch):
-    monkeypatch.setattr(cli, "QUICKSTART_CHANNELS", (2,))
-    monkeypatch.setattr(cli, "QUICKSTART_EPOCHS", 1)
+    monkeypatch.setattr(cli.quickstart, "CHANNELS", (2,))
+    monkeypatch.setattr(cli.quickstart, "EPOCHS", 1)
     monkeypatch.setattr("kanji_np.data.synthetic", lambda: synthetic(60, 20))
     quickstart = ("quickstart", "--directory", "q", "--force")
     assert command(*quickstart)[0] == 0
