@@ -39,16 +39,20 @@ ALLOWED = {
     "losses": {"checks", "errors", "autograd"},
     "_optim_kernels": {"jit"},
     "optim": {"checks", "errors", "autograd", "_optim_kernels"},
+    "modelfile": {
+        "archive", "checks", "errors", "layer", "ops", "outputs", "quantize", "ranges",
+        "schema", "targets", "types",
+    },
     "model": {
-        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops",
-        "outputs", "quantize", "ranges", "schema", "targets", "types",
+        "autograd", "checks", "errors", "graph", "layer", "modelfile", "ops",
+        "quantize", "ranges", "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {
         "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
-        "model", "ops", "optim", "outputs", "schema", "settings",
+        "model", "modelfile", "ops", "optim", "outputs", "schema", "settings",
     },
 }  # fmt: skip
 
@@ -56,7 +60,7 @@ ALLOWED = {
 AFTER = ("deploy", "results", "bench", "report", "cli")
 
 #: Imports for annotations alone are no dependency.
-TYPES_ONLY = {("model", "data")}
+TYPES_ONLY = {("model", "data"), ("modelfile", "model")}
 
 
 def part_of(path: Path) -> str:

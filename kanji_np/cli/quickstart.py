@@ -104,11 +104,11 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 def _remove_run(directory: Path) -> None:
     """Remove a finished quickstart but for its firmware, which is replaced; OptionError
     if not all of it is as it was written."""
-    from kanji_np import archive, model, outputs, report
+    from kanji_np import archive, modelfile, outputs, report
     from kanji_np.train import checkpoint
 
     files = (
-        (MODEL, archive.is_kind(model.KIND), "a model"),
+        (MODEL, modelfile.is_model, "a model"),
         (CURVES, outputs.is_drawing, report.DRAWING),
         (HISTORY, checkpoint.is_history, f"the history of {CHECKPOINT}"),
         (CHECKPOINT, archive.is_kind(checkpoint.CHECKPOINT_KIND), "a checkpoint"),
