@@ -57,7 +57,7 @@ ALLOWED = {
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("deploy", "results", "bench", "report", "cli")
+AFTER = ("deploy", "results", "bench", "report", "plots", "cli")
 
 #: Imports for annotations alone are no dependency.
 TYPES_ONLY = {("model", "data"), ("modelfile", "model")}
@@ -104,14 +104,17 @@ def test_imports_point_one_way(part):
         assert not beyond, f"{path.relative_to(PACKAGE)} imports {sorted(beyond)}"
 
 
-def test_numba_is_loaded_in_one_place():
-    """Where its surroundings are checked before."""
+@pytest.mark.parametrize(
+    ("package", "module"), [("numba", "jit.py"), ("matplotlib", "plots.py")]
+)
+def test_what_is_heavy_is_loaded_in_one_place(package, module):
+    """Where it is known what to say if it is missing, or does not fit here."""
     users = {
         path.name
         for path in PACKAGE.rglob("*.py")
-        if re.search(r"^\s*(import|from) numba\b", path.read_text(), re.MULTILINE)
+        if re.search(rf"^\s*(import|from) {package}\b", path.read_text(), re.MULTILINE)
     }
-    assert users == {"jit.py"}
+    assert users == {module}
 
 
 @pytest.mark.parametrize("part", AFTER)

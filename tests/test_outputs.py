@@ -18,7 +18,7 @@ from kanji_np import cli, outputs
 from kanji_np.data import synthetic
 from kanji_np.deploy import vectors
 from kanji_np.errors import FileFormatError, KanjiError, OptionError
-from kanji_np.report import plot_history
+from kanji_np.plots import plot_history
 from kanji_np.train import EpochRecord, History
 
 MINE = b"of somebody else"

@@ -138,7 +138,8 @@ def bench(
 
     from kanji_np.bench import read_results
     from kanji_np.outputs import check_directory
-    from kanji_np.report import check_plot, plot_speed, speed_table
+    from kanji_np.plots import check_plot, plot_speed
+    from kanji_np.report import speed_table
     from kanji_np.threads import check_limit
 
     if plot:

@@ -104,12 +104,12 @@ def quickstart(directory: Path, seed: int, force: bool) -> None:
 def _remove_run(directory: Path) -> None:
     """Remove a finished quickstart but for its firmware, which is replaced; OptionError
     if not all of it is as it was written."""
-    from kanji_np import archive, modelfile, outputs, report
+    from kanji_np import archive, modelfile, outputs, plots
     from kanji_np.train import checkpoint
 
     files = (
         (MODEL, modelfile.is_model, "a model"),
-        (CURVES, outputs.is_drawing, report.DRAWING),
+        (CURVES, outputs.is_drawing, plots.DRAWING),
         (HISTORY, checkpoint.is_history, f"the history of {CHECKPOINT}"),
         (CHECKPOINT, archive.is_kind(checkpoint.CHECKPOINT_KIND), "a checkpoint"),
         (SUMMARY, _is_summary, "the summary of a quickstart"),

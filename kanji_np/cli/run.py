@@ -36,7 +36,7 @@ def keeping(directory: Path, how_to_go_on: str) -> Iterator[None]:
 
 def check_run(directory: Path, resume: bool) -> None:
     """Before anything slow: may a run be written here?"""
-    from kanji_np import outputs, report, train
+    from kanji_np import outputs, plots, train
 
     if (directory / CHECKPOINT).exists() and not resume:
         raise OptionError(
@@ -45,7 +45,7 @@ def check_run(directory: Path, resume: bool) -> None:
         )
     outputs.check_directory(directory)
     train.check_run(directory, resume=resume)
-    outputs.check(directory / CURVES, outputs.is_drawing, report.DRAWING)
+    outputs.check(directory / CURVES, outputs.is_drawing, plots.DRAWING)
 
 
 def draw_curves(history: History, directory: Path) -> str:
