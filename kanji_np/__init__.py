@@ -69,7 +69,7 @@ _HOME = {
     "mobilenet_v1_025": "zoo",
     "paper_cnn": "zoo",
     "paper_vgg": "zoo",
-    "plot_history": "report",
+    "plot_history": "plots",
     "resnet8": "zoo",
     "target_spec": "targets",
     "vectors": "deploy",

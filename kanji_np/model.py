@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kanji_np import archive, outputs, schema
+from kanji_np import modelfile
 from kanji_np.autograd import Tensor, no_grad
 from kanji_np.checks import integer, lower_identifier, number, one_of, shown
 from kanji_np.errors import (
     DataError,
     FileFormatError,
-    KanjiError,
     OptionError,
     ShapeError,
 )
@@ -30,19 +29,15 @@ from kanji_np.layer import (
     Layer,
     LinearLayer,
     Quantization,
-    Start,
     Symbol,
     TrackedLayer,
     drawn,
-    make_layer,
     naming,
 )
-from kanji_np.ops import OPS
+from kanji_np.modelfile import Design
 from kanji_np.ops.attributes import sample_shape
-from kanji_np.ops.batch_norm import Statistics
-from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import FINEST, LARGEST, SCHEMES, by_output
-from kanji_np.ranges import TRACKERS, check_ranges
+from kanji_np.ranges import check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
@@ -52,52 +47,10 @@ if TYPE_CHECKING:
 Wires = tuple[int, ...]
 
 PRECISIONS = ("int8", "fp32")
-KIND, FORMAT = "kanji_np model", 2
 CALIBRATION_IMAGES = 64
 # Of the largest tensor of a network, in all images it is calibrated with unasked.
 CALIBRATION_BYTES = 2**28
 EVALUATION_BATCH = 250
-
-_NUMBERS = schema.number(-3.4e38, 3.4e38)
-
-
-def _numbers(place: str, value: Any) -> Any:
-    """One number, or a list of them."""
-    rule = schema.array(_NUMBERS, 1) if isinstance(value, list) else _NUMBERS
-    return rule(place, value)
-
-
-_TRACKER = schema.record({
-    "low": _numbers,
-    "high": _numbers,
-    "momentum": schema.number(0, 1),
-    "updates": schema.integer(),
-})  # fmt: skip
-
-_LAYER = schema.record(
-    {
-        "op": schema.one_of(OPS),
-        "name": schema.text,
-        "attrs": schema.mapping(schema.anything),  # `Attributes` checks them
-        "inputs": schema.array(schema.integer(), 1),
-        "ranges": schema.mapping(_TRACKER),
-        "batch_norm": schema.columns(schema.integer(), schema.flag),
-    },
-    optional=("ranges", "batch_norm"),
-)
-
-#: The header of a model file.
-HEADER = schema.record({
-    "kind": schema.text,
-    "format": schema.version(FORMAT),
-    "name": schema.text,
-    "target": schema.columns(*[schema.text] * 4),
-    "scheme": schema.one_of(SCHEMES),
-    "ranges": schema.one_of(TRACKERS),
-    "input_shape": schema.array(schema.integer(1), 1),
-    "input_scale": schema.nullable(schema.number(FINEST, LARGEST)),
-    "layers": schema.array(_LAYER, 1),
-})  # fmt: skip
 
 
 class Model:
@@ -157,28 +110,22 @@ class Model:
     ) -> None:
         spec = target_spec(target, core=core, rounding=rounding, version=version)
         start = drawn(np.random.default_rng(integer("seed", seed, 0)))
-        self._assemble(inputs, outputs, spec, scheme, ranges, start, name, input_scale)
+        self._assemble(
+            Design(inputs, outputs, spec, scheme, ranges, start, name, input_scale)
+        )
 
-    def _assemble(
-        self,
-        inputs: Symbol,
-        outputs: Symbol,
-        target: TargetSpec,
-        scheme: str,
-        ranges: str,
-        start: Start,
-        name: str,
-        input_scale: float,
-    ) -> None:
-        """Build every layer; `start` says what parameters start from."""
-        self.name = lower_identifier("a network's name", name)
-        self.target = target
-        scheme = one_of("scheme", scheme, SCHEMES)
+    def _assemble(self, design: Design) -> None:
+        """Build every layer."""
+        self.name = lower_identifier("a network's name", design.name)
+        self.target = design.target
+        scheme = one_of("scheme", design.scheme, SCHEMES)
         check_scheme(self.target, scheme)
-        self.quantization = Quantization(SCHEMES[scheme], check_ranges(ranges))
-        self.layers, self.wiring = _wired(inputs, outputs)
+        self.quantization = Quantization(SCHEMES[scheme], check_ranges(design.ranges))
+        self.layers, self.wiring = _wired(design.inputs, design.outputs)
         _name_layers(self.layers)
-        self.input = _input_spec(inputs.shape, self.layers[0], input_scale)
+        self.input = _input_spec(
+            design.inputs.shape, self.layers[0], design.input_scale
+        )
         self.shapes: list[Shape] = []
         for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
             with naming(layer):
@@ -191,7 +138,7 @@ class Model:
                     tuple(known[k] for k in wires),
                     self.target,
                     self.quantization,
-                    start,
+                    design.start,
                 )
                 check_calls(self.target, calls)
             self.shapes.append(shape)
@@ -207,7 +154,7 @@ class Model:
     def thresholds(self) -> list[Tensor]:
         """The parameters that are learned ranges."""
         named = self.named_parameters()
-        return [parameter for name, parameter in named if _is_threshold(name)]
+        return [parameter for name, parameter in named if name.endswith("_theta")]
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """("conv1/weight", Tensor) and so on, in the order of the layers."""
@@ -452,12 +399,8 @@ class Model:
             The target does not compute so.
         """
         header, arrays = self.snapshot()
-        header["scheme"] = scheme or header["scheme"]
-        header["ranges"] = ranges or header["ranges"]
-        for entry in header["layers"] if weight_bits is not None else ():
-            if "weight_bits" in entry["attrs"] and entry["op"] != "depthwise_conv2d":
-                entry["attrs"] = entry["attrs"] | {"weight_bits": weight_bits}
-        network = _rebuilt(header, arrays, None)
+        header = modelfile.requantized(header, scheme, ranges, weight_bits)
+        network = _assembled(modelfile.design(header, arrays))
         network.take_weights(self)
         return network
 
@@ -477,10 +420,7 @@ class Model:
         if mine != [(layer.name, layer.op.name) for layer in other.layers]:
             raise OptionError(f"{other.name} has other layers than {self.name}")
         try:
-            for name, parameter in self.named_parameters():
-                if not _is_threshold(name):
-                    parameter.data = archive.stored(arrays, name, parameter.shape)
-            self._restore_norms(header, arrays)
+            modelfile.restore_weights(self, header, arrays)
         except (FileFormatError, KeyError) as error:
             raise OptionError(
                 f"the weights of {other.name} do not fit {self.name}: {error}"
@@ -494,9 +434,7 @@ class Model:
         OptionError
             Something else than a model is there.
         """
-        outputs.check(path, archive.is_kind(KIND), "a model", "choose another name")
-        header, arrays = self.snapshot()
-        archive.write(path, header, arrays)
+        modelfile.write(self, path)
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all that training changes, as arrays by name.
@@ -558,84 +496,11 @@ class Model:
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Header and arrays that `load` makes the network from."""
-        arrays = {name: p.data for name, p in self.named_parameters()}
-        layers = []
-        for layer, wires in zip(self.layers, self.wiring, strict=True):
-            entry: dict[str, Any] = {
-                "op": layer.op.name,
-                "name": layer.name,
-                "attrs": attrs_to_json(layer.attrs),
-                "inputs": wires,
-            }
-            if layer.constants is not None:
-                arrays[f"{layer.name}/mean"] = layer.constants.mean
-            if isinstance(layer, TrackedLayer):
-                entry["ranges"] = {n: t.state() for n, t in layer.trackers().items()}
-            norm = layer.norm if isinstance(layer, LinearLayer) else None
-            if norm is not None:
-                entry["batch_norm"] = [norm.updates, norm.is_frozen]
-                arrays[f"{layer.name}/moving_mean"] = norm.moving.mean
-                arrays[f"{layer.name}/moving_var"] = norm.moving.var
-            layers.append(entry)
-        target = self.target
-        header = {
-            "kind": KIND,
-            "format": FORMAT,
-            "name": self.name,
-            "target": [target.library, target.version, target.core, target.rounding],
-            "scheme": self.quantization.scheme.name,
-            "ranges": self.quantization.ranges,
-            "input_shape": self.input.shape,
-            "input_scale": self.input.qparams.scale if self.input.qparams else None,
-            "layers": layers,
-        }
-        return header, arrays
+        return modelfile.snapshot(self)
 
     def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take over weights and ranges that `snapshot` gave of an equal network."""
-        mine = [(layer.op.name, layer.name) for layer in self.layers]
-        if mine != [(entry["op"], entry["name"]) for entry in header["layers"]]:
-            raise FileFormatError("layers: those of the network are others")
-        for layer in self.layers:
-            name = f"{layer.name}/mean"
-            if layer.constants is not None and not np.array_equal(
-                layer.constants.mean, arrays.get(name, ())
-            ):
-                raise FileFormatError(f"{name} is another one in the file")
-        for name, parameter in self.named_parameters():
-            parameter.data = archive.stored(arrays, name, parameter.shape)
-        for layer, entry in zip(self.layers, header["layers"], strict=True):
-            trackers = layer.trackers() if isinstance(layer, TrackedLayer) else {}
-            states = entry.get("ranges", {})
-            with naming(layer):
-                if states.keys() != trackers.keys():
-                    raise FileFormatError(
-                        f"its ranges must be {', '.join(trackers) or 'none'}; "
-                        f"got {', '.join(states) or 'none'}"
-                    )
-                for name, tracker in trackers.items():
-                    tracker.restore(states[name])
-        self._restore_norms(header, arrays)
-
-    def _restore_norms(
-        self, header: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> None:
-        for layer, entry in zip(self.layers, header["layers"], strict=True):
-            norm = layer.norm if isinstance(layer, LinearLayer) else None
-            if (norm is None) == ("batch_norm" in entry):
-                why = "does not belong here" if norm is None else "is missing"
-                raise FileFormatError(f"layer {layer.name!r}: batch_norm {why}")
-            if norm is None:
-                continue
-            shape = norm.moving.mean.shape
-            mean, var = (
-                archive.stored(arrays, f"{layer.name}/{kind}", shape)
-                for kind in ("moving_mean", "moving_var")
-            )
-            if (var < 0).any():
-                raise FileFormatError(f"{layer.name}/moving_var holds {var.min()}")
-            norm.moving = Statistics(mean, var)
-            norm.updates, norm.is_frozen = entry["batch_norm"]
+        modelfile.restore(self, header, arrays)
 
     def _forward(
         self,
@@ -782,10 +647,6 @@ def _fitting(name: str, value: ArrayLike, like: np.ndarray) -> np.ndarray:
     return array
 
 
-def _is_threshold(parameter: str) -> bool:
-    return parameter.endswith("_theta")
-
-
 def load(path: str | Path) -> Model:
     """A network from the file `Model.save` wrote.
 
@@ -794,16 +655,7 @@ def load(path: str | Path) -> Model:
     FileFormatError
         If the file is missing, damaged, altered, or not a model.
     """
-    header, arrays = archive.read(path, KIND)
-    try:
-        header = HEADER("", header)
-        network = from_snapshot(header, arrays)
-        archive.check_names(arrays, network.snapshot()[1])
-    except KanjiError as error:
-        raise FileFormatError(
-            f"{path}: not a model this version reads: {error}"
-        ) from None
-    return network
+    return modelfile.read(path, from_snapshot)
 
 
 def from_snapshot(
@@ -812,50 +664,16 @@ def from_snapshot(
     target: TargetSpec | None = None,
 ) -> Model:
     """A network from what `Model.snapshot` gave, for its own target unless told."""
-    network = _rebuilt(header, arrays, target)
+    network = _assembled(modelfile.design(header, arrays, target))
     network.restore(header, arrays)
     return network
 
 
-def _rebuilt(
-    header: dict[str, Any], arrays: dict[str, np.ndarray], target: TargetSpec | None
-) -> Model:
-    """The network of a state with its weights, and ranges that have seen nothing."""
-    values = [Input(tuple(header["input_shape"]))]
-    for i, entry in enumerate(header["layers"]):
-        layer = _layer_of(f"layers[{i}]", entry, arrays)
-        inputs = [
-            values[integer(f"layers[{i}].inputs[{n}]", k, 0, i)]
-            for n, k in enumerate(entry["inputs"])
-        ]
-        values.append(layer(*inputs))
-    library, version, core, rounding = header["target"]
-    spec = target or target_spec(library, version=version, core=core, rounding=rounding)
+def _assembled(design: Design) -> Model:
+    """A network with a design's weights, and ranges that have seen nothing."""
     network = Model.__new__(Model)
-    network._assemble(
-        values[0],
-        values[-1],
-        spec,
-        header["scheme"],
-        header["ranges"],
-        lambda layer, kind, shape: archive.stored(arrays, f"{layer}/{kind}", shape),
-        header["name"],
-        1.0 if header["input_scale"] is None else header["input_scale"],
-    )
+    network._assemble(design)
     return network
-
-
-def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Layer:
-    """The layer of an entry of a header; errors name its place there."""
-    op, name = OPS[entry["op"]], entry["name"]
-    try:
-        attrs = attrs_from_json(op.attrs, entry["attrs"])
-        constants = None
-        if op.constants is not None:
-            constants = op.constants(attrs, archive.member(arrays, f"{name}/mean"))
-        return make_layer(op, attrs, name, constants, batch_norm="batch_norm" in entry)
-    except KanjiError as error:
-        raise type(error)(f"{place}: {error}") from None
 
 
 SHORT_NAMES = {

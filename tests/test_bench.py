@@ -11,19 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kanji_np import bench, cli, paper_cnn, report
+from kanji_np import bench, cli, paper_cnn, plots
 from kanji_np.bench import Bench, measure, measure_layers, read_results
 from kanji_np.errors import FileFormatError, OptionError, ToolError
 from kanji_np.loops import products
 from kanji_np.loops.threads import MOST_THREADS, limit
 from kanji_np.losses import cross_entropy
-from kanji_np.report import (
-    breakdown_table,
-    check_plot,
-    cost_report,
-    plot_speed,
-    speed_table,
-)
+from kanji_np.plots import check_plot, plot_speed
+from kanji_np.report import breakdown_table, cost_report, speed_table
 from kanji_np.zoo import PAPER_SIZES, autoencoder, resnet8
 
 SMALL = "paper-cnn 2,2", lambda: paper_cnn((2, 2))
@@ -250,8 +245,8 @@ def test_plot_is_a_picture(tmp_path, results):
 
 
 def test_plot_shows_the_middle_of_a_table(tmp_path, monkeypatch):
-    figure = report._figure(9, 3.9)
-    monkeypatch.setattr(report, "_figure", lambda width, height: figure)
+    figure = plots._figure(9, 3.9)
+    monkeypatch.setattr(plots, "_figure", lambda width, height: figure)
     plot_speed(TABLE[::-1], tmp_path / "speed.png")
     by_batch, by_network = figure.axes
     assert by_batch.get_title(loc="left") == "training step [ms], paper-cnn 32,32,64"

@@ -23,6 +23,7 @@ from kanji_np import Sequential, cli, optim, paper_cnn
 from kanji_np.data import Augment, Dataset, synthetic
 from kanji_np.deploy import Difference, Verification
 from kanji_np.deploy.kernels import LIBRARIES
+from kanji_np.model import PRECISIONS
 from kanji_np.quantize import SCHEMES
 from kanji_np.ranges import TRACKERS
 from kanji_np.results import Proof, read_result, results_table
@@ -148,16 +149,17 @@ def test_help_loads_nothing_heavy(command):
 
 
 def test_choices_are_the_tables():
-    assert set(cli.OPTIMIZERS) == set(optim.OPTIMIZERS)
-    assert set(cli.SCHEDULES) == set(optim.SCHEDULES)
-    assert cli.LIBRARIES == LIBRARIES
-    assert set(cli.NETWORKS) == set(NETWORKS)
-    assert set(cli.SCHEMES) == set(SCHEMES)
-    assert set(cli.RANGES) == set(TRACKERS)
+    assert set(cli.train.OPTIMIZERS) == set(optim.OPTIMIZERS)
+    assert set(cli.train.SCHEDULES) == set(optim.SCHEDULES)
+    assert set(cli.train.RANGES) == set(TRACKERS)
+    assert cli.options.LIBRARIES == LIBRARIES
+    assert cli.options.PRECISIONS == PRECISIONS
+    assert set(cli.options.NETWORKS) == set(NETWORKS)
+    assert set(cli.options.SCHEMES) == set(SCHEMES)
 
 
 def test_defaults_are_the_recipes():
-    told = {option.name: option.default for option in cli.train.params}
+    told = {option.name: option.default for option in cli.main.commands["train"].params}
     recipe = Recipe()
     assert told["ranges"] == paper_cnn((2,)).quantization.ranges
     for name in (
@@ -184,12 +186,12 @@ def test_a_dataset_is_augmented_as_it_says_unless_told(options, expected):
     images, labels = np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64)
     photographs = Dataset(images, labels, ("a",), "photographs", Augment())
     figures = replace(photographs, augment=None)
-    assert cli._augment(photographs, *options, mean=(1, 2)) == expected
+    assert cli.train._augment(photographs, *options, mean=(1, 2)) == expected
     if options == (None, None, 0):
         expected = None
     elif options[0] is None:
         expected = replace(expected, flip=False)
-    assert cli._augment(figures, *options, mean=(1, 2)) == expected
+    assert cli.train._augment(figures, *options, mean=(1, 2)) == expected
 
 
 # Refusals
@@ -692,8 +694,8 @@ def test_an_altered_weight_is_found_and_its_layer_named(firmware, images):
 
 @pytest.fixture
 def small_quickstart(monkeypatch):
-    monkeypatch.setattr(cli, "QUICKSTART_CHANNELS", (2,))
-    monkeypatch.setattr(cli, "QUICKSTART_EPOCHS", 2)
+    monkeypatch.setattr(cli.quickstart, "CHANNELS", (2,))
+    monkeypatch.setattr(cli.quickstart, "EPOCHS", 2)
     monkeypatch.setattr("kanji_np.data.synthetic", lambda: synthetic(200, 40))
 
 

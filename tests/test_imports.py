@@ -43,24 +43,28 @@ ALLOWED = {
     "layers": {"checks", "errors", "types", "quantize", "window", "layer", "ops"},
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
+    "modelfile": {
+        "archive", "checks", "errors", "layer", "ops", "outputs", "quantize", "ranges",
+        "schema", "targets", "types",
+    },
     "model": {
-        "archive", "autograd", "checks", "errors", "graph", "layer", "layers", "ops",
-        "outputs", "quantize", "ranges", "schema", "targets", "types",
+        "autograd", "checks", "errors", "graph", "layer", "modelfile", "ops",
+        "quantize", "ranges", "targets", "types",
     },
     "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {
         "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
-        "model", "optim", "outputs", "schema", "settings",
+        "model", "modelfile", "optim", "outputs", "schema", "settings",
     },
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("deploy", "results", "bench", "report", "cli")
+AFTER = ("deploy", "results", "bench", "report", "plots", "cli")
 
 #: Imports for annotations alone are no dependency.
-TYPES_ONLY = {("model", "data")}
+TYPES_ONLY = {("model", "data"), ("modelfile", "model")}
 
 
 def part_of(path: Path) -> str:
@@ -104,14 +108,17 @@ def test_imports_point_one_way(part):
         assert not beyond, f"{path.relative_to(PACKAGE)} imports {sorted(beyond)}"
 
 
-def test_numba_is_loaded_in_one_place():
-    """Where its surroundings are checked before."""
+@pytest.mark.parametrize(
+    ("package", "module"), [("numba", "jit.py"), ("matplotlib", "plots.py")]
+)
+def test_what_is_heavy_is_loaded_in_one_place(package, module):
+    """Where it is known what to say if it is missing, or does not fit here."""
     users = {
         path.name
         for path in PACKAGE.rglob("*.py")
-        if re.search(r"^\s*(import|from) numba\b", path.read_text(), re.MULTILINE)
+        if re.search(rf"^\s*(import|from) {package}\b", path.read_text(), re.MULTILINE)
     }
-    assert users == {"jit.py"}
+    assert users == {module}
 
 
 @pytest.mark.parametrize("part", AFTER)

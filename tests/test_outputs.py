@@ -18,7 +18,7 @@ from kanji_np import cli, outputs
 from kanji_np.data import synthetic
 from kanji_np.deploy import vectors
 from kanji_np.errors import FileFormatError, KanjiError, OptionError
-from kanji_np.report import plot_history
+from kanji_np.plots import plot_history
 from kanji_np.train import EpochRecord, History
 
 MINE = b"of somebody else"
@@ -344,8 +344,8 @@ def test_without_locks_on_the_file_system_there_is_none(monkeypatch):
 
 
 def test_quickstart_starts_over_only_over_its_own_files(monkeypatch):
-    monkeypatch.setattr(cli, "QUICKSTART_CHANNELS", (2,))
-    monkeypatch.setattr(cli, "QUICKSTART_EPOCHS", 1)
+    monkeypatch.setattr(cli.quickstart, "CHANNELS", (2,))
+    monkeypatch.setattr(cli.quickstart, "EPOCHS", 1)
     monkeypatch.setattr("kanji_np.data.synthetic", lambda: synthetic(60, 20))
     quickstart = ("quickstart", "--directory", "q", "--force")
     assert command(*quickstart)[0] == 0

@@ -22,7 +22,8 @@ from kanji_np import (
 )
 from kanji_np.deploy.planner import lower, plan
 from kanji_np.errors import ToolError
-from kanji_np.report import cost_report, plot_history, text_table
+from kanji_np.plots import plot_history
+from kanji_np.report import cost_report, text_table
 from kanji_np.train import EpochRecord, History
 
 

@@ -10,7 +10,8 @@ import click
 from kanji_np import archive, outputs, schema
 from kanji_np.checks import line
 from kanji_np.errors import FileFormatError, KanjiError, OptionError
-from kanji_np.model import HEADER, KIND, PRECISIONS
+from kanji_np.model import PRECISIONS
+from kanji_np.modelfile import HEADER, is_model
 from kanji_np.settings import differ, text_of
 from kanji_np.train.history import EpochRecord, History
 from kanji_np.train.recipe import Recipe
@@ -91,7 +92,7 @@ def check_run(directory: Path, *, resume: bool) -> None:
                     f"{path}: is there without a {CHECKPOINT}, so it is of no run to "
                     "go on with: move it away, or choose another directory"
                 )
-    outputs.check(model, archive.is_kind(KIND), "a model", "choose another directory")
+    outputs.check(model, is_model, "a model", "choose another directory")
 
 
 def is_history(path: Path) -> bool:

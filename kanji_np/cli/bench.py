@@ -1,0 +1,185 @@
+"""`kanji-np bench`: how long training and evaluation take."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kanji_np.cli.options import (
+    NETWORKS,
+    PATH,
+    Channels,
+    NetworkOptions,
+    group,
+)
+from kanji_np.cli.screen import bar
+from kanji_np.errors import OptionError
+
+if TYPE_CHECKING:
+    from kanji_np.bench import Bench
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """What is measured: every size, with every batch and number of threads."""
+
+    network: tuple[str, ...]
+    channels: tuple[tuple[int, ...], ...]
+    batch: tuple[int, ...]
+    threads: tuple[int, ...]
+    steps: int | None
+
+    @property
+    def are_told(self) -> bool:
+        """Whether an option says what to measure."""
+        told = (self.network, self.channels, self.batch, self.threads, self.steps)
+        return any(told)
+
+    def measurements(self, measure: Callable[..., Any]) -> list[Callable[[], Any]]:
+        """Calls of `measure`, in order; OptionError if a network cannot be built."""
+        from kanji_np.bench import BATCH, STEPS
+
+        return [
+            partial(
+                measure, network.title, partial(network.build, {}), batch=images,
+                threads=threads, steps=self.steps or STEPS,
+            )
+            for threads, network, images in itertools.product(
+                self.threads or (None,), self._networks(), self.batch or (BATCH,)
+            )
+        ]  # fmt: skip
+
+    def _networks(self) -> list[NetworkOptions]:
+        from kanji_np.zoo import PAPER_SIZES
+
+        networks = []
+        for name in self.network or ("paper-cnn",):
+            own = PAPER_SIZES if name == "paper-cnn" else (None,)
+            networks += [NetworkOptions(name, size) for size in self.channels or own]
+        for network in networks:
+            network.build({})  # nothing is measured if one of them cannot be
+        return networks
+
+
+@click.command()
+@group(
+    "cases",
+    CaseOptions,
+    click.option(
+        "--network",
+        type=click.Choice(NETWORKS),
+        multiple=True,
+        help="See zoo.py; may be given again. paper-cnn if not given.",
+    ),
+    click.option(
+        "--channels",
+        type=Channels(),
+        multiple=True,
+        help="Of the paper's networks; may be given again. If not given, all four "
+        "sizes of paper-cnn, and of other networks their own.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1),
+        multiple=True,
+        help="Images a step; may be given again. 128 if not given.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        multiple=True,
+        help="May be given again. All if not given.",
+    ),
+    click.option(
+        "--steps",
+        type=click.IntRange(1),
+        help="Steps that each median is taken over; 20 if not given.",
+    ),
+)
+@click.option(
+    "--layers", is_flag=True, help="Where the time of an int8 training step goes."
+)
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON a measurement.")
+@click.option(
+    "--read",
+    type=PATH,
+    metavar="FILE",
+    help="Show the measurements in a file of such lines; measure nothing.",
+)
+@click.option(
+    "--plot", type=PATH, metavar="FILE", help="Draw the training steps as a .png file."
+)
+def bench(
+    cases: CaseOptions, layers: bool, as_json: bool, read: Path | None,
+    plot: Path | None,
+) -> None:  # fmt: skip
+    """Time training and evaluation on random images.
+
+    Measures every size with every batch and number of threads. The peak memory is the
+    process's, so it is told of the first measurement only.
+
+    \b
+    Example:
+      kanji-np bench --channels 32,32,64 --batch 128 --json
+    """
+    if layers and plot:
+        raise OptionError("--plot draws whole steps: leave out --layers")
+    if read and (cases.are_told or layers or as_json):
+        raise OptionError("--read measures nothing: only --plot goes with it")
+
+    from kanji_np.bench import read_results
+    from kanji_np.loops.threads import check_limit
+    from kanji_np.outputs import check_directory
+    from kanji_np.plots import check_plot, plot_speed
+    from kanji_np.report import speed_table
+
+    if plot:
+        check_plot(plot)
+        check_directory(plot.parent)
+    for count in cases.threads:
+        check_limit(count)
+    if layers:
+        _show_layers(cases, as_json)
+        return
+    results = read_results(read) if read else _measure(cases, as_json)
+    if not as_json:
+        click.echo(speed_table(results))
+    if plot:
+        plot_speed(results, plot)
+
+
+def _show_layers(cases: CaseOptions, as_json: bool) -> None:
+    """A table, or a line of JSON, of each training step."""
+    from kanji_np.bench import measure_layers
+    from kanji_np.report import breakdown_table
+
+    for i, measure in enumerate(cases.measurements(measure_layers)):
+        times = measure()
+        if i and not as_json:
+            click.echo()
+        click.echo(times.json() if as_json else breakdown_table(times))
+
+
+def _measure(cases: CaseOptions, as_json: bool) -> list[Bench]:
+    """All measurements; as JSON, each is shown when it is made."""
+    from kanji_np.bench import measure
+
+    measurements = cases.measurements(measure)
+    results: list[Bench] = []
+    with bar("measuring") as progress:
+        for measure_case in measurements:
+            result = measure_case()
+            if results:  # the process had its peak in any of them
+                result = replace(result, peak_rss_mb=None)
+            results.append(result)
+            if as_json:
+                click.echo(result.json())
+            elif progress:
+                progress(len(results), len(measurements))
+    return results

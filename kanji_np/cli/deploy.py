@@ -1,0 +1,203 @@
+"""`kanji-np export`, `verify` and `vectors`: C from a model, and the proof of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kanji_np.cli.options import (
+    LIBRARIES,
+    PATH,
+    DataOptions,
+    TargetOptions,
+    data_options,
+    target_options,
+)
+from kanji_np.cli.run import MODEL
+from kanji_np.cli.screen import bar, command_line
+from kanji_np.errors import OptionError
+
+if TYPE_CHECKING:
+    from kanji_np.deploy import Verification
+    from kanji_np.results import Result
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.argument("directory", type=PATH)
+@target_options
+@click.option(
+    "--library",
+    type=click.Choice(LIBRARIES),
+    default="ccore",
+    help="The kernels the firmware's Makefile builds with.",
+)
+@click.option(
+    "--cmsis-nn",
+    type=PATH,
+    metavar="DIR",
+    help="A CMSIS-NN checkout to look through for the functions needed.",
+)
+@click.option(
+    "--force", is_flag=True, help="Write into a directory that holds other files."
+)
+def export(
+    model: Path, directory: Path, target: TargetOptions, library: str,
+    cmsis_nn: Path | None, force: bool,
+) -> None:  # fmt: skip
+    """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
+
+    For another target than it was trained for its bytes may be others, and its
+    accuracy too: `kanji-np evaluate` with the same options says what it is.
+
+    \b
+    Example:
+      kanji-np export runs/cifar10/model.npz firmware/
+    """
+    from kanji_np.deploy import export
+    from kanji_np.deploy.planner import arena_text
+
+    net = target.load(model)
+    firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
+    click.echo(f"{len(firmware.files)} files in {firmware.directory}")
+    click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
+    arena = arena_text(firmware.arena_bytes, firmware.lower_bound_bytes)
+    click.echo(f"arena  {arena}")
+    click.echo(f"\nnext:\n  {command_line('verify', directory)} --data SOURCE")
+
+
+@click.command()
+@click.argument("directory", type=PATH)
+@data_options
+@click.option("--limit", type=click.IntRange(1), help="Only the first N test images.")
+@click.option(
+    "--on",
+    metavar="CORE",
+    default="host",
+    help="host, or a core to emulate: cortex-m3, -m4, -m7, -m33 or -m55.",
+)
+@click.option(
+    "--library",
+    type=click.Choice(LIBRARIES),
+    help="Whose kernels to link, if not those exported with.",
+)
+@click.option(
+    "--cmsis-nn",
+    type=PATH,
+    metavar="DIR",
+    help="Where CMSIS-NN is, if it is linked.",
+)
+@click.option("--layers", is_flag=True, help="Compare the output of every layer.")
+@click.option(
+    "--result",
+    type=PATH,
+    metavar="FILE",
+    help="Add what is found to the .json file that train wrote of this model.",
+)
+def verify(
+    directory: Path, data: DataOptions, limit: int | None, on: str,
+    library: str | None, cmsis_nn: Path | None, layers: bool, result: Path | None,
+) -> None:  # fmt: skip
+    """Compile exported C and compare every output byte with the golden model.
+
+    Runs it on this computer or, with --on, on an emulated Cortex-M, whose instructions
+    and memory it reports. Exits with 0 only if all bytes are equal; else names the
+    first layer that differs.
+
+    \b
+    Example:
+      kanji-np verify firmware/ --data cifar10 --limit 1000 --on cortex-m4
+    """
+    from kanji_np.deploy import verify
+    from kanji_np.deploy.project import read_manifest
+    from kanji_np.results import Proof, write_result
+
+    facts = None if result is None else _result_of(directory, result)
+    _, test = data.load()
+    if limit is not None:
+        test = test.take(min(limit, len(test)))
+    with bar("verifying") as progress:
+        found = verify(
+            directory,
+            test,
+            on=on,
+            library=library,
+            cmsis_nn=cmsis_nn,
+            layers=layers,
+            progress=progress,
+        )
+    if result is not None and facts is not None:
+        place = found.device.core if found.device else on
+        linked = library or read_manifest(directory).library
+        proof = Proof(place, linked, found.images, found.differing_bytes)
+        write_result(result, facts.with_proof(proof))
+    if found.layers:
+        click.echo(f"{_layer_table(found)}\n")
+    click.echo(verdict(found))
+    for line in (found.device, found.note):
+        if line:
+            click.echo(line)
+    if not found.ok:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("directory", type=PATH)
+@click.argument("out", type=PATH)
+@data_options
+@click.option(
+    "--images", type=click.IntRange(1), default=1, help="So many test images."
+)
+def vectors(directory: Path, out: Path, data: DataOptions, images: int) -> None:
+    """Write what every layer must compute, as C arrays and .npz, to compare on a board.
+
+    DIRECTORY is an export; the files go to OUT.
+
+    \b
+    Example:
+      kanji-np vectors firmware/ vectors/ --data cifar10 --images 2
+    """
+    from kanji_np.deploy import vectors
+
+    _, test = data.load()
+    for path in vectors(directory, test, out, count=images):
+        click.echo(path)
+
+
+def verdict(result: Verification) -> str:
+    counts = (
+        f"{result.differing_bytes:,} differing bytes in {result.images:,} images "
+        f"({result.bytes:,} output bytes compared)"
+    )
+    return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _result_of(directory: Path, path: Path) -> Result:
+    """The result in a file, which must be of the model in a firmware directory."""
+    import kanji_np as kj
+    from kanji_np.results import read_result
+
+    result = read_result(path)
+    if kj.load(directory / MODEL).freeze().digest() != result.digest:
+        raise OptionError(f"{path} is not the result of the model in {directory}")
+    return result
+
+
+def _layer_table(result: Verification) -> str:
+    from kanji_np.report import text_table
+
+    columns = ["", "layer", "", "bytes", "host differs"]
+    if result.device:
+        columns += [f"{result.device.core} differs", "instructions"]
+    rows = []
+    for layer in result.layers:
+        figures: list[int | None] = [layer.bytes, layer.host_differing]
+        if result.device:
+            figures += [layer.device_differing, layer.instructions]
+        # a layer that computes nothing has no figures
+        cells = [f"{n:,}" if layer.bytes and n is not None else "" for n in figures]
+        rows.append([str(layer.number), layer.name, layer.op, *cells])
+    return text_table(columns, rows, left_columns=3)

@@ -1,0 +1,66 @@
+"""`kanji-np evaluate`, and the metric that a network is scored by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kanji_np.cli.options import (
+    PATH,
+    PRECISIONS,
+    DataOptions,
+    TargetOptions,
+    data_options,
+    target_options,
+)
+
+if TYPE_CHECKING:
+    from kanji_np.data import Dataset
+    from kanji_np.model import Model
+
+ACCURACY, AUC = "accuracy", "AUC"
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@data_options
+@target_options
+@click.option("--precision", type=click.Choice(PRECISIONS), default="int8")
+def evaluate(
+    model: Path, data: DataOptions, target: TargetOptions, precision: str
+) -> None:
+    """Score a model on the test images: in int8, what the chip will score.
+
+    With another target than it was trained for: what that one would score.
+
+    \b
+    Example:
+      kanji-np evaluate runs/cifar10/model.npz --data cifar10
+    """
+    net = target.load(model)
+    _, test = data.load()
+    score = score_of(net, test, precision)
+    if metric_of(net, test) == AUC:
+        click.echo(f"{precision} AUC {score:.4f} of {len(test):,} test images")
+    else:
+        click.echo(
+            f"{precision} accuracy {100 * score:.2f} %: "
+            f"{round(score * len(test)):,} of {len(test):,} test images"
+        )
+
+
+def metric_of(net: Model, data: Dataset) -> str:
+    """What says how good a network is: an autoencoder gives back its inputs."""
+    reproduces = net.output_shape == net.input.shape != (len(data.classes),)
+    return AUC if reproduces else ACCURACY
+
+
+def score_of(net: Model, data: Dataset, precision: str) -> float:
+    """The network's metric on a dataset, 0..1."""
+    if metric_of(net, data) == ACCURACY:
+        return net.evaluate(data, precision=precision)
+    from kanji_np.anomaly import anomaly_scores, auc
+
+    return auc(anomaly_scores(net, data.images, precision=precision), data.labels)

@@ -1,0 +1,326 @@
+"""Options that several commands share: their types, and groups of them as one object.
+
+A group reaches its command as a frozen dataclass, whose fields are named after the
+options. A table here repeats the keys of one elsewhere, whose import would cost NumPy;
+a test compares them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kanji_np.cli.screen import bar
+from kanji_np.errors import KanjiError, OptionError
+
+if TYPE_CHECKING:
+    from kanji_np.data import Dataset
+    from kanji_np.model import Model
+    from kanji_np.types import TargetSpec
+
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
+
+NETWORKS = (
+    "paper-cnn", "paper-vgg", "resnet8", "ds-cnn", "mobilenet-v1-025", "autoencoder",
+)  # fmt: skip
+SCHEMES = ("pow2", "pow2-per-channel", "symmetric", "asymmetric")
+LIBRARIES = ("ccore", "cmsis-nn")
+PRECISIONS = ("int8", "fp32")
+
+# Options that are not named after the argument they set.
+DATA_OPTIONS = {"size": "--size", "channels": "--grey", "download": "--download"}
+OPTIONS_OF = {
+    "batch_size": "--batch", "crop_padding": "--crop", "version": "--library-version",
+}  # fmt: skip
+
+
+def name_options(error: KanjiError, options: Mapping[str | None, str]) -> None:
+    """Put options in the places of an error's arguments, `size=(...)` or `size`."""
+    for name in error.arguments:
+        if name in options:
+            told = rf"(?<![\w-]){re.escape(name)}(=(\([^)]*\)|\w+))?(?!\w)"
+            text = re.sub(told, options[name], str(error), count=1)
+            error.args = (text,)
+    error.arguments = ()
+
+
+class Channels(click.ParamType):
+    """Positive integers separated by commas."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", value):
+            self.fail(
+                f"{value!r} is not a list of positive integers such as 32,32,64",
+                param,
+                ctx,
+            )
+        return tuple(map(int, value.split(",")))
+
+
+class Size(click.ParamType):
+    """Height and width of an image."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
+        if match is None:
+            self.fail(
+                f"{value!r} is not a height and a width in pixels such as 32x32",
+                param,
+                ctx,
+            )
+        return int(match[1]), int(match[2])
+
+
+class PathOfFile(click.Path):
+    """The path of a file or a folder; an empty one would be the folder we are in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if str(value) == "" or "\0" in str(value):
+            self.fail(f"{value!r} is not a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathOfFile(path_type=Path)
+
+
+def group(name: str, kind: type, *options: Decorator) -> Decorator:
+    """Options, in the order of the help, that a command takes as one object.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter.
+    kind : type
+        A dataclass; each field has the name of the argument that an option sets.
+    """
+    names = [field.name for field in fields(kind)]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def grouped(*args: Any, **values: Any) -> None:
+            told = kind(**{field: values.pop(field) for field in names})
+            return command(*args, **{name: told}, **values)
+
+        for option in reversed(options):
+            grouped = option(grouped)
+        return grouped
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where images come from."""
+
+    data: str
+    download: bool
+    size: tuple[int, int] | None
+    grey: bool
+
+    def load(self) -> tuple[Dataset, Dataset]:
+        """Training and test images; errors name options."""
+        from kanji_np.data import load_dataset
+
+        channels = 1 if self.grey else None
+        try:
+            if not self.download:
+                return load_dataset(self.data, size=self.size, channels=channels)
+            with bar("downloading") as progress:
+                return load_dataset(
+                    self.data, download=True, progress=progress, size=self.size,
+                    channels=channels,
+                )  # fmt: skip
+        except KanjiError as error:
+            name_options(error, DATA_OPTIONS)
+            raise
+
+
+data_options = group(
+    "data",
+    DataOptions,
+    click.option(
+        "--data",
+        metavar="SOURCE",
+        required=True,
+        help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
+        "`kanji-np datasets`.",
+    ),
+    click.option(
+        "--download", is_flag=True, help="Fetch the dataset if it is not there."
+    ),
+    click.option(
+        "--size", type=Size(), help="Image folders: height and width to resize to."
+    ),
+    click.option("--grey", is_flag=True, help="Image folders: one channel, not three."),
+)
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """A target, or what is to be another than a model's own; None if not told."""
+
+    target: str | None
+    core: str | None
+    rounding: str | None
+    library_version: str | None
+
+    def spec(self) -> TargetSpec:
+        """The target of a network yet to be made."""
+        from kanji_np.targets import target_spec
+
+        return target_spec(
+            self.target or "cmsis-nn",
+            core=self.core,
+            rounding=self.rounding,
+            version=self.library_version,
+        )
+
+    def load(self, path: Path) -> Model:
+        """A saved network for this target, or for its own."""
+        import kanji_np as kj
+
+        return kj.load(path).for_target(
+            self.target,
+            core=self.core,
+            rounding=self.rounding,
+            version=self.library_version,
+        )
+
+
+target_options = group(
+    "target",
+    TargetOptions,
+    click.option(
+        "--target", help="cmsis-nn, the current s8 API, or cmsis-nn-q7, CMSIS 5's."
+    ),
+    click.option(
+        "--core", help="c, dsp or mve, or a core such as cortex-m4; dsp at first."
+    ),
+    click.option(
+        "--rounding",
+        help="How the library is built: double or single for cmsis-nn, half_up or "
+        "truncate for cmsis-nn-q7.",
+    ),
+    click.option(
+        "--library-version", metavar="X.Y.Z", help="Version of the kernel library."
+    ),
+)
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """An untrained network of the zoo; None where options say nothing."""
+
+    network: str | None = None
+    channels: tuple[int, ...] | None = None
+    pool: str | None = None
+    batch_norm: bool | None = None
+    scheme: str | None = None
+    weight_bits: str | None = None
+
+    def build(self, facts: Mapping[str, Any]) -> Model:
+        """The untrained network, with those of `facts` that it takes.
+
+        Raises
+        ------
+        OptionError
+            It does not take what was told.
+        """
+        takes = inspect.signature(self._make()).parameters
+        told = {
+            "channels": self.channels,
+            "pool": self.pool,
+            "batch_norm": self.batch_norm,
+            "scheme": self.scheme,
+            "weight_bits": self.weight_bits and int(self.weight_bits),
+        }
+        told = {name: value for name, value in told.items() if value is not None}
+        for name in told:
+            if name not in takes:
+                raise OptionError(
+                    f"--{name.replace('_', '-')} does not apply to {self._name}"
+                )
+        return self._make()(**{k: v for k, v in facts.items() if k in takes}, **told)
+
+    @property
+    def title(self) -> str:
+        """Name and shape of the network, for those who compare results."""
+        words = [self._name]
+        channels = inspect.signature(self._make()).parameters.get("channels")
+        if channels is not None:
+            words.append(",".join(map(str, self.channels or channels.default)))
+        if self.pool is not None:
+            words.append(f"{self.pool} pool")
+        if self.batch_norm is not None:
+            words.append("batch norm" if self.batch_norm else "no batch norm")
+        return " ".join(words)
+
+    @property
+    def _name(self) -> str:
+        return self.network or "paper-cnn"
+
+    def _make(self) -> Callable[..., Model]:
+        from kanji_np import zoo
+
+        return zoo.NETWORKS[self._name]
+
+
+def network_options(help: str, default: str | None = None) -> Decorator:
+    """The options that name an untrained network; `help` is that of --network."""
+    return group(
+        "network",
+        NetworkOptions,
+        click.option(
+            "--network", type=click.Choice(NETWORKS), default=default, help=help
+        ),
+        click.option(
+            "--channels",
+            type=Channels(),
+            help="Output channels of each convolution of paper-cnn, 32,32,64 if not "
+            "given, or each pair of paper-vgg.",
+        ),
+        click.option(
+            "--pool",
+            type=click.Choice(("max", "average")),
+            help="paper-cnn; max if not given.",
+        ),
+        click.option(
+            "--batch-norm/--no-batch-norm",
+            default=None,
+            help="The paper's networks: normalize while training; of the two only "
+            "paper-vgg does if not told.",
+        ),
+        click.option(
+            "--scheme",
+            type=click.Choice(SCHEMES),
+            help="Which scales there are; pow2 for the paper's networks and the "
+            "autoencoder, symmetric for the others if not given.",
+        ),
+        click.option(
+            "--weight-bits",
+            type=click.Choice(("8", "4")),
+            help="Of all weights but those of depthwise layers; 8 if not given.",
+        ),
+    )

@@ -1,0 +1,292 @@
+"""The format of model files: a header of JSON, and arrays.
+
+A network is stored as its layers and how they are wired. `snapshot` writes them down,
+`design` says what a network is made from again, and `restore` gives it its ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kanji_np import archive, outputs, schema
+from kanji_np.checks import integer
+from kanji_np.errors import FileFormatError, KanjiError
+from kanji_np.layer import (
+    Input,
+    Layer,
+    LinearLayer,
+    Start,
+    Symbol,
+    TrackedLayer,
+    make_layer,
+    naming,
+)
+from kanji_np.ops import OPS
+from kanji_np.ops.batch_norm import Statistics
+from kanji_np.ops.op import attrs_from_json, attrs_to_json
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES
+from kanji_np.ranges import TRACKERS
+from kanji_np.targets import target_spec
+from kanji_np.types import TargetSpec
+
+if TYPE_CHECKING:
+    from kanji_np.model import Model
+
+KIND, FORMAT = "kanji_np model", 2
+
+is_model = archive.is_kind(KIND)
+
+_NUMBERS = schema.number(-3.4e38, 3.4e38)
+
+
+def _numbers(place: str, value: Any) -> Any:
+    """One number, or a list of them."""
+    rule = schema.array(_NUMBERS, 1) if isinstance(value, list) else _NUMBERS
+    return rule(place, value)
+
+
+_TRACKER = schema.record({
+    "low": _numbers,
+    "high": _numbers,
+    "momentum": schema.number(0, 1),
+    "updates": schema.integer(),
+})  # fmt: skip
+
+_LAYER = schema.record(
+    {
+        "op": schema.one_of(OPS),
+        "name": schema.text,
+        "attrs": schema.mapping(schema.anything),  # `Attributes` checks them
+        "inputs": schema.array(schema.integer(), 1),
+        "ranges": schema.mapping(_TRACKER),
+        "batch_norm": schema.columns(schema.integer(), schema.flag),
+    },
+    optional=("ranges", "batch_norm"),
+)
+
+#: The header of a model file.
+HEADER = schema.record({
+    "kind": schema.text,
+    "format": schema.version(FORMAT),
+    "name": schema.text,
+    "target": schema.columns(*[schema.text] * 4),
+    "scheme": schema.one_of(SCHEMES),
+    "ranges": schema.one_of(TRACKERS),
+    "input_shape": schema.array(schema.integer(1), 1),
+    "input_scale": schema.nullable(schema.number(FINEST, LARGEST)),
+    "layers": schema.array(_LAYER, 1),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a network is made from; see `Model`.
+
+    `start` says what the parameters of each layer start from.
+    """
+
+    inputs: Symbol
+    outputs: Symbol
+    target: TargetSpec
+    scheme: str
+    ranges: str
+    start: Start
+    name: str
+    input_scale: float
+
+
+def write(network: Model, path: str | Path) -> None:
+    """Write a network to a file, atomically; OptionError if it is no model's."""
+    outputs.check(path, is_model, "a model", "choose another name")
+    archive.write(path, *snapshot(network))
+
+
+def read(
+    path: str | Path,
+    make: Callable[[dict[str, Any], dict[str, np.ndarray]], Model],
+) -> Model:
+    """The network that `make` makes of a file's header and arrays.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, altered, or not a model.
+    """
+    header, arrays = archive.read(path, KIND)
+    try:
+        header = HEADER("", header)
+        network = make(header, arrays)
+        archive.check_names(arrays, snapshot(network)[1])
+    except KanjiError as error:
+        raise FileFormatError(
+            f"{path}: not a model this version reads: {error}"
+        ) from None
+    return network
+
+
+def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays that `design` and `restore` make the network from."""
+    arrays = {name: p.data for name, p in network.named_parameters()}
+    layers = []
+    for layer, wires in zip(network.layers, network.wiring, strict=True):
+        entry: dict[str, Any] = {
+            "op": layer.op.name,
+            "name": layer.name,
+            "attrs": attrs_to_json(layer.attrs),
+            "inputs": wires,
+        }
+        if layer.constants is not None:
+            arrays[f"{layer.name}/mean"] = layer.constants.mean
+        if isinstance(layer, TrackedLayer):
+            entry["ranges"] = {n: t.state() for n, t in layer.trackers().items()}
+        norm = layer.norm if isinstance(layer, LinearLayer) else None
+        if norm is not None:
+            entry["batch_norm"] = [norm.updates, norm.is_frozen]
+            arrays[f"{layer.name}/moving_mean"] = norm.moving.mean
+            arrays[f"{layer.name}/moving_var"] = norm.moving.var
+        layers.append(entry)
+    target = network.target
+    header = {
+        "kind": KIND,
+        "format": FORMAT,
+        "name": network.name,
+        "target": [target.library, target.version, target.core, target.rounding],
+        "scheme": network.quantization.scheme.name,
+        "ranges": network.quantization.ranges,
+        "input_shape": network.input.shape,
+        "input_scale": network.input.qparams.scale if network.input.qparams else None,
+        "layers": layers,
+    }
+    return header, arrays
+
+
+def design(
+    header: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    target: TargetSpec | None = None,
+) -> Design:
+    """What a network of a snapshot is made from, for its own target unless told."""
+    values = [Input(tuple(header["input_shape"]))]
+    for i, entry in enumerate(header["layers"]):
+        layer = _layer_of(f"layers[{i}]", entry, arrays)
+        inputs = [
+            values[integer(f"layers[{i}].inputs[{n}]", k, 0, i)]
+            for n, k in enumerate(entry["inputs"])
+        ]
+        values.append(layer(*inputs))
+    library, version, core, rounding = header["target"]
+    spec = target or target_spec(library, version=version, core=core, rounding=rounding)
+    return Design(
+        inputs=values[0],
+        outputs=values[-1],
+        target=spec,
+        scheme=header["scheme"],
+        ranges=header["ranges"],
+        start=lambda layer, kind, shape: archive.stored(
+            arrays, f"{layer}/{kind}", shape
+        ),
+        name=header["name"],
+        input_scale=1.0 if header["input_scale"] is None else header["input_scale"],
+    )
+
+
+def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Layer:
+    """The layer of an entry of a header; errors name its place there."""
+    op, name = OPS[entry["op"]], entry["name"]
+    try:
+        attrs = attrs_from_json(op.attrs, entry["attrs"])
+        constants = None
+        if op.constants is not None:
+            constants = op.constants(attrs, archive.member(arrays, f"{name}/mean"))
+        return make_layer(op, attrs, name, constants, batch_norm="batch_norm" in entry)
+    except KanjiError as error:
+        raise type(error)(f"{place}: {error}") from None
+
+
+def requantized(
+    header: dict[str, Any],
+    scheme: str | None,
+    ranges: str | None,
+    weight_bits: int | None,
+) -> dict[str, Any]:
+    """A header with other scales; see `Model.requantized`."""
+    layers = header["layers"]
+    if weight_bits is not None:
+        layers = [_with_bits(entry, weight_bits) for entry in layers]
+    return header | {
+        "scheme": scheme or header["scheme"],
+        "ranges": ranges or header["ranges"],
+        "layers": layers,
+    }
+
+
+def _with_bits(entry: dict[str, Any], weight_bits: int) -> dict[str, Any]:
+    if "weight_bits" not in entry["attrs"] or entry["op"] == "depthwise_conv2d":
+        return entry
+    return entry | {"attrs": entry["attrs"] | {"weight_bits": weight_bits}}
+
+
+def restore(
+    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    """Take over weights and ranges that `snapshot` gave of an equal network."""
+    mine = [(layer.op.name, layer.name) for layer in network.layers]
+    if mine != [(entry["op"], entry["name"]) for entry in header["layers"]]:
+        raise FileFormatError("layers: those of the network are others")
+    for layer in network.layers:
+        name = f"{layer.name}/mean"
+        if layer.constants is not None and not np.array_equal(
+            layer.constants.mean, arrays.get(name, ())
+        ):
+            raise FileFormatError(f"{name} is another one in the file")
+    for name, parameter in network.named_parameters():
+        parameter.data = archive.stored(arrays, name, parameter.shape)
+    for layer, entry in zip(network.layers, header["layers"], strict=True):
+        trackers = layer.trackers() if isinstance(layer, TrackedLayer) else {}
+        states = entry.get("ranges", {})
+        with naming(layer):
+            if states.keys() != trackers.keys():
+                raise FileFormatError(
+                    f"its ranges must be {', '.join(trackers) or 'none'}; "
+                    f"got {', '.join(states) or 'none'}"
+                )
+            for name, tracker in trackers.items():
+                tracker.restore(states[name])
+    _restore_norms(network, header, arrays)
+
+
+def restore_weights(
+    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    """Take over weights and statistics of batch normalization, and no ranges."""
+    learned_ranges = {id(parameter) for parameter in network.thresholds()}
+    for name, parameter in network.named_parameters():
+        if id(parameter) not in learned_ranges:
+            parameter.data = archive.stored(arrays, name, parameter.shape)
+    _restore_norms(network, header, arrays)
+
+
+def _restore_norms(
+    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    for layer, entry in zip(network.layers, header["layers"], strict=True):
+        norm = layer.norm if isinstance(layer, LinearLayer) else None
+        if (norm is None) == ("batch_norm" in entry):
+            why = "does not belong here" if norm is None else "is missing"
+            raise FileFormatError(f"layer {layer.name!r}: batch_norm {why}")
+        if norm is None:
+            continue
+        shape = norm.moving.mean.shape
+        mean, var = (
+            archive.stored(arrays, f"{layer.name}/{kind}", shape)
+            for kind in ("moving_mean", "moving_var")
+        )
+        if (var < 0).any():
+            raise FileFormatError(f"{layer.name}/moving_var holds {var.min()}")
+        norm.moving = Statistics(mean, var)
+        norm.updates, norm.is_frozen = entry["batch_norm"]

@@ -1,0 +1,217 @@
+"""Plots: how a training went, and how fast training is. matplotlib draws them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import cycle, pairwise
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kanji_np import outputs
+from kanji_np.errors import OptionError, ToolError
+from kanji_np.report import machines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from kanji_np.bench import Bench
+    from kanji_np.train import EpochRecord, History
+
+DRAWING = "a drawing of this program"
+BLUE, ORANGE, INK, PALE = "#0b6e99", "#c4681c", "#333333", "#d8d8d8"
+
+
+def plot_history(history: History, path: str | Path) -> None:
+    """Draw loss and accuracy of a training run, epoch by epoch.
+
+    Parameters
+    ----------
+    history : History
+        Of one epoch or more.
+    path : path
+        A `.png` file; other endings that matplotlib knows work as well.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    figure = _figure(9, 3.6)
+    from matplotlib.ticker import MaxNLocator
+
+    records = history.epochs
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [record.epoch for record in records]
+
+    loss.set_title("training loss", loc="left", color=INK)
+    loss.plot(epochs, [r.train_loss for r in records], color=BLUE, marker="o", ms=3)
+    loss.set_ylim(bottom=0)
+
+    accuracy.set_title("accuracy [%]", loc="left", color=INK)
+    training = [100 * r.train_accuracy for r in records]
+    accuracy.plot(epochs, training, color=BLUE, marker="o", ms=3, label="training")
+    scores = [100 * r.validation_accuracy for r in records]
+    # NaN, without validation data, draws nothing; its label would still show.
+    if any(score == score for score in scores):
+        accuracy.plot(
+            epochs, scores, color=ORANGE, marker="o", ms=3, label="validation"
+        )
+        accuracy.annotate(
+            f"{scores[-1]:.2f}", (epochs[-1], scores[-1]), (6, 0),
+            textcoords="offset points", va="center", color=ORANGE,
+        )  # fmt: skip
+    accuracy.legend(loc="lower right", frameon=False, labelcolor=INK)
+
+    for axes in (loss, accuracy):
+        axes.set_xlabel("epoch", color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _plain(axes)
+        _mark_change_of_precision(axes, records)
+    _save(figure, path)
+
+
+def _mark_change_of_precision(axes: Axes, records: Sequence[EpochRecord]) -> None:
+    """A dotted line, named, where training went on in another precision."""
+    for before, after in pairwise(records):
+        if before.precision != after.precision:
+            x = before.epoch + 0.5
+            axes.axvline(x, color=INK, linewidth=0.8, linestyle=":")
+            axes.annotate(
+                f" {after.precision}", (x, 1), xycoords=("data", "axes fraction"),
+                va="top", color=INK,
+            )  # fmt: skip
+
+
+def check_plot(path: Path) -> None:
+    """Before anything slow: OptionError or ToolError if `path` cannot be drawn."""
+    if path.suffix != ".png":
+        raise OptionError(f"a plot's file must end in .png, got {path}")
+    outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
+    _figure(1, 1)
+
+
+def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
+    """Draw the time of a training step against batch and against network.
+
+    Batches are of the network that was measured with most of them, networks of the
+    batch that was, and of the middle one of several. Each number of threads is a line.
+
+    Parameters
+    ----------
+    results : sequence of Bench
+        One or more.
+    path : path
+        A `.png` file.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    figure = _figure(9, 3.9)
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    order = sorted({r.network for r in results}, key=_by_numbers)
+    places = [order.index(r.network) for r in results]
+    network = order[_most_measured(places, [r.batch for r in results])]
+    batch = _most_measured([r.batch for r in results], places)
+    of_network = [r for r in results if r.network == network]
+    of_batch = [r for r in results if r.batch == batch]
+    by_batch, by_network = figure.subplots(1, 2, sharey=True)
+
+    by_batch.set_title(f"training step [ms], {network}", loc="left", color=INK)
+    by_batch.set_xlabel("batch", color=INK)
+    by_batch.set_xscale("log", base=2)
+    batches = sorted({r.batch for r in of_network})
+    by_batch.set_xticks(batches, map(str, batches))
+    _draw_steps(by_batch, of_network, attrgetter("batch"))
+    by_batch.legend(loc="lower right", frameon=False, labelcolor=INK)
+
+    by_network.set_title(f"training step [ms], batch {batch}", loc="left", color=INK)
+    by_network.set_xlabel("network", color=INK)
+    names = [name for name in order if name in {r.network for r in of_batch}]
+    lines = [name.replace(" ", "\n", 1) for name in names]
+    by_network.set_xticks(range(len(names)), lines)
+    _draw_steps(by_network, of_batch, lambda r: names.index(r.network))
+
+    for axes in (by_batch, by_network):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.08)
+        _plain(axes)
+    figure.supxlabel(
+        machines(results), x=0.995, ha="right", fontsize="small", color=INK
+    )
+    _save(figure, path)
+
+
+def _draw_steps(
+    axes: Axes, results: Sequence[Bench], place: Callable[[Bench], int]
+) -> None:
+    """Lines of step times, one a precision and number of threads, at `place`."""
+    counts = sorted({r.threads for r in results}, reverse=True)
+    styles = dict(zip(counts, cycle(("-", "--", ":", "-.")), strict=False))
+    for threads in reversed(counts):
+        mine = sorted((r for r in results if r.threads == threads), key=place)
+        places = [place(r) for r in mine]
+        noun = "thread" if threads == 1 else "threads"
+        for precision, color, time in (
+            ("fp32", ORANGE, attrgetter("fp32_train_ms")),
+            ("int8", BLUE, attrgetter("int8_train_ms")),
+        ):
+            axes.plot(
+                places, [time(r) for r in mine], styles[threads], color=color,
+                marker="o", ms=3, label=f"{precision}, {threads} {noun}",
+            )  # fmt: skip
+
+
+def _most_measured(items: Sequence[int], others: Sequence[int]) -> int:
+    """The item that stands beside most different others, or the middle of several."""
+    counts = Counter(item for item, _ in set(zip(items, others, strict=True)))
+    most = sorted(item for item in counts if counts[item] == max(counts.values()))
+    return most[(len(most) - 1) // 2]
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """A key that sorts numbers within names by their value."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure [inches], or a ToolError."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ToolError(
+            "drawing curves needs matplotlib: pip install 'kanji-np[plot]'"
+        ) from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    """Write a figure that says of itself who drew it."""
+    outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
+    kind, data = Path(path).suffix[1:] or "png", io.BytesIO()
+    author = {"Software": outputs.SOFTWARE} if kind == "png" else None
+    figure.savefig(data, dpi=120, format=kind, metadata=author)
+    outputs.write(path, data.getvalue())
+
+
+def _plain(axes: Axes) -> None:
+    """Two spines and a pale grid."""
+    axes.grid(axis="y", color=PALE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
