@@ -25,9 +25,8 @@ from kanji_np.errors import OptionError
 
 LOCK = ".kanji_np.lock"
 LOCK_TEXT = b"kanji_np writes here, process "
-LOCK_OFFSET = (
-    1 << 30
-)  # Windows lets nobody read what is locked; the text stays readable
+# Far behind the text: Windows lets nobody read what is locked.
+LOCK_OFFSET = 1 << 30
 SOFTWARE = "kanji_np"
 MOST_NAME = 255  # characters that file systems take
 PNG = b"\x89PNG\r\n\x1a\n"
