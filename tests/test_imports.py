@@ -32,10 +32,11 @@ ALLOWED = {
         "checks", "errors", "fixedpoint", "jit", "quantize", "types", "window",
     },
     "data": {"archive", "checks", "errors", "loops", "schema", "types"},
+    "targets": {"checks", "errors", "types", "window"},
     "ops": {
-        "checks", "errors", "fixedpoint", "jit", "loops", "quantize", "types", "window",
+        "checks", "errors", "fixedpoint", "jit", "loops", "quantize", "targets",
+        "types", "window",
     },
-    "targets": {"checks", "errors", "types"},
     "graph": {"checks", "errors", "types", "ops"},
     "layer": {
         "checks", "errors", "types", "autograd", "quantize", "ranges", "loops", "ops",
