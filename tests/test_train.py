@@ -31,7 +31,7 @@ from kanji_np.loops.threads import limited
 from kanji_np.train import EpochRecord, Recipe, checkpoint
 from kanji_np.train.checkpoint import CHECKPOINT, HISTORY, MODEL
 from kanji_np.train.progress import COMPILING
-from kanji_np.train.run import CALIBRATION_IMAGES, THRESHOLDS, Run
+from kanji_np.train.run import CALIBRATION_IMAGES, RANGE_OPTIMIZER, Run
 
 HERE = Path(__file__).parent
 DATA = stripes(48)
@@ -370,12 +370,12 @@ def test_learned_ranges_learn_at_a_rate_of_their_own():
             net, DATA, loss=loss, **settings(optimizer=kj.SGD(lr=0.0), averaging=0)
         )
         steps = sum(record.precision == "int8" for record in history.epochs) * 3
-        seen.append([t.item() for t in net.thresholds()])
+        seen.append([t.item() for t in net.learned_ranges()])
         moved = np.abs(seen[-1])
         assert len(moved) == 2 * 4
-        assert (moved > 0).all() and (moved <= steps * THRESHOLDS.lr).all()
-        for threshold in net.thresholds():
-            threshold.data = np.zeros_like(threshold.data)
+        assert (moved > 0).all() and (moved <= steps * RANGE_OPTIMIZER.lr).all()
+        for theta in net.learned_ranges():
+            theta.data = np.zeros_like(theta.data)
         assert weights(net) == before
     np.testing.assert_allclose(*seen, rtol=1e-3)
 
@@ -513,6 +513,23 @@ def test_a_checkpoint_that_says_what_gradients_were_rounded_to(
     trained(directory=run_directory, resume=True)
     assert (run_directory / MODEL).read_bytes() == model_bytes
     assert "gradients" not in capsys.readouterr().err
+
+
+def test_a_checkpoint_with_the_former_name_of_a_setting(
+    run_directory, model_bytes, capsys
+):
+    header, arrays = archive.read(run_directory / CHECKPOINT, "kanji_np checkpoint")
+    del header["settings"]["reproduce_inputs"]
+    header["settings"]["targets"] = "'inputs'"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    with pytest.raises(OptionError, match="reproduce_inputs True, not False$"):
+        trained(directory=run_directory, resume=True)
+    header["settings"]["targets"] = "'labels'"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    capsys.readouterr()
+    trained(directory=run_directory, resume=True)
+    assert (run_directory / MODEL).read_bytes() == model_bytes
+    assert "targets" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
