@@ -18,7 +18,6 @@ from typing import Any
 
 from kanji_np.checks import one_of
 from kanji_np.errors import OptionError, ShapeError
-from kanji_np.layer import Input, Layer
 from kanji_np.layers import (
     Add,
     AvgPool2D,
@@ -26,6 +25,8 @@ from kanji_np.layers import (
     Dense,
     DepthwiseConv2D,
     Flatten,
+    Input,
+    Layer,
     MaxPool2D,
     Normalize,
 )
@@ -295,8 +296,8 @@ def autoencoder(
 ) -> Sequential:
     """An autoencoder for sounds: four layers of 128, one of 8, four of 128.
 
-    265,864 parameters, 264,192 MAC. Train it with ``targets="inputs"`` (see `fit`) and
-    score with `anomaly_scores`.
+    265,864 parameters, 264,192 MAC. Train it with
+    ``fit(..., reproduce_inputs=True)`` and score it with `anomaly_scores`.
 
     Parameters
     ----------

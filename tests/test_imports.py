@@ -21,6 +21,7 @@ ALLOWED = {
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
     "outputs": {"checks", "errors", "schema"},
+    "deprecation": {"errors"},
     "archive": {"checks", "errors", "outputs", "schema"},
     "jit": {"errors"},
     "fixedpoint": {"jit"},
@@ -38,26 +39,26 @@ ALLOWED = {
         "types", "window",
     },
     "graph": {"checks", "errors", "types", "ops"},
-    "layer": {
-        "checks", "errors", "types", "autograd", "quantize", "ranges", "loops", "ops",
+    "layers": {
+        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "types",
+        "window",
     },
-    "layers": {"checks", "errors", "types", "quantize", "window", "layer", "ops"},
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
     "modelfile": {
-        "archive", "checks", "errors", "layer", "ops", "outputs", "quantize", "ranges",
+        "archive", "checks", "errors", "layers", "ops", "outputs", "quantize", "ranges",
         "schema", "targets", "types",
     },
     "model": {
-        "autograd", "checks", "errors", "graph", "layer", "modelfile", "ops",
-        "quantize", "ranges", "targets", "types",
+        "autograd", "checks", "deprecation", "errors", "graph", "layers", "modelfile",
+        "ops", "quantize", "ranges", "targets", "types",
     },
-    "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
+    "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {
-        "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
-        "model", "modelfile", "optim", "outputs", "schema", "settings",
+        "anomaly", "archive", "autograd", "checks", "data", "deprecation", "errors",
+        "jit", "losses", "model", "modelfile", "optim", "outputs", "schema", "settings",
     },
 }  # fmt: skip
 
