@@ -519,7 +519,7 @@ class Model:
         if precision == "fp32":
             value = Activation(Tensor(value.values()), None)
         last_read = {k: i for i, wires in enumerate(self.wiring) for k in wires}
-        values = [value]
+        values = {0: value}
         for i, layer in enumerate(self.layers[:count]):
             arguments = [values[k] for k in self.wiring[i]]
             with naming(layer):
@@ -527,10 +527,10 @@ class Model:
                     value = layer.forward_int(*arguments, track=track)
                 else:
                     value = layer.forward_float(*arguments, track=track)
-            values.append(value)
+            values[i + 1] = value
             for k in self.wiring[i]:
                 if last_read[k] == i:
-                    values[k] = None  # its memory may be used again
+                    values.pop(k, None)  # its memory may be used again
         return value
 
     def _before_softmax(self) -> int:
@@ -601,23 +601,23 @@ def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
             pending.append(missing[0])
             continue
         pending.pop()
-        if symbol not in number:
+        if symbol.layer is not None and symbol not in number:
             wiring.append(tuple(number[x] for x in symbol.inputs))
             layers.append(symbol.layer)
             number[symbol] = len(layers)
     return layers, wiring
 
 
-def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
+def _input_spec(given: Any, first: Layer, scale: float) -> TensorSpec:
     image = first.op.reads_image
     scale = number("input_scale", scale, FINEST, LARGEST)
     if math.frexp(scale)[0] != 0.5:
         raise OptionError(f"input_scale must be a power of two, got {scale}")
     try:
-        shape = sample_shape("input_shape", shape)
+        shape = sample_shape("input_shape", given)
     except OptionError:
         raise ShapeError(
-            f"input_shape must be (H, W, C) or (K,), all positive, got {shown(shape)}"
+            f"input_shape must be (H, W, C) or (K,), all positive, got {shown(given)}"
         ) from None
     qparams = None if image else QParams(scale)
     return TensorSpec(shape, "uint8" if image else "int8", qparams)

@@ -206,7 +206,11 @@ class AdamW(Adam):
     decoupled: ClassVar[bool] = True
 
 
-OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
 
 @runtime_checkable
@@ -290,7 +294,7 @@ class OneCycle:
         return 1 + (self.final - 1) * (at - rise) / (1 - rise)
 
 
-SCHEDULES: dict[str, type] = {
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": Constant,
     "step": Step,
     "exponential": Exponential,
