@@ -33,10 +33,7 @@ from kanji_np.errors import UnsupportedOp as UnsupportedOp
 from kanji_np.errors import VerificationError as VerificationError
 from kanji_np.graph import Graph as Graph
 from kanji_np.graph import Node as Node
-from kanji_np.layer import Activation as Activation
-from kanji_np.layer import Input as Input
-from kanji_np.layer import Layer as Layer
-from kanji_np.layer import Symbol as Symbol
+from kanji_np.layers import Activation as Activation
 from kanji_np.layers import Add as Add
 from kanji_np.layers import AvgPool2D as AvgPool2D
 from kanji_np.layers import Concatenate as Concatenate
@@ -46,6 +43,8 @@ from kanji_np.layers import Dense as Dense
 from kanji_np.layers import DepthwiseConv2D as DepthwiseConv2D
 from kanji_np.layers import Flatten as Flatten
 from kanji_np.layers import GlobalAvgPool2D as GlobalAvgPool2D
+from kanji_np.layers import Input as Input
+from kanji_np.layers import Layer as Layer
 from kanji_np.layers import MaxPool2D as MaxPool2D
 from kanji_np.layers import Multiply as Multiply
 from kanji_np.layers import Normalize as Normalize
@@ -54,6 +53,7 @@ from kanji_np.layers import ReLU6 as ReLU6
 from kanji_np.layers import Reshape as Reshape
 from kanji_np.layers import Softmax as Softmax
 from kanji_np.layers import Standardize as Standardize
+from kanji_np.layers import Symbol as Symbol
 from kanji_np.layers import ZeroPadding2D as ZeroPadding2D
 from kanji_np.losses import cross_entropy as cross_entropy
 from kanji_np.losses import mean_squared_error as mean_squared_error
