@@ -3,8 +3,9 @@
 Three trackers, one interface. `RangeTracker` keeps a moving minimum and maximum, the
 paper's way. `PercentileRange` leaves out the farthest values, which are few and would
 cost all others resolution. `LearnedRange` starts like the first and is then trained:
-its range is 2^theta times the one it started from, and theta is a parameter with the
-gradient
+its range is 2^theta times the one it started from. Theta is a parameter of the network,
+named `..._theta` there and in files. (Jain et al. train the end of the range, in log2,
+and call it the threshold.) Its gradient is
 
     d real(q) / d theta = s ln 2 (round(v / s) - v / s)   inside the range
                           s ln 2 q                        where q is clamped
