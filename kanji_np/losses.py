@@ -1,8 +1,8 @@
 """Losses: from real outputs and targets to one number on the tape.
 
 A loss is any function of (outputs Tensor (N, K), targets) that returns a scalar Tensor;
-targets are labels int64 (N,), or real values (N, K) where a network is to reproduce its
-inputs. Write your own with `kanji_np.autograd`.
+targets are what outputs should be: labels int64 (N,), or real values (N, K) of an
+autoencoder, which reproduces its inputs. Write your own with `kanji_np.autograd`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ ALLOWED = {
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
     "outputs": {"checks", "errors", "schema"},
+    "deprecation": {"errors"},
     "archive": {"checks", "errors", "outputs", "schema"},
     "jit": {"errors"},
     "fixedpoint": {"jit"},
@@ -48,15 +49,15 @@ ALLOWED = {
         "schema", "targets", "types",
     },
     "model": {
-        "autograd", "checks", "errors", "graph", "layers", "modelfile", "ops",
-        "quantize", "ranges", "targets", "types",
+        "autograd", "checks", "deprecation", "errors", "graph", "layers", "modelfile",
+        "ops", "quantize", "ranges", "targets", "types",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {
-        "anomaly", "archive", "autograd", "checks", "data", "errors", "jit", "losses",
-        "model", "modelfile", "optim", "outputs", "schema", "settings",
+        "anomaly", "archive", "autograd", "checks", "data", "deprecation", "errors",
+        "jit", "losses", "model", "modelfile", "optim", "outputs", "schema", "settings",
     },
 }  # fmt: skip
 
