@@ -36,6 +36,10 @@ def target_spec(
     version : str, optional
         By default the newest that is known.
 
+    Returns
+    -------
+    TargetSpec
+
     Raises
     ------
     OptionError
