@@ -204,7 +204,7 @@ class LearnedRange(RangeTracker):
         """
         shape = self.low.shape
         values, gradients = (a.reshape(*shape, -1) for a in (values, gradients))
-        steps = values / np.float32(scale)[..., None]
+        steps = values / np.asarray(scale, np.float32)[..., None]
         q = np.clip(np.rint(steps), *limits)
         inside = (steps > limits[0] - 0.5) & (steps < limits[1] + 0.5)
         slope = np.where(inside, q - steps, q)

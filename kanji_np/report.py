@@ -16,15 +16,27 @@ from kanji_np.types import Shape, shape_text
 if TYPE_CHECKING:
     from kanji_np.bench import Bench, Breakdown
     from kanji_np.graph import Graph
-    from kanji_np.model import Sequential
+    from kanji_np.model import Model
 
 
 @dataclass(frozen=True)
 class LayerReport:
     """One layer of a network.
 
-    `ram_bytes` is what must be in memory while the layer runs: its input, its output
-    unless that takes the input's place, and its scratch [bytes].
+    Parameters
+    ----------
+    name, op : str
+        Of the layer and of its operator.
+    output_shape : tuple of int
+    scale : str
+        Of the output, for reading: "2^-5", or a number.
+    macs : int
+        Multiply-accumulates of one inference [MAC].
+    flash_bytes : int
+        Weights, biases and tables [bytes].
+    ram_bytes : int
+        What must be in memory while the layer runs: its input, its output unless that
+        takes the input's place, and its scratch [bytes].
     """
 
     name: str
@@ -101,12 +113,12 @@ class Report:
         )
 
 
-def cost_report(network: Sequential | Graph) -> Report:
+def cost_report(network: Model | Graph) -> Report:
     """What a network costs on the device; it need not be trained.
 
     Parameters
     ----------
-    network : Sequential or Graph
+    network : Model or Graph
         Not changed.
 
     Returns
@@ -200,7 +212,7 @@ def breakdown_table(times: Breakdown) -> str:
     def rate(macs: int, ms: float) -> str:
         return f"{1e-6 * macs * times.batch / ms:.1f}" if macs and ms else ""
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             layer.name,
             f"{layer.forward_macs:,}" if layer.forward_macs else "",

@@ -211,5 +211,5 @@ def resume(run: Run, path: Path) -> None:
     run.is_thawed = header.get("is_thawed", False)
     run.notes = list(header.get("notes", ()))
     run.went_to = header.get("went_to")
-    if header.get("first") != archive.digest(run.first[1]):
+    if run.first and header.get("first") != archive.digest(run.first[1]):
         run.first = None  # resumed with a network that begins otherwise

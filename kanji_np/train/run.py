@@ -112,8 +112,8 @@ class Run:
     def data_digest(self) -> str:
         """Number and hash of the training images, once a checkpoint asks for it."""
         images, labels = self.train.images, self.train.labels
-        digest = hashlib.blake2b(np.ascontiguousarray(images), digest_size=8)
-        digest.update(np.ascontiguousarray(labels))
+        digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=8)
+        digest.update(np.ascontiguousarray(labels).data)
         return f"{len(labels)} images {digest.hexdigest()}"
 
     def factor(self, step: int) -> float:
@@ -151,8 +151,9 @@ class Run:
     def is_good(self) -> bool:
         """Whether the run as it is can be gone back to."""
         records = self.history.epochs
-        has_learned = records and records[-1].train_loss <= LEARNED * self.chance
-        return not records or (has_learned and not self.is_silent)
+        if not records:
+            return True
+        return records[-1].train_loss <= LEARNED * self.chance and not self.is_silent
 
     def check_loss(self, mean_loss: float, limit: float = FAR) -> None:
         """RangeError if the mean loss of an epoch is that of a training that diverged.
