@@ -189,6 +189,16 @@ class LinearParams:
     bias: np.ndarray
 
 
+def check_weights(
+    owner: str, x: np.ndarray, rank: int, weight: np.ndarray, expected: Shape
+) -> None:
+    """ShapeError unless a batch `x` has so many axes and its weights this shape."""
+    if x.ndim != rank or weight.shape != expected:
+        raise ShapeError(
+            f"{owner}: input {x.shape} needs weights {expected}, got {weight.shape}"
+        )
+
+
 @dataclass(frozen=True)
 class LinearInts:
     """The integers a convolution or dense call is given on the device.
