@@ -39,7 +39,7 @@ from kanji_np.ops.attributes import (
     weight_width,
 )
 from kanji_np.ops.cmsis import FIRST_VERSION, dims
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.types import (
     Cost,
@@ -74,37 +74,41 @@ class Conv2DAttrs(Attributes):
         return Window(self.kernel, self.stride, self.dilation, self.padding)
 
 
-def infer(attrs: Conv2DAttrs, shape: Shape) -> Shape:
+def infer(attrs: Conv2DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     g = attrs.window.over(shape)
     return g.out_h, g.out_w, attrs.filters
 
 
-def param_shapes(attrs: Conv2DAttrs, shape: Shape) -> tuple[Shape, Shape]:
+def weight_shapes(attrs: Conv2DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
+    (shape,) = shapes
     return (attrs.filters, *attrs.kernel, shape[2]), (attrs.filters,)
 
 
-def forward_int(
+def fast_int(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
+    (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    ranges = conv.forward_int(x, ints, g, y)
+    ranges = conv.fast_int(x, ints, g, y)
     if y_range is not None:
         widen(y_range, ranges)
     return y
 
 
-def definition(
+def forward_int(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
+    (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
     seen = empty_range() if y_range is None else y_range
@@ -117,10 +121,9 @@ def definition(
     return y
 
 
-def forward_float(
-    attrs: Conv2DAttrs, params: LinearParams, x: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: Conv2DAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
+    (x,) = xs
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
     bounds = activation_bounds(attrs.activation)
@@ -133,28 +136,32 @@ def vjp(
     params: LinearParams,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray | None, LinearParams]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, LinearParams]:
     """gW[o,i,j,c] = sum gY * X; gX = the transposed convolution of gY; gb = sum gY.
 
     gY counts where Y was not clamped.
     """
-    g = _geometry(attrs, params.weight, saved.x)
-    return conv_gradients.backward(params, saved, g, gy, needs_gx)
+    (x,), (needed,) = saved.x, needs_gx
+    g = _geometry(attrs, params.weight, x)
+    gx, gparams = conv_gradients.backward(params, saved, g, gy, needed)
+    return (gx,), gparams
 
 
-def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: Conv2DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
+    (shape,) = shapes
     depth = math.prod(attrs.kernel) * shape[2]
-    return convolution.cost(infer(attrs, shape), depth, attrs.weight_bits, target)
+    return convolution.cost(infer(attrs, shapes), depth, attrs.weight_bits, target)
 
 
 def lower_cmsis_nn(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     function = f"arm_convolve_wrapper_s{attrs.weight_bits}"
     check_kernel(function, attrs.weight_bits, x.shape, g, target)
@@ -315,10 +322,11 @@ def _wrong_row(
 def lower_cmsis_nn_q7(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
     if attrs.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated convolution")
@@ -402,11 +410,11 @@ CONV2D = Op(
     attrs=Conv2DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=convolution.channel_scales,
+    weights=Weights(weight_shapes, convolution.channel_scales),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

@@ -47,7 +47,7 @@ from kanji_np.ops.cmsis import (
     table,
     weight_bytes,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.types import (
     BufferSize,
@@ -79,7 +79,8 @@ class DenseAttrs(Attributes):
     weight_bits: int = attribute(weight_width, 8)
 
 
-def infer(attrs: DenseAttrs, shape: Shape) -> Shape:
+def infer(attrs: DenseAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if len(shape) != 1:
         raise ShapeError(
             f"dense: expected a flat input (K,), got {shape}; put Flatten() before it"
@@ -87,20 +88,22 @@ def infer(attrs: DenseAttrs, shape: Shape) -> Shape:
     return (attrs.units,)
 
 
-def param_shapes(attrs: DenseAttrs, shape: Shape) -> tuple[Shape, Shape]:
+def weight_shapes(attrs: DenseAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
+    (shape,) = shapes
     return (attrs.units, shape[0]), (attrs.units,)
 
 
-def forward_int(
+def fast_int(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,Cin) -> int8 (N,Cout)."""
+    (x,) = xs
     y = _output(attrs, ints.weight, x, np.int8)
     image, kernels = _as_image(x), _as_kernels(ints.weight)
-    ranges = conv.forward_int(
+    ranges = conv.fast_int(
         image, replace(ints, weight=kernels), _window(image), _as_image(y)
     )
     if y_range is not None:
@@ -108,13 +111,14 @@ def forward_int(
     return y
 
 
-def definition(
+def forward_int(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
+    (x,) = xs
     y = _output(attrs, ints.weight, x, np.int8)
     seen = empty_range() if y_range is None else y_range
     _definition(
@@ -125,8 +129,9 @@ def definition(
     return y
 
 
-def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: DenseAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     """Floating (N,Cin) -> same dtype (N,Cout)."""
+    (x,) = xs
     y = _output(attrs, params.weight, x, x.dtype)
     image = _as_image(x)
     kernels = replace(params, weight=_as_kernels(params.weight))
@@ -140,19 +145,20 @@ def vjp(
     params: LinearParams,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray | None, LinearParams]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, LinearParams]:
     """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
-    image = _as_image(saved.x)
+    (x,), (needed,) = saved.x, needs_gx
+    image = _as_image(x)
     gx, gparams = conv_gradients.backward(
         replace(params, weight=_as_kernels(params.weight)),
-        replace(saved, x=image, y=_as_image(saved.y)),
+        replace(saved, x=(image,), y=_as_image(saved.y)),
         _window(image),
         _as_image(gy),
-        needs_gx,
+        needed,
     )
-    gx = gx.reshape(saved.x.shape) if needs_gx else None  # (G,1,N/G,Cin) -> (N,Cin)
-    return gx, replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
+    gx = gx.reshape(x.shape) if needed else None  # (G,1,N/G,Cin) -> (N,Cin)
+    return (gx,), replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
 
 
 def _output(
@@ -185,8 +191,9 @@ def _window(image: np.ndarray) -> Geometry:
     return Window((1, 1)).over(image.shape[1:])
 
 
-def cost(attrs: DenseAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: DenseAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
     """Cost with one scale for all outputs; a scale an output takes 8 bytes more."""
+    (shape,) = shapes
     macs = attrs.units * shape[0]
     # an output: an int8 or int32 bias, and where the target wants it an int32 sum
     per_output = target.numerics.bias_bits // 8 + 4 * _has_kernel_sums(attrs, target)
@@ -203,10 +210,11 @@ def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
 def lower_cmsis_nn(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     multiplier, shift = int(ints.multiplier[0]), int(ints.shift[0])
     function = f"arm_fully_connected_s{attrs.weight_bits}"
     (inputs,) = x.shape
@@ -286,10 +294,11 @@ def _kernel_sums(ints: LinearInts) -> Constant:
 def lower_cmsis_nn_q7(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
     (inputs,) = x.shape
     cmsis_q7.check_extents("arm_fully_connected_q7_opt", inputs, attrs.units)
@@ -368,11 +377,11 @@ DENSE = Op(
     attrs=DenseAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=channel_scales,
+    weights=Weights(weight_shapes, channel_scales),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

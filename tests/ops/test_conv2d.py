@@ -332,11 +332,11 @@ def test_int4_weights_have_the_memory_that_v7_0_0_asks_the_int8_function_for():
     ],
 )
 def test_the_fastest_legacy_function_that_is_right(attrs, shape, kind):
-    x, y = TensorSpec(shape), TensorSpec(CONV2D.infer(attrs, shape))
+    x, y = TensorSpec(shape), TensorSpec(CONV2D.infer(attrs, (shape,)))
     target = target_spec("cmsis-nn-q7")
-    weight_shape, _ = CONV2D.param_shapes(attrs, shape)
+    weight_shape, _ = CONV2D.weights.shapes(attrs, (shape,))
     one = LinearScales(QParams(1.0), np.ones(attrs.filters), QParams(1.0))
     zero = LinearParams(np.zeros(weight_shape), np.zeros(attrs.filters))
     ints = linear_ints(zero, one, "linear", target.numerics)
-    (call,) = CONV2D.lower(attrs, ints, x, y, target)
+    (call,) = CONV2D.lower(attrs, ints, (x,), y, target)
     assert call.function == f"arm_convolve_{kind}"

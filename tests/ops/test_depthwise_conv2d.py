@@ -251,11 +251,11 @@ class TestDepthwiseConv2D(LinearConformance):
 
 
 def lowered(attrs, shape, target):
-    weight_shape, bias_shape = DEPTHWISE_CONV2D.param_shapes(attrs, shape)
+    weight_shape, bias_shape = DEPTHWISE_CONV2D.weights.shapes(attrs, (shape,))
     zeros = np.zeros(bias_shape, np.int32)
     ints = LinearInts(np.zeros(weight_shape, np.int8), zeros, zeros, zeros)
-    y = TensorSpec(DEPTHWISE_CONV2D.infer(attrs, shape))
-    return DEPTHWISE_CONV2D.lower(attrs, ints, TensorSpec(shape), y, target)
+    y = TensorSpec(DEPTHWISE_CONV2D.infer(attrs, (shape,)))
+    return DEPTHWISE_CONV2D.lower(attrs, ints, (TensorSpec(shape),), y, target)
 
 
 @pytest.mark.parametrize(
