@@ -21,8 +21,7 @@ import numpy as np
 
 import kanji_np as kj
 from kanji_np.errors import KanjiError
-from kanji_np.layer import Layer, LinearLayer, Quantization, Symbol
-from kanji_np.ops.batch_norm import Statistics
+from kanji_np.layers import Layer, LinearLayer, Quantization, Statistics, Symbol
 from kanji_np.quantize import SCHEMES
 from kanji_np.ranges import TRACKERS
 from kanji_np.targets import LIBRARIES, check_calls

@@ -19,7 +19,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Activation": "layer",
+    "Activation": "layers",
     "Adam": "optim",
     "AdamW": "optim",
     "Add": "layers",
@@ -38,7 +38,7 @@ _HOME = {
     "GlobalAvgPool2D": "layers",
     "Graph": "graph",
     "History": "train",
-    "Input": "layer",
+    "Input": "layers",
     "KanjiError": "errors",
     "MaxPool2D": "layers",
     "Model": "model",

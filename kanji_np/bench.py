@@ -28,7 +28,7 @@ from kanji_np.autograd import Tensor, record
 from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError
 from kanji_np.jit import njit
-from kanji_np.layer import Activation
+from kanji_np.layers import Activation
 from kanji_np.loops.products import (
     PRODUCTS,
     Products,

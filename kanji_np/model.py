@@ -22,7 +22,7 @@ from kanji_np.errors import (
     ShapeError,
 )
 from kanji_np.graph import Graph, Node, noise
-from kanji_np.layer import (
+from kanji_np.layers import (
     Activation,
     BatchNorm,
     Input,

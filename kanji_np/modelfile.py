@@ -16,18 +16,18 @@ import numpy as np
 from kanji_np import archive, outputs, schema
 from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError, KanjiError
-from kanji_np.layer import (
+from kanji_np.layers import (
     Input,
     Layer,
     LinearLayer,
     Start,
+    Statistics,
     Symbol,
     TrackedLayer,
     make_layer,
     naming,
 )
 from kanji_np.ops import OPS
-from kanji_np.ops.batch_norm import Statistics
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import FINEST, LARGEST, SCHEMES
 from kanji_np.ranges import TRACKERS

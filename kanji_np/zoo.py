@@ -18,7 +18,6 @@ from typing import Any
 
 from kanji_np.checks import one_of
 from kanji_np.errors import OptionError, ShapeError
-from kanji_np.layer import Input, Layer
 from kanji_np.layers import (
     Add,
     AvgPool2D,
@@ -26,6 +25,8 @@ from kanji_np.layers import (
     Dense,
     DepthwiseConv2D,
     Flatten,
+    Input,
+    Layer,
     MaxPool2D,
     Normalize,
 )

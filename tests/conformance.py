@@ -48,7 +48,7 @@ from hypothesis.strategies import SearchStrategy
 from kanji_np.autograd import Tensor, check_gradients, record
 from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.layer import Layer, make_layer
+from kanji_np.layers import Layer, make_layer
 from kanji_np.loops import products
 from kanji_np.loops.requantize import empty_range
 from kanji_np.model import Model, Sequential

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import kanji_np as kj
-from kanji_np.layer import Layer
+from kanji_np.layers import Layer
 
 
 def small_layers() -> list[Layer]:

@@ -37,21 +37,21 @@ ALLOWED = {
     },
     "targets": {"checks", "errors", "types"},
     "graph": {"checks", "errors", "types", "ops"},
-    "layer": {
-        "checks", "errors", "types", "autograd", "quantize", "ranges", "loops", "ops",
+    "layers": {
+        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "types",
+        "window",
     },
-    "layers": {"checks", "errors", "types", "quantize", "window", "layer", "ops"},
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
     "modelfile": {
-        "archive", "checks", "errors", "layer", "ops", "outputs", "quantize", "ranges",
+        "archive", "checks", "errors", "layers", "ops", "outputs", "quantize", "ranges",
         "schema", "targets", "types",
     },
     "model": {
-        "autograd", "checks", "errors", "graph", "layer", "modelfile", "ops",
+        "autograd", "checks", "errors", "graph", "layers", "modelfile", "ops",
         "quantize", "ranges", "targets", "types",
     },
-    "zoo": {"checks", "errors", "layer", "layers", "model", "types"},
+    "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
     "train": {

@@ -1,4 +1,7 @@
-"""The layers there are, with the names and arguments of Keras. See `layer`."""
+"""The layers there are, with the names and arguments of Keras: what a user writes.
+
+Each is an operator and its attributes; the operator's page says what it computes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import numpy as np
 
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError
-from kanji_np.layer import Layer, LinearLayer, TrackedLayer
+from kanji_np.layers.layer import Layer
+from kanji_np.layers.linear import LinearLayer
+from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import OPS
 from kanji_np.ops.add import AddAttrs
 from kanji_np.ops.concatenate import ConcatenateAttrs
@@ -79,7 +84,7 @@ class Conv2D(LinearLayer):
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
     batch_norm : bool
-        Normalize before the activation while training; see `ops.batch_norm`. It is
+        Normalize before the activation while training; see `layers.batch_norm`. It is
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
@@ -122,7 +127,7 @@ class DepthwiseConv2D(LinearLayer):
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
     batch_norm : bool
-        Normalize before the activation while training; see `ops.batch_norm`. It is
+        Normalize before the activation while training; see `layers.batch_norm`. It is
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.

@@ -24,14 +24,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kanji_np.jit import njit
+from kanji_np.autograd import Tensor
+from kanji_np.errors import RangeError
+from kanji_np.loops import batch_norm as loops
 from kanji_np.loops import buffers
 from kanji_np.loops.requantize import Bounds
 from kanji_np.loops.threads import run, shares
-from kanji_np.quantize import by_output
+from kanji_np.quantize import by_output, check_values
 from kanji_np.types import LinearParams, Saved
 
 EPSILON = 1e-3  # Keras's
+# The weight of the past in moving statistics: of some twenty batches, because weights
+# that change fast are folded with what they were normalized by lately.
+MOMENTUM = 0.95
 
 
 class Statistics(NamedTuple):
@@ -51,9 +56,9 @@ def statistics(z: np.ndarray) -> Statistics:
     rows = z.reshape(len(z), -1, z.shape[-1])  # (N, ..., C) -> (N, M, C)
     count = z.size // z.shape[-1]
     parts = np.zeros((2, shares(len(z)), z.shape[-1]))
-    run(_add_up, len(z), rows, parts[0])
+    run(loops.add_up, len(z), rows, parts[0])
     mean = (parts[0].sum(axis=0) / count).astype(z.dtype)
-    run(_add_squares, len(z), rows, mean, parts[1])
+    run(loops.add_squares, len(z), rows, mean, parts[1])
     with np.errstate(over="ignore"):  # `BatchNorm` refuses what is not finite
         return Statistics(mean, (parts[1].sum(axis=0) / count).astype(z.dtype))
 
@@ -71,7 +76,7 @@ def normalize(
     # (N, ..., C) -> (N, M, C)
     rows, out = (a.reshape(len(z), -1, z.shape[-1]) for a in (z, y))
     low, high = map(z.dtype.type, bounds)
-    run(_normalize, len(z), rows, k, beta - s.mean * k, low, high, out)
+    run(loops.normalize, len(z), rows, k, beta - s.mean * k, low, high, out)
     return y
 
 
@@ -108,11 +113,11 @@ def vjp(
     )
     parts = np.zeros((2, shares(len(z)), channels))
     limits = map(saved.y.dtype.type, (saved.low, saved.high))
-    run(_let_through, len(z), rows, grows, yrows, *limits, s.mean, out, *parts)
+    run(loops.let_through, len(z), rows, grows, yrows, *limits, s.mean, out, *parts)
     gbeta, products = parts.sum(axis=1)
     ggamma, gbeta = (a.astype(gy.dtype) for a in (products * s.inverse, gbeta))
     slope = -ggamma * s.inverse / count
-    run(_pull, len(z), rows, s.mean, slope, -gbeta / count, out)
+    run(loops.pull, len(z), rows, s.mean, slope, -gbeta / count, out)
     return gz, ggamma, gbeta
 
 
@@ -125,60 +130,77 @@ def fold_vjp(
     return by_output(gamma * s.inverse, weight) * gfolded.weight, ggamma, gfolded.bias
 
 
-@njit(cache=True, nogil=True)
-def _add_up(begin, end, edges, z, parts):
-    for share in range(begin, end):
-        sums = parts[share]
-        for n in range(edges[share], edges[share + 1]):
-            for m in range(z.shape[1]):
-                for c in range(z.shape[2]):
-                    sums[c] += z[n, m, c]
+class BatchNorm:
+    """Normalization of a layer's output, which is folded into its weights.
 
+    Attributes
+    ----------
+    gamma, beta : Tensor, float32 (C,)
+    moving : Statistics, float32 (C,)
+        Moving mean and variance: what is folded unless a batch's own are.
+    updates : int
+    is_frozen : bool
+        Training goes on with the moving statistics as they are.
+    """
 
-@njit(cache=True, nogil=True)
-def _add_squares(begin, end, edges, z, mean, parts):
-    for share in range(begin, end):
-        sums = parts[share]
-        for n in range(edges[share], edges[share + 1]):
-            for m in range(z.shape[1]):
-                for c in range(z.shape[2]):
-                    off = z[n, m, c] - mean[c]
-                    sums[c] += off * off
+    def __init__(self, channels: int) -> None:
+        self.gamma = Tensor(np.ones(channels, np.float32), requires_grad=True)
+        self.beta = Tensor(np.zeros(channels, np.float32), requires_grad=True)
+        ones = np.ones(channels, np.float32)
+        self.moving = Statistics(np.zeros(channels, np.float32), ones)
+        self.updates = 0
+        self.is_frozen = False
 
+    def update(self, s: Statistics) -> None:
+        """Take in one batch's statistics, as `RangeTracker` takes in ranges."""
+        past = np.float32(min(MOMENTUM, self.updates / (self.updates + 1)))
+        mean, var = (
+            past * old + (1 - past) * new
+            for old, new in zip(self.moving, s, strict=True)
+        )
+        self.moving = Statistics(mean, var)
+        self.updates += 1
 
-@njit(cache=True, nogil=True)
-def _normalize(begin, end, edges, z, slope, offset, low, high, y):
-    for n in range(edges[begin], edges[end]):
-        for m in range(z.shape[1]):
-            for c in range(z.shape[2]):
-                value = z[n, m, c] * slope[c] + offset[c]
-                value = low if value < low else value  # what is not a number stays
-                y[n, m, c] = high if value > high else value
+    def absorb(self, weight: Tensor) -> np.ndarray:
+        """Move into the weight what would make its steps larger once it is folded.
 
+        Folded weights are k = gamma / sqrt(var + epsilon) times `weight`, and so is
+        the gradient of `weight` times theirs: a step moves them k^2 times as far as it
+        would if they were trained themselves. Statistics of each batch take that back;
+        fixed ones do not. Channels with |k| > 1 get weights |k| times as large and the
+        statistics of those, so that k is 1 or -1 and the folded weights are the same.
 
-@njit(cache=True, nogil=True)
-def _let_through(begin, end, edges, z, gy, y, low, high, mean, gz, sums, products):
-    zero, channels = gy.dtype.type(0), z.shape[2]
-    # Sums of one image in the gradients' own precision, of all images in float64.
-    total, product = np.empty(channels, gy.dtype), np.empty(channels, gy.dtype)
-    for share in range(begin, end):
-        for n in range(edges[share], edges[share + 1]):
-            total[:], product[:] = zero, zero
-            for m in range(z.shape[1]):
-                for c in range(channels):
-                    value = y[n, m, c]
-                    g = gy[n, m, c] if (value > low) & (value < high) else zero
-                    gz[n, m, c] = g
-                    total[c] += g
-                    product[c] += g * (z[n, m, c] - mean[c])
-            for c in range(channels):
-                sums[share, c] += total[c]
-                products[share, c] += product[c]
+        Returns
+        -------
+        float32 (C,), the factors of the weight, 1 where it stays.
+        """
+        slopes = np.abs(self.gamma.data * self.moving.inverse)
+        # What was rounded in an earlier call is not to be done again.
+        factors = np.where(slopes > 1 + 1e-5, slopes, 1).astype(np.float32)
+        mean, var = self.moving
+        eps = np.float32(EPSILON)
+        weight.data = weight.data * by_output(factors, weight.data)
+        var = np.where(factors > 1, factors**2 * (var + eps) - eps, var)
+        self.moving = Statistics(factors * mean, var)
+        return factors
 
+    def fold(self, weight: np.ndarray, s: Statistics) -> LinearParams:
+        """Weight and bias with the normalization in them.
 
-@njit(cache=True, nogil=True)
-def _pull(begin, end, edges, z, mean, slope, offset, gz):
-    for n in range(edges[begin], edges[end]):
-        for m in range(z.shape[1]):
-            for c in range(z.shape[2]):
-                gz[n, m, c] += (z[n, m, c] - mean[c]) * slope[c] + offset[c]
+        Raises
+        ------
+        RangeError
+            If what they are made of is not finite, or huge.
+        """
+        gamma, beta = self.gamma.data, self.beta.data
+        for what, values in (
+            ("weight", weight),
+            ("gamma", gamma),
+            ("beta", beta),
+            ("mean", s.mean),
+            ("variance", s.var),
+        ):
+            check_values(what, values)
+        if (s.var < 0).any():
+            raise RangeError(f"a variance of {s.var.min():.6g} is negative")
+        return fold(weight, gamma, beta, s)

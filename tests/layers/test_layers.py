@@ -16,7 +16,7 @@ from kanji_np.errors import (
     ShapeError,
     UnsupportedOp,
 )
-from kanji_np.layer import Activation
+from kanji_np.layers import Activation
 from kanji_np.types import QParams
 
 

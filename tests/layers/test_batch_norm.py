@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from kanji_np.autograd import Tensor, check_gradients, record
+from kanji_np.layers import Statistics, batch_norm
 from kanji_np.loops.threads import limited
-from kanji_np.ops import batch_norm
-from kanji_np.ops.batch_norm import Statistics
 from kanji_np.types import LinearParams, Saved
 
 SHAPES = [(4, 5), (3, 4, 2, 5), (40, 3, 3, 17)]

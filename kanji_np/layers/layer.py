@@ -1,0 +1,319 @@
+"""What a layer is: an operator with its attributes, where operators meet the tape.
+
+Going forward in int8 a layer runs the operator's `forward_int`, the very integers of
+the device, and leaves the operator's `vjp` on the tape. The gradient is taken as if
+rounding were not there ("straight through"), and stops at values that were clamped.
+Layers that track ranges are in `tracked`, those that multiply by weights in `linear`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kanji_np.autograd import Tensor, record
+from kanji_np.errors import KanjiError, OptionError, ShapeError
+from kanji_np.layers.learned import Learned, theta_gradient
+from kanji_np.loops import buffers
+from kanji_np.ops import Op
+from kanji_np.quantize import Scheme
+from kanji_np.types import (
+    KernelCall,
+    Numerics,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
+
+Forward = Callable[..., np.ndarray]
+#: (layer's name, "weight" or "bias", shape) -> float32, what training starts from.
+Start = Callable[[str, str, Shape], np.ndarray]
+
+
+def drawn(rng: np.random.Generator) -> Start:
+    """Weights from He's uniform distribution; biases of zero."""
+
+    def start(layer: str, kind: str, shape: Shape) -> np.ndarray:
+        if kind == "bias":
+            return np.zeros(shape, np.float32)
+        limit = math.sqrt(6 / math.prod(shape[1:]))
+        return rng.uniform(-limit, limit, shape).astype(np.float32)
+
+    return start
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A tensor between layers: int8 with QParams, or real (qparams None).
+
+    Gradients are float32 with respect to the real value in both cases.
+    """
+
+    tensor: Tensor
+    qparams: QParams | None
+
+    def real(self) -> Tensor:
+        """The real values as a floating Tensor (N, ...) on the same tape."""
+        if self.qparams is None:
+            return self.tensor
+        return record(self.values(), (self.tensor,), lambda g: (g,), "dequantize")
+
+    def values(self, step: int = 1) -> np.ndarray:
+        """The real values of every `step`-th sample, float32."""
+        data = self.tensor.data[::step]
+        if self.qparams is None:
+            return data
+        zero, scale = map(np.float32, (self.qparams.zero_point, self.qparams.scale))
+        values = buffers.empty(data.shape, np.float32)
+        np.subtract(data, zero, out=values, dtype=np.float32)
+        return np.multiply(values, scale, out=values)
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How a network is quantized: its scheme, and the name of its range trackers."""
+
+    scheme: Scheme
+    ranges: str
+
+
+class Symbol:
+    """What a layer gives when it is called: a tensor of a network yet to be made.
+
+    Attributes
+    ----------
+    layer : Layer or None
+        None: an input of the network, of shape `shape`.
+    inputs : tuple of Symbol
+    """
+
+    def __init__(
+        self,
+        layer: Layer | None,
+        inputs: tuple[Symbol, ...] = (),
+        shape: Shape | None = None,
+    ) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.shape = shape
+
+
+def Input(shape: Shape) -> Symbol:  # noqa: N802 - Keras's name
+    """The input of a network with branches, of one sample's shape; see `Model`."""
+    return Symbol(None, shape=shape)
+
+
+class Layer:
+    """One operator with its attributes.
+
+    Parameters
+    ----------
+    op : Op
+    attrs : dataclass
+        Of the type `op.attrs`.
+    name : str or None
+        None: the model names it after its operator.
+    constants : dataclass or None
+        Integers fixed when the layer is made (the mean of `Normalize`).
+    """
+
+    has_parameters = False
+    numerics: Numerics  # the target's, once the layer is built
+    scheme: Scheme  # the network's, as far as operator and target allow
+
+    def __init__(
+        self, op: Op, attrs: Any, name: str | None = None, constants: Any = None
+    ) -> None:
+        is_word = isinstance(name, str) and name.isascii() and name.isidentifier()
+        if name is not None and not is_word:
+            raise OptionError(f"a layer's name must be a C identifier, got {name!r}")
+        self.op = op
+        self.attrs = attrs
+        self.name = name or ""
+        self.constants = constants
+        self.is_built = False
+
+    def __call__(self, *inputs: Symbol | Sequence[Symbol]) -> Symbol:
+        """The layer's output for one tensor, or for several, also as a list."""
+        first = inputs[0] if len(inputs) == 1 else inputs
+        symbols = (first,) if isinstance(first, Symbol) else tuple(first)
+        for symbol in symbols:
+            if not isinstance(symbol, Symbol):
+                raise OptionError(
+                    f"{self!r} is called on what Input or another layer gave, not on "
+                    f"{type(symbol).__name__}"
+                )
+        return Symbol(self, symbols)
+
+    def build(
+        self,
+        shapes: tuple[Shape, ...],
+        target: TargetSpec,
+        quantization: Quantization,
+        start: Start,
+    ) -> tuple[Shape, tuple[KernelCall, ...]]:
+        """Take the shapes of its inputs, make the parameters.
+
+        Returns
+        -------
+        The output shape, and the calls the layer becomes (with integers that only
+        have the right shapes).
+
+        Raises
+        ------
+        ShapeError, AccumulatorOverflow, UnsupportedOp
+            If the layer does not fit its inputs, int32 or the target.
+        OptionError
+            If the layer is part of a network already.
+        """
+        if self.is_built:
+            raise OptionError("is part of a network already: make another layer")
+        wanted = self.op.inputs
+        if len(shapes) != wanted and not (wanted is None and len(shapes) > 1):
+            raise ShapeError(
+                f"{self.op.name} takes {wanted or 'two or more'} "
+                f"input{'s' * (wanted != 1)}, got {len(shapes)}"
+            )
+        output = self.op.infer(self.attrs, *shapes)
+        y = TensorSpec(output, "int8", QParams(1.0))
+        self.numerics = target.numerics
+        per_channel = self.op.channel_scales(self.attrs, target)
+        scheme = quantization.scheme
+        self.scheme = replace(scheme, per_channel=scheme.per_channel and per_channel)
+        ints = self._make(shapes, quantization.ranges, start)
+        dtype = "uint8" if self.op.reads_image else "int8"
+        x = self._joined([TensorSpec(shape, dtype, QParams(1.0)) for shape in shapes])
+        calls = self.op.lower(self.attrs, ints, x, y, target)
+        self.is_built = True
+        return output, calls
+
+    def _joined(self, values: Sequence[Any]) -> Any:
+        """As operators take what there is one of for each input."""
+        return values[0] if self.op.inputs == 1 else tuple(values)
+
+    def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> Any:
+        """Make the parameters; integers of the right shapes to try the target with."""
+        one = QParams(1.0)
+        return self._ints((one,) * len(shapes), one)
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """What training changes."""
+        return {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What training changes, and all that it tracks; see `Model.state`."""
+        return {name: p.data for name, p in self.named_parameters().items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over checked arrays as `state` gives them."""
+        for name, parameter in self.named_parameters().items():
+            parameter.data = state[name]
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether everything the layer quantizes has a range."""
+        return True
+
+    def frozen(self, *x: QParams | None) -> tuple[Any, QParams]:
+        """The integers of the layer as it stands, and the QParams of its output."""
+        y = self.op.output_qparams(self.attrs, self._joined(x), self.numerics)
+        return self._ints(x, y), y
+
+    def _ints(self, x: Sequence[QParams | None], y: QParams) -> Any:
+        if self.op.ints is None:
+            return self.constants
+        return self.op.ints(self.attrs, self._joined(x), y, self.numerics)
+
+    def forward_int(self, *x: Activation, track: bool) -> Activation:
+        """The device's integers forward, the straight-through gradient backward.
+
+        Parameters
+        ----------
+        x : Activation
+            int8 (or a uint8 image) (N, ...).
+        track : bool
+            Whether the ranges take in this batch, as they do in training.
+        """
+        ints, y_qparams = self.frozen(*(value.qparams for value in x))
+        return self._recorded(x, self.op.forward_int, ints, y_qparams)
+
+    def forward_float(self, *x: Activation, track: bool) -> Activation:
+        """The smooth function, in float32: fp32 training and its baseline.
+
+        `track`: whether batch normalization takes in this batch.
+        """
+        return self._recorded(x, self.op.forward_float, self.constants, None)
+
+    def _recorded(
+        self,
+        x: Sequence[Activation],
+        forward: Forward,
+        ints: Any,
+        y_qparams: QParams | None,
+    ) -> Activation:
+        """The output on the tape; what the vjp needs is kept, and no tensor."""
+        op, attrs = self.op, self.attrs
+        data = [value.tensor.data for value in x]
+        extra = None
+        if op.forward_train is not None and self._needs_gx(x):
+            y, extra = op.forward_train(attrs, ints, *data)
+        else:
+            y = forward(attrs, ints, *data)
+        saved = self._saved(x, y, (-math.inf, math.inf), extra)
+        return self._on_tape(x, saved, y_qparams)
+
+    def _needs_gx(self, x: Sequence[Activation]) -> Any:
+        """Whether a gradient is asked for, of the input or of each of several."""
+        return self._joined([value.tensor.requires_grad for value in x])
+
+    def _on_tape(
+        self,
+        x: Sequence[Activation],
+        saved: Saved,
+        y_qparams: QParams | None,
+        learned: Learned | None = None,
+    ) -> Activation:
+        """`saved.y` on the tape, of a layer without weights."""
+        op, attrs, constants = self.op, self.attrs, self.constants
+        needs_gx = self._needs_gx(x)
+
+        def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
+            gx = op.vjp(attrs, constants, saved, gy, needs_gx)[0]
+            several = gx if isinstance(gx, tuple) else (gx,)
+            return (*several, *theta_gradient(learned, gy))
+
+        thetas = learned.tracker.parameters() if learned else []
+        parents = (*(value.tensor for value in x), *thetas)
+        return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
+
+    def _saved(
+        self,
+        x: Sequence[Activation],
+        y: np.ndarray,
+        bounds: tuple[float, float],
+        extra: Any = None,
+    ) -> Saved:
+        data = self._joined([value.tensor.data for value in x])
+        qparams = [value.qparams or QParams(1.0) for value in x]
+        scale = self._joined([q.scale for q in qparams])
+        offset = self._joined([-q.zero_point for q in qparams])
+        return Saved(data, y, scale, *bounds, extra=extra, x_offset=offset)
+
+    def __repr__(self) -> str:
+        return f"{self.name or self.op.name}: {self.attrs}"
+
+
+@contextmanager
+def naming(layer: Layer) -> Iterator[None]:
+    """Errors of this package that leave this context name the layer."""
+    try:
+        yield
+    except KanjiError as error:
+        raise type(error)(f"layer {layer.name!r}: {error}") from error

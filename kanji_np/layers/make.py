@@ -1,0 +1,25 @@
+"""A layer of any operator, by the operator alone: what reads a model file needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kanji_np.layers.layer import Layer
+from kanji_np.layers.linear import LinearLayer
+from kanji_np.layers.tracked import TrackedLayer
+from kanji_np.ops import Op
+
+
+def make_layer(
+    op: Op,
+    attrs: Any,
+    name: str | None = None,
+    constants: Any = None,
+    *,
+    batch_norm: bool = False,
+) -> Layer:
+    """A layer of any operator, as model files name them."""
+    if op.param_shapes:
+        return LinearLayer(op, attrs, name, constants, batch_norm=batch_norm)
+    kind = Layer if op.output_qparams else TrackedLayer
+    return kind(op, attrs, name, constants)

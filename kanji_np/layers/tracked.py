@@ -1,0 +1,118 @@
+"""Layers whose output has a scale of its own, from the range that training tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kanji_np.autograd import Tensor
+from kanji_np.layers.layer import Activation, Layer, Start
+from kanji_np.layers.learned import SAMPLE, Learned
+from kanji_np.loops.requantize import empty_range
+from kanji_np.quantize import activation_bounds, activation_range
+from kanji_np.ranges import TRACKERS, RangeTracker
+from kanji_np.types import QParams, Shape
+
+
+class TrackedLayer(Layer):
+    """A layer whose output has a scale of its own, from the range that is tracked.
+
+    Attributes
+    ----------
+    output_range : RangeTracker
+        Made when the layer is built, of the network's kind.
+    """
+
+    output_range: RangeTracker
+
+    def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> Any:
+        self.output_range = TRACKERS[ranges]()
+        return super()._make(shapes, ranges, start)
+
+    def trackers(self) -> dict[str, RangeTracker]:
+        """Every tracker of the layer by name."""
+        return {"output_range": self.output_range}
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        return {
+            f"{name}_theta": parameter
+            for name, tracker in self.trackers().items()
+            for parameter in tracker.parameters()
+        }
+
+    def state(self) -> dict[str, np.ndarray]:
+        ranges = {}
+        for name, tracker in self.trackers().items():
+            ranges[name] = np.stack([tracker.low, tracker.high])
+            ranges[f"{name}_updates"] = np.asarray(tracker.updates, np.int64)
+        return super().state() | ranges
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        super().load_state(state)
+        for name, tracker in self.trackers().items():
+            tracker.low, tracker.high = np.array(state[name])
+            tracker.updates = int(state[f"{name}_updates"])
+
+    @property
+    def is_calibrated(self) -> bool:
+        return self.output_range.updates > 0
+
+    def frozen(self, *x: QParams | None) -> tuple[Any, QParams]:
+        y = self._output_qparams()
+        return self._ints(x, y), y
+
+    def forward_int(self, *x: Activation, track: bool) -> Activation:
+        params = self.constants
+        if not self.is_calibrated:
+            self.output_range.observe(self._values(x, params))
+            track = False
+        ints, y_qparams = self.frozen(*(value.qparams for value in x))
+        y, learned = self._run(x, ints, params, y_qparams, track)
+        bounds = activation_range(self.attrs.activation, y_qparams)
+        saved = self._saved(x, y, bounds)
+        return self._on_tape(x, saved, y_qparams, learned)
+
+    def forward_float(self, *x: Activation, track: bool) -> Activation:
+        data = [value.tensor.data for value in x]
+        y = self.op.forward_float(self.attrs, self.constants, *data)
+        saved = self._saved(x, y, activation_bounds(self.attrs.activation))
+        return self._on_tape(x, saved, None)
+
+    def _output_qparams(self) -> QParams:
+        low, high = self.output_range.bounds()
+        return self.scheme.activation_qparams(float(low), float(high))
+
+    def _run(
+        self,
+        x: Sequence[Activation],
+        ints: Any,
+        params: Any,
+        y_qparams: QParams,
+        track: bool,
+    ) -> tuple[np.ndarray, Learned | None]:
+        """The output, its range tracked, and what a learned range is trained with."""
+        seen = empty_range()
+        data = [value.tensor.data for value in x]
+        y = self.op.forward_int(self.attrs, ints, *data, y_range=seen)
+        tracker = self.output_range
+        learns = track and bool(tracker.parameters())
+        if track and tracker.wants_values:
+            values = self._values(x, params, SAMPLE)
+            tracker.observe(values)
+        elif track:
+            low, high = activation_bounds(self.attrs.activation)
+            tracker.update(*np.clip(seen * y_qparams.scale, low, high))
+        if not learns:
+            return y, None
+        limits = activation_range(self.attrs.activation, y_qparams)
+        low, high = (limit - y_qparams.zero_point for limit in limits)
+        return y, Learned(tracker, values, y_qparams.scale, (low, high))
+
+    def _values(
+        self, x: Sequence[Activation], params: Any, step: int = 1
+    ) -> np.ndarray:
+        """Real outputs of every `step`-th image, as they are before rounding."""
+        real = [value.values(step) for value in x]
+        return self.op.forward_float(self.attrs, params, *real)
