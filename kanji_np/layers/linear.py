@@ -18,12 +18,13 @@ from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
 from kanji_np.layers import batch_norm
 from kanji_np.layers.batch_norm import BatchNorm, Statistics
-from kanji_np.layers.layer import Activation, Start
+from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.learned import Learned, theta_gradient
 from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import Op
 from kanji_np.quantize import (
     LinearScales,
+    Scheme,
     activation_bounds,
     by_output,
     check_params,
@@ -33,7 +34,15 @@ from kanji_np.quantize import (
     weight_max,
 )
 from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, RangeTracker
-from kanji_np.types import LinearInts, LinearParams, QParams, Saved, Shape, check_size
+from kanji_np.types import (
+    LinearInts,
+    LinearParams,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    check_size,
+)
 
 
 class LinearLayer(TrackedLayer):
@@ -67,7 +76,7 @@ class LinearLayer(TrackedLayer):
         self.batch_norm = flag("batch_norm", batch_norm)
 
     def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> LinearInts:
-        weight_shape, bias_shape = self.op.param_shapes(self.attrs, *shapes)
+        weight_shape, bias_shape = self.op.weights.shapes(self.attrs, shapes)
         check_products(math.prod(weight_shape[1:]))
         check_size(weight_shape, "the weight")
         channels = weight_shape[0]
@@ -85,6 +94,10 @@ class LinearLayer(TrackedLayer):
         )
         unit = LinearScales(QParams(1.0), np.ones(channels), QParams(1.0))
         return self._quantized(LinearParams(np.zeros_like(weight), bias), unit)
+
+    def _scheme(self, scheme: Scheme, target: TargetSpec) -> Scheme:
+        per_channel = self.op.weights.channel_scales(self.attrs, target)
+        return replace(scheme, per_channel=scheme.per_channel and per_channel)
 
     def trackers(self) -> dict[str, RangeTracker]:
         return {"weight_range": self.weight_range, **super().trackers()}
@@ -134,15 +147,15 @@ class LinearLayer(TrackedLayer):
         used = LinearParams(ints.weight.astype(np.float32) * w, params.bias)
         y, learned = self._run(x, ints, used, scales.y, track)
         saved = self._saved(x, y, (ints.act_min, ints.act_max))
-        most = np.float32(weight_max(self.attrs.weight_bits) + 0.5)
+        most = np.float32(weight_max(self.op.weight_bits(self.attrs)) + 0.5)
         pull = _WeightPull(params.weight, w, np.abs(params.weight) <= most * w)
         return self._weighted_on_tape(x, saved, used, sums, pull, learned, scales.y)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         sums, params = self._normalized(x, track)
-        bounds = activation_bounds(self.attrs.activation)
+        bounds = activation_bounds(self.op.activation(self.attrs))
         if sums is None:
-            y = self.op.forward_float(self.attrs, params, x[0].tensor.data)
+            y = self.op.run_float(self.attrs, params, arrays(x))
         else:
             gamma, beta = self.norm.gamma.data, self.norm.beta.data
             y = batch_norm.normalize(sums.z, gamma, beta, sums.s, bounds)
@@ -156,7 +169,7 @@ class LinearLayer(TrackedLayer):
         if self.norm is None or not track or self.norm.is_frozen:
             return None, self._params()
         zeros = LinearParams(self.weight.data, np.zeros_like(self.norm.beta.data))
-        z = self.op.forward_float(self._plain, zeros, x[0].values())
+        z = self.op.run_float(self._plain, zeros, (x[0].values(),))
         if z.size == z.shape[-1]:
             raise ShapeError(
                 "batch normalization needs two values a channel for a variance, and "
@@ -169,7 +182,7 @@ class LinearLayer(TrackedLayer):
     @property
     def _plain(self) -> Any:
         """The attributes without an activation."""
-        return replace(self.attrs, activation="linear")
+        return self.op.without_activation(self.attrs)
 
     def _weighted_on_tape(
         self,
@@ -182,22 +195,22 @@ class LinearLayer(TrackedLayer):
         y_qparams: QParams | None = None,
     ) -> Activation:
         """`saved.y` on the tape; weights outside their range get no gradient."""
-        needs_gx = x[0].tensor.requires_grad
+        needs_gx, bits = needs_gradients(x), self.op.weight_bits(self.attrs)
         weight, norm, tracker = self.weight.data, self.norm, self.weight_range
         op, attrs, plain = self.op, self.attrs, self._plain
         learns = learned is not None and bool(tracker.parameters())
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
             if sums is None:
-                gx, g = op.vjp(attrs, params, saved, gy, needs_gx)
+                gx, g = op.run_vjp(attrs, params, saved, gy, needs_gx)
             else:
                 gz, ggamma, gbeta = batch_norm.vjp(sums.z, sums.s, saved, gy)
-                gx, g = op.vjp(plain, params, _unclamped(saved), gz, needs_gx)
+                gx, g = op.run_vjp(plain, params, _unclamped(saved), gz, needs_gx)
             gweight = g.weight
             thetas: tuple[np.ndarray, ...] = ()
             if pull is not None:
                 if learns:
-                    thetas = (pull.theta_gradient(tracker, gweight, attrs.weight_bits),)
+                    thetas = (pull.theta_gradient(tracker, gweight, bits),)
                 gweight = np.where(pull.inside, gweight, 0)
             if sums is not None:
                 gweight = gweight * by_output(norm.gamma.data * sums.s.inverse, weight)
@@ -207,7 +220,7 @@ class LinearLayer(TrackedLayer):
                 own = batch_norm.fold_vjp(weight, norm.gamma.data, norm.moving, folded)
             else:
                 own = gweight, g.bias
-            return (gx, *own, *thetas, *theta_gradient(learned, gy))
+            return (*gx, *own, *thetas, *theta_gradient(learned, gy))
 
         own = (self.weight, self.bias)
         if norm is not None:
@@ -218,9 +231,9 @@ class LinearLayer(TrackedLayer):
         return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
 
     def _quantized(self, params: LinearParams, scales: LinearScales) -> LinearInts:
-        return linear_ints(
-            params, scales, self.attrs.activation, self.numerics, self.attrs.weight_bits
-        )
+        activation = self.op.activation(self.attrs)
+        bits = self.op.weight_bits(self.attrs)
+        return linear_ints(params, scales, activation, self.numerics, bits)
 
     def _params(self) -> LinearParams:
         """Weight and bias of inference; RangeError if one is not finite, or huge."""
@@ -231,7 +244,7 @@ class LinearLayer(TrackedLayer):
         return params
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
-        bits = self.attrs.weight_bits
+        bits = self.op.weight_bits(self.attrs)
         w = self.scheme.weight_scales(self.weight_range.max_abs, bits)
         w = np.broadcast_to(w, len(params.bias))
         scales = LinearScales(x, w, self._output_qparams())

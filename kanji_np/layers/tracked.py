@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.autograd import Tensor
-from kanji_np.layers.layer import Activation, Layer, Start
+from kanji_np.layers.layer import Activation, Layer, Start, arrays
 from kanji_np.layers.learned import SAMPLE, Learned
 from kanji_np.loops.requantize import empty_range
 from kanji_np.quantize import activation_bounds, activation_range
@@ -70,14 +70,13 @@ class TrackedLayer(Layer):
             track = False
         ints, y_qparams = self.frozen(*(value.qparams for value in x))
         y, learned = self._run(x, ints, params, y_qparams, track)
-        bounds = activation_range(self.attrs.activation, y_qparams)
+        bounds = activation_range(self.op.activation(self.attrs), y_qparams)
         saved = self._saved(x, y, bounds)
         return self._on_tape(x, saved, y_qparams, learned)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
-        data = [value.tensor.data for value in x]
-        y = self.op.forward_float(self.attrs, self.constants, *data)
-        saved = self._saved(x, y, activation_bounds(self.attrs.activation))
+        y = self.op.run_float(self.attrs, self.constants, arrays(x))
+        saved = self._saved(x, y, activation_bounds(self.op.activation(self.attrs)))
         return self._on_tape(x, saved, None)
 
     def _output_qparams(self) -> QParams:
@@ -94,19 +93,18 @@ class TrackedLayer(Layer):
     ) -> tuple[np.ndarray, Learned | None]:
         """The output, its range tracked, and what a learned range is trained with."""
         seen = empty_range()
-        data = [value.tensor.data for value in x]
-        y = self.op.forward_int(self.attrs, ints, *data, y_range=seen)
+        y = self.op.run_int(self.attrs, ints, arrays(x), y_range=seen)
         tracker = self.output_range
         learns = track and bool(tracker.parameters())
         if track and tracker.wants_values:
             values = self._values(x, params, SAMPLE)
             tracker.observe(values)
         elif track:
-            low, high = activation_bounds(self.attrs.activation)
+            low, high = activation_bounds(self.op.activation(self.attrs))
             tracker.update(*np.clip(seen * y_qparams.scale, low, high))
         if not learns:
             return y, None
-        limits = activation_range(self.attrs.activation, y_qparams)
+        limits = activation_range(self.op.activation(self.attrs), y_qparams)
         low, high = (limit - y_qparams.zero_point for limit in limits)
         return y, Learned(tracker, values, y_qparams.scale, (low, high))
 
@@ -114,5 +112,5 @@ class TrackedLayer(Layer):
         self, x: Sequence[Activation], params: Any, step: int = 1
     ) -> np.ndarray:
         """Real outputs of every `step`-th image, as they are before rounding."""
-        real = [value.values(step) for value in x]
-        return self.op.forward_float(self.attrs, params, *real)
+        real = tuple(value.values(step) for value in x)
+        return self.op.run_float(self.attrs, params, real)

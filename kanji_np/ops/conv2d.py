@@ -95,7 +95,7 @@ def fast_int(
     (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    ranges = conv.fast_int(x, ints, g, y)
+    ranges = conv.forward_int(x, ints, g, y)
     if y_range is not None:
         widen(y_range, ranges)
     return y

@@ -103,7 +103,7 @@ def fast_int(
     (x,) = xs
     y = _output(attrs, ints.weight, x, np.int8)
     image, kernels = _as_image(x), _as_kernels(ints.weight)
-    ranges = conv.fast_int(
+    ranges = conv.forward_int(
         image, replace(ints, weight=kernels), _window(image), _as_image(y)
     )
     if y_range is not None:

@@ -100,7 +100,7 @@ def fast_int(
     (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
-    ranges = depthwise.fast_int(x, ints, g, y)
+    ranges = depthwise.forward_int(x, ints, g, y)
     if y_range is not None:
         widen(y_range, ranges)
     return y

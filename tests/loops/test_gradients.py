@@ -97,7 +97,7 @@ FULL_CASES = [
 @pytest.mark.parametrize("shape", FULL_CASES, ids=str)
 def test_gradients_that_all_count_have_the_same_bits(shape, monkeypatch):
     params, saved, g, gy = case(*shape)
-    saved = replace(saved, x_offset=30, low=-7, high=101)
+    saved = replace(saved, x_offset=(30,), low=-7, high=101)
     monkeypatch.setattr(conv_gradients, "MOST", 0.0)
     expected_x, expected = conv.backward(params, saved, g, gy, True)
     for needs_gx in (True, False):

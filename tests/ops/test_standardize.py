@@ -43,7 +43,7 @@ class TestStandardize(Conformance):
 def test_a_flat_image_is_zero(value):
     x = np.full((2, 4, 4, 3), value, np.uint8)
     for forward in (STANDARDIZE.run_int, STANDARDIZE.forward_int):
-        assert not forward(StandardizeAttrs(7), None, x).any()
+        assert not forward(StandardizeAttrs(7), None, (x,)).any()
     assert not STANDARDIZE.forward_float(StandardizeAttrs(), None, (x,)).any()
 
 
