@@ -8,84 +8,34 @@
     kj.export(net, "firmware/")
     kj.verify("firmware/", test)
 
-Names are loaded when they are first used, so importing the package is quick.
+`__init__.pyi` lists the public names. Each is loaded when it is first used, so that
+importing the package is quick.
 """
-
-from __future__ import annotations
-
-import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Activation": "layers",
-    "Adam": "optim",
-    "AdamW": "optim",
-    "Add": "layers",
-    "Augment": "data",
-    "AvgPool2D": "layers",
-    "Concatenate": "layers",
-    "Constant": "optim",
-    "Conv1D": "layers",
-    "Conv2D": "layers",
-    "Cosine": "optim",
-    "Dataset": "data",
-    "Dense": "layers",
-    "DepthwiseConv2D": "layers",
-    "Exponential": "optim",
-    "Flatten": "layers",
-    "GlobalAvgPool2D": "layers",
-    "Graph": "graph",
-    "History": "train",
-    "Input": "layers",
-    "KanjiError": "errors",
-    "MaxPool2D": "layers",
-    "Model": "model",
-    "Multiply": "layers",
-    "Normalize": "layers",
-    "OneCycle": "optim",
-    "ReLU": "layers",
-    "ReLU6": "layers",
-    "Reshape": "layers",
-    "SGD": "optim",
-    "Sequential": "model",
-    "Softmax": "layers",
-    "Standardize": "layers",
-    "Step": "optim",
-    "Tensor": "autograd",
-    "ZeroPadding2D": "layers",
-    "anomaly_scores": "anomaly",
-    "auc": "anomaly",
-    "autoencoder": "zoo",
-    "cost_report": "report",
-    "cross_entropy": "losses",
-    "ds_cnn": "zoo",
-    "export": "deploy",
-    "fit": "train",
-    "load": "model",
-    "load_dataset": "data",
-    "mean_squared_error": "losses",
-    "mobilenet_v1_025": "zoo",
-    "paper_cnn": "zoo",
-    "paper_vgg": "zoo",
-    "plot_history": "plots",
-    "resnet8": "zoo",
-    "target_spec": "targets",
-    "vectors": "deploy",
-    "verify": "deploy",
-}
 
-__all__ = ["__version__", *_HOME]
+def _modules() -> dict[str, str]:
+    """The module of each public name, from lines "from MODULE import NAME as NAME"."""
+    stub = __loader__.get_data(f"{__path__[0]}/__init__.pyi").decode()
+    imports = [line.split() for line in stub.splitlines() if line.startswith("from ")]
+    return {name: module for _, module, _, name, *_ in imports}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+_MODULES = _modules()
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
         raise AttributeError(f"module 'kanji_np' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"kanji_np.{_HOME[name]}"), name)
+    import importlib
+
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_MODULES})

@@ -74,6 +74,7 @@ def anomaly_scores(net: Model, x: np.ndarray, *, precision: str = "int8") -> np.
             y = net.predict(x[rows], precision=precision)
         else:
             q = graph.output.qparams
+            assert q is not None  # only images have none
             y = graph.run(x[rows]).astype(np.float32)
             y = (y - np.float32(q.zero_point)) * np.float32(q.scale)
         errors = (y - real_inputs(net, x[rows])).reshape(len(y), -1)

@@ -19,7 +19,7 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -54,7 +54,7 @@ def write(
 def to_bytes(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """The file that `write` makes."""
     text = json.dumps(header, sort_keys=True).encode()
-    content = {HEADER: np.frombuffer(text, np.uint8), **arrays}
+    content: dict[str, Any] = {HEADER: np.frombuffer(text, np.uint8), **arrays}
     content[DIGEST] = np.frombuffer(_digest(content), np.uint8)
     file = io.BytesIO()
     np.savez(file, **content)
@@ -164,7 +164,7 @@ def _check_directory(infos: list[zipfile.ZipInfo], size: int, compressed: bool) 
 def _array(stored: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """A member in the format of `numpy.save`."""
     name = checks.shown(info.filename)
-    with stored.open(info) as file:
+    with cast(zipfile.ZipExtFile, stored.open(info)) as file:
         start = NPY.match(file.read(8))
         if not start or not info.filename.endswith(".npy"):
             raise OptionError(f"{name} is not an array")
@@ -179,12 +179,12 @@ def _array(stored: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         if len(shape) > MOST_AXES or math.prod(shape) * dtype.itemsize != n_bytes:
             raise OptionError(f"{name} is not as long as its shape and dtype say")
         values = np.empty(n_bytes, np.uint8)
-        view = memoryview(values)
+        view = values.data
         for begin in range(0, n_bytes, CHUNK_BYTES):  # no more than was declared
             part = view[begin : begin + CHUNK_BYTES]
             if file.readinto(part) != len(part):
                 raise OptionError(f"{name} is cut off")
-    order = "F" if fields[2] == "True" else "C"
+    order: Literal["F", "C"] = "F" if fields[2] == "True" else "C"
     return values.view(dtype).reshape(shape, order=order)
 
 

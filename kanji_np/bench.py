@@ -253,7 +253,7 @@ def product_rate(products: Products, total: type) -> float:
     a = np.ones(TILE_ROWS * numbers, products.x)
     b = aligned(2 * LANES * numbers, products.weight)
     b[:] = 1
-    sums = np.zeros((N_PARTS, TILE_ROWS * 2 * LANES), total)
+    sums: np.ndarray = np.zeros((N_PARTS, TILE_ROWS * 2 * LANES), total)
     seconds = []
     for _ in range(1 + N_RATES):  # the first pays for compilation
         start = time.perf_counter()
@@ -263,7 +263,17 @@ def product_rate(products: Products, total: type) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _multiply(begin, end, edges, way, a, b, sums, columns, repeats):
+def _multiply(
+    begin: int,
+    end: int,
+    edges: tuple[int, ...],
+    way: Any,
+    a: np.ndarray,
+    b: np.ndarray,
+    sums: np.ndarray,
+    columns: int,
+    repeats: int,
+) -> None:
     for part in range(edges[begin], edges[end]):
         for _ in range(repeats):
             tile_8x2(

@@ -13,22 +13,24 @@ powers of two the latter is also the legacy q7 API's rounding (CMSIS 5 `NN_ROUND
 
 from __future__ import annotations
 
+from typing import Any
+
 from kanji_np.jit import nb, njit
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
 
-int64 = nb.int64
+int64: Any = nb.int64
 
 
 @njit(cache=True, inline="always")
-def clamp(value, low, high):
+def clamp(value: int, low: int, high: int) -> int:
     """`value` limited to `low` .. `high`."""
     return min(max(value, low), high)
 
 
 @njit(cache=True)
-def rounding_divide_by_pot(value, exponent):
+def rounding_divide_by_pot(value: int, exponent: int) -> int:
     """``value / 2**exponent`` to the nearest integer, halves away from zero.
 
     0 <= exponent <= 31.
@@ -39,7 +41,7 @@ def rounding_divide_by_pot(value, exponent):
 
 
 @njit(cache=True)
-def requantize(value, multiplier, shift):
+def requantize(value: int, multiplier: int, shift: int) -> int:
     """``value * multiplier * 2**(shift - 31)``, rounded twice.
 
     Parameters
@@ -63,7 +65,7 @@ ROUNDINGS = {"double": DOUBLE, "single": SINGLE, "truncate": TRUNCATE}
 
 
 @njit(cache=True)
-def rescale(value, multiplier, shift, rounding):
+def rescale(value: int, multiplier: int, shift: int, rounding: int) -> int:
     """``value * multiplier * 2**(shift - 31)`` in the rounding of a build.
 
     Parameters are those of `requantize`, and
@@ -80,7 +82,7 @@ def rescale(value, multiplier, shift, rounding):
 
 
 @njit(cache=True)
-def divide_toward_zero(numerator, denominator):
+def divide_toward_zero(numerator: int, denominator: int) -> int:
     """``numerator / denominator`` as C divides; `denominator` > 0."""
     if numerator >= 0:
         return numerator // denominator
@@ -88,7 +90,7 @@ def divide_toward_zero(numerator, denominator):
 
 
 @njit(cache=True)
-def saturating_doubling_high_multiply(a, b):
+def saturating_doubling_high_multiply(a: int, b: int) -> int:
     """``(a * b + 2**30) >> 31``: halves toward plus infinity; -2**31 squared saturates.
 
     Computed by truncation of the sum with a sign-dependent half, as the portable form
@@ -104,7 +106,7 @@ def saturating_doubling_high_multiply(a, b):
 
 
 @njit(cache=True)
-def divide_half_away(numerator, denominator):
+def divide_half_away(numerator: int, denominator: int) -> int:
     """``numerator / denominator`` to the nearest integer, halves away from zero.
 
     `denominator` > 0; halves of an odd denominator are cut to an integer first, as the

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from kanji_np.errors import OptionError
 
@@ -36,18 +36,38 @@ _check_environment()
 
 # ruff: noqa: E402 - Numba reads the environment when it is imported
 import numba
-from numba import config
+from numba import extending
 from numba import types as nb
 from numba.core import event
-from numba.extending import intrinsic
 
-__all__ = ["config", "event", "intrinsic", "nb", "njit"]
+#: Numba's settings, which it makes from the environment.
+config: Any = numba.config
+
+__all__ = ["Compiled", "config", "event", "intrinsic", "nb", "njit"]
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
 
 
-def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+class Compiled(Protocol[P, R]):
+    """A function that is compiled when it is first called."""
+
+    @property
+    def py_func(self) -> Callable[P, R]:
+        """The same text, not compiled."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`numba.extending.intrinsic`: a function that writes the code of its calls."""
+    return extending.intrinsic(function)
+
+
+def njit(*, cache: bool, **options: Any) -> Callable[[Callable[P, R]], Compiled[P, R]]:
     """`numba.njit`, which keeps what it compiles if `cache` says so and it can."""
 
-    def compiled(function: Callable[..., Any]) -> Any:
+    def compiled(function: Callable[P, R]) -> Compiled[P, R]:
         if cache:
             with contextlib.suppress(RuntimeError):  # there is no place for it
                 return numba.njit(cache=True, **options)(function)

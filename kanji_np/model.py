@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from kanji_np import modelfile
 from kanji_np.autograd import Tensor, no_grad
 from kanji_np.checks import integer, lower_identifier, number, one_of, shown
+from kanji_np.deprecation import former_name
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -48,7 +49,7 @@ Wires = tuple[int, ...]
 
 PRECISIONS = ("int8", "fp32")
 CALIBRATION_IMAGES = 64
-# Of the largest tensor of a network, in all images it is calibrated with unasked.
+# Of the largest tensor of a network, in all images of noise it is calibrated with.
 CALIBRATION_BYTES = 2**28
 EVALUATION_BATCH = 250
 
@@ -68,13 +69,13 @@ class Model:
     target : str or TargetSpec
         "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
     core : str, optional
-        The class of cores it runs on, "c", "dsp" (unless told) or "mve", or the name
+        The class of cores it runs on, "c", "dsp" (the default) or "mve", or the name
         of one: "cortex-m4".
     rounding : str, optional
-        How the library is built: "double" (unless told) or "single" for "cmsis-nn",
+        How the library is built: "double" (the default) or "single" for "cmsis-nn",
         "half_up" or "truncate" for "cmsis-nn-q7".
     version : str, optional
-        Of the library; the newest that is known unless told.
+        Of the library; by default the newest that is known.
     scheme : str
         Which scales there are: "pow2", "pow2-per-channel", "symmetric" or
         "asymmetric"; see `quantize.SCHEMES`.
@@ -151,10 +152,12 @@ class Model:
         """Everything that training changes, in the order of the layers."""
         return [parameter for _, parameter in self.named_parameters()]
 
-    def thresholds(self) -> list[Tensor]:
-        """The parameters that are learned ranges."""
+    def learned_ranges(self) -> list[Tensor]:
+        """The parameters of learned ranges, the theta of each; see `ranges`."""
         named = self.named_parameters()
         return [parameter for name, parameter in named if name.endswith("_theta")]
+
+    thresholds = former_name("thresholds", learned_ranges)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """("conv1/weight", Tensor) and so on, in the order of the layers."""
@@ -354,9 +357,9 @@ class Model:
     ) -> Model:
         """The same weights and ranges for another target, of which a part may be named.
 
-        The core class stays unless told; another library has its own defaults for the
-        rest. Its bytes, and so its accuracy, are the other target's: what was trained
-        for one need not be as good on another.
+        Without `core` the core class stays; another library has its own defaults for
+        the rest. Its bytes, and so its accuracy, are the other target's: what was
+        trained for one need not be as good on another.
 
         Raises
         ------
@@ -373,14 +376,14 @@ class Model:
         )
         return from_snapshot(*self.snapshot(), other)
 
-    def requantized(
+    def with_quantization(
         self,
         *,
         scheme: str | None = None,
         ranges: str | None = None,
         weight_bits: int | None = None,
     ) -> Model:
-        """The same weights with other scales, of which a part may be named.
+        """The same weights with other scales; what is not named stays as it is.
 
         Every range is yet to be seen: train on, or `calibrate` with images.
 
@@ -399,10 +402,12 @@ class Model:
             The target does not compute so.
         """
         header, arrays = self.snapshot()
-        header = modelfile.requantized(header, scheme, ranges, weight_bits)
+        header = modelfile.with_quantization(header, scheme, ranges, weight_bits)
         network = _assembled(modelfile.design(header, arrays))
         network.take_weights(self)
         return network
+
+    requantized = former_name("requantized", with_quantization)
 
     def take_weights(self, other: Model) -> None:
         """Take over weights and the statistics of batch normalization, and no ranges.
@@ -519,7 +524,7 @@ class Model:
         if precision == "fp32":
             value = Activation(Tensor(value.values()), None)
         last_read = {k: i for i, wires in enumerate(self.wiring) for k in wires}
-        values = [value]
+        values = {0: value}
         for i, layer in enumerate(self.layers[:count]):
             arguments = [values[k] for k in self.wiring[i]]
             with naming(layer):
@@ -527,10 +532,10 @@ class Model:
                     value = layer.forward_int(*arguments, track=track)
                 else:
                     value = layer.forward_float(*arguments, track=track)
-            values.append(value)
+            values[i + 1] = value
             for k in self.wiring[i]:
                 if last_read[k] == i:
-                    values[k] = None  # its memory may be used again
+                    values.pop(k, None)  # its memory may be used again
         return value
 
     def _before_softmax(self) -> int:
@@ -601,23 +606,23 @@ def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
             pending.append(missing[0])
             continue
         pending.pop()
-        if symbol not in number:
+        if symbol.layer is not None and symbol not in number:
             wiring.append(tuple(number[x] for x in symbol.inputs))
             layers.append(symbol.layer)
             number[symbol] = len(layers)
     return layers, wiring
 
 
-def _input_spec(shape: Shape, first: Layer, scale: float) -> TensorSpec:
+def _input_spec(given: Any, first: Layer, scale: float) -> TensorSpec:
     image = first.op.reads_image
     scale = number("input_scale", scale, FINEST, LARGEST)
     if math.frexp(scale)[0] != 0.5:
         raise OptionError(f"input_scale must be a power of two, got {scale}")
     try:
-        shape = sample_shape("input_shape", shape)
+        shape = sample_shape("input_shape", given)
     except OptionError:
         raise ShapeError(
-            f"input_shape must be (H, W, C) or (K,), all positive, got {shown(shape)}"
+            f"input_shape must be (H, W, C) or (K,), all positive, got {shown(given)}"
         ) from None
     qparams = None if image else QParams(scale)
     return TensorSpec(shape, "uint8" if image else "int8", qparams)
@@ -663,7 +668,7 @@ def from_snapshot(
     arrays: dict[str, np.ndarray],
     target: TargetSpec | None = None,
 ) -> Model:
-    """A network from what `Model.snapshot` gave, for its own target unless told."""
+    """A network from what `Model.snapshot` gave, by default for its own target."""
     network = _assembled(modelfile.design(header, arrays, target))
     network.restore(header, arrays)
     return network

@@ -177,7 +177,7 @@ def design(
     arrays: dict[str, np.ndarray],
     target: TargetSpec | None = None,
 ) -> Design:
-    """What a network of a snapshot is made from, for its own target unless told."""
+    """What a network of a snapshot is made from, by default for its own target."""
     values = [Input(tuple(header["input_shape"]))]
     for i, entry in enumerate(header["layers"]):
         layer = _layer_of(f"layers[{i}]", entry, arrays)
@@ -218,13 +218,13 @@ def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Laye
         raise type(error)(f"{place}: {error}") from None
 
 
-def requantized(
+def with_quantization(
     header: dict[str, Any],
     scheme: str | None,
     ranges: str | None,
     weight_bits: int | None,
 ) -> dict[str, Any]:
-    """A header with other scales; see `Model.requantized`."""
+    """A header with other scales; see `Model.with_quantization`."""
     layers = header["layers"]
     if weight_bits is not None:
         layers = [_with_bits(entry, weight_bits) for entry in layers]
@@ -275,7 +275,7 @@ def restore_weights(
     network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     """Take over weights and statistics of batch normalization, and no ranges."""
-    learned_ranges = {id(parameter) for parameter in network.thresholds()}
+    learned_ranges = {id(parameter) for parameter in network.learned_ranges()}
     for name, parameter in network.named_parameters():
         if id(parameter) not in learned_ranges:
             parameter.data = archive.stored(arrays, name, parameter.shape)

@@ -5,8 +5,8 @@ that the training loop owns, so that a checkpoint holds them without asking. Nam
 formulas are PyTorch's; a step goes over memory once. A schedule gives the factor of the
 learning rate at each step.
 
-Weight decay acts on weights: parameters of two dimensions or more. Biases, scales of a
-batch normalization and learned thresholds are left to the loss.
+Weight decay acts on weights: parameters of two dimensions or more. Biases, gamma and
+beta of a batch normalization and learned ranges are left to the loss.
 """
 
 from __future__ import annotations
@@ -206,7 +206,11 @@ class AdamW(Adam):
     decoupled: ClassVar[bool] = True
 
 
-OPTIMIZERS: dict[str, type] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
 
 @runtime_checkable
@@ -290,7 +294,7 @@ class OneCycle:
         return 1 + (self.final - 1) * (at - rise) / (1 - rise)
 
 
-SCHEDULES: dict[str, type] = {
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": Constant,
     "step": Step,
     "exponential": Exponential,

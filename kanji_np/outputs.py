@@ -301,18 +301,7 @@ def _locked(path: Path) -> int:
         os.close(file)
 
 
-try:
-    import fcntl
-
-    def _take(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(file: int, path: Path) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(path)  # while nobody else can have it
-        os.close(file)
-
-except ImportError:  # Windows
+if sys.platform == "win32":
     import msvcrt
 
     def _take(file: int) -> None:
@@ -323,3 +312,14 @@ except ImportError:  # Windows
         os.close(file)  # an open file cannot be removed there
         with contextlib.suppress(OSError):
             os.unlink(path)
+
+else:
+    import fcntl
+
+    def _take(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: int, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # while nobody else can have it
+        os.close(file)

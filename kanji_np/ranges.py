@@ -3,8 +3,9 @@
 Three trackers, one interface. `RangeTracker` keeps a moving minimum and maximum, the
 paper's way. `PercentileRange` leaves out the farthest values, which are few and would
 cost all others resolution. `LearnedRange` starts like the first and is then trained:
-its range is 2^theta times the one it started from, and theta is a parameter with the
-gradient
+its range is 2^theta times the one it started from. Theta is a parameter of the network,
+named `..._theta` there and in files. (Jain et al. train the end of the range, in log2,
+and call it the threshold.) Its gradient is
 
     d real(q) / d theta = s ln 2 (round(v / s) - v / s)   inside the range
                           s ln 2 q                        where q is clamped
@@ -203,7 +204,7 @@ class LearnedRange(RangeTracker):
         """
         shape = self.low.shape
         values, gradients = (a.reshape(*shape, -1) for a in (values, gradients))
-        steps = values / np.float32(scale)[..., None]
+        steps = values / np.asarray(scale, np.float32)[..., None]
         q = np.clip(np.rint(steps), *limits)
         inside = (steps > limits[0] - 0.5) & (steps < limits[1] + 0.5)
         slope = np.where(inside, q - steps, q)

@@ -16,7 +16,7 @@ from kanji_np.types import Shape, shape_text
 if TYPE_CHECKING:
     from kanji_np.bench import Bench, Breakdown
     from kanji_np.graph import Graph
-    from kanji_np.model import Sequential
+    from kanji_np.model import Model
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ class Report:
         )
 
 
-def cost_report(network: Sequential | Graph) -> Report:
+def cost_report(network: Model | Graph) -> Report:
     """What a network costs on the device; it need not be trained.
 
     Parameters
     ----------
-    network : Sequential or Graph
+    network : Model or Graph
         Not changed.
 
     Returns
@@ -200,7 +200,7 @@ def breakdown_table(times: Breakdown) -> str:
     def rate(macs: int, ms: float) -> str:
         return f"{1e-6 * macs * times.batch / ms:.1f}" if macs and ms else ""
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             layer.name,
             f"{layer.forward_macs:,}" if layer.forward_macs else "",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -27,7 +27,8 @@ def text_of(value: Any) -> str:
     for kinds, text in TEXTS:
         if isinstance(value, kinds):
             return text(value)
-    if is_dataclass(value) and value.__dataclass_params__.frozen:
+    traits = getattr(type(value), "__dataclass_params__", None)
+    if traits is not None and traits.frozen:
         own = {field.name: getattr(value, field.name) for field in fields(value)}
         return _called(_name(type(value)), own)
     return f"{_name(type(value))}{UNKNOWN if _holds_something(value) else '()'}"

@@ -65,16 +65,16 @@ class Geometry:
         A stride's worth of cells share one window. None where windows are several
         cells apart and dilated as well, or where padding is wider than they reach.
         """
-        axes = [
+        y, x = (
             _turned_axis(*axis)
             for axis in zip(
                 (height, width), self.out, self.kernel, self.stride, self.dilation,
                 self.pad, strict=True,
             )
-        ]  # fmt: skip
-        if None in axes:
+        )  # fmt: skip
+        if y is None or x is None:
             return None
-        (out_h, kernel_h, top), (out_w, kernel_w, left) = axes
+        (out_h, kernel_h, top), (out_w, kernel_w, left) = y, x
         return replace(
             self, out_h=out_h, out_w=out_w, kernel_h=kernel_h, kernel_w=kernel_w,
             stride_h=1, stride_w=1, pad_top=top, pad_left=left,

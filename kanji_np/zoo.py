@@ -296,8 +296,8 @@ def autoencoder(
 ) -> Sequential:
     """An autoencoder for sounds: four layers of 128, one of 8, four of 128.
 
-    265,864 parameters, 264,192 MAC. Train it with ``targets="inputs"`` (see `fit`) and
-    score with `anomaly_scores`.
+    265,864 parameters, 264,192 MAC. Train it with
+    ``fit(..., reproduce_inputs=True)`` and score it with `anomaly_scores`.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def test_what_is_to_be_given_back():
 def test_training_makes_the_normal_score_low(scheme):
     net, data = small_autoencoder(scheme=scheme), vectors()
     history = kj.fit(
-        net, data, targets="inputs", epochs=30, batch_size=16,
+        net, data, reproduce_inputs=True, epochs=30, batch_size=16,
         optimizer=kj.Adam(lr=0.01), averaging=0.0, show=False,
     )  # fmt: skip
     losses = [record.train_loss for record in history.epochs]
@@ -53,14 +53,16 @@ def test_a_loss_of_ones_own_is_given_the_inputs():
         return kj.mean_squared_error(outputs, targets)
 
     net, data = small_autoencoder(), vectors(n=16)
-    kj.fit(net, data, targets="inputs", loss=loss, epochs=1, batch_size=16, show=False)
+    kj.fit(
+        net, data, reproduce_inputs=True, loss=loss, epochs=1, batch_size=16, show=False
+    )
     (targets,) = seen
     expected = real_inputs(net, data.images)
     assert sorted(targets.tolist()) == sorted(expected.tolist())
 
 
 def test_a_line_an_epoch_has_no_accuracy(capsys):
-    kj.fit(small_autoencoder(), vectors(n=16), targets="inputs", epochs=1)
+    kj.fit(small_autoencoder(), vectors(n=16), reproduce_inputs=True, epochs=1)
     assert "loss" in (err := capsys.readouterr().err)
     assert "accuracy" not in err
     assert "nan" not in err
@@ -109,14 +111,14 @@ def test_what_cannot_be_reproduced_is_refused():
     with pytest.raises(ShapeError, match=r"outputs \(11,\); .* it needs \(12,\)"):
         anomaly_scores(net, data.images)
     with pytest.raises(ShapeError, match=r"outputs \(11,\); .* it needs \(12,\)"):
-        kj.fit(net, data, targets="inputs", epochs=1)
+        kj.fit(net, data, reproduce_inputs=True, epochs=1)
     with pytest.raises(ShapeError, match=r"takes uint8 \(N, 12\)"):
         anomaly_scores(small_autoencoder(), data.images[:, :5])
 
 
-def test_bad_targets_are_refused():
+def test_bad_settings_of_an_autoencoder_are_refused():
     net, data = small_autoencoder(), vectors(n=4)
-    with pytest.raises(OptionError, match="targets must be one of .*; got 'x'"):
-        kj.fit(net, data, targets="x")
+    with pytest.raises(OptionError, match="reproduce_inputs must be True or False"):
+        kj.fit(net, data, reproduce_inputs="x")
     with pytest.raises(OptionError, match="score an autoencoder with anomaly_scores"):
-        kj.fit(net, data, targets="inputs", validation=data)
+        kj.fit(net, data, reproduce_inputs=True, validation=data)

@@ -170,7 +170,7 @@ def test_the_same_weights_with_other_scales():
         {"scheme": "symmetric", "ranges": "learned"},
         {"scheme": "symmetric", "weight_bits": 4},
     ):
-        other = net.requantized(**options)
+        other = net.with_quantization(**options)
         np.testing.assert_array_equal(other.predict(x, precision="fp32"), real)
         assert not other.is_calibrated
         other.calibrate(x)
@@ -180,7 +180,7 @@ def test_the_same_weights_with_other_scales():
         layer.attrs.weight_bits for layer in other.layers if layer.has_parameters
     } == {4}
     with pytest.raises(OptionError, match="weight_bits must be 8 or 4, got 2"):
-        net.requantized(weight_bits=2)
+        net.with_quantization(weight_bits=2)
 
 
 def test_weights_of_another_network_are_taken_if_they_fit():

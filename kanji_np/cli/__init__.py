@@ -68,7 +68,11 @@ class OneLineGroup(click.Group):
         except KanjiError as error:
             command = self.commands.get(ctx.invoked_subcommand or "")
             params = command.params if command else ()
-            options = {p.name: p.opts[0] for p in params if isinstance(p, click.Option)}
+            options = {
+                p.name: p.opts[0]
+                for p in params
+                if isinstance(p, click.Option) and p.name
+            }
             name_options(error, {**options, **OPTIONS_OF})
             raise
 

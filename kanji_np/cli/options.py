@@ -42,7 +42,7 @@ OPTIONS_OF = {
 }  # fmt: skip
 
 
-def name_options(error: KanjiError, options: Mapping[str | None, str]) -> None:
+def name_options(error: KanjiError, options: Mapping[str, str]) -> None:
     """Put options in the places of an error's arguments, `size=(...)` or `size`."""
     for name in error.arguments:
         if name in options:
@@ -123,9 +123,10 @@ def group(name: str, kind: type, *options: Decorator) -> Decorator:
             told = kind(**{field: values.pop(field) for field in names})
             return command(*args, **{name: told}, **values)
 
+        decorated: Command = grouped
         for option in reversed(options):
-            grouped = option(grouped)
-        return grouped
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 

@@ -268,7 +268,7 @@ def train(
             images,
             epochs=recipe.epochs,
             validation=test if by_label else None,
-            targets="labels" if by_label else "inputs",
+            reproduce_inputs=not by_label,
             batch_size=recipe.batch,
             optimizer=optimizer,
             schedule=optim.SCHEDULES[recipe.schedule](),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,10 @@ class Augment:
         for option in ("crop_padding", "cutout"):
             value = integer(f"augment: {option}", getattr(self, option), 0, MOST_PIXELS)
             object.__setattr__(self, option, value)
-        is_one = not isinstance(self.fill, tuple | list | np.ndarray)
-        for value in (self.fill,) if is_one else self.fill:
-            integer("augment: fill", value, 0, 255)
+        is_several = isinstance(self.fill, tuple | list | np.ndarray)
+        fills: Any = self.fill if is_several else (self.fill,)
+        for fill in fills:
+            integer("augment: fill", fill, 0, 255)
 
     @classmethod
     def none(cls) -> Augment:

@@ -7,10 +7,10 @@ without the ones before it, so a resumed training run needs no stored random sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def _generate(
         yield images, dataset.labels[rows]
 
 
-def ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterator[T], *, depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, made on a thread before they are asked for.
 
     Parameters
@@ -119,11 +119,13 @@ def ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
     return _ahead(items, depth)
 
 
-def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def _ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     end = object()
     thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
     try:
-        pending = deque(thread.submit(next, items, end) for _ in range(depth))
+        pending: deque[Future[Any]] = deque(
+            thread.submit(next, items, end) for _ in range(depth)
+        )
         while (item := pending.popleft().result()) is not end:
             pending.append(thread.submit(next, items, end))
             yield item

@@ -30,7 +30,7 @@ SIDE = 96  # [pixels]
 N_PARAMETERS = 49  # random words that place and colour one picture
 N_NOISE_WORDS = SIDE * SIDE * 3 // 8
 BLOCK = 8
-SKIN = np.float32([240, 190, 160]).reshape(3, 1, 1)  # the lightest
+SKIN = np.array([240, 190, 160], np.float32).reshape(3, 1, 1)  # the lightest
 
 CLASSES = ("nobody", "person")
 

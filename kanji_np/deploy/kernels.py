@@ -152,7 +152,7 @@ def defines(
     target: TargetSpec, library: str, core_class: str | None = None
 ) -> tuple[str, ...]:
     """Macros for kernels and generated C alike: the rounding and, with ccore, the core
-    class that is computed, the target's own unless told."""
+    class that is computed, by default the target's own."""
     kernels = KERNELS[target.library]
     macros = [kernels.rounding.get(target.rounding)]
     if library == "ccore":

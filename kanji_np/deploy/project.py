@@ -30,7 +30,7 @@ from kanji_np.deploy.names import check_network_name
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
-from kanji_np.model import Sequential
+from kanji_np.model import Model
 from kanji_np.targets import release_of
 from kanji_np.types import shape_text
 
@@ -97,7 +97,7 @@ _MANIFEST = schema.record({
 
 
 def export(
-    net: Sequential,
+    net: Model,
     directory: str | Path,
     *,
     library: str = "ccore",
@@ -109,7 +109,7 @@ def export(
 
     Parameters
     ----------
-    net : Sequential
+    net : Model
     directory : path
         Created, or an earlier export, whose files are replaced; those that are not as
         they were exported are kept, and the export refused.
@@ -160,7 +160,7 @@ def export(
     )
 
 
-def check_export(net: Sequential, directory: str | Path) -> None:
+def check_export(net: Model, directory: str | Path) -> None:
     """OptionError unless `export` may write this network, trained further, to a
     directory that may hold other files; see there."""
     directory, p = Path(directory), program(net.freeze())
@@ -171,7 +171,7 @@ def check_export(net: Sequential, directory: str | Path) -> None:
 
 
 def _content(
-    net: Sequential, p: Program, library: str, inputs: np.ndarray
+    net: Model, p: Program, library: str, inputs: np.ndarray
 ) -> dict[str, bytes]:
     """What goes into every file but the manifest."""
     texts = {

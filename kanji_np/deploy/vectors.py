@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,8 @@ def vectors(
     )
     kind = f"const {images.dtype}_t"
     tables = [table(f"{kind} {name}_vectors_input[{images.size}]", images)]
-    rows, arrays = [], {"input": images}
+    rows: list[str] = []
+    arrays: dict[str, Any] = {"input": images}
     layers = zip(graph.nodes, c_names, golden, strict=True)
     for i, (node, c_name, y) in enumerate(layers, 1):
         tables.append(table(f"static const int8_t {c_name}_outputs[{y.size}]", y))

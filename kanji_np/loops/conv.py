@@ -25,8 +25,8 @@ from kanji_np.loops.requantize import (
     empty_ranges,
     fold_extremes,
     new_extremes,
+    requantization,
     requantize_rows,
-    rescaling,
 )
 from kanji_np.loops.simd import (
     LANES,
@@ -214,7 +214,7 @@ def forward_int(
     run(
         _forward_int, len(x), p.way, np.ascontiguousarray(x),
         pack(ints.weight, plan, p.weight, p.way.depth), p.x.type(p.offset),
-        p.x.type(added), rescaling(ints, bias), g.pad, plan.layout, plan.parts, y,
+        p.x.type(added), requantization(ints, bias), g.pad, plan.layout, plan.parts, y,
         ranges,
     )  # fmt: skip
     return ranges

@@ -27,8 +27,8 @@ from kanji_np.loops.requantize import (
     empty_ranges,
     fold_extremes,
     new_extremes,
+    requantization,
     requantize_pixels,
-    rescaling,
 )
 from kanji_np.loops.simd import (
     LANES,
@@ -115,7 +115,7 @@ def forward_int(
     run(
         _forward_int, len(x), np.ascontiguousarray(x),
         _pack(ints.weight, plan.pixels, np.dtype(np.int16)), ints.input_offset,
-        rescaling(ints, ints.bias, plan.pixels), g.stride, g.pad, plan.layout,
+        requantization(ints, ints.bias, plan.pixels), g.stride, g.pad, plan.layout,
         plan.taps, y, ranges,
     )  # fmt: skip
     return ranges

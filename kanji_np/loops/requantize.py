@@ -23,7 +23,7 @@ Bounds = tuple[float, float]
 int32, int64 = nb.int32, nb.int64
 
 
-class Rescaling(NamedTuple):
+class Requantization(NamedTuple):
     """What turns sums into int8, as compiled loops take it.
 
     Parameters
@@ -48,8 +48,10 @@ class Rescaling(NamedTuple):
     high: int
 
 
-def rescaling(ints: LinearInts, bias: np.ndarray, repeats: int = 1) -> Rescaling:
-    """`Rescaling` of a layer with int32 (Cout,) biases, `repeats` times in a row.
+def requantization(
+    ints: LinearInts, bias: np.ndarray, repeats: int = 1
+) -> Requantization:
+    """`Requantization` of a layer with int32 (Cout,) biases, `repeats` times in a row.
 
     What a vector holds beyond the channels repeats the last one.
     """
@@ -57,7 +59,7 @@ def rescaling(ints: LinearInts, bias: np.ndarray, repeats: int = 1) -> Rescaling
     # The places of a row: 0 1 2 0 1 2 ... 2 2 2
     places = np.minimum(np.arange(-(-length // (2 * LANES)) * 2 * LANES), length - 1)
     places %= len(bias)
-    return Rescaling(
+    return Requantization(
         bias[places],
         ints.multiplier[places],
         ints.shift[places],
@@ -109,7 +111,7 @@ def requantize_rows(
         the last one.
     first, channels : int
         Which channels of `r`.
-    r : Rescaling
+    r : Requantization
     y : int8, flat
         Row n goes to ``y[y_at + n * stride:]``.
     spare : int8 (>= rows * lanes,)

@@ -223,6 +223,7 @@ def _tile(vectors: int):
 
     def build(context, builder, signature, arguments):
         way, a, *_, c = signature.args
+        v: _Dots | _Sums
         if way.instance_class in _Dots.INSTRUCTIONS:
             v = _Dots(builder, way.instance_class)
         else:
@@ -265,7 +266,7 @@ def _walk(builder, v, arguments, lanes, first_row, registers):
     column_b = builder.phi(b.type)
     sums = [builder.phi(v.type) for _ in places]
     right = [v.weights(column_b, lane) for lane in registers]
-    added = []
+    added: list[ir.Value] = []
     for row_start in row_starts:
         left = v.broadcast(row_start, column)
         for factor in right:
@@ -660,7 +661,7 @@ def _constant(kind, number):
     return ir.Constant(kind, [number] * kind.count)
 
 
-def _requantize(rescale: type[_Rescale], is_pow2: bool):
+def _requantize(rescale: type[_RescaleTwice | _RescaleOnce], is_pow2: bool):
     """Rows of int32 sums to int8: ``rescale(acc + bias)`` plus the offset, clamped.
 
     A row is `vectors` vectors, the rows of y are `stride` apart. Bias, multiplier and

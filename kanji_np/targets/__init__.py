@@ -34,7 +34,7 @@ def target_spec(
     rounding : str, optional
         How the library was built; the first of `Library.roundings` is its default.
     version : str, optional
-        The newest that is known unless told.
+        By default the newest that is known.
 
     Raises
     ------

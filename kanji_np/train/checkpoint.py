@@ -68,6 +68,13 @@ GOOD = "good/"
 
 #: Settings that runs of before could choose, and what every run has now.
 FORMER = {"gradients": text_of("float32")}
+#: Settings that had another name and other values, and what they are now.
+RENAMED = {
+    "targets": (
+        "reproduce_inputs",
+        {text_of("labels"): text_of(False), text_of("inputs"): text_of(True)},
+    )
+}
 
 
 def check_run(directory: Path, *, resume: bool) -> None:
@@ -123,6 +130,16 @@ def settings(run: Run) -> dict[str, str]:
     }
 
 
+def _renamed(stored: dict[str, str]) -> dict[str, str]:
+    """The settings of a checkpoint, by the names they have now."""
+    settings = dict(stored)
+    for old, (new, values) in RENAMED.items():
+        if old in settings:
+            value = settings.pop(old)
+            settings[new] = values.get(value, value)
+    return settings
+
+
 def save(run: Run, path: Path) -> None:
     """Write where a run is, and what it may go back to."""
     header, arrays = run.state()
@@ -150,7 +167,7 @@ def resume(run: Run, path: Path) -> None:
     header, arrays = archive.read(path, CHECKPOINT_KIND)
     with schema.refusing(f"{path}: not a checkpoint of this version"):
         header = CHECKPOINT_HEADER("", header)
-    stored, mine = FORMER | header["settings"], FORMER | settings(run)
+    stored, mine = FORMER | _renamed(header["settings"]), FORMER | settings(run)
     of_recipe = {f.name for f in fields(Recipe)}
     for name in mine:
         theirs = stored.get(name)
@@ -194,5 +211,5 @@ def resume(run: Run, path: Path) -> None:
     run.is_thawed = header.get("is_thawed", False)
     run.notes = list(header.get("notes", ()))
     run.went_to = header.get("went_to")
-    if header.get("first") != archive.digest(run.first[1]):
+    if run.first and header.get("first") != archive.digest(run.first[1]):
         run.first = None  # resumed with a network that begins otherwise

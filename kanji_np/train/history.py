@@ -15,7 +15,7 @@ class EpochRecord:
 
     Losses and accuracies (0..1) of training are means over the epoch, as it went;
     `validation_accuracy`, of the averaged weights, is NaN without validation data, and
-    both are if targets are not labels.
+    both are of an autoencoder.
     `seconds` is wall-clock time of the epoch [s]. `note` says what went wrong before
     it went as it is recorded, and what was done about it.
     """

@@ -17,8 +17,9 @@ import click
 
 from kanji_np import outputs
 from kanji_np.anomaly import check_reproduces
-from kanji_np.checks import shown
+from kanji_np.checks import one_of, shown
 from kanji_np.data import Augment, Dataset
+from kanji_np.deprecation import former_argument
 from kanji_np.errors import AccumulatorOverflow, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import Model
@@ -31,6 +32,12 @@ from kanji_np.train.recipe import DEFAULT, Recipe
 from kanji_np.train.run import Loss, Run
 
 
+def _reproduces(targets: str) -> bool:
+    """What the former argument `targets` said."""
+    return one_of("targets", targets, ("labels", "inputs")) == "inputs"
+
+
+@former_argument("targets", "reproduce_inputs", _reproduces)
 def fit(
     net: Model,
     train: Dataset,
@@ -41,7 +48,7 @@ def fit(
     optimizer: Optimizer = DEFAULT.optimizer,
     schedule: Schedule = DEFAULT.schedule,
     loss: Loss | None = None,
-    targets: str = DEFAULT.targets,
+    reproduce_inputs: bool = DEFAULT.reproduce_inputs,
     label_smoothing: float = DEFAULT.label_smoothing,
     augment: Augment | None | Literal["default"] = "default",
     averaging: float = DEFAULT.averaging,
@@ -59,10 +66,10 @@ def fit(
     ----------
     net : Model
     train, validation : Dataset
-        `validation` is scored after every epoch, in the epoch's precision; it goes with
-        labels as targets.
-    epochs, batch_size, optimizer, schedule, targets, label_smoothing, averaging, \
-freeze_batch_norm, precision, fp32_epochs, seed
+        `validation` is scored after every epoch, in the epoch's precision; an
+        autoencoder takes none.
+    epochs, batch_size, optimizer, schedule, reproduce_inputs, label_smoothing, \
+averaging, freeze_batch_norm, precision, fp32_epochs, seed
         See `Recipe`.
     augment : Augment, None or "default"
         "default" is what `train` says of itself: see `Dataset.augment`.
@@ -111,7 +118,7 @@ freeze_batch_norm, precision, fp32_epochs, seed
         schedule=schedule,
         precision=precision,
         fp32_epochs=fp32_epochs,
-        targets=targets,
+        reproduce_inputs=reproduce_inputs,
         label_smoothing=label_smoothing,
         augment=train.augment if augment == "default" else augment,
         averaging=averaging,
@@ -123,7 +130,7 @@ freeze_batch_norm, precision, fp32_epochs, seed
             f"loss must be a function of (outputs, targets) or None, got {shown(loss)}"
         )
     _check_batches(net, recipe, len(train))
-    if targets == "inputs":
+    if recipe.reproduce_inputs:
         check_reproduces(net)
         if validation is not None:
             raise OptionError(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from kanji_np.checks import hold_number, integer, one_of, shown
+from kanji_np.checks import flag, hold_number, integer, one_of, shown
 from kanji_np.data import Augment
 from kanji_np.errors import OptionError
 from kanji_np.model import PRECISIONS
 from kanji_np.optim import SGD, OneCycle, Optimizer, Schedule
-
-TARGETS = ("labels", "inputs")
 
 
 def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
@@ -36,16 +34,16 @@ class Recipe:
         A last batch that gives some normalized layer fewer than `STATISTICAL` values a
         channel is joined to the batch before it.
     optimizer : Optimizer
-        Of all parameters but learned ranges, which have `THRESHOLDS`.
+        Of all parameters but learned ranges, which have `RANGE_OPTIMIZER`.
     schedule : Schedule
         Factor of both learning rates over the whole run.
     precision : "int8" or "fp32"
         A network trained in fp32 alone gets its ranges from training images at the end.
     fp32_epochs : int
         With "int8": so many epochs in fp32 first.
-    targets : "labels" or "inputs"
-        What outputs are compared with; "inputs" trains an autoencoder, to give back the
-        real values of what it was given (see `anomaly`).
+    reproduce_inputs : bool
+        Trains an autoencoder: its outputs are compared not with labels but with the
+        real values of its inputs (see `anomaly`).
     label_smoothing : float
     augment : Augment or None
     averaging : float
@@ -69,7 +67,7 @@ class Recipe:
     schedule: Schedule = OneCycle()
     precision: str = "int8"
     fp32_epochs: int = 0
-    targets: str = "labels"
+    reproduce_inputs: bool = False
     label_smoothing: float = 0.1
     augment: Augment | None = None
     averaging: float = 0.998
@@ -91,7 +89,8 @@ class Recipe:
         _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
         _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
         one_of("precision", self.precision, PRECISIONS)
-        one_of("targets", self.targets, TARGETS)
+        reproduces = flag("reproduce_inputs", self.reproduce_inputs)
+        object.__setattr__(self, "reproduce_inputs", reproduces)
         if not isinstance(self.augment, Augment | None):
             raise OptionError(
                 'augment must be an Augment, None or "default", got '

@@ -9,9 +9,9 @@ from kanji_np.loops.requantize import (
     empty_range,
     fold_extremes,
     new_extremes,
+    requantization,
     requantize_pixels,
     requantize_rows,
-    rescaling,
 )
 from kanji_np.loops.simd import LANES
 from kanji_np.quantize import POW2_MULTIPLIER
@@ -111,13 +111,13 @@ def test_vectors_are_rescaled_as_single_sums_are(channels, scales, rounding):
 
     y, y_range = np.empty((ROWS, channels), np.int8), empty_range()
     blocks = np.ascontiguousarray(acc[:, places]).ravel()
-    _rows(blocks, lanes, channels, rescaling(ints, ints.bias), y, y_range)
+    _rows(blocks, lanes, channels, requantization(ints, ints.bias), y, y_range)
     np.testing.assert_array_equal(y, expected)
     assert y_range.tolist() == seen
 
     for pixels in (1, 3, ROWS):
         y, y_range = np.empty((pixels, channels), np.int8), empty_range()
-        r = rescaling(ints, ints.bias, ROWS)
+        r = requantization(ints, ints.bias, ROWS)
         _pixels(acc[:pixels].ravel(), channels, r, y, y_range)
         np.testing.assert_array_equal(y, expected[:pixels])
         assert y_range.tolist() == expected_of(sums[:pixels], ints)[1]

@@ -49,6 +49,23 @@ def test_a_checkpoint_that_says_what_gradients_were_rounded_to(
     assert "gradients" not in capsys.readouterr().err
 
 
+def test_a_checkpoint_with_the_former_name_of_a_setting(
+    run_directory, model_bytes, capsys
+):
+    header, arrays = archive.read(run_directory / CHECKPOINT, "kanji_np checkpoint")
+    del header["settings"]["reproduce_inputs"]
+    header["settings"]["targets"] = "'inputs'"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    with pytest.raises(OptionError, match="reproduce_inputs True, not False$"):
+        trained(directory=run_directory, resume=True)
+    header["settings"]["targets"] = "'labels'"
+    archive.write(run_directory / CHECKPOINT, header, arrays)
+    capsys.readouterr()
+    trained(directory=run_directory, resume=True)
+    assert (run_directory / MODEL).read_bytes() == model_bytes
+    assert "targets" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "model"])
 def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(run_directory, damage):
     path = run_directory / CHECKPOINT

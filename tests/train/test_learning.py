@@ -9,7 +9,7 @@ from small import small_net, stripes
 
 import kanji_np as kj
 from kanji_np.train import Recipe
-from kanji_np.train.run import CALIBRATION_IMAGES, THRESHOLDS, Run
+from kanji_np.train.run import CALIBRATION_IMAGES, RANGE_OPTIMIZER, Run
 
 from .runs import DATA, settings, trained, weights
 
@@ -28,12 +28,12 @@ def test_learned_ranges_learn_at_a_rate_of_their_own():
             net, DATA, loss=loss, **settings(optimizer=kj.SGD(lr=0.0), averaging=0)
         )
         steps = sum(record.precision == "int8" for record in history.epochs) * 3
-        seen.append([t.item() for t in net.thresholds()])
+        seen.append([t.item() for t in net.learned_ranges()])
         moved = np.abs(seen[-1])
         assert len(moved) == 2 * 4
-        assert (moved > 0).all() and (moved <= steps * THRESHOLDS.lr).all()
-        for threshold in net.thresholds():
-            threshold.data = np.zeros_like(threshold.data)
+        assert (moved > 0).all() and (moved <= steps * RANGE_OPTIMIZER.lr).all()
+        for theta in net.learned_ranges():
+            theta.data = np.zeros_like(theta.data)
         assert weights(net) == before
     np.testing.assert_allclose(*seen, rtol=1e-3)
 
