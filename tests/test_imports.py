@@ -35,10 +35,11 @@ ALLOWED = {
         "checks", "errors", "fixedpoint", "jit", "quantize", "types", "window",
     },
     "data": {"archive", "checks", "errors", "loops", "schema", "types"},
+    "targets": {"checks", "errors", "types", "window"},
     "ops": {
-        "checks", "errors", "fixedpoint", "jit", "loops", "quantize", "types", "window",
+        "checks", "errors", "fixedpoint", "jit", "loops", "quantize", "targets",
+        "types", "window",
     },
-    "targets": {"checks", "errors", "types"},
     "graph": {"checks", "errors", "types", "ops"},
     "layers": {
         "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "types",

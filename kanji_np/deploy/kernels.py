@@ -17,11 +17,12 @@ from kanji_np.checks import one_of
 from kanji_np.errors import OptionError, ToolError, UnsupportedOp
 from kanji_np.targets import LIBRARIES as TARGET_LIBRARIES
 from kanji_np.targets import has
+from kanji_np.targets.arm import HEADER as NN_HEADER
+from kanji_np.targets.kanji_nn import HEADER as OWN_HEADER
 from kanji_np.types import TargetSpec
 
 LIBRARIES = ("ccore", "cmsis-nn")
 CCORE, OWN_INCLUDE = "ccore", "ccore/Include"
-OWN_HEADER, NN_HEADER = "kanji_nn.h", "arm_nnfunctions.h"
 SHARED_HEADER = "kanji_support.h"  # of ccore's kernels for both APIs
 # A function's name and opening parenthesis where its definition or prototype begins.
 DEFINED = re.compile(

@@ -1,0 +1,89 @@
+"""Types: the package is checked as strictly as its users are, and says what it is."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typed import program
+
+import kanji_np as kj
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(kj.__file__).parent
+TYPED = ROOT / "tests" / "typed"
+FOLDER = ROOT / ".pytest_cache" / "mypy"  # kept, so that the next run is quick
+
+LINE = re.compile(r"(.+?):(\d+): (error|note): (.*?)(?:  \[([\w-]+)\])?")
+#: How NumPy's stubs write any shape and any dtype.
+ANY_OF_ARRAYS = re.compile(r"tuple\[Any, \.\.\.\]|dtype\[Any\]")
+
+#: What mypy says: line, code of the error or "note", text.
+Finding = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def findings() -> dict[str, list[Finding]]:
+    """What one run of mypy says of the package, the programs, and every public name.
+
+    The package is one entry; each program has its own, by the name of its file.
+    """
+    names = [f"reveal_type(kj.{name})" for name in kj.__all__]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    revealed = FOLDER / "revealed.py"
+    revealed.write_text("\n".join(["import kanji_np as kj", *names]))
+    programs = [*sorted(TYPED.glob("*.py")), revealed]
+    run = subprocess.run(
+        [
+            sys.executable, "-m", "mypy", "--config-file", ROOT / "setup.cfg",
+            "--cache-dir", FOLDER / "cache", "--show-absolute-path",
+            PACKAGE, *programs,
+        ],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert not run.stderr, run.stderr
+    found: dict[str, list[Finding]] = {path.name: [] for path in programs}
+    found["package"] = []
+    for line in run.stdout.splitlines()[:-1]:
+        match = LINE.fullmatch(line)
+        assert match, line
+        path, number, kind, text, code = match.groups()
+        owner = Path(path).name if Path(path) in programs else "package"
+        found[owner].append((int(number), code or kind, text))
+    return found
+
+
+def test_a_users_program_has_no_errors(findings):
+    assert findings["program.py"] == []
+
+
+def test_every_mistake_is_found_where_it_is(findings):
+    errors = [f for f in findings["mistakes.py"] if f[1] != "note"]
+    lines = (TYPED / "mistakes.py").read_text().splitlines()
+    expected = {
+        number: line.partition("  # ")[2].split(": ", 1)
+        for number, line in enumerate(lines, 1)
+        if "  # " in line
+    }
+    assert len(expected) > 15
+    assert [number for number, _, _ in errors] == [*expected]
+    for number, code, text in errors:
+        assert code == expected[number][0]
+        assert expected[number][1] in text
+
+
+def test_no_public_name_has_any_in_its_signature(findings):
+    revealed = findings["revealed.py"]
+    assert len(revealed) == len(kj.__all__)
+    unknown = {
+        name: text
+        for name, (_, _, text) in zip(kj.__all__, revealed, strict=True)
+        if re.search(r"\bAny\b", ANY_OF_ARRAYS.sub("", text))
+    }
+    # Attributes and integers are of a class of the operator.
+    assert set(unknown) == {"Node", "Layer"}, unknown
+
+
+def test_a_users_program_runs(tmp_path):
+    program.main(tmp_path)
