@@ -268,18 +268,13 @@ class Layer:
         saved = self._saved(x, y, (-math.inf, math.inf), extra)
         return Activation(self._on_tape(x, saved), y_qparams)
 
-    def _needs_gx(self, x: Sequence[Activation]) -> Any:
-        """Whether a gradient is asked for, of the input or of each of several."""
-        return self._joined([value.tensor.requires_grad for value in x])
-
     def _on_tape(self, x: Sequence[Activation], saved: Saved) -> Tensor:
         """`saved.y` on the tape, of a layer without weights."""
         op, attrs, constants = self.op, self.attrs, self.constants
         needs_gx = needs_gradients(x)
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-            gx = op.vjp(attrs, constants, saved, gy, needs_gx)[0]
-            return gx if isinstance(gx, tuple) else (gx,)
+            return op.run_vjp(attrs, constants, saved, gy, needs_gx)[0]
 
         return record(saved.y, [value.tensor for value in x], vjp, self.name)
 

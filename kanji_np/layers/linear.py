@@ -17,7 +17,7 @@ from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
 from kanji_np.layers import batch_norm
 from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics
-from kanji_np.layers.layer import Activation, Start
+from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.straight_through import fake_quantized, learned
 from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import Op
@@ -142,7 +142,7 @@ class LinearLayer(TrackedLayer):
         scales = self._scales(x[0].qparams, params)
         ints = self._quantized(params, scales)
         tracker = learned(self.weight_range) if track else None
-        bits = self.attrs.weight_bits
+        bits = self.op.weight_bits(self.attrs)
         weight = fake_quantized(folded.weight, ints.weight, scales.w, bits, tracker)
         used = replace(folded, weight=weight)
         y, values = self._run(x, ints, used.params, scales.y, track)
@@ -151,9 +151,9 @@ class LinearLayer(TrackedLayer):
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         folded = self._folded(x[0], track)
-        bounds = activation_bounds(self.attrs.activation)
+        bounds = activation_bounds(self.op.activation(self.attrs))
         if folded.batch is None:
-            y = self.op.forward_float(self.attrs, folded.params, x[0].tensor.data)
+            y = self.op.run_float(self.attrs, folded.params, arrays(x))
         else:
             gamma, beta = self.norm.gamma.data, self.norm.beta.data
             z, s = folded.batch.z, folded.batch.s
@@ -167,7 +167,7 @@ class LinearLayer(TrackedLayer):
         if self.norm is None or not track or self.norm.is_frozen:
             return self._own()
         zeros = LinearParams(self.weight.data, np.zeros_like(self.norm.beta.data))
-        z = self.op.forward_float(self._plain, zeros, x.values())
+        z = self.op.run_float(self._plain, zeros, (x.values(),))
         if z.size == z.shape[-1]:
             raise ShapeError(
                 "batch normalization needs two values a channel for a variance, and "
@@ -188,12 +188,12 @@ class LinearLayer(TrackedLayer):
     def _multiplied(self, x: Activation, used: _Weights, saved: Saved) -> Tensor:
         """`saved.y` on the tape, as a function of input, weight and bias."""
         op, attrs, params = self.op, self.attrs, used.params
-        needs_gx = x.tensor.requires_grad
+        needs_gx = needs_gradients((x,))
         is_last = used.batch is None  # else `of_batch` sees to what was clamped
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
             kept = saved if is_last else _unclamped(saved)
-            gx, g = op.vjp(attrs, params, kept, gy, needs_gx)
+            (gx,), g = op.run_vjp(attrs, params, kept, gy, needs_gx)
             return gx, g.weight, g.bias
 
         y = record(saved.y, (x.tensor, used.weight, used.bias), vjp, self.name)

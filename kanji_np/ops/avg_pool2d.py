@@ -25,7 +25,13 @@ from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Specs
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.ops.pooling import (
     ClampInts,
     Pool2DAttrs,
@@ -120,6 +126,7 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     call = s8.call(
         "arm_avgpool_s8",
         x.shape,
@@ -139,6 +146,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     q7.check_average(g)
     call = q7.call(

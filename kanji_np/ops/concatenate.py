@@ -26,8 +26,15 @@ from kanji_np.fixedpoint import SINGLE, clamp, rescale
 from kanji_np.loops import buffers
 from kanji_np.loops.requantize import empty_range
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.elementwise import cost, input_factor
-from kanji_np.ops.op import Op
+from kanji_np.ops.elementwise import input_factor
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER, check_extents
 from kanji_np.types import (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.ops import conv2d, convolution
+from kanji_np.ops import conv2d
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -35,6 +35,7 @@ from kanji_np.ops.op import (
     Specs,
     Weights,
 )
+from kanji_np.targets import takes_channel_scales
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -179,7 +180,7 @@ CONV1D = Op(
         "cmsis-nn": _over_row(conv2d.lower_cmsis_nn),
         "cmsis-nn-q7": _over_row(conv2d.lower_cmsis_nn_q7),
     },
-    weights=Weights(weight_shapes, convolution.channel_scales),
+    weights=Weights(weight_shapes, lambda attrs, target: takes_channel_scales(target)),
     tracks_output=True,
     fast=Fast(fast_int),
 )

@@ -38,7 +38,15 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import convolution as s8
@@ -158,7 +166,7 @@ def cost(attrs: Conv2DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
     depth = math.prod(attrs.kernel) * shape[2]
     weights = weight_bytes(attrs.filters * depth, attrs.weight_bits)
     flash = weights + attrs.filters * channel_bytes(target)
-    return Cost(math.prod(infer(attrs, shape)) * depth, flash)
+    return Cost(math.prod(infer(attrs, shapes)) * depth, flash)
 
 
 def lower_cmsis_nn(
@@ -168,6 +176,7 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g, bits = attrs.window.over(x.shape), attrs.weight_bits
     function = f"arm_convolve_wrapper_s{bits}"
     s8.check_kernel(function, bits, x.shape, g, target)
@@ -192,6 +201,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g, depth = attrs.window.over(x.shape), ints.weight[0].size
     check_layer(attrs.activation, attrs.weight_bits, target)
     q7.check_convolution(g, target)
@@ -250,6 +260,7 @@ CONV2D = Op(
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=lambda attrs, target: takes_channel_scales(target),
+    weights=Weights(weight_shapes, lambda attrs, target: takes_channel_scales(target)),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

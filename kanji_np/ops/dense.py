@@ -37,7 +37,15 @@ from kanji_np.ops.attributes import (
     fused_activation,
     weight_width,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets.cmsis_nn import fully_connected as s8
 from kanji_np.targets.cmsis_nn_q7 import fully_connected as q7
@@ -221,6 +229,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     check_layer(attrs.activation, attrs.weight_bits, target)
     scratch_bytes = q7.scratch_bytes(x.size, target)
     call = q7.call("arm_fully_connected_q7_opt", ints, scratch_bytes)

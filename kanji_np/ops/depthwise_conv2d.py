@@ -40,7 +40,15 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import depthwise as s8
@@ -160,7 +168,7 @@ def vjp(
 
 
 def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    out_h, out_w, filters = infer(attrs, shape)
+    out_h, out_w, filters = infer(attrs, shapes)
     taps = math.prod(attrs.kernel)
     weights = weight_bytes(filters * taps, attrs.weight_bits)
     flash = weights + filters * channel_bytes(target)
@@ -200,6 +208,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     check_layer(attrs.activation, attrs.weight_bits, target)
     q7.check_depthwise(g, attrs.depth_multiplier, target)
@@ -262,6 +271,11 @@ DEPTHWISE_CONV2D = Op(
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=lambda attrs, target: takes_channel_scales(target),
+    weights=Weights(
+        weight_shapes,
+        lambda attrs, target: takes_channel_scales(target),
+        keeps_bits=True,
+    ),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

@@ -16,7 +16,15 @@ import numpy as np
 from kanji_np.ops import avg_pool2d
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.avg_pool2d import AvgPoolInts
-from kanji_np.ops.op import Arrays, Fast, Gradients, Lowering, Op, Shapes, Specs
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Lowering,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.pooling import infer as infer_pool
 from kanji_np.types import (

@@ -22,7 +22,13 @@ import numpy as np
 from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Specs
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.ops.pooling import (
     ClampInts,
     Pool2DAttrs,
@@ -106,6 +112,7 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g, clamp_to = attrs.window.over(x.shape), (ints.act_min, ints.act_max)
     return (s8.call("arm_max_pool_s8", x.shape, y.shape, g, clamp_to),)
 
@@ -117,6 +124,7 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     return (q7.call("arm_maxpool_q7_HWC", x.shape, y.shape, g, target),)
 

@@ -32,7 +32,13 @@ from kanji_np.ops.elementwise import (
     output_factor,
     scaled,
 )
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Specs
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.quantize import activation_range
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (

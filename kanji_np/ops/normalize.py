@@ -23,7 +23,15 @@ from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Constants,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Constant,

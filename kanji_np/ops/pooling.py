@@ -11,7 +11,10 @@ from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes, attribute, cell_pair, image_padding
-from kanji_np.types import Cost, Numerics, QParams, Shape, TargetSpec
+from kanji_np.ops.op import (
+    Shapes,
+)
+from kanji_np.types import Numerics, QParams, Shape
 from kanji_np.window import Padding, Pair, Window
 
 

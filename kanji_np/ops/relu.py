@@ -20,8 +20,14 @@ import numpy as np
 
 from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.elementwise import cost
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.ops.pooling import ClampInts
 from kanji_np.quantize import activation_bounds, activation_range
 from kanji_np.targets import arm
@@ -107,6 +113,7 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: Any, ints: ClampInts, xs: Specs, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     return (arm.relu(x.size),)
 
 

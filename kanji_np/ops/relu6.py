@@ -16,7 +16,10 @@ from typing import ClassVar
 from kanji_np.errors import UnsupportedOp
 from kanji_np.ops import relu
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Op, Specs
+from kanji_np.ops.op import (
+    Op,
+    Specs,
+)
 from kanji_np.ops.pooling import ClampInts
 from kanji_np.types import KernelCall, TargetSpec, TensorSpec
 

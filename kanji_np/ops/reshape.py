@@ -13,7 +13,11 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.ops import flatten
 from kanji_np.ops.attributes import Attributes, attribute, sample_shape
-from kanji_np.ops.op import Arrays, Op, Shapes
+from kanji_np.ops.op import (
+    Arrays,
+    Op,
+    Shapes,
+)
 from kanji_np.types import Shape
 
 

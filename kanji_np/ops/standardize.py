@@ -25,7 +25,14 @@ from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     InputPtr,
@@ -139,6 +146,7 @@ def lower(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     arguments = (InputPtr(), x.size, attrs.frac_bits, OutputPtr())
     return (kanji_nn.call("kanji_standardize_u8_s8", *arguments),)
 
