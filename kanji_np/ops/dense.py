@@ -184,9 +184,10 @@ def _window(image: np.ndarray) -> Geometry:
     return Window((1, 1)).over(image.shape[1:])
 
 
-def cost(attrs: DenseAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: DenseAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
     """Cost with one scale for all outputs; a scale for each takes 8 bytes more."""
-    macs = attrs.units * shape[0]
+    ((inputs,),) = shapes
+    macs = attrs.units * inputs
     sums = 4 * _wants_kernel_sums(attrs, target)  # int32
     per_output = bias_bytes(target) + sums
     weights = weight_bytes(macs, attrs.weight_bits)

@@ -167,7 +167,7 @@ def vjp(
     return (gx,), gparams
 
 
-def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: DepthwiseConv2DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
     out_h, out_w, filters = infer(attrs, shapes)
     taps = math.prod(attrs.kernel)
     weights = weight_bytes(filters * taps, attrs.weight_bits)
