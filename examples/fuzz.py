@@ -119,8 +119,8 @@ def case_of(number: int, refused: Counter[str]) -> Case | None:
     graph, images = drawn.model.freeze(), drawn.images
     values = [images]
     for node, y in zip(graph.nodes, graph.layers(images), strict=True):
-        x = [values[i] for i in node.inputs]
-        expected = node.operator.definition(node.attrs, node.ints, *x)
+        xs = tuple(values[i] for i in node.inputs)
+        expected = node.operator.forward_int(node.attrs, node.ints, xs)
         _check_equal(y, expected, f"{node.name} and its definition, {node.attrs}")
         values.append(y)
     for i in range(len(images)):
