@@ -1,7 +1,7 @@
 """The integer arithmetic of the device, one element at a time.
 
 These functions are the definition of every rounding in this package. Each is an
-ordinary Python function over int values that Numba compiles for the loops in `ops`;
+ordinary Python function over int values that Numba compiles for the fast loops;
 ``requantize.py_func`` runs the same text uncompiled. Products are formed in int64, as C
 does with an explicit cast; every result fits int32 where the stated bound holds.
 
@@ -116,3 +116,23 @@ def divide_half_away(numerator: int, denominator: int) -> int:
     if numerator > 0:
         return (numerator + half) // denominator
     return -((-numerator + half) // denominator)
+
+
+def average(rows: list[list[int]], how: str) -> int:
+    """The mean of a window's cells, divided as `Numerics.average` says.
+
+    Parameters
+    ----------
+    rows : list of rows of cells
+    how : "half_away", "toward_zero" or "toward_zero_twice"
+        To the nearest integer, halves away from zero; toward zero; or toward zero
+        twice: the sum of each row by the number of columns, then the sum of those by
+        the number of rows.
+    """
+    total, columns = sum(map(sum, rows)), len(rows[0])
+    if how == "half_away":
+        return divide_half_away(total, len(rows) * columns)
+    if how == "toward_zero":
+        return divide_toward_zero(total, len(rows) * columns)
+    means = (divide_toward_zero(sum(row), columns) for row in rows)
+    return divide_toward_zero(sum(means), len(rows))

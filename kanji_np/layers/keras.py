@@ -15,6 +15,7 @@ from kanji_np.layers.linear import LinearLayer
 from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import OPS
 from kanji_np.ops.add import AddAttrs
+from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.concatenate import ConcatenateAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
@@ -25,7 +26,6 @@ from kanji_np.ops.global_avg_pool2d import GlobalAvgPool2DAttrs
 from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
 from kanji_np.ops.pad import PadAttrs
-from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
 from kanji_np.ops.relu6 import Relu6Attrs
 from kanji_np.ops.reshape import ReshapeAttrs
