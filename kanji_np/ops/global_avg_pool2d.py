@@ -91,7 +91,8 @@ def vjp(
 
 def _whole(shape: Shape) -> Geometry:
     """One window over an input (H, W, C)."""
-    return Window(shape[:2]).over(shape)
+    height, width, _ = shape
+    return Window((height, width)).over(shape)
 
 
 def lower_cmsis_nn(
