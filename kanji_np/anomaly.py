@@ -94,6 +94,11 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
     labels : ndarray of integers (N,)
         1 where anomalous, 0 where normal.
 
+    Returns
+    -------
+    float
+        0..1.
+
     Raises
     ------
     DataError

@@ -43,6 +43,7 @@ class Node:
 
     @property
     def operator(self) -> Op:
+        """The operator that `op` names."""
         return OPS[self.op]
 
 
@@ -55,8 +56,16 @@ def noise(tensor: TensorSpec, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Graph:
-    """A frozen network: nodes in the order they run; the last one's output is the
-    network's."""
+    """A frozen network.
+
+    Parameters
+    ----------
+    name : str
+    target : TargetSpec
+    input : TensorSpec
+    nodes : tuple of Node
+        In the order they run. The last one's output is the network's.
+    """
 
     name: str
     target: TargetSpec
@@ -65,6 +74,7 @@ class Graph:
 
     @property
     def output(self) -> TensorSpec:
+        """What the network gives: shape, dtype and scale."""
         return self.tensors[-1]
 
     @property
@@ -93,7 +103,17 @@ class Graph:
         return y
 
     def layers(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """Every node's output for a batch, in order; see `run`."""
+        """Every node's output for a batch, in order.
+
+        Parameters
+        ----------
+        x : uint8 or int8 (N, *input.shape)
+            As for `run`.
+
+        Yields
+        ------
+        int8 (N, *output.shape) of each node
+        """
         self.input.check_batch(x, self.name)
         values = [x]
         for node in self.nodes:
@@ -102,20 +122,48 @@ class Graph:
             yield values[-1]
 
     def calls(self, node: Node) -> tuple[KernelCall, ...]:
-        """The calls that compute one node, or UnsupportedOp."""
+        """The calls of library functions that compute one node.
+
+        Parameters
+        ----------
+        node : Node
+            One of `nodes`.
+
+        Raises
+        ------
+        UnsupportedOp
+            The target's library cannot compute it.
+        """
         op, inputs = node.operator, tuple(self.tensors[i] for i in node.inputs)
         x = inputs[0] if op.inputs == 1 else inputs
         return op.lower(node.attrs, node.ints, x, node.output, self.target)
 
     def cost(self, node: Node) -> Cost:
-        """Cost of one node; its flash is what its calls' constants take."""
+        """What one node costs in one inference.
+
+        Parameters
+        ----------
+        node : Node
+            One of `nodes`.
+
+        Returns
+        -------
+        Cost
+            Its flash is what the constants of its calls take [bytes].
+        """
         shape = self.tensors[node.inputs[0]].shape
         cost = node.operator.cost(node.attrs, shape, self.target)
         constants = (c for call in self.calls(node) for c in call.constants)
         return replace(cost, flash_bytes=sum(c.values.nbytes for c in constants))
 
     def layer_text(self, number: int) -> str:
-        """How messages name a layer, by its number from 1: "layer 2 (conv1)"."""
+        """How messages name a layer: "layer 2 (conv1)".
+
+        Parameters
+        ----------
+        number : int
+            From 1, as in the generated C.
+        """
         return f"layer {number} ({self.nodes[number - 1].name})"
 
     def digest(self) -> str:

@@ -146,6 +146,7 @@ class Model:
 
     @property
     def output_shape(self) -> Shape:
+        """Shape of the output for one input."""
         return self.shapes[-1]
 
     def parameters(self) -> list[Tensor]:
@@ -211,7 +212,12 @@ class Model:
         }
 
     def renew_batch_norm(self, x: np.ndarray) -> None:
-        """Take the moving statistics from these inputs alone; frozen ones stay."""
+        """Take the moving statistics from these inputs alone; frozen ones stay.
+
+        Parameters
+        ----------
+        x : uint8 or int8 (N, *input_shape)
+        """
         norms = self._moving_norms()
         if not norms:
             return
@@ -246,14 +252,42 @@ class Model:
         return self._forward(x, precision, count, track).real()
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
-        """Outputs of a batch: int8 (N, ...) as on the device, or float32 logits."""
+        """Outputs of a batch.
+
+        Parameters
+        ----------
+        x : uint8 or int8 (N, *input_shape)
+        precision : "int8" or "fp32"
+
+        Returns
+        -------
+        ndarray (N, ...)
+            int8 as on the device; or float32, before a final softmax.
+        """
         if precision == "int8":
             return self.freeze().run(x)
         with no_grad():
             return self._forward(x, precision, self._before_softmax()).tensor.data
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
-        """Accuracy in 0..1 on a dataset, by the first largest output of each image."""
+        """Accuracy on a dataset, by the first largest output of each image.
+
+        Parameters
+        ----------
+        dataset : Dataset
+        precision : "int8" or "fp32"
+            "int8" scores the bytes that the device computes.
+
+        Returns
+        -------
+        float
+            0..1.
+
+        Raises
+        ------
+        ShapeError, DataError
+            The dataset does not fit, or holds no images.
+        """
         self.check_labels(dataset)
         graph = self.freeze() if precision == "int8" else None
         correct = 0
@@ -267,8 +301,19 @@ class Model:
         return correct / len(dataset)
 
     def check_labels(self, dataset: Dataset) -> None:
-        """ShapeError if images or classes of a dataset do not fit the network,
-        DataError if there are none."""
+        """Raise if a dataset does not fit the network.
+
+        Parameters
+        ----------
+        dataset : Dataset
+
+        Raises
+        ------
+        ShapeError
+            Its images have another shape, or it has more classes than the network.
+        DataError
+            It is no Dataset, or holds no images.
+        """
         if not isinstance(getattr(dataset, "images", None), np.ndarray):
             raise DataError(
                 f"{self.name} takes a Dataset(images, labels, classes, name), got a "
@@ -293,7 +338,12 @@ class Model:
         return all(layer.is_calibrated for layer in self.layers)
 
     def calibrate(self, x: np.ndarray) -> None:
-        """Give ranges to layers that have none yet, from a batch of inputs."""
+        """Give ranges to layers that have none yet, from a batch of inputs.
+
+        Parameters
+        ----------
+        x : uint8 or int8 (N, *input_shape)
+        """
         with no_grad():
             self._forward(x, "int8", len(self.layers))
 
@@ -361,6 +411,16 @@ class Model:
         the rest. Its bytes, and so its accuracy, are the other target's: what was
         trained for one need not be as good on another.
 
+        Parameters
+        ----------
+        target, core, rounding, version : optional
+            As `Model` has them.
+
+        Returns
+        -------
+        Model
+            A new one; this stays as it is.
+
         Raises
         ------
         OptionError
@@ -394,6 +454,11 @@ class Model:
         weight_bits : 8 or 4, optional
             Of all convolutions and dense layers, depthwise ones left as they are.
 
+        Returns
+        -------
+        Model
+            A new one; this stays as it is.
+
         Raises
         ------
         OptionError
@@ -412,8 +477,11 @@ class Model:
     def take_weights(self, other: Model) -> None:
         """Take over weights and the statistics of batch normalization, and no ranges.
 
-        `other` has layers of the same names, operators and shapes; how it is quantized
-        does not matter.
+        Parameters
+        ----------
+        other : Model
+            With layers of the same names, operators and shapes; how it is quantized
+            does not matter.
 
         Raises
         ------
@@ -433,6 +501,10 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Write the network (weights, ranges, target) to a `.npz` file, atomically.
+
+        Parameters
+        ----------
+        path : path
 
         Raises
         ------
@@ -504,7 +576,14 @@ class Model:
         return modelfile.snapshot(self)
 
     def restore(self, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Take over weights and ranges that `snapshot` gave of an equal network."""
+        """Take over weights and ranges that `snapshot` gave of an equal network.
+
+        Parameters
+        ----------
+        header : dict
+        arrays : dict of ndarray
+            As `snapshot` gives them.
+        """
         modelfile.restore(self, header, arrays)
 
     def _forward(
@@ -654,6 +733,14 @@ def _fitting(name: str, value: ArrayLike, like: np.ndarray) -> np.ndarray:
 
 def load(path: str | Path) -> Model:
     """A network from the file `Model.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Model
 
     Raises
     ------

@@ -42,12 +42,33 @@ class Optimizer(Protocol):
         """Learning rate before the schedule."""
 
     def slots(self, parameters: Sequence[Tensor]) -> Slots:
-        """Zeroed memory, one tuple of arrays a parameter."""
+        """What it remembers between steps, as zeros before the first.
+
+        Parameters
+        ----------
+        parameters : sequence of Tensor
+
+        Returns
+        -------
+        list of tuples of ndarray
+            One tuple for each parameter, arrays in the parameter's shape and dtype.
+        """
 
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
-        """Change every parameter that has a gradient, in place; `count` from 1."""
+        """Change every parameter that has a gradient, in place.
+
+        Parameters
+        ----------
+        parameters : sequence of Tensor
+        slots : list of tuples of ndarray
+            What `slots` gave for them; changed in place.
+        lr : float
+            The learning rate of this step.
+        count : int
+            Number of this step, from 1.
+        """
 
 
 def _zeros(parameters: Sequence[Tensor], number: int) -> Slots:
@@ -142,11 +163,13 @@ class SGD:
             )
 
     def slots(self, parameters: Sequence[Tensor]) -> Slots:
+        """See `Optimizer.slots`."""
         return _zeros(parameters, 1)
 
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
+        """See `Optimizer.step`."""
         from kanji_np.loops.optim import sgd
 
         def numbers(decay: float) -> Numbers:
@@ -157,7 +180,18 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam; `torch.optim.Adam`, its weight decay added to the gradient."""
+    """Adam; `torch.optim.Adam`, its weight decay added to the gradient.
+
+    Parameters
+    ----------
+    lr : float
+    beta1, beta2 : float
+        Weight of the past in the means of gradients and of their squares, 0..1.
+    eps : float
+        Added to the root of the mean square.
+    weight_decay : float
+        As in `SGD`.
+    """
 
     lr: float = 1e-3
     beta1: float = 0.9
@@ -176,11 +210,13 @@ class Adam:
         hold_number(self, "weight_decay", 0, MOST)
 
     def slots(self, parameters: Sequence[Tensor]) -> Slots:
+        """See `Optimizer.slots`."""
         return _zeros(parameters, 2)
 
     def step(
         self, parameters: Sequence[Tensor], slots: Slots, lr: float, count: int
     ) -> None:
+        """See `Optimizer.step`."""
         from kanji_np.loops.optim import adam
 
         def numbers(decay: float) -> Numbers:
@@ -199,7 +235,15 @@ class Adam:
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay; `torch.optim.AdamW`."""
+    """Adam with decoupled weight decay; `torch.optim.AdamW`.
+
+    Parameters
+    ----------
+    lr, beta1, beta2, eps : float
+        As in `Adam`.
+    weight_decay : float
+        Part of each weight that a step of rate 1 takes off.
+    """
 
     weight_decay: float = 1e-2
 
@@ -218,7 +262,15 @@ class Schedule(Protocol):
     """What the training loop needs of a schedule."""
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
-        """Factor of the learning rate at `step` of 0..steps-1."""
+        """The factor of the learning rate at one step.
+
+        Parameters
+        ----------
+        step : int
+            0..steps-1.
+        steps, steps_per_epoch : int
+            Of the whole run; of one epoch.
+        """
 
 
 @dataclass(frozen=True)
@@ -226,12 +278,21 @@ class Constant:
     """The learning rate as it is."""
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """See `Schedule.factor`."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """Times `gamma` every `every` epochs."""
+    """The learning rate falls by a factor every few epochs.
+
+    Parameters
+    ----------
+    every : int
+        Epochs.
+    gamma : float
+        The factor.
+    """
 
     every: int = 10
     gamma: float = 0.1
@@ -241,12 +302,19 @@ class Step:
         hold_number(self, "gamma", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """See `Schedule.factor`."""
         return self.gamma ** (step // (self.every * steps_per_epoch))
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Times `gamma` every epoch, smoothly."""
+    """The learning rate falls by a factor every epoch, a little at each step.
+
+    Parameters
+    ----------
+    gamma : float
+        The factor.
+    """
 
     gamma: float = 0.9
 
@@ -254,12 +322,19 @@ class Exponential:
         hold_number(self, "gamma", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """See `Schedule.factor`."""
         return self.gamma ** (step / steps_per_epoch)
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 down to `final`."""
+    """The learning rate falls along half a cosine.
+
+    Parameters
+    ----------
+    final : float
+        Factor at the end; it is 1 at the beginning.
+    """
 
     final: float = 0.0
 
@@ -267,15 +342,25 @@ class Cosine:
         hold_number(self, "final", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """See `Schedule.factor`."""
         wave = 0.5 * (1 + math.cos(math.pi * step / steps))
         return self.final + (1 - self.final) * wave
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """A linear rise from `initial` to 1, then a linear fall to `final`.
+    """The learning rate rises linearly, then falls linearly.
 
-    Reference: Smith and Topin, "Super-Convergence", 2018.
+    Parameters
+    ----------
+    warmup : float
+        Part of the run in which it rises, 0..1.
+    initial, final : float
+        Factors at the beginning and at the end; it is 1 between them.
+
+    References
+    ----------
+    Smith and Topin, "Super-Convergence", 2018.
     """
 
     warmup: float = 0.2
@@ -288,6 +373,7 @@ class OneCycle:
         hold_number(self, "final", 0, MOST)
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """See `Schedule.factor`."""
         at, rise = step / steps, self.warmup
         if at < rise:
             return self.initial + (1 - self.initial) * at / rise

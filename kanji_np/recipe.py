@@ -121,11 +121,23 @@ class Recipe:
             )
 
     def freezes_batch_norm(self, epoch: int) -> bool:
-        """Whether batch normalization is frozen in an epoch, counted from 0."""
+        """Whether batch normalization is frozen in an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        """
         return epoch >= self.freeze_batch_norm * self.epochs
 
     def precision_of(self, epoch: int) -> str:
-        """The precision of an epoch, counted from 0."""
+        """The precision of an epoch, "int8" or "fp32".
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        """
         return "fp32" if epoch < self.fp32_epochs else self.precision
 
 

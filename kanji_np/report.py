@@ -23,8 +23,20 @@ if TYPE_CHECKING:
 class LayerReport:
     """One layer of a network.
 
-    `ram_bytes` is what must be in memory while the layer runs: its input, its output
-    unless that takes the input's place, and its scratch [bytes].
+    Parameters
+    ----------
+    name, op : str
+        Of the layer and of its operator.
+    output_shape : tuple of int
+    scale : str
+        Of the output, for reading: "2^-5", or a number.
+    macs : int
+        Multiply-accumulates of one inference [MAC].
+    flash_bytes : int
+        Weights, biases and tables [bytes].
+    ram_bytes : int
+        What must be in memory while the layer runs: its input, its output unless that
+        takes the input's place, and its scratch [bytes].
     """
 
     name: str

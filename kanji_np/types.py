@@ -37,7 +37,15 @@ def shape_text(shape: Shape) -> str:
 
 @dataclass(frozen=True)
 class QParams:
-    """How integers stand for real values: ``real = scale * (q - zero_point)``."""
+    """How integers stand for real values: ``real = scale * (q - zero_point)``.
+
+    Parameters
+    ----------
+    scale : float
+        Positive.
+    zero_point : int
+        -128..127; 0 unless the scheme is "asymmetric".
+    """
 
     scale: float
     zero_point: int = 0
@@ -57,8 +65,14 @@ class QParams:
 class TensorSpec:
     """Shape (without batch), dtype and, for quantized tensors, what the integers mean.
 
-    `dtype` is "uint8" for images as they come from a camera or file and "int8" for
-    everything after the first layer.
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : "uint8" or "int8"
+        "uint8" for images as they come from a camera or file, "int8" for everything
+        after the first layer.
+    qparams : QParams or None
+        None of an image.
     """
 
     shape: Shape
@@ -74,7 +88,18 @@ class TensorSpec:
         return math.prod(self.shape)
 
     def check_batch(self, x: np.ndarray, owner: str) -> None:
-        """ShapeError unless `x` is one or more samples of this shape and dtype."""
+        """Raise unless an array is one or more samples of this shape and dtype.
+
+        Parameters
+        ----------
+        x : ndarray
+        owner : str
+            Stands at the head of the message.
+
+        Raises
+        ------
+        ShapeError
+        """
         if not isinstance(x, np.ndarray):
             raise ShapeError(
                 f"{owner} takes a NumPy array, {self.dtype} (N, "
@@ -111,9 +136,19 @@ class Numerics:
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """The four facts that decide every byte: library, version, core class, rounding.
+    """The four facts that decide every byte; `target_spec` makes it.
 
-    `numerics` follows from them. Made by `targets.target_spec`.
+    Parameters
+    ----------
+    library : "cmsis-nn" or "cmsis-nn-q7"
+    version : str
+        Of the library.
+    core : "c", "dsp" or "mve"
+        The class of the core.
+    rounding : str
+        How the library is built.
+    numerics : Numerics
+        How it computes, which follows from the others.
     """
 
     library: str
@@ -152,6 +187,16 @@ class LinearParams:
 
     weight: np.ndarray
     bias: np.ndarray
+
+
+def check_weights(
+    owner: str, x: np.ndarray, rank: int, weight: np.ndarray, expected: Shape
+) -> None:
+    """ShapeError unless a batch `x` has so many axes and its weights this shape."""
+    if x.ndim != rank or weight.shape != expected:
+        raise ShapeError(
+            f"{owner}: input {x.shape} needs weights {expected}, got {weight.shape}"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ Lai and Suda, "Rethinking Machine Learning Development and Deployment for Edge D
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from numpy.typing import ArrayLike
 
 from kanji_np.checks import one_of
 from kanji_np.errors import OptionError, ShapeError
@@ -62,7 +63,7 @@ def paper_cnn(
     batch_norm: bool = False,
     input_shape: Shape = (32, 32, 3),
     classes: int = 10,
-    mean: Any = CIFAR10_MEAN,
+    mean: ArrayLike = CIFAR10_MEAN,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
@@ -79,12 +80,20 @@ def paper_cnn(
     pool : "max" or "average"
     batch_norm : bool
         Whether convolutions are normalized while they are trained.
+    input_shape : (H, W, C)
+    classes : int
+        Number of outputs.
     mean : int or sequence of ints
         What `Normalize` takes off.
     weight_bits : 8 or 4
         Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
+
+    Returns
+    -------
+    Sequential
+        Untrained.
 
     References
     ----------
@@ -110,7 +119,7 @@ def paper_vgg(
     *,
     input_shape: Shape = (32, 32, 3),
     classes: int = 100,
-    mean: Any = CIFAR100_MEAN,
+    mean: ArrayLike = CIFAR100_MEAN,
     batch_norm: bool = True,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
@@ -128,6 +137,9 @@ def paper_vgg(
     ----------
     channels : sequence of int
         Output channels of the two convolutions of each pair.
+    input_shape : (H, W, C)
+    classes : int
+        Number of outputs.
     mean : int or sequence of ints
         What `Normalize` takes off.
     batch_norm : bool
@@ -136,6 +148,11 @@ def paper_vgg(
         Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
+
+    Returns
+    -------
+    Sequential
+        Untrained.
 
     References
     ----------
@@ -160,7 +177,7 @@ def paper_vgg(
 def resnet8(
     *,
     classes: int = 10,
-    mean: Any = CIFAR10_MEAN,
+    mean: ArrayLike = CIFAR10_MEAN,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
@@ -174,12 +191,19 @@ def resnet8(
 
     Parameters
     ----------
+    classes : int
+        Number of outputs.
     mean : int or sequence of ints
         What `Normalize` takes off.
     weight_bits : 8 or 4
         Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
+
+    Returns
+    -------
+    Model
+        Untrained.
     """
     images = Input((32, 32, 3))
     x = _conv(16, 3, bits=weight_bits)(Normalize(mean)(images))
@@ -199,7 +223,7 @@ def ds_cnn(
     *,
     input_shape: Shape = (49, 10, 1),
     classes: int = 12,
-    mean: Any = MIDDLE,
+    mean: ArrayLike = MIDDLE,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
@@ -214,12 +238,19 @@ def ds_cnn(
     Parameters
     ----------
     input_shape : (time, frequency, 1)
+    classes : int
+        Number of outputs.
     mean : int or sequence of ints
         What `Normalize` takes off.
     weight_bits : 8 or 4
         Of all weights but those of depthwise convolutions, which are few.
     target, scheme, ranges, seed, name
         As `Model` has them.
+
+    Returns
+    -------
+    Sequential
+        Untrained.
 
     References
     ----------
@@ -243,7 +274,7 @@ def mobilenet_v1_025(
     *,
     input_shape: Shape = (96, 96, 3),
     classes: int = 2,
-    mean: Any = (MIDDLE,) * 3,
+    mean: ArrayLike = (MIDDLE,) * 3,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
@@ -257,12 +288,20 @@ def mobilenet_v1_025(
 
     Parameters
     ----------
+    input_shape : (H, W, C)
+    classes : int
+        Number of outputs.
     mean : int or sequence of ints
         What `Normalize` takes off.
     weight_bits : 8 or 4
         Of all weights but those of depthwise convolutions, which are few.
     target, scheme, ranges, seed, name
         As `Model` has them.
+
+    Returns
+    -------
+    Sequential
+        Untrained.
 
     References
     ----------
@@ -286,7 +325,7 @@ def mobilenet_v1_025(
 def autoencoder(
     *,
     inputs: int = 640,
-    mean: Any = MIDDLE,
+    mean: ArrayLike = MIDDLE,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
@@ -309,6 +348,11 @@ def autoencoder(
         Of all weights.
     target, scheme, ranges, seed, name
         As `Model` has them.
+
+    Returns
+    -------
+    Sequential
+        Untrained.
 
     References
     ----------

@@ -21,7 +21,7 @@ from kanji_np.ops import OPS
 from kanji_np.ops.add import AddAttrs, AddInts
 from kanji_np.ops.avg_pool2d import AvgPoolInts
 from kanji_np.ops.conv2d import Conv2DAttrs
-from kanji_np.ops.dense import DenseAttrs, deinterleave
+from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.mul import MulAttrs, MulInts
 from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
@@ -29,6 +29,7 @@ from kanji_np.ops.relu import ReluAttrs
 from kanji_np.ops.softmax import Pow2SoftmaxInts, SoftmaxAttrs, SoftmaxInts
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.targets import target_spec
+from kanji_np.targets.cmsis_nn_q7.fully_connected import interleave
 from kanji_np.types import LinearInts, Numerics
 
 
@@ -289,6 +290,14 @@ def linear_ints(case: Case, numerics: Numerics) -> LinearInts:
         rounding=numerics.requantize,
         **options,
     )
+
+
+def deinterleave(weight: np.ndarray) -> np.ndarray:
+    """The plain matrix of an interleaved one."""
+    order = interleave(np.arange(weight.size).reshape(weight.shape))
+    plain = np.empty_like(weight)
+    plain.flat[order.ravel()] = weight.ravel()
+    return plain
 
 
 def window_input(

@@ -1,8 +1,16 @@
-"""`Tensor`, an array that remembers how it was computed, and `record`, the one way in.
+"""`Tensor`, an array that remembers how it was computed, and its functions.
 
 A tensor is a leaf if somebody made it, and has a node on the tape if a function did.
-Operators and methods are NumPy's, and every one is a function of `functions.py`. A
-tensor is not an array: NumPy's own functions refuse it, as they would lose its past.
+`record` makes such tensors: the one way in, for the functions here and for yours.
+
+The functions are NumPy's, under NumPy's names; `log_softmax` is PyTorch's. Arguments
+may be tensors, arrays or numbers; results are tensors. Values, broadcasting, result
+dtypes and complaints about shapes and axes are NumPy's own: int8 + int8 is int8 and
+wraps, int8 / int8 is floating, and a Python number adapts to the dtype it meets. Every
+function raises GradientError if a gradient is asked of an argument that has no rule.
+
+A function is one row of derivatives in `vjps.py` and one definition here. The operators
+and methods of `Tensor` are these same functions.
 """
 
 from __future__ import annotations
@@ -14,9 +22,171 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kanji_np.autograd.tape import Array, Node, Vjp, backward, is_recording
+from kanji_np.autograd.vjps import VJPS, Pull, unbroadcast
 from kanji_np.errors import GradientError, OptionError, ShapeError
 
+__all__ = [
+    "Tensor",
+    "add",
+    "astype",
+    "concatenate",
+    "divide",
+    "exp",
+    "getitem",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "multiply",
+    "needs_gradient",
+    "negative",
+    "power",
+    "record",
+    "reshape",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+]
+
 Axis: TypeAlias = int | tuple[int, ...] | None
+Operand: TypeAlias = "Tensor | ArrayLike"
+
+#: Types of numbers without a dtype of their own; NumPy's scalars are of other types.
+PYTHON_NUMBERS = (bool, int, float)
+
+
+def add(x: Operand, y: Operand) -> Tensor:
+    """x + y, broadcast."""
+    return _numpys("add", x, y)
+
+
+def subtract(x: Operand, y: Operand) -> Tensor:
+    """x - y, broadcast."""
+    return _numpys("subtract", x, y)
+
+
+def multiply(x: Operand, y: Operand) -> Tensor:
+    """x * y, broadcast."""
+    return _numpys("multiply", x, y)
+
+
+def divide(x: Operand, y: Operand) -> Tensor:
+    """x / y, broadcast."""
+    return _numpys("divide", x, y)
+
+
+def power(x: Operand, exponent: Operand) -> Tensor:
+    """x ** exponent, broadcast; the exponent is a constant and has no rule."""
+    return _numpys("power", x, exponent)
+
+
+def negative(x: Operand) -> Tensor:
+    """-x."""
+    return _numpys("negative", x)
+
+
+def maximum(x: Operand, y: Operand) -> Tensor:
+    """The larger of x and y, broadcast; equal elements share the gradient equally.
+
+    So `maximum(x, 0)` has gradient 1/2 at 0, not 0 as a ReLU is often given.
+    """
+    return _numpys("maximum", x, y)
+
+
+def matmul(x: Operand, y: Operand) -> Tensor:
+    """x @ y: (..., n, k) by (..., k, m) gives (..., n, m), leading axes broadcast.
+
+    A 1-D x is a row and a 1-D y a column, whose axis the result does not have.
+    """
+    return _numpys("matmul", x, y)
+
+
+def exp(x: Operand) -> Tensor:
+    """e ** x, elementwise."""
+    return _numpys("exp", x)
+
+
+def log(x: Operand) -> Tensor:
+    """The natural logarithm, elementwise."""
+    return _numpys("log", x)
+
+
+def sqrt(x: Operand) -> Tensor:
+    """The square root, elementwise; its gradient at 0 is infinite, with a warning."""
+    return _numpys("sqrt", x)
+
+
+def tanh(x: Operand) -> Tensor:
+    """The hyperbolic tangent, elementwise."""
+    return _numpys("tanh", x)
+
+
+def log_softmax(x: Operand, axis: int = -1) -> Tensor:
+    """The logarithm of the softmax along an axis: x - log(sum(exp(x))).
+
+    It is finite for finite x: exp does not overflow on the way.
+    """
+    array = np.asarray(_value(x))
+    largest = array.max(axis=axis, keepdims=True)
+    shifted = array - np.where(np.isfinite(largest), largest, 0)
+    value = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return _taped("log_softmax", value, (x,), axis)
+
+
+def sum(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The sum over one axis, several, or all (None). Integers add up in 64 bits."""
+    return _numpys("sum", x, axis=axis, keepdims=keepdims)
+
+
+def mean(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The mean over one axis, several, or all (None). That of integers is float64."""
+    return _numpys("mean", x, axis=axis, keepdims=keepdims)
+
+
+def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The largest over one axis, several, or all (None).
+
+    Elements that tie for the largest share the gradient equally.
+    """
+    return _numpys("max", x, axis=axis, keepdims=keepdims)
+
+
+def reshape(x: Operand, shape: int | Sequence[int]) -> Tensor:
+    """x with the same elements in another shape; one length may be -1."""
+    return _taped("reshape", np.reshape(_value(x), shape), (x,))
+
+
+def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
+    """x with axis `axes[i]` as axis i; reversed if `axes` is None."""
+    return _numpys("transpose", x, axes=axes)
+
+
+def getitem(x: Operand, index: Any) -> Tensor:
+    """x[index] for every index NumPy takes.
+
+    An element picked several times receives the sum of its gradients. Index arrays are
+    not copied: do not change them before `backward`.
+    """
+    return _taped("getitem", np.asarray(_value(x))[index], (x,), index)
+
+
+def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """The tensors joined along an axis they may differ in; all others agree."""
+    value = np.concatenate([np.asarray(_value(x)) for x in tensors], axis)
+    return _taped("concatenate", value, tensors, axis)
+
+
+def astype(x: Operand, dtype: DTypeLike) -> Tensor:
+    """x in another dtype; the gradient goes back in the dtype x has gradients in.
+
+    To integers this truncates, and the gradient passes as if it did not
+    (straight-through), which no check against differences will confirm.
+    """
+    return _taped("astype", np.asarray(_value(x)).astype(dtype), (x,))
 
 
 class Tensor:
@@ -157,99 +327,47 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.data)
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return functions.getitem(self, index)
-
-    def __neg__(self) -> Tensor:
-        return functions.negative(self)
-
-    def __add__(self, other: Operand) -> Tensor:
-        return functions.add(self, other)
-
-    def __radd__(self, other: Operand) -> Tensor:
-        return functions.add(other, self)
-
-    def __sub__(self, other: Operand) -> Tensor:
-        return functions.subtract(self, other)
+    # Operators and methods are the functions above: on the right of each `=` stands the
+    # function of the module.
+    __getitem__ = getitem
+    __neg__ = negative
+    __add__ = __radd__ = add
+    __sub__ = subtract
+    __mul__ = __rmul__ = multiply
+    __truediv__ = divide
+    __pow__ = power
+    __matmul__ = matmul
+    exp = exp
+    log = log
+    log_softmax = log_softmax
+    sqrt = sqrt
+    tanh = tanh
+    sum = sum
+    mean = mean
+    max = max
+    astype = astype
 
     def __rsub__(self, other: Operand) -> Tensor:
-        return functions.subtract(other, self)
-
-    def __mul__(self, other: Operand) -> Tensor:
-        return functions.multiply(self, other)
-
-    def __rmul__(self, other: Operand) -> Tensor:
-        return functions.multiply(other, self)
-
-    def __truediv__(self, other: Operand) -> Tensor:
-        return functions.divide(self, other)
+        return subtract(other, self)
 
     def __rtruediv__(self, other: Operand) -> Tensor:
-        return functions.divide(other, self)
-
-    def __pow__(self, exponent: Operand) -> Tensor:
-        return functions.power(self, exponent)
-
-    def __matmul__(self, other: Operand) -> Tensor:
-        return functions.matmul(self, other)
+        return divide(other, self)
 
     def __rmatmul__(self, other: Operand) -> Tensor:
-        return functions.matmul(other, self)
-
-    def sum(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-        """See `functions.sum`."""
-        return functions.sum(self, axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-        """See `functions.mean`."""
-        return functions.mean(self, axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-        """See `functions.max`."""
-        return functions.max(self, axis, keepdims=keepdims)
+        return matmul(other, self)
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
-        """See `functions.reshape`; the lengths may come singly or as one tuple."""
-        return functions.reshape(self, _unwrapped(shape))
+        """The same elements in another shape; the lengths singly or as one tuple."""
+        return reshape(self, _unwrapped(shape))
 
     def transpose(self, *axes: int | Sequence[int]) -> Tensor:
-        """See `functions.transpose`; the axes may come singly or as one tuple."""
-        return functions.transpose(self, _unwrapped(axes) if axes else None)
+        """The axes in another order; they may come singly or as one tuple."""
+        return transpose(self, _unwrapped(axes) if axes else None)
 
     @property
     def T(self) -> Tensor:
         """The tensor with its axes reversed."""
-        return functions.transpose(self)
-
-    def astype(self, dtype: DTypeLike) -> Tensor:
-        """See `functions.astype`."""
-        return functions.astype(self, dtype)
-
-    def exp(self) -> Tensor:
-        """See `functions.exp`."""
-        return functions.exp(self)
-
-    def log(self) -> Tensor:
-        """See `functions.log`."""
-        return functions.log(self)
-
-    def sqrt(self) -> Tensor:
-        """See `functions.sqrt`."""
-        return functions.sqrt(self)
-
-    def tanh(self) -> Tensor:
-        """See `functions.tanh`."""
-        return functions.tanh(self)
-
-
-Operand: TypeAlias = Tensor | ArrayLike
-
-
-def _unwrapped(numbers: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
-    """(2, 3) from (2, 3) and from ((2, 3),), the two spellings NumPy's methods take."""
-    if len(numbers) == 1 and isinstance(numbers[0], Sequence):
-        return tuple(numbers[0])
-    return cast("tuple[int, ...]", numbers)
+        return transpose(self)
 
 
 def _origin(tensor: Tensor) -> Node | Tensor:
@@ -317,5 +435,64 @@ def record(
     return result
 
 
-# The functions need Tensor and Tensor's operators need the functions.
-from kanji_np.autograd import functions  # noqa: E402
+def _value(x: Operand) -> Any:
+    """An array; but a Python number stays one, since NumPy lets it adapt its dtype."""
+    if isinstance(x, Tensor):
+        return x.data
+    return x if isinstance(x, int | float) else np.asarray(x)
+
+
+def _numpys(name: str, *operands: Operand, **options: Any) -> Tensor:
+    """NumPy's function of that name, on the tape."""
+    arrays = _adapted([_value(x) for x in operands])
+    value = getattr(np, name)(*arrays, **options)
+    return _taped(name, value, operands, *options.values())
+
+
+def _adapted(operands: list[Any]) -> list[Any]:
+    """Operands with a Python number in the floating dtype that it meets.
+
+    NumPy does so from version 2 on; before, a float32 array without axes and a Python
+    number gave float64.
+    """
+    arrays = [x for x in operands if type(x) not in PYTHON_NUMBERS]
+    dtype = np.result_type(*arrays) if 0 < len(arrays) < len(operands) else None
+    if dtype is None or dtype.kind != "f":
+        return operands
+    return [dtype.type(x) if type(x) in PYTHON_NUMBERS else x for x in operands]
+
+
+def _taped(
+    name: str, value: ArrayLike, operands: Sequence[Operand], *options: Any
+) -> Tensor:
+    """`value` as a tensor, recorded with the rules of row `name` of the table."""
+    if not needs_gradient(*operands):
+        return Tensor(value)
+    if name not in VJPS:
+        raise GradientError(f"{name}: no row in the table of derivatives")
+    pulls = VJPS[name](np.asarray(value), *map(_value, operands), *options)
+    steps: list[tuple[Pull, tuple[int, ...]] | None] = []
+    for index, (operand, pull) in enumerate(zip(operands, pulls, strict=True)):
+        if not (isinstance(operand, Tensor) and operand.requires_grad):
+            steps.append(None)
+        elif pull is None:
+            raise GradientError(
+                f"{name}: no derivative rule for argument {index}; if it is a constant,"
+                " pass it as an array or detach() it"
+            )
+        else:
+            steps.append((pull, operand.shape))
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        return tuple(
+            None if step is None else unbroadcast(step[0](g), step[1]) for step in steps
+        )
+
+    return record(value, operands, vjp, name)
+
+
+def _unwrapped(numbers: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
+    """(2, 3) from (2, 3) and from ((2, 3),), the two spellings NumPy's methods take."""
+    if len(numbers) == 1 and isinstance(numbers[0], Sequence):
+        return tuple(numbers[0])
+    return cast("tuple[int, ...]", numbers)

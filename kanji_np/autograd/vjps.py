@@ -71,6 +71,10 @@ def _matmul(z: Array, x: Array, y: Array) -> Pulls:
     return pull_x, pull_y
 
 
+def _log_softmax(z: Array, x: Array, axis: int) -> Pulls:
+    return (lambda g: g - np.exp(z) * g.sum(axis=axis, keepdims=True),)
+
+
 def _sum(z: Array, x: Array, axis: Any, keepdims: bool) -> Pulls:
     shape = x.shape
     return (lambda g: spread(g, shape, axis, keepdims),)
@@ -145,6 +149,7 @@ VJPS: dict[str, Callable[..., Pulls]] = {
     "log": lambda z, x: (lambda g: g / x,),
     "sqrt": lambda z, x: (lambda g: g / (2 * z),),
     "tanh": lambda z, x: (lambda g: g * (1 - z * z),),
+    "log_softmax": _log_softmax,
     "sum": _sum,
     "mean": _mean,
     "max": _max,

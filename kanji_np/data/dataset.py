@@ -92,6 +92,11 @@ class Dataset:
     def take(self, n: int) -> Dataset:
         """The first `n` images, sharing memory with this set.
 
+        Parameters
+        ----------
+        n : int
+            0 to the size of the set.
+
         Raises
         ------
         OptionError

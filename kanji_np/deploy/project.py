@@ -122,6 +122,11 @@ def export(
     force : bool
         Write into a directory that holds other files; none of them is replaced.
 
+    Returns
+    -------
+    Firmware
+        What was written, and its memory [bytes].
+
     Raises
     ------
     OptionError

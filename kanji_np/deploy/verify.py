@@ -146,6 +146,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
+        """Whether every byte is the same."""
         return self.first is None
 
 
@@ -198,6 +199,11 @@ def verify(
     compiler : str, optional
         A C compiler for the host and its options; else $CC, cc, gcc or clang.
     progress : (images done, images in all) -> None, optional
+
+    Returns
+    -------
+    Verification
+        Its `ok` says whether every byte is the same, and `first` where one is not.
 
     Raises
     ------

@@ -20,18 +20,19 @@ References: Ioffe and Szegedy, "Batch Normalization", 2015; Jacob et al., 2018, 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from kanji_np.autograd import Tensor
+from kanji_np.autograd import Tensor, record
 from kanji_np.errors import RangeError
 from kanji_np.loops import batch_norm as loops
 from kanji_np.loops import buffers
 from kanji_np.loops.requantize import Bounds
 from kanji_np.loops.threads import run, shares
 from kanji_np.quantize import by_output, check_values
-from kanji_np.types import LinearParams, Saved
+from kanji_np.types import Saved
 
 EPSILON = 1e-3  # Keras's
 # The weight of the past in moving statistics: of some twenty batches, because weights
@@ -81,11 +82,38 @@ def normalize(
 
 
 def fold(
-    weight: np.ndarray, gamma: np.ndarray, beta: np.ndarray, s: Statistics
-) -> LinearParams:
-    """Weight and bias of the layer with its normalization."""
+    weight: Tensor, gamma: Tensor, beta: Tensor, s: Statistics
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the layer with its normalization, as functions of all three.
+
+    The statistics are constants.
+    """
     k = gamma * s.inverse
-    return LinearParams(by_output(k, weight) * weight, beta - s.mean * k)
+    rows = weight.reshape(len(weight), -1) * k.reshape(-1, 1)  # (Cout, ...) -> (Cout,K)
+    return rows.reshape(weight.shape), beta - k * s.mean
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Z of a batch, float (N, ..., C), and its statistics."""
+
+    z: np.ndarray
+    s: Statistics
+
+
+def of_batch(
+    y: Tensor, gamma: Tensor, beta: Tensor, batch: Batch, saved: Saved
+) -> Tensor:
+    """The output `y` of folded weights as a function of the batch's statistics, too.
+
+    Folding takes statistics, gamma and beta as constants. Here they are what they are
+    made of; the value stays. `saved` says where it was clamped.
+    """
+
+    def pull(gy: np.ndarray) -> tuple[np.ndarray, ...]:
+        return vjp(batch.z, batch.s, saved, gy)
+
+    return record(y.data, (y, gamma, beta), pull, "batch normalization")
 
 
 def vjp(
@@ -101,8 +129,8 @@ def vjp(
 
     Returns
     -------
-    gZ / k, ggamma, gbeta: k is left out because whoever goes on to multiply by folded
-    weights has it in them.
+    gZ / k, ggamma, gbeta. The first is the gradient of k Z, which is what the folded
+    weights compute.
     """
     channels = z.shape[-1]
     count = gy.dtype.type(z.size // channels)
@@ -119,15 +147,6 @@ def vjp(
     slope = -ggamma * s.inverse / count
     run(loops.pull, len(z), rows, s.mean, slope, -gbeta / count, out)
     return gz, ggamma, gbeta
-
-
-def fold_vjp(
-    weight: np.ndarray, gamma: np.ndarray, s: Statistics, gfolded: LinearParams
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients of weight, gamma and beta from those of what `fold` gave."""
-    per_row = (gfolded.weight * weight).reshape(len(weight), -1).sum(axis=1)
-    ggamma = (per_row - gfolded.bias * s.mean) * s.inverse
-    return by_output(gamma * s.inverse, weight) * gfolded.weight, ggamma, gfolded.bias
 
 
 class BatchNorm:
@@ -184,19 +203,28 @@ class BatchNorm:
         self.moving = Statistics(factors * mean, var)
         return factors
 
-    def fold(self, weight: np.ndarray, s: Statistics) -> LinearParams:
+    def fold(self, weight: Tensor, batch: Batch | None = None) -> tuple[Tensor, Tensor]:
         """Weight and bias with the normalization in them.
+
+        Parameters
+        ----------
+        weight : Tensor, float32 (C, ...)
+        batch : Batch or None
+            Whose statistics are taken; gamma and beta then have their gradients from
+            `of_batch`. None: the moving ones.
 
         Raises
         ------
         RangeError
             If what they are made of is not finite, or huge.
         """
-        gamma, beta = self.gamma.data, self.beta.data
+        gamma, beta, s = self.gamma, self.beta, self.moving
+        if batch is not None:
+            gamma, beta, s = gamma.detach(), beta.detach(), batch.s
         for what, values in (
-            ("weight", weight),
-            ("gamma", gamma),
-            ("beta", beta),
+            ("weight", weight.data),
+            ("gamma", gamma.data),
+            ("beta", beta.data),
             ("mean", s.mean),
             ("variance", s.var),
         ):

@@ -18,7 +18,6 @@ import numpy as np
 
 from kanji_np.autograd import Tensor, record
 from kanji_np.errors import KanjiError, OptionError, ShapeError
-from kanji_np.layers.learned import Learned, theta_gradient
 from kanji_np.loops import buffers
 from kanji_np.ops import Op
 from kanji_np.quantize import Scheme
@@ -267,31 +266,22 @@ class Layer:
         else:
             y = forward(attrs, ints, *data)
         saved = self._saved(x, y, (-math.inf, math.inf), extra)
-        return self._on_tape(x, saved, y_qparams)
+        return Activation(self._on_tape(x, saved), y_qparams)
 
     def _needs_gx(self, x: Sequence[Activation]) -> Any:
         """Whether a gradient is asked for, of the input or of each of several."""
         return self._joined([value.tensor.requires_grad for value in x])
 
-    def _on_tape(
-        self,
-        x: Sequence[Activation],
-        saved: Saved,
-        y_qparams: QParams | None,
-        learned: Learned | None = None,
-    ) -> Activation:
+    def _on_tape(self, x: Sequence[Activation], saved: Saved) -> Tensor:
         """`saved.y` on the tape, of a layer without weights."""
         op, attrs, constants = self.op, self.attrs, self.constants
         needs_gx = self._needs_gx(x)
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
             gx = op.vjp(attrs, constants, saved, gy, needs_gx)[0]
-            several = gx if isinstance(gx, tuple) else (gx,)
-            return (*several, *theta_gradient(learned, gy))
+            return gx if isinstance(gx, tuple) else (gx,)
 
-        thetas = learned.tracker.parameters() if learned else []
-        parents = (*(value.tensor for value in x), *thetas)
-        return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
+        return record(saved.y, [value.tensor for value in x], vjp, self.name)
 
     def _saved(
         self,

@@ -7,7 +7,6 @@ quantizes them and runs the operator on the integers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,20 +16,18 @@ from kanji_np.autograd import Tensor, record
 from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
 from kanji_np.layers import batch_norm
-from kanji_np.layers.batch_norm import BatchNorm, Statistics
+from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics
 from kanji_np.layers.layer import Activation, Start
-from kanji_np.layers.learned import Learned, theta_gradient
+from kanji_np.layers.straight_through import fake_quantized, learned
 from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import Op
 from kanji_np.quantize import (
     LinearScales,
     activation_bounds,
-    by_output,
     check_params,
     check_products,
     legal_scales,
     linear_ints,
-    weight_max,
 )
 from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, RangeTracker
 from kanji_np.types import LinearInts, LinearParams, QParams, Saved, Shape, check_size
@@ -114,15 +111,16 @@ class LinearLayer(TrackedLayer):
 
     def renew_weight_range(self) -> None:
         """Take the weight's range from the weight as it is."""
-        self.weight_range.renew(self._params().weight)
+        self.weight_range.renew(self._own().params.weight)
 
     def frozen(self, *x: QParams | None) -> tuple[LinearInts, QParams]:
-        params = self._params()
+        params = self._own().params
         scales = self._scales(x[0], params)
         return self._quantized(params, scales), scales.y
 
     def forward_int(self, *x: Activation, track: bool) -> Activation:
-        sums, params = self._normalized(x, track)
+        folded = self._folded(x[0], track)
+        params = folded.params
         if track or not self.weight_range.updates:
             self.weight_range.observe(params.weight)
         if not self.is_calibrated:
@@ -130,105 +128,76 @@ class LinearLayer(TrackedLayer):
             track = False
         scales = self._scales(x[0].qparams, params)
         ints = self._quantized(params, scales)
-        w = by_output(np.float32(scales.w), ints.weight)
-        used = LinearParams(ints.weight.astype(np.float32) * w, params.bias)
-        y, learned = self._run(x, ints, used, scales.y, track)
+        tracker = learned(self.weight_range) if track else None
+        bits = self.attrs.weight_bits
+        weight = fake_quantized(folded.weight, ints.weight, scales.w, bits, tracker)
+        used = replace(folded, weight=weight)
+        y, values = self._run(x, ints, used.params, scales.y, track)
         saved = self._saved(x, y, (ints.act_min, ints.act_max))
-        most = np.float32(weight_max(self.attrs.weight_bits) + 0.5)
-        pull = _WeightPull(params.weight, w, np.abs(params.weight) <= most * w)
-        return self._weighted_on_tape(x, saved, used, sums, pull, learned, scales.y)
+        return self._ranged(self._multiplied(x[0], used, saved), values, scales.y)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
-        sums, params = self._normalized(x, track)
+        folded = self._folded(x[0], track)
         bounds = activation_bounds(self.attrs.activation)
-        if sums is None:
-            y = self.op.forward_float(self.attrs, params, x[0].tensor.data)
+        if folded.batch is None:
+            y = self.op.forward_float(self.attrs, folded.params, x[0].tensor.data)
         else:
             gamma, beta = self.norm.gamma.data, self.norm.beta.data
-            y = batch_norm.normalize(sums.z, gamma, beta, sums.s, bounds)
-        return self._weighted_on_tape(x, self._saved(x, y, bounds), params, sums)
+            z, s = folded.batch.z, folded.batch.s
+            y = batch_norm.normalize(z, gamma, beta, s, bounds)
+        saved = self._saved(x, y, bounds)
+        return Activation(self._multiplied(x[0], folded, saved), None)
 
-    def _normalized(
-        self, x: Sequence[Activation], track: bool
-    ) -> tuple[_Sums | None, LinearParams]:
-        """Weight and bias as they are multiplied; and while normalization goes by the
-        statistics of a batch, what it takes them from."""
+    def _folded(self, x: Activation, track: bool) -> _Weights:
+        """What the input is multiplied by, with the batch's own statistics if the
+        layer is normalized by them."""
         if self.norm is None or not track or self.norm.is_frozen:
-            return None, self._params()
+            return self._own()
         zeros = LinearParams(self.weight.data, np.zeros_like(self.norm.beta.data))
-        z = self.op.forward_float(self._plain, zeros, x[0].values())
+        z = self.op.forward_float(self._plain, zeros, x.values())
         if z.size == z.shape[-1]:
             raise ShapeError(
                 "batch normalization needs two values a channel for a variance, and "
                 "this layer has one from a sample: give it a batch of two or more"
             )
-        s = batch_norm.statistics(z)
-        self.norm.update(s)
-        return _Sums(z, s), self.norm.fold(self.weight.data, s)
+        batch = Batch(z, batch_norm.statistics(z))
+        self.norm.update(batch.s)
+        return _Weights(*self.norm.fold(self.weight, batch), batch)
+
+    def _own(self) -> _Weights:
+        """Weight and bias of inference; RangeError if one is not finite, or huge."""
+        if self.norm is not None:
+            return _Weights(*self.norm.fold(self.weight))
+        own = _Weights(self.weight, self.bias)
+        check_params(own.params)
+        return own
+
+    def _multiplied(self, x: Activation, used: _Weights, saved: Saved) -> Tensor:
+        """`saved.y` on the tape, as a function of input, weight and bias."""
+        op, attrs, params = self.op, self.attrs, used.params
+        needs_gx = x.tensor.requires_grad
+        is_last = used.batch is None  # else `of_batch` sees to what was clamped
+
+        def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
+            kept = saved if is_last else _unclamped(saved)
+            gx, g = op.vjp(attrs, params, kept, gy, needs_gx)
+            return gx, g.weight, g.bias
+
+        y = record(saved.y, (x.tensor, used.weight, used.bias), vjp, self.name)
+        if used.batch is None:
+            return y
+        gamma, beta = self.norm.gamma, self.norm.beta
+        return batch_norm.of_batch(y, gamma, beta, used.batch, saved)
 
     @property
     def _plain(self) -> Any:
         """The attributes without an activation."""
         return replace(self.attrs, activation="linear")
 
-    def _weighted_on_tape(
-        self,
-        x: Sequence[Activation],
-        saved: Saved,
-        params: LinearParams,
-        sums: _Sums | None,
-        pull: _WeightPull | None = None,
-        learned: Learned | None = None,
-        y_qparams: QParams | None = None,
-    ) -> Activation:
-        """`saved.y` on the tape; weights outside their range get no gradient."""
-        needs_gx = x[0].tensor.requires_grad
-        weight, norm, tracker = self.weight.data, self.norm, self.weight_range
-        op, attrs, plain = self.op, self.attrs, self._plain
-        learns = learned is not None and bool(tracker.parameters())
-
-        def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-            if sums is None:
-                gx, g = op.vjp(attrs, params, saved, gy, needs_gx)
-            else:
-                gz, ggamma, gbeta = batch_norm.vjp(sums.z, sums.s, saved, gy)
-                gx, g = op.vjp(plain, params, _unclamped(saved), gz, needs_gx)
-            gweight = g.weight
-            thetas: tuple[np.ndarray, ...] = ()
-            if pull is not None:
-                if learns:
-                    thetas = (pull.theta_gradient(tracker, gweight, attrs.weight_bits),)
-                gweight = np.where(pull.inside, gweight, 0)
-            if sums is not None:
-                gweight = gweight * by_output(norm.gamma.data * sums.s.inverse, weight)
-                own = gweight, ggamma, gbeta
-            elif norm is not None:
-                folded = LinearParams(gweight, g.bias)
-                own = batch_norm.fold_vjp(weight, norm.gamma.data, norm.moving, folded)
-            else:
-                own = gweight, g.bias
-            return (gx, *own, *thetas, *theta_gradient(learned, gy))
-
-        own = (self.weight, self.bias)
-        if norm is not None:
-            own = (self.weight, norm.gamma, norm.beta)
-        thetas = tracker.parameters() if learns else []
-        thetas += learned.tracker.parameters() if learned else []
-        parents = (x[0].tensor, *own, *thetas)
-        return Activation(record(saved.y, parents, vjp, self.name), y_qparams)
-
     def _quantized(self, params: LinearParams, scales: LinearScales) -> LinearInts:
         return linear_ints(
             params, scales, self.attrs.activation, self.numerics, self.attrs.weight_bits
         )
-
-    def _params(self) -> LinearParams:
-        """Weight and bias of inference; RangeError if one is not finite, or huge."""
-        if self.norm is not None:
-            return self.norm.fold(self.weight.data, self.norm.moving)
-        params = LinearParams(self.weight.data, self.bias.data)
-        check_params(params)
-        return params
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
         bits = self.attrs.weight_bits
@@ -239,30 +208,18 @@ class LinearLayer(TrackedLayer):
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """What batch normalization was given, float32 (N, ..., C), and its statistics."""
+class _Weights:
+    """What a layer multiplies by and adds, float32; and the batch whose statistics
+    are in it, or None."""
 
-    z: np.ndarray
-    s: Statistics
+    weight: Tensor
+    bias: Tensor
+    batch: Batch | None = None
 
-
-@dataclass(frozen=True)
-class _WeightPull:
-    """Real weights, their scales (Cout, 1, ...), and which are inside their range."""
-
-    weight: np.ndarray
-    scale: np.ndarray
-    inside: np.ndarray
-
-    def theta_gradient(
-        self, tracker: Any, gweight: np.ndarray, bits: int
-    ) -> np.ndarray:
-        """The gradient of the learned range of the weights."""
-        most = weight_max(bits)
-        scale = self.scale.astype(np.float64).ravel()
-        if tracker.low.ndim == 0:
-            scale = scale[0]
-        return tracker.gradient(self.weight, gweight, scale, (-most, most))
+    @property
+    def params(self) -> LinearParams:
+        """The values alone."""
+        return LinearParams(self.weight.data, self.bias.data)
 
 
 def _unclamped(saved: Saved) -> Saved:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kanji_np.autograd import Tensor
 from kanji_np.layers.layer import Activation, Layer, Start
-from kanji_np.layers.learned import SAMPLE, Learned
+from kanji_np.layers.straight_through import SAMPLE, learned, with_range
 from kanji_np.loops.requantize import empty_range
 from kanji_np.quantize import activation_bounds, activation_range
 from kanji_np.ranges import TRACKERS, RangeTracker
@@ -69,16 +69,16 @@ class TrackedLayer(Layer):
             self.output_range.observe(self._values(x, params))
             track = False
         ints, y_qparams = self.frozen(*(value.qparams for value in x))
-        y, learned = self._run(x, ints, params, y_qparams, track)
+        y, values = self._run(x, ints, params, y_qparams, track)
         bounds = activation_range(self.attrs.activation, y_qparams)
-        saved = self._saved(x, y, bounds)
-        return self._on_tape(x, saved, y_qparams, learned)
+        tensor = self._on_tape(x, self._saved(x, y, bounds))
+        return self._ranged(tensor, values, y_qparams)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         data = [value.tensor.data for value in x]
         y = self.op.forward_float(self.attrs, self.constants, *data)
         saved = self._saved(x, y, activation_bounds(self.attrs.activation))
-        return self._on_tape(x, saved, None)
+        return Activation(self._on_tape(x, saved), None)
 
     def _output_qparams(self) -> QParams:
         low, high = self.output_range.bounds()
@@ -91,24 +91,34 @@ class TrackedLayer(Layer):
         params: Any,
         y_qparams: QParams,
         track: bool,
-    ) -> tuple[np.ndarray, Learned | None]:
-        """The output, its range tracked, and what a learned range is trained with."""
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The output, its range tracked, and the values a tracker has seen of it.
+
+        They are there if `track` is and the tracker wants them.
+        """
         seen = empty_range()
         data = [value.tensor.data for value in x]
         y = self.op.forward_int(self.attrs, ints, *data, y_range=seen)
-        tracker = self.output_range
-        learns = track and bool(tracker.parameters())
-        if track and tracker.wants_values:
-            values = self._values(x, params, SAMPLE)
-            tracker.observe(values)
-        elif track:
-            low, high = activation_bounds(self.attrs.activation)
-            tracker.update(*np.clip(seen * y_qparams.scale, low, high))
-        if not learns:
+        if not track:
             return y, None
-        limits = activation_range(self.attrs.activation, y_qparams)
-        low, high = (limit - y_qparams.zero_point for limit in limits)
-        return y, Learned(tracker, values, y_qparams.scale, (low, high))
+        if self.output_range.wants_values:
+            values = self._values(x, params, SAMPLE)
+            self.output_range.observe(values)
+            return y, values
+        low, high = activation_bounds(self.attrs.activation)
+        self.output_range.update(*np.clip(seen * y_qparams.scale, low, high))
+        return y, None
+
+    def _ranged(
+        self, y: Tensor, values: np.ndarray | None, y_qparams: QParams
+    ) -> Activation:
+        """The output, and on the tape what its range has to do with it."""
+        tracker = learned(self.output_range)
+        if tracker is not None and values is not None:
+            limits = activation_range(self.attrs.activation, y_qparams)
+            low, high = (limit - y_qparams.zero_point for limit in limits)
+            y = with_range(y, values, tracker, y_qparams.scale, (low, high))
+        return Activation(y, y_qparams)
 
     def _values(
         self, x: Sequence[Activation], params: Any, step: int = 1

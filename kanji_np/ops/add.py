@@ -25,7 +25,6 @@ from kanji_np.loops import buffers
 from kanji_np.loops.requantize import empty_range, empty_ranges, widen
 from kanji_np.loops.threads import run, shares
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
-from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.elementwise import (
     clipped,
     cost,
@@ -38,6 +37,7 @@ from kanji_np.ops.elementwise import (
 )
 from kanji_np.ops.op import Op
 from kanji_np.quantize import activation_range
+from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     InputPtr,
     KernelCall,

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.jit import njit
 from kanji_np.loops import buffers
@@ -32,23 +31,13 @@ from kanji_np.ops.pooling import (
     Pool2DAttrs,
     cost,
     infer,
-    lower_pool,
-    lower_pool_q7,
     new_output,
     window_numbers,
     windows,
 )
-from kanji_np.types import (
-    BufferSize,
-    KernelCall,
-    Numerics,
-    QParams,
-    Saved,
-    TargetSpec,
-    TensorSpec,
-)
-
-MOST_LEGACY_CELLS = 256  # a side: more could leave the int16 of its sums
+from kanji_np.targets.cmsis_nn import pooling as s8
+from kanji_np.targets.cmsis_nn_q7 import pooling as q7
+from kanji_np.types import KernelCall, Numerics, QParams, Saved, TargetSpec, TensorSpec
 
 HALF_AWAY, TOWARD_ZERO, TOWARD_ZERO_TWICE = 0, 1, 2
 DIVISIONS = {
@@ -124,11 +113,16 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    channels = x.shape[2]
-    # DSP cores keep one int32 sum a channel
-    scratch_bytes = 4 * channels if target.core == "dsp" else 0
-    size = BufferSize("arm_avgpool_s8_get_buffer_size", (y.shape[1], channels))
-    return (lower_pool("arm_avgpool_s8", attrs, ints, x, y, scratch_bytes, size),)
+    call = s8.call(
+        "arm_avgpool_s8",
+        x.shape,
+        y.shape,
+        attrs.window.over(x.shape),
+        (ints.act_min, ints.act_max),
+        scratch_bytes=s8.average_scratch_bytes(x.shape[2], target),
+        buffer_size=s8.average_buffer_size(y.shape),
+    )
+    return (call,)
 
 
 def lower_cmsis_nn_q7(
@@ -138,14 +132,16 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    if attrs.pool_size[0] > MOST_LEGACY_CELLS:
-        raise UnsupportedOp(
-            f"arm_avepool_q7_HWC takes windows of {MOST_LEGACY_CELLS} cells a side at "
-            f"most, got {attrs.pool_size[0]}"
-        )
-    # one row of outputs as int16
-    scratch_bytes = 2 * y.shape[1] * y.shape[2] if target.core == "dsp" else 0
-    call = lower_pool_q7("arm_avepool_q7_HWC", attrs, x, y, target, scratch_bytes)
+    g = attrs.window.over(x.shape)
+    q7.check_average(g)
+    call = q7.call(
+        "arm_avepool_q7_HWC",
+        x.shape,
+        y.shape,
+        g,
+        target,
+        scratch_bytes=q7.average_scratch_bytes(y.shape, target),
+    )
     return (call,)
 
 

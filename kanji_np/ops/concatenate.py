@@ -21,14 +21,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from kanji_np.errors import RangeError, ShapeError, UnsupportedOp
+from kanji_np.errors import RangeError, ShapeError
 from kanji_np.fixedpoint import SINGLE, clamp, rescale
 from kanji_np.loops import buffers
 from kanji_np.loops.requantize import empty_range
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.cmsis import HEADER, KANJI_HEADER
 from kanji_np.ops.elementwise import cost, input_factor
 from kanji_np.ops.op import Op
+from kanji_np.targets import kanji_nn
+from kanji_np.targets.arm import HEADER, check_extents
 from kanji_np.types import (
     InputPtr,
     KernelCall,
@@ -41,7 +42,6 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-MOST_EXTENT = 2**16 - 1  # every extent is a uint16_t
 MOST_SHIFT = 30
 
 
@@ -199,22 +199,18 @@ def lower(
             calls.append(_copy(pointer, part.shape, channels, first))
         else:
             calls.append(
-                KernelCall(
-                    function="kanji_requantize_s8",
-                    header=KANJI_HEADER,
-                    arguments=(
-                        pointer,
-                        part.size // own,
-                        own,
-                        how.input_offset,
-                        how.multiplier,
-                        how.shift,
-                        ints.output_offset,
-                        OutputPtr(),
-                        channels,
-                        first,
-                    ),
-                    status="int32_t",
+                kanji_nn.call(
+                    "kanji_requantize_s8",
+                    pointer,
+                    part.size // own,
+                    own,
+                    how.input_offset,
+                    how.multiplier,
+                    how.shift,
+                    ints.output_offset,
+                    OutputPtr(),
+                    channels,
+                    first,
                 )
             )
         first += own
@@ -222,11 +218,7 @@ def lower(
 
 
 def _copy(pointer: InputPtr, shape: Shape, channels: int, first: int) -> KernelCall:
-    if max(*shape, channels) > MOST_EXTENT:
-        raise UnsupportedOp(
-            f"arm_concatenation_s8_x takes {MOST_EXTENT} at most, got "
-            f"{max(*shape, channels)}"
-        )
+    check_extents("arm_concatenation_s8_x", *shape, channels)
     extents = (*reversed(shape), 1, 1, 1)[:4]
     return KernelCall(
         function="arm_concatenation_s8_x",

@@ -9,8 +9,10 @@ Layouts: X (N,H,W,Cin), W (Cout,KH,KW,Cin), Y (N,OH,OW,Cout). Padding reads as t
 point and adds nothing. ReLU is the range low = zero point of Y, ReLU6 has
 high = what stands for 6.
 
-Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
-integers are made (`quantize.linear_ints`).
+Accumulator: |acc| <= m * sum|W[o]| + |bias[o]|. The largest |X + input_offset| is
+m = max(127 - z, 128 + z) for a zero point z = -input_offset of X: 128 where z = 0, and
+255 at most. `quantize.linear_ints` checks the bound against int32 when it makes the
+integers.
 
 Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`, `_s4`; TFLite `CONV_2D` int8.
 Legacy: CMSIS 5.9.0 `arm_convolve_HWC_q7_*`, the same formula for powers of two.
@@ -23,12 +25,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
 from kanji_np.loops import buffers, conv, conv_gradients
 from kanji_np.loops.requantize import empty_range, widen
-from kanji_np.ops import cmsis_q7, convolution
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -38,9 +38,14 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.quantize import activation_bounds
+from kanji_np.targets import takes_channel_scales
+from kanji_np.targets.cmsis_nn import convolution as s8
+from kanji_np.targets.cmsis_nn.calls import dims
+from kanji_np.targets.cmsis_nn_q7 import convolution as q7
+from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
+from kanji_np.targets.flash import channel_bytes, weight_bytes
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -48,9 +53,9 @@ from kanji_np.types import (
     LinearParams,
     Saved,
     Shape,
-    Struct,
     TargetSpec,
     TensorSpec,
+    check_weights,
 )
 from kanji_np.window import Geometry, Padding, Pair, Window
 
@@ -145,7 +150,9 @@ def vjp(
 
 def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
     depth = math.prod(attrs.kernel) * shape[2]
-    return convolution.cost(infer(attrs, shape), depth, attrs.weight_bits, target)
+    weights = weight_bytes(attrs.filters * depth, attrs.weight_bits)
+    flash = weights + attrs.filters * channel_bytes(target)
+    return Cost(math.prod(infer(attrs, shape)) * depth, flash)
 
 
 def lower_cmsis_nn(
@@ -155,161 +162,21 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    g = attrs.window.over(x.shape)
-    function = f"arm_convolve_wrapper_s{attrs.weight_bits}"
-    check_kernel(function, attrs.weight_bits, x.shape, g, target)
-    params = Struct(
-        "cmsis_nn_conv_params",
-        "conv_params",
-        (*convolution.offsets(ints), *convolution.windows(ints, g)),
-    )
-    return convolution.lower_s8(
+    g, bits = attrs.window.over(x.shape), attrs.weight_bits
+    function = f"arm_convolve_wrapper_s{bits}"
+    s8.check_kernel(function, bits, x.shape, g, target)
+    call = s8.wrapper_call(
         function,
-        params,
+        s8.conv_params(ints, g),
         ints,
-        dims("filter_dims", attrs.filters, *attrs.kernel, x.shape[2]),
-        "(Cout,KH,KW,Cin)",
-        attrs.weight_bits,
-        x,
-        y,
-        scratch_bytes(x.shape, g, attrs.weight_bits, target),
+        filter_dims=dims("filter_dims", attrs.filters, *attrs.kernel, x.shape[2]),
+        layout="(Cout,KH,KW,Cin)",
+        weight_bits=bits,
+        x_shape=x.shape,
+        y_shape=y.shape,
+        scratch_bytes=s8.scratch_bytes(x.shape, g, bits, target),
     )
-
-
-def scratch_bytes(
-    shape: Shape, g: Geometry, weight_bits: int, target: TargetSpec
-) -> int:
-    """The most that the wrapper's `_get_buffer_size` answers on the core class, over
-    all that `target.version` stands for [bytes].
-
-    Two columns of int16 patches, four of int8 on MVE cores. A plain 1x1 kernel needs
-    none, except with int8 weights on DSP cores two int16 pixels with Arm's compiler.
-    The first version is given what the newest asks for too, because ccore asks for it.
-    """
-    channels = shape[2]
-    depth = g.kernel_h * g.kernel_w * channels
-    if _is_pointwise(g):
-        takes_pixels = target.core == "dsp" and g.stride == (1, 1) and weight_bits == 8
-        return 4 * channels if takes_pixels else 0
-    if target.core != "mve":
-        return 4 * (depth if weight_bits == 4 else -(-depth // 4) * 4)
-    four_columns = 4 * (-(-depth // 16) * 16)
-    of_first = _is_row_of_first(shape, g, target)
-    if not _is_row(shape, g) or (target.version == FIRST_VERSION and not of_first):
-        return four_columns
-    ends = _row_ends(shape, g)
-    if ends.first + ends.last > g.out_w:
-        return four_columns
-    # The windows that reach into the padding are copied; with int4 weights they are
-    # not, but v7.0.0 wants the memory for them.
-    right = ends.before if ends.after == ends.before else ends.last
-    return max(g.kernel_w + ends.before, g.kernel_w - 1 + right) * channels
-
-
-def _is_pointwise(g: Geometry) -> bool:
-    """Whether the wrappers take their kernel for 1x1 windows."""
-    return g.kernel == g.dilation == (1, 1) and g.pad == (0, 0)
-
-
-def _is_row(shape: Shape, g: Geometry) -> bool:
-    """Whether MVE cores take their kernel for one row of pixels."""
-    return _has_one_row(shape, g) and g.stride_w * shape[2] % 4 == 0
-
-
-def _is_row_of_first(shape: Shape, g: Geometry, target: TargetSpec) -> bool:
-    """The same of the first version, whose kernel takes four pixels at a time."""
-    is_first = (target.core, target.version) == ("mve", FIRST_VERSION)
-    return is_first and _has_one_row(shape, g) and g.out_w % 4 == 0
-
-
-def _has_one_row(shape: Shape, g: Geometry) -> bool:
-    return shape[0] == g.kernel_h == g.dilation_w == 1 and not _is_pointwise(g)
-
-
-@dataclass(frozen=True)
-class RowEnds:
-    """Cells of padding before a row and, used by a window, after it; how many windows
-    MVE cores' kernel takes to reach into each."""
-
-    before: int
-    after: int
-    first: int
-    last: int
-
-
-def _row_ends(shape: Shape, g: Geometry) -> RowEnds:
-    before = g.pad_left
-    after = (g.out_w - 1) * g.stride_w + g.kernel_w - shape[1] - before
-    first, last = (-(-pad // g.stride_w) for pad in (before, after))
-    return RowEnds(before, after, first, last)
-
-
-def check_kernel(
-    function: str, weight_bits: int, shape: Shape, g: Geometry, target: TargetSpec
-) -> None:
-    """UnsupportedOp where the kernel that the library picks would be wrong."""
-    if weight_bits == 4 and (target.core, target.rounding) == ("mve", "single"):
-        raise UnsupportedOp(
-            f"{function} on MVE cores rounds some outputs twice where the library is "
-            'built to round once; take rounding="double" or weight_bits=8'
-        )
-    if _is_pointwise(g):
-        starts = [(n - 1) * stride for n, stride in zip(g.out, g.stride, strict=True)]
-        if starts[0] >= shape[0] or starts[1] >= shape[1]:
-            raise UnsupportedOp(
-                f"{function} reads beyond the input where the windows of a 1x1 kernel "
-                "lie in the padding after it; pad less, or before the input too"
-            )
-    elif target.core == "mve":
-        reason = _wrong_row_of_first(shape, g, target)
-        if reason is None and _is_row(shape, g):
-            reason = _wrong_row(weight_bits, shape, g, target)
-        if reason:
-            raise UnsupportedOp(
-                f"{function} on MVE cores takes one row of pixels only with {reason}"
-            )
-
-
-def _wrong_row_of_first(shape: Shape, g: Geometry, target: TargetSpec) -> str | None:
-    """What the first version's kernel for one row of pixels misses."""
-    if not _is_row_of_first(shape, g, target):
-        return None
-    if g.out_h > 1 or g.pad_top > 0:
-        return "one row of output, and no padding above it"
-    last = (g.out_w - 1) * g.stride_w - g.pad_left
-    if g.pad_left >= g.kernel_w or last >= shape[1]:
-        return "windows that touch the input"
-    return None
-
-
-def _wrong_row(
-    weight_bits: int, shape: Shape, g: Geometry, target: TargetSpec
-) -> str | None:
-    """What MVE cores' kernel for one row of pixels misses, if it would be wrong."""
-    ends = _row_ends(shape, g)
-    if g.out_h > 1 or g.pad_top > 0:
-        return "one row of output, and no padding above it"
-    if ends.after - ends.before not in (0, 1):
-        return (
-            "as much padding after the used cells as before them, or one cell more; "
-            f"got {ends.before} before, {ends.after} after"
-        )
-    crowded = ends.first + ends.last > g.out_w
-    if weight_bits == 4:
-        if crowded:
-            return "a window that does not reach into the padding"
-        return "an even number of channels" if shape[2] % 2 else None
-    if crowded or target.version == FIRST_VERSION:
-        return None  # the general kernel computes it, or one that copies nothing
-    # It copies the last cells and padding behind them, as if the first window to leave
-    # the row left it by one cell.
-    by_one_cell = (ends.after - 1) % g.stride_w == 0
-    if ends.last == 0 or (by_one_cell and ends.after in (ends.before, ends.last)):
-        return None
-    return (
-        "windows of which the first to leave the row leaves it by one cell; got stride "
-        f"{g.stride_w}, {ends.before} cells of padding before and {ends.after} after"
-    )
+    return (call,)
 
 
 def lower_cmsis_nn_q7(
@@ -319,54 +186,25 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
-    if attrs.dilation != (1, 1):
-        raise UnsupportedOp(f"{target.library} has no dilated convolution")
-    g = attrs.window.over(x.shape)
-    # two columns of int16 patches
-    patches = 4 * ints.weight[0].size if target.core == "dsp" else 0
-    return convolution.lower_q7(
-        _q7_function(x.shape, attrs.filters, g),
+    g, depth = attrs.window.over(x.shape), ints.weight[0].size
+    check_layer(attrs.activation, attrs.weight_bits, target)
+    q7.check_convolution(g, target)
+    call = q7.call(
+        q7.convolution_function(x.shape, attrs.filters, g),
         ints,
-        "(Cout,KH,KW,Cin)",
         g,
-        x,
-        y,
-        patches,
+        layout="(Cout,KH,KW,Cin)",
+        x_shape=x.shape,
+        y_shape=y.shape,
+        scratch_bytes=q7.convolution_scratch_bytes(depth, target),
     )
-
-
-def _q7_function(shape: Shape, filters: int, g: Geometry) -> str:
-    """The fastest function that takes the shapes."""
-    height, width, channels = shape
-    vectors = channels % 4 == 0 and filters % 2 == 0
-    if vectors and g.kernel == g.stride == (1, 1) and g.pad == (0, 0):
-        # It takes the output to be as large as the input.
-        if g.out == (height, width):
-            return "arm_convolve_1x1_HWC_q7_fast_nonsquare"
-    square = convolution.is_square(shape, g)
-    if square and channels == 3:
-        return "arm_convolve_HWC_q7_RGB"
-    fits = _reads_inside(height, g.out_h, g.kernel_h, g.stride_h, g.pad_top) and (
-        _reads_inside(width, g.out_w, g.kernel_w, g.stride_w, g.pad_left)
-    )
-    kind = "fast" if vectors and fits else "basic"
-    return f"arm_convolve_HWC_q7_{kind}" + ("" if square else "_nonsquare")
-
-
-def _reads_inside(size: int, count: int, kernel: int, stride: int, pad: int) -> bool:
-    """Whether the fast functions stay inside the input along an axis.
-
-    They test for padding only the first `pad` windows and the last, so padding after
-    must not be more than that.
-    """
-    last = count - pad - 1
-    return pad <= count and (last < pad or last * stride - pad + kernel <= size)
+    return (call, *activation_calls(ints, y.size))
 
 
 def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry:
     expected = (attrs.filters, *attrs.kernel, x.shape[-1])
-    return convolution.geometry("conv2d", attrs.window, expected, weight, x)
+    check_weights("conv2d", x, 4, weight, expected)
+    return attrs.window.over(x.shape[1:])
 
 
 @njit(cache=True)
@@ -408,5 +246,5 @@ CONV2D = Op(
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
-    channel_scales=convolution.channel_scales,
+    channel_scales=lambda attrs, target: takes_channel_scales(target),
 )

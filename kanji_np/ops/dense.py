@@ -7,8 +7,10 @@ Layouts: X (N,Cin), W (Cout,Cin), Y (N,Cout). CMSIS-NN has a function for one
 multiplier and shift, which is taken where all are equal, and from version 7 on one for
 a multiplier and shift an output; with int4 weights it has only the former.
 
-Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
-integers are made (`quantize.linear_ints`).
+Accumulator: |acc| <= m * sum|W[o]| + |bias[o]|. The largest |X + input_offset| is
+m = max(127 - z, 128 + z) for a zero point z = -input_offset of X: 128 where z = 0, and
+255 at most. `quantize.linear_ints` checks the bound against int32 when it makes the
+integers.
 
 Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`, `_per_channel_s8`, `_s4`; TFLite
 `FULLY_CONNECTED` int8. Legacy: CMSIS 5.9.0 `arm_fully_connected_q7_opt`, the same
@@ -22,13 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
 from kanji_np.loops import buffers, conv, conv_gradients
 from kanji_np.loops.requantize import empty_range, widen
 from kanji_np.loops.threads import SHARES
-from kanji_np.ops import cmsis_q7
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -36,35 +37,22 @@ from kanji_np.ops.attributes import (
     fused_activation,
     weight_width,
 )
-from kanji_np.ops.cmsis import (
-    FIRST_VERSION,
-    HEADER,
-    activation_range,
-    dims,
-    linear_constants,
-    no_memory,
-    per_channel_quant,
-    table,
-    weight_bytes,
-)
 from kanji_np.ops.op import Op
 from kanji_np.quantize import activation_bounds
+from kanji_np.targets.cmsis_nn import fully_connected as s8
+from kanji_np.targets.cmsis_nn_q7 import fully_connected as q7
+from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
+from kanji_np.targets.flash import bias_bytes, weight_bytes
 from kanji_np.types import (
-    BufferSize,
-    Constant,
-    ConstPtr,
     Cost,
-    InputPtr,
     KernelCall,
     LinearInts,
     LinearParams,
-    OutputPtr,
     Saved,
-    ScratchPtr,
     Shape,
-    Struct,
     TargetSpec,
     TensorSpec,
+    check_weights,
 )
 from kanji_np.window import Geometry, Window
 
@@ -160,10 +148,7 @@ def _output(
 ) -> np.ndarray:
     """Uninitialized output for a batch `x`; ShapeError if the weights do not fit."""
     expected = (attrs.units, *x.shape[1:])
-    if x.ndim != 2 or weight.shape != expected:
-        raise ShapeError(
-            f"dense: input {x.shape} needs weights {expected}, got {weight.shape}"
-        )
+    check_weights("dense", x, 2, weight, expected)
     return buffers.empty((len(x), attrs.units), dtype)
 
 
@@ -186,18 +171,23 @@ def _window(image: np.ndarray) -> Geometry:
 
 
 def cost(attrs: DenseAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    """Cost with one scale for all outputs; a scale an output takes 8 bytes more."""
+    """Cost with one scale for all outputs; a scale for each takes 8 bytes more."""
     macs = attrs.units * shape[0]
-    # an output: an int8 or int32 bias, and where the target wants it an int32 sum
-    per_output = target.numerics.bias_bits // 8 + 4 * _has_kernel_sums(attrs, target)
+    sums = 4 * _wants_kernel_sums(attrs, target)  # int32
+    per_output = bias_bytes(target) + sums
     weights = weight_bytes(macs, attrs.weight_bits)
     return Cost(macs, weights + per_output * attrs.units)
 
 
+def _wants_kernel_sums(attrs: DenseAttrs, target: TargetSpec) -> bool:
+    is_s8 = target.library == "cmsis-nn"
+    return is_s8 and s8.wants_kernel_sums(attrs.weight_bits, target)
+
+
 def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
     """Whether the target takes a scale for each output."""
-    has_function = target.library == "cmsis-nn" and target.version != FIRST_VERSION
-    return has_function and attrs.weight_bits == 8
+    is_s8 = target.library == "cmsis-nn"
+    return is_s8 and s8.has_channel_scales(attrs.weight_bits, target)
 
 
 def lower_cmsis_nn(
@@ -207,80 +197,15 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    multiplier, shift = int(ints.multiplier[0]), int(ints.shift[0])
-    function = f"arm_fully_connected_s{attrs.weight_bits}"
-    (inputs,) = x.shape
-    constants = linear_constants(ints, "(Cout,Cin)", attrs.weight_bits)
-    if (ints.multiplier == multiplier).all() and (ints.shift == shift).all():
-        constants = constants[:2]
-        quant = Struct(
-            "cmsis_nn_per_tensor_quant_params",
-            "quant_params",
-            (("multiplier", multiplier), ("shift", shift)),
-        )
-    elif channel_scales(attrs, target):
-        function = "arm_fully_connected_per_channel_s8"
-        quant = per_channel_quant()
-    else:
-        raise UnsupportedOp(
-            f"{function} takes one scale for all outputs, and {target.library} "
-            f"{target.version} has no other for int{attrs.weight_bits} weights"
-        )
-    context = no_memory()
-    if _has_kernel_sums(attrs, target):
-        constants += (_kernel_sums(ints),)
-        context = table("kernel_sums", 4 * attrs.units)
-    filter_dims = dims("filter_dims", inputs, 1, 1, attrs.units)
-    buffer_size = BufferSize("arm_fully_connected_s8_get_buffer_size", (filter_dims,))
-    call = KernelCall(
-        function=function,
-        header=HEADER,
-        arguments=(
-            context,
-            Struct(
-                "cmsis_nn_fc_params",
-                "fc_params",
-                (
-                    ("input_offset", ints.input_offset),
-                    ("filter_offset", 0),
-                    ("output_offset", ints.output_offset),
-                    ("activation", activation_range(ints.act_min, ints.act_max)),
-                ),
-            ),
-            quant,
-            dims("input_dims", 1, 1, 1, inputs),
-            InputPtr(),
-            filter_dims,
-            ConstPtr("weight"),
-            dims("bias_dims", 1, 1, 1, attrs.units),
-            ConstPtr("bias"),
-            dims("output_dims", 1, 1, 1, attrs.units),
-            OutputPtr(),
-        ),
-        constants=constants,
-        buffer_size=buffer_size if attrs.weight_bits == 8 else None,
+    wants_sums = s8.wants_kernel_sums(attrs.weight_bits, target)
+    call = s8.call(
+        s8.function_for(ints, attrs.weight_bits, target),
+        ints,
+        layout="(Cout,Cin)",
+        weight_bits=attrs.weight_bits,
+        sums=s8.kernel_sums(ints) if wants_sums else None,
     )
     return (call,)
-
-
-def _has_kernel_sums(attrs: DenseAttrs, target: TargetSpec) -> bool:
-    """Whether the context of the call must hold row sums; the first version's MVE
-    kernel sums rows by itself."""
-    is_asked = target.library == "cmsis-nn" and target.core == "mve"
-    return is_asked and target.version != FIRST_VERSION and attrs.weight_bits == 8
-
-
-def _kernel_sums(ints: LinearInts) -> Constant:
-    """What `arm_vector_sum_s8` would fill the context with, as a table in flash.
-
-    Contents are as version 7's header states them: row sums times the input offset,
-    plus the bias. Constant weights make a constant table, so no RAM is spent on it and
-    nothing has to run before the first inference.
-    """
-    sums = ints.weight.sum(axis=1, dtype=np.int64) * ints.input_offset + ints.bias
-    return Constant(
-        "kernel_sums", "int32_t", sums.astype(np.int32), "offset * row sums + bias"
-    )
 
 
 def lower_cmsis_nn_q7(
@@ -290,63 +215,10 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
-    (inputs,) = x.shape
-    cmsis_q7.check_extents("arm_fully_connected_q7_opt", inputs, attrs.units)
-    call = KernelCall(
-        function="arm_fully_connected_q7_opt",
-        header=HEADER,
-        arguments=(
-            InputPtr(),
-            ConstPtr("weight"),
-            inputs,
-            attrs.units,
-            ints.bias_shift,
-            cmsis_q7.right_shift(ints),
-            ConstPtr("bias"),
-            OutputPtr(),
-            ScratchPtr(),
-        ),
-        constants=cmsis_q7.linear_constants(
-            ints, interleave(ints.weight), "(Cout,Cin), interleaved for the kernel"
-        ),
-        # the input as int16
-        scratch_bytes=2 * inputs if target.core == "dsp" else 0,
-        status=cmsis_q7.STATUS,
-    )
-    return (call, *cmsis_q7.activation_calls(ints, attrs.units))
-
-
-def interleave(weight: np.ndarray) -> np.ndarray:
-    """(Cout,Cin) int8 in the order `arm_fully_connected_q7_opt` reads it, same shape.
-
-    Four rows at a time are read together: from every four of their columns the even
-    pairs and then the odd ones, and column by column what is left of them. The rows
-    left over stay as they are.
-    """
-    order = _interleaved(*weight.shape)
-    return weight.ravel()[order].reshape(weight.shape)
-
-
-def deinterleave(weight: np.ndarray) -> np.ndarray:
-    """The inverse of `interleave`."""
-    plain = np.empty_like(weight)
-    plain.ravel()[_interleaved(*weight.shape)] = weight.ravel()
-    return plain
-
-
-def _interleaved(rows: int, columns: int) -> np.ndarray:
-    """Index into the plain matrix of each place of the interleaved one, int64."""
-    index = np.arange(rows * columns).reshape(rows, columns)
-    whole_rows, whole_columns = rows // 4 * 4, columns // 4 * 4
-    order = []
-    for four in index[:whole_rows].reshape(-1, 4, columns):
-        # (4, C) -> (row pair, row, column group, column pair, column of it)
-        blocks = four[:, :whole_columns].reshape(2, 2, -1, 2, 2)
-        # column by column of a pair: row pair, column pair, row of the pair
-        order.append(blocks.transpose(2, 4, 0, 3, 1).ravel())
-        order.append(four[:, whole_columns:].T.ravel())
-    return np.concatenate([*order, index[whole_rows:].ravel()])
+    check_layer(attrs.activation, attrs.weight_bits, target)
+    scratch_bytes = q7.scratch_bytes(x.size, target)
+    call = q7.call("arm_fully_connected_q7_opt", ints, scratch_bytes)
+    return (call, *activation_calls(ints, attrs.units))
 
 
 @njit(cache=True)

@@ -10,8 +10,10 @@ with m outputs k of each input channel c. Layouts: X (N,H,W,Cin), W (Cout,KH,KW)
 reads as the zero point and adds nothing. ReLU is the range low = zero point of Y,
 ReLU6 has high = what stands for 6.
 
-Accumulator: |acc| <= 128 * sum|W[o]| + |bias[o]|, checked against int32 when the
-integers are made (`quantize.linear_ints`).
+Accumulator: |acc| <= m * sum|W[o]| + |bias[o]|. The largest |X + input_offset| is
+m = max(127 - z, 128 + z) for a zero point z = -input_offset of X: 128 where z = 0, and
+255 at most. `quantize.linear_ints` checks the bound against int32 when it makes the
+integers.
 
 Source: CMSIS-NN v7.0.0 `arm_depthwise_conv_wrapper_s8`, `_s4`; TFLite
 `DEPTHWISE_CONV_2D` int8. Legacy: CMSIS 5.9.0 `arm_depthwise_separable_conv_HWC_q7`, the
@@ -25,12 +27,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kanji_np.errors import UnsupportedOp
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
 from kanji_np.loops import buffers, depthwise
 from kanji_np.loops.requantize import empty_range, widen
-from kanji_np.ops import cmsis_q7, conv2d, convolution
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -40,9 +40,15 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.cmsis import FIRST_VERSION, dims
 from kanji_np.ops.op import Op
 from kanji_np.quantize import activation_bounds
+from kanji_np.targets import takes_channel_scales
+from kanji_np.targets.cmsis_nn import depthwise as s8
+from kanji_np.targets.cmsis_nn.calls import dims
+from kanji_np.targets.cmsis_nn.convolution import wrapper_call
+from kanji_np.targets.cmsis_nn_q7 import convolution as q7
+from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
+from kanji_np.targets.flash import channel_bytes, weight_bytes
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -50,13 +56,11 @@ from kanji_np.types import (
     LinearParams,
     Saved,
     Shape,
-    Struct,
     TargetSpec,
     TensorSpec,
+    check_weights,
 )
-from kanji_np.window import MOST_CELLS, Geometry, Padding, Pair, Window
-
-MVE_BLOCK = 124  # channels that the kernel of MVE cores takes at a time
+from kanji_np.window import Geometry, Padding, Pair, Window
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,11 @@ def vjp(
 
 
 def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
+    out_h, out_w, filters = infer(attrs, shape)
     taps = math.prod(attrs.kernel)
-    return convolution.cost(infer(attrs, shape), taps, attrs.weight_bits, target)
+    weights = weight_bytes(filters * taps, attrs.weight_bits)
+    flash = weights + filters * channel_bytes(target)
+    return Cost(out_h * out_w * filters * taps, flash)
 
 
 def lower_cmsis_nn(
@@ -161,125 +168,21 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     g = attrs.window.over(x.shape)
-    function = f"arm_depthwise_conv_wrapper_s{attrs.weight_bits}"
-    _check_kernel(function, attrs, x.shape, g, target)
-    params = Struct(
-        "cmsis_nn_dw_conv_params",
-        "dw_conv_params",
-        (
-            *convolution.offsets(ints),
-            ("ch_mult", attrs.depth_multiplier),
-            *convolution.windows(ints, g),
-        ),
-    )
-    return convolution.lower_s8(
+    multiplier, bits = attrs.depth_multiplier, attrs.weight_bits
+    function = f"arm_depthwise_conv_wrapper_s{bits}"
+    s8.check_kernel(function, multiplier, bits, x.shape, g, target)
+    call = wrapper_call(
         function,
-        params,
+        s8.dw_conv_params(ints, g, multiplier),
         replace(ints, weight=_taps_first(ints.weight)[np.newaxis]),
-        dims("filter_dims", 1, *attrs.kernel, y.shape[2]),
-        "(1,KH,KW,Cout)",
-        attrs.weight_bits,
-        x,
-        y,
-        _scratch_bytes(attrs, x.shape, g, target),
+        filter_dims=dims("filter_dims", 1, *attrs.kernel, y.shape[2]),
+        layout="(1,KH,KW,Cout)",
+        weight_bits=bits,
+        x_shape=x.shape,
+        y_shape=y.shape,
+        scratch_bytes=s8.scratch_bytes(x.shape, g, multiplier, bits, target),
     )
-
-
-def _has_own_kernel(attrs: DepthwiseConv2DAttrs) -> bool:
-    """Whether the library has more than its general kernel for it."""
-    return attrs.depth_multiplier == 1 and attrs.dilation == (1, 1)
-
-
-def _is_mve_convolution(
-    attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec
-) -> bool:
-    """Whether MVE cores compute it as a convolution: one channel of many outputs.
-
-    The first version does not.
-    """
-    return shape[2] == 1 < attrs.depth_multiplier and target.core == "mve"
-
-
-def _is_3x3(attrs: DepthwiseConv2DAttrs, g: Geometry) -> bool:
-    """Whether cores without Helium use their kernel for 3x3 windows."""
-    return attrs.weight_bits == 8 and g.kernel == (3, 3) and max(g.pad) <= 1
-
-
-def _check_kernel(
-    function: str,
-    attrs: DepthwiseConv2DAttrs,
-    shape: Shape,
-    g: Geometry,
-    target: TargetSpec,
-) -> None:
-    """UnsupportedOp where the kernel that the library picks would be wrong."""
-    height, width, channels = shape
-    last_top, last_left = (
-        (count - 1) * stride - pad
-        for count, stride, pad in zip(g.out, g.stride, g.pad, strict=True)
-    )
-    most = max(*g.pad, last_top, last_left)
-    if most > MOST_CELLS or channels * attrs.depth_multiplier > 2 * MOST_CELLS + 1:
-        raise UnsupportedOp(
-            f"{function} takes {2 * MOST_CELLS + 1} channels at most, and windows that "
-            f"start at most {MOST_CELLS} cells before or after the first of the input"
-        )
-    int4 = attrs.weight_bits == 4
-    if int4 and target.core == "mve":
-        raise UnsupportedOp(
-            f"{function} on MVE cores does not give the answers of the others; take "
-            "weight_bits=8"
-        )
-    if int4 and not _has_own_kernel(attrs) and channels % 2:
-        raise UnsupportedOp(
-            f"{function} with dilation or a depth_multiplier takes an even number of "
-            f"input channels, got {channels}"
-        )
-    is_first = target.version == FIRST_VERSION
-    if _is_mve_convolution(attrs, shape, target) and not is_first:
-        conv2d.check_kernel(function, attrs.weight_bits, shape, g, target)
-    if not _has_own_kernel(attrs) or target.core == "mve":
-        return
-    if _is_3x3(attrs, g):
-        beyond = last_left + 3 - width
-        if beyond > 1:
-            raise UnsupportedOp(
-                f"{function} for 3x3 windows is wrong where they reach more than one "
-                f"column beyond the input, on cores without Helium; got {beyond}: pad "
-                "less on the right"
-            )
-    elif target.core == "dsp" or int4:
-        if g.pad_top > g.kernel_h or last_top > height:
-            where = "" if int4 else " on DSP cores"
-            raise UnsupportedOp(
-                f"{function}{where} writes outside its scratch memory where a window "
-                "lies in the padding and does not touch the input; pad less at top and "
-                "bottom"
-            )
-
-
-def _scratch_bytes(
-    attrs: DepthwiseConv2DAttrs, shape: Shape, g: Geometry, target: TargetSpec
-) -> int:
-    """What the wrapper's `_get_buffer_size` answers on the core class [bytes].
-
-    One int16 window on DSP cores (of 3x3, only version 4.0.0 asks for it, and does not
-    use it), with int4 weights on plain C cores too; four int8 windows of a block of
-    channels on MVE cores, none for the general kernel. On MVE cores newer versions
-    compute a single channel of many outputs as a convolution, of which the weights are
-    a copy; the first version is given that memory too, because ccore asks for it.
-    """
-    depth = g.kernel_h * g.kernel_w
-    is_first = target.version == FIRST_VERSION
-    if _is_mve_convolution(attrs, shape, target):
-        copy = attrs.depth_multiplier * depth
-        return conv2d.scratch_bytes(shape, g, attrs.weight_bits, target) + copy
-    int8_on_c = target.core == "c" and attrs.weight_bits == 8
-    if int8_on_c or not _has_own_kernel(attrs):
-        return 0
-    if target.core == "mve":
-        return 4 * MVE_BLOCK * depth
-    return 0 if _is_3x3(attrs, g) and not is_first else 2 * shape[2] * depth
+    return (call,)
 
 
 def lower_cmsis_nn_q7(
@@ -289,26 +192,19 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    cmsis_q7.check_attrs(attrs.activation, attrs.weight_bits, target)
-    if attrs.dilation != (1, 1):
-        raise UnsupportedOp(f"{target.library} has no dilated depthwise convolution")
-    if attrs.depth_multiplier != 1:
-        raise UnsupportedOp(
-            f"{target.library} has depthwise convolution with depth_multiplier 1 only"
-        )
     g = attrs.window.over(x.shape)
-    square = convolution.is_square(x.shape, g)
-    # one int8 window; the library's documentation says twice that
-    patch = ints.weight.size if target.core == "dsp" else 0
-    return convolution.lower_q7(
-        "arm_depthwise_separable_conv_HWC_q7" + ("" if square else "_nonsquare"),
+    check_layer(attrs.activation, attrs.weight_bits, target)
+    q7.check_depthwise(g, attrs.depth_multiplier, target)
+    call = q7.call(
+        q7.depthwise_function(x.shape, g),
         replace(ints, weight=_taps_first(ints.weight)),
-        "(KH,KW,C)",
         g,
-        x,
-        y,
-        patch,
+        layout="(KH,KW,C)",
+        x_shape=x.shape,
+        y_shape=y.shape,
+        scratch_bytes=q7.depthwise_scratch_bytes(ints.weight.size, target),
     )
+    return (call, *activation_calls(ints, y.size))
 
 
 def _taps_first(weight: np.ndarray) -> np.ndarray:
@@ -319,7 +215,8 @@ def _geometry(
     attrs: DepthwiseConv2DAttrs, weight: np.ndarray, x: np.ndarray
 ) -> Geometry:
     expected = (x.shape[-1] * attrs.depth_multiplier, *attrs.kernel)
-    return convolution.geometry("depthwise_conv2d", attrs.window, expected, weight, x)
+    check_weights("depthwise_conv2d", x, 4, weight, expected)
+    return attrs.window.over(x.shape[1:])
 
 
 @njit(cache=True)
@@ -359,5 +256,5 @@ DEPTHWISE_CONV2D = Op(
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     param_shapes=param_shapes,
-    channel_scales=convolution.channel_scales,
+    channel_scales=lambda attrs, target: takes_channel_scales(target),
 )

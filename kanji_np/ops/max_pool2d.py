@@ -29,12 +29,12 @@ from kanji_np.ops.pooling import (
     cost,
     full_range,
     infer,
-    lower_pool,
-    lower_pool_q7,
     new_output,
     window_numbers,
     windows,
 )
+from kanji_np.targets.cmsis_nn import pooling as s8
+from kanji_np.targets.cmsis_nn_q7 import pooling as q7
 from kanji_np.types import KernelCall, Saved, TargetSpec, TensorSpec
 
 
@@ -98,7 +98,8 @@ def lower_cmsis_nn(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    return (lower_pool("arm_max_pool_s8", attrs, ints, x, y),)
+    g, clamp_to = attrs.window.over(x.shape), (ints.act_min, ints.act_max)
+    return (s8.call("arm_max_pool_s8", x.shape, y.shape, g, clamp_to),)
 
 
 def lower_cmsis_nn_q7(
@@ -108,7 +109,8 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    return (lower_pool_q7("arm_maxpool_q7_HWC", attrs, x, y, target),)
+    g = attrs.window.over(x.shape)
+    return (q7.call("arm_maxpool_q7_HWC", x.shape, y.shape, g, target),)
 
 
 # The largest of each column of a row of windows is found first, for whole rows of the

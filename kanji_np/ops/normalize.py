@@ -23,8 +23,8 @@ from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
-from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
+from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Constant,
     ConstPtr,
@@ -151,19 +151,15 @@ def lower(
 ) -> tuple[KernelCall, ...]:
     per_channel = "(C,)" if len(x.shape) > 1 else "(K,)"
     layout = per_channel if ints.mean.ndim == 1 else "(H,W,C)"
-    call = KernelCall(
-        function="kanji_normalize_u8_s8",
-        header=KANJI_HEADER,
-        arguments=(
-            InputPtr(),
-            x.size,
-            ConstPtr("mean"),
-            ints.mean.size,
-            attrs.shift,
-            OutputPtr(),
-        ),
+    call = kanji_nn.call(
+        "kanji_normalize_u8_s8",
+        InputPtr(),
+        x.size,
+        ConstPtr("mean"),
+        ints.mean.size,
+        attrs.shift,
+        OutputPtr(),
         constants=(Constant("mean", "uint8_t", ints.mean, layout),),
-        status="int32_t",
     )
     return (call,)
 

@@ -15,9 +15,10 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes, attribute, sides
-from kanji_np.ops.cmsis import HEADER, dims
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
+from kanji_np.targets.arm import HEADER
+from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.types import (
     InputPtr,
     KernelCall,

@@ -1,4 +1,4 @@
-"""What max and average pooling share: attributes, shapes, cost, the C call."""
+"""What max and average pooling share: attributes, shapes, cost."""
 
 from __future__ import annotations
 
@@ -8,25 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.checks import flag
-from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.errors import ShapeError
 from kanji_np.loops import buffers
-from kanji_np.ops import cmsis_q7
 from kanji_np.ops.attributes import Attributes, attribute, cell_pair, image_padding
-from kanji_np.ops.cmsis import HEADER, activation_range, dims, scratch, tile
-from kanji_np.types import (
-    BufferSize,
-    Cost,
-    InputPtr,
-    KernelCall,
-    Numerics,
-    OutputPtr,
-    QParams,
-    ScratchPtr,
-    Shape,
-    Struct,
-    TargetSpec,
-    TensorSpec,
-)
+from kanji_np.types import Cost, Numerics, QParams, Shape, TargetSpec
 from kanji_np.window import Padding, Pair, Window
 
 
@@ -102,81 +87,3 @@ def windows(
         rows = slice(max(oy * stride_h - top, 0), oy * stride_h - top + kernel_h)
         columns = slice(max(ox * stride_w - left, 0), ox * stride_w - left + kernel_w)
         yield (oy, ox), x[:, rows, columns]
-
-
-def lower_pool(
-    function: str,
-    attrs: Pool2DAttrs,
-    ints: ClampInts,
-    x: TensorSpec,
-    y: TensorSpec,
-    scratch_bytes: int = 0,
-    buffer_size: BufferSize | None = None,
-) -> KernelCall:
-    g = attrs.window.over(x.shape)
-    params = Struct(
-        "cmsis_nn_pool_params",
-        "pool_params",
-        (
-            ("stride", tile("stride", attrs.strides)),
-            ("padding", tile("padding", (g.pad_top, g.pad_left))),
-            ("activation", activation_range(ints.act_min, ints.act_max)),
-        ),
-    )
-    return KernelCall(
-        function=function,
-        header=HEADER,
-        arguments=(
-            scratch(),
-            params,
-            dims("input_dims", 1, *x.shape),
-            InputPtr(),
-            dims("filter_dims", 1, *attrs.pool_size, 1),
-            dims("output_dims", 1, *y.shape),
-            OutputPtr(),
-        ),
-        scratch_bytes=scratch_bytes,
-        buffer_size=buffer_size,
-    )
-
-
-def lower_pool_q7(
-    function: str,
-    attrs: Pool2DAttrs,
-    x: TensorSpec,
-    y: TensorSpec,
-    target: TargetSpec,
-    scratch_bytes: int = 0,
-) -> KernelCall:
-    """A legacy pool: square in every respect; DSP cores pool along x in place."""
-    g = attrs.window.over(x.shape)
-    sides = (x.shape[:2], attrs.pool_size, attrs.strides, (g.pad_top, g.pad_left))
-    if any(a != b for a, b in (*sides, y.shape[:2])):
-        raise UnsupportedOp(
-            f"{function} takes square images, windows, strides and padding only"
-        )
-    if target.core == "dsp" and g.pad_left >= g.stride_w:
-        raise UnsupportedOp(
-            f"{function} on DSP cores is wrong where padding ({g.pad_left}) is not "
-            f"less than the stride ({g.stride_w}): it overwrites columns that later "
-            "windows still need; pad less, stride more, or build for core class c"
-        )
-    cmsis_q7.check_extents(function, *x.shape, y.shape[1] * y.shape[2])
-    return KernelCall(
-        function=function,
-        header=HEADER,
-        arguments=(
-            InputPtr(writable=True),
-            x.shape[0],
-            x.shape[2],
-            g.kernel_w,
-            g.pad_left,
-            g.stride_w,
-            g.out_w,
-            ScratchPtr(),
-            OutputPtr(),
-        ),
-        scratch_bytes=scratch_bytes,
-        destroys_input=target.core == "dsp",
-        status=None,
-    )

@@ -19,12 +19,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kanji_np.loops import buffers
-from kanji_np.ops import cmsis_q7
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.elementwise import cost
 from kanji_np.ops.op import Op
-from kanji_np.ops.pooling import ClampInts, Pool2DAttrs, lower_pool
+from kanji_np.ops.pooling import ClampInts
 from kanji_np.quantize import activation_bounds, activation_range
+from kanji_np.targets import arm
+from kanji_np.targets.cmsis_nn import pooling
 from kanji_np.types import (
     KernelCall,
     Numerics,
@@ -34,6 +35,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
+from kanji_np.window import Window
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,17 @@ def lower_cmsis_nn(
     attrs: Any, ints: ClampInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
     if (ints.act_min, ints.act_max) == (0, 127):
-        return (cmsis_q7.relu(x.size),)
+        return (arm.relu(x.size),)
     shape = (math.prod(x.shape[:-1]), x.shape[-1]) if len(x.shape) != 3 else x.shape
-    image = TensorSpec((1, *shape)[-3:])
-    one_cell = Pool2DAttrs((1, 1), (1, 1))
-    return (lower_pool("arm_max_pool_s8", one_cell, ints, image, image),)
+    image = (1, *shape)[-3:]
+    one_cell, clamp_to = Window((1, 1)).over(image), (ints.act_min, ints.act_max)
+    return (pooling.call("arm_max_pool_s8", image, image, one_cell, clamp_to),)
 
 
 def lower_cmsis_nn_q7(
     attrs: Any, ints: ClampInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
-    return (cmsis_q7.relu(x.size),)
+    return (arm.relu(x.size),)
 
 
 RELU = Op(

@@ -45,9 +45,9 @@ from kanji_np.fixedpoint import (
 from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.cmsis import HEADER
 from kanji_np.ops.op import Op
 from kanji_np.quantize import multiplier_and_shift
+from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     Cost,
     InputPtr,

@@ -25,8 +25,8 @@ from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
-from kanji_np.ops.cmsis import KANJI_HEADER
 from kanji_np.ops.op import Op
+from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Cost,
     InputPtr,
@@ -135,13 +135,8 @@ def lower(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    call = KernelCall(
-        function="kanji_standardize_u8_s8",
-        header=KANJI_HEADER,
-        arguments=(InputPtr(), x.size, attrs.frac_bits, OutputPtr()),
-        status="int32_t",
-    )
-    return (call,)
+    arguments = (InputPtr(), x.size, attrs.frac_bits, OutputPtr())
+    return (kanji_nn.call("kanji_standardize_u8_s8", *arguments),)
 
 
 @njit(cache=True)

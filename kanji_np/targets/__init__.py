@@ -1,4 +1,4 @@
-"""The libraries a network can be built for: a file and a row in `LIBRARIES` each."""
+"""The libraries a network can be built for: a folder and a row in `LIBRARIES` each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from kanji_np.checks import one_of
 from kanji_np.errors import UnsupportedOp
-from kanji_np.targets.cmsis_nn import CMSIS_NN
-from kanji_np.targets.cmsis_nn_q7 import CMSIS_NN_Q7
+from kanji_np.targets.cmsis_nn.library import CMSIS_NN
+from kanji_np.targets.cmsis_nn_q7.library import CMSIS_NN_Q7
 from kanji_np.targets.library import CORES, Library
 from kanji_np.types import KernelCall, TargetSpec
 
@@ -35,6 +35,10 @@ def target_spec(
         How the library was built; the first of `Library.roundings` is its default.
     version : str, optional
         By default the newest that is known.
+
+    Returns
+    -------
+    TargetSpec
 
     Raises
     ------
@@ -86,6 +90,11 @@ def check_scheme(target: TargetSpec, scheme: str) -> None:
             f"{target.library} computes with scheme {', '.join(schemes)} only; "
             f"got {scheme!r}"
         )
+
+
+def takes_channel_scales(target: TargetSpec) -> bool:
+    """Whether convolutions take a weight scale for each output channel."""
+    return LIBRARIES[target.library].channel_scales
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a target file says of its library, and which core is of which class."""
+"""What the row of a library says, and which core is of which class."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Library:
     numerics : (core class, rounding) -> Numerics
     schemes : tuple of str
         The quantization schemes its kernels can compute (`quantize.SCHEMES`).
+    channel_scales : bool
+        Convolutions take a weight scale for each output channel.
     since : mapping of str to str
         Functions that are not in every version: the first that has them.
     releases : mapping of str to str
@@ -52,5 +54,6 @@ class Library:
     roundings: tuple[str, ...]
     numerics: Callable[[str, str], Numerics]
     schemes: tuple[str, ...]
+    channel_scales: bool
     since: Mapping[str, str]
     releases: Mapping[str, str]

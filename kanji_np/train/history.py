@@ -13,11 +13,22 @@ from pathlib import Path
 class EpochRecord:
     """One line of a training history.
 
-    Losses and accuracies (0..1) of training are means over the epoch, as it went;
-    `validation_accuracy`, of the averaged weights, is NaN without validation data, and
-    both are of an autoencoder.
-    `seconds` is wall-clock time of the epoch [s]. `note` says what went wrong before
-    it went as it is recorded, and what was done about it.
+    Parameters
+    ----------
+    epoch : int
+        From 1.
+    precision : "int8" or "fp32"
+    lr : float
+        The learning rate of the last step.
+    train_loss, train_accuracy : float
+        Means over the epoch, as it went; accuracies are 0..1.
+    validation_accuracy : float
+        Of the averaged weights. It is NaN without validation data; both accuracies are
+        NaN if the network is trained to reproduce its inputs.
+    seconds : float
+        Wall-clock time of the epoch [s].
+    note : str
+        What went wrong before it went as it is recorded, and what was done about it.
     """
 
     epoch: int
@@ -35,12 +46,23 @@ COLUMNS = tuple(f.name for f in fields(EpochRecord))
 
 @dataclass(frozen=True)
 class History:
-    """The epochs of one run, in order."""
+    """The epochs of one run, in order.
+
+    Parameters
+    ----------
+    epochs : tuple of EpochRecord
+    """
 
     epochs: tuple[EpochRecord, ...] = ()
 
     def csv(self, columns: Sequence[str] = COLUMNS) -> str:
-        """Comma-separated text with a header line."""
+        """Comma-separated text with a header line.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Fields of `EpochRecord`.
+        """
         out = io.StringIO()
         writer = csv.DictWriter(
             out, columns, lineterminator="\n", extrasaction="ignore"
@@ -53,9 +75,15 @@ class History:
         return out.getvalue()
 
     def is_in(self, path: Path) -> bool:
-        """Whether a file is what was written of this history, perhaps with one epoch
-        more, which was cut short, or with fewer, where training went back, or by a
-        version of fewer columns."""
+        """Whether a file is what was written of this history.
+
+        It may have one epoch more, which was cut short, or fewer, where training went
+        back, or be of a version of fewer columns.
+
+        Parameters
+        ----------
+        path : Path
+        """
         text = path.read_bytes()
         columns = text.partition(b"\n")[0].decode(errors="replace").split(",")
         if not set(columns) <= set(COLUMNS):

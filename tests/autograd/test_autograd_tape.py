@@ -1,5 +1,6 @@
 """The tape: what `backward` adds, calls, frees and refuses, and who owns the memory."""
 
+import doctest
 import gc
 import subprocess
 import sys
@@ -358,6 +359,17 @@ def test_only_real_numbers_go_on_the_tape(data):
 def test_a_tensor_does_not_silently_become_an_array(wrap):
     with pytest.raises(GradientError, match=r"tensor\.numpy\(\)"):
         Tensor(wrap(leaf(1.0)))
+
+
+@pytest.mark.parametrize("name", ag.__all__)
+def test_every_name_says_what_it_is(name):
+    assert getattr(ag, name).__doc__
+
+
+@pytest.mark.parametrize("module", [ag, ag.tensor])
+def test_examples_of_docstrings_give_what_they_say(module):
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
 
 
 def test_importing_needs_numpy_alone():

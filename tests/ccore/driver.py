@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kanji_np.ops.cmsis import pack_s4
+from kanji_np.targets.cmsis_nn.calls import pack_s4
 
 CCORE = Path(__file__).resolve().parents[2] / "ccore"
 #: Where an API's headers are, in the order of the compiler's search.

@@ -2,7 +2,6 @@
 
 import inspect
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,6 @@ from kanji_np.zoo import NETWORKS
 
 from .commands import MAIN, commands_in, ok, parse, process, run
 
-README = Path(__file__).parents[2] / "README.md"
-
 
 def test_commands():
     assert set(cli.main.commands) == {
@@ -34,13 +31,6 @@ def test_help_has_an_example_that_parses(name):
     (example,) = commands_in(output.partition("Example:")[2])
     assert example[0] == name
     parse(example)
-
-
-def test_every_option_of_the_readme_exists():
-    examples = commands_in(README.read_text(encoding="utf-8"))
-    assert len(examples) >= 5
-    for example in examples:
-        parse(example)
 
 
 def test_without_a_command_comes_the_help():

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from kanji_np.autograd import Tensor, check_gradients, record
-from kanji_np.layers import Statistics, batch_norm
+import kanji_np as kj
+from kanji_np.autograd import Tensor, check_gradients, maximum, record
+from kanji_np.layers import Activation, Statistics, batch_norm
 from kanji_np.loops.threads import limited
-from kanji_np.types import LinearParams, Saved
+from kanji_np.types import Saved
 
 SHAPES = [(4, 5), (3, 4, 2, 5), (40, 3, 3, 17)]
 
@@ -77,37 +78,52 @@ def test_a_folded_layer_is_the_layer_and_its_normalization():
     x, weight = rng.standard_normal((20, 7)), rng.standard_normal((5, 7))
     _, gamma, beta = draw((20, 5))
     s = batch_norm.statistics(x @ weight.T)
-    folded = batch_norm.fold(weight, gamma, beta, s)
+    folded, bias = batch_norm.fold(Tensor(weight), Tensor(gamma), Tensor(beta), s)
     y = batch_norm.normalize(x @ weight.T, gamma, beta, s)
-    np.testing.assert_allclose(x @ folded.weight.T + folded.bias, y, rtol=1e-12)
+    np.testing.assert_allclose(x @ folded.data.T + bias.data, y, rtol=1e-12)
 
 
+@pytest.mark.parametrize("part", ["weight", "bias"])
 @pytest.mark.parametrize("shape", [(5, 7), (5, 3, 2, 4)])
-def test_gradients_through_folding_are_the_slopes(shape):
+def test_gradients_through_folding_are_the_slopes(shape, part):
     rng = np.random.default_rng(0)
     weight = rng.standard_normal(shape)
     _, gamma, beta = draw((1, 5))
     s = Statistics(rng.standard_normal(5), rng.uniform(0.1, 2, 5))
 
-    def part(which: str):
-        def function(weight: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-            folded = batch_norm.fold(weight.data, gamma.data, beta.data, s)
+    def function(*parameters: Tensor) -> Tensor:
+        return batch_norm.fold(*parameters, s)[("weight", "bias").index(part)]
 
-            def vjp(g: np.ndarray) -> tuple[np.ndarray, ...]:
-                zeros = LinearParams(
-                    np.zeros_like(folded.weight), np.zeros_like(folded.bias)
-                )
-                parts = {"weight": zeros.weight, "bias": zeros.bias}
-                parts[which][...] = g
-                return batch_norm.fold_vjp(weight.data, gamma.data, s, zeros)
+    check_gradients(function, weight, gamma, beta, rng=np.random.default_rng(1))
 
-            parents = (weight, gamma, beta)
-            return record(getattr(folded, which), parents, vjp, "fold")
 
-        return function
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_a_layers_gradients_are_those_of_the_formula_on_the_tape(activation):
+    """Folding, the operator and the batch's statistics, one node each."""
+    rng = np.random.default_rng(0)
+    net = kj.Sequential([kj.Dense(5, activation, batch_norm=True)], (7,))
+    (layer,) = net.layers
+    for parameter in net.parameters():
+        parameter.data = rng.standard_normal(parameter.shape).astype(np.float32)
+    x = rng.standard_normal((40, 7)).astype(np.float32)
+    gy = rng.standard_normal((40, 5)).astype(np.float32)
 
-    for which in ("weight", "bias"):
-        check_gradients(part(which), weight, gamma, beta, rng=np.random.default_rng(1))
+    tensor = Tensor(x, requires_grad=True)
+    y = layer.forward_float(Activation(tensor, None), track=True).tensor
+    y.backward(gy)
+
+    leaves = [tensor, layer.weight, layer.norm.gamma, layer.norm.beta]
+    own = [Tensor(leaf.data.astype(np.float64), requires_grad=True) for leaf in leaves]
+    z = own[0] @ own[1].T
+    off = z - z.mean(axis=0)
+    zhat = off / ((off * off).mean(axis=0) + batch_norm.EPSILON).sqrt()
+    expected = zhat * own[2] + own[3]
+    expected = maximum(expected, 0.0) if activation == "relu" else expected
+    expected.backward(gy)
+
+    np.testing.assert_allclose(y.data, expected.data, rtol=1e-4, atol=1e-5)
+    for leaf, exact in zip(leaves, own, strict=True):
+        np.testing.assert_allclose(leaf.grad, exact.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():

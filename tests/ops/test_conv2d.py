@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import draw
 import hypothesis.strategies as st
-import numpy as np
-import pytest
 from conformance import (
     TARGETS,
     Case,
@@ -16,12 +14,7 @@ from conformance import (
 )
 
 import kanji_np as kj
-from ccore import driver
-from kanji_np.errors import UnsupportedOp
-from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs, check_kernel, scratch_bytes
-from kanji_np.quantize import LinearScales, linear_ints
-from kanji_np.targets import target_spec
-from kanji_np.types import LinearParams, QParams, TensorSpec
+from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs
 
 ONE = (1, 1)
 
@@ -228,115 +221,3 @@ class TestConv2D(LinearConformance):
     def unpadded(self, case):
         shape = unpadded_shape(case.attrs.window, case.shape)
         return replace(case.attrs, padding="valid"), shape
-
-
-@pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("core", ["c", "dsp", "mve"])
-def test_scratch_is_what_the_library_asks_for(core, bits):
-    rng, target = np.random.default_rng(0), target_spec("cmsis-nn", core=core)
-    calls, reserved = [], []
-    while len(calls) < 400:
-        high, wide, channels, filters = rng.integers(1, 9, 4).tolist()
-        kernel, stride, dilation = (
-            tuple(rng.integers(1, end, 2).tolist()) for end in (4, 4, 3)
-        )
-        if rng.random() < 0.4:  # one row of pixels
-            high, kernel = 1, (1, kernel[1])
-        attrs = conv(filters, kernel, stride, dilation, "same")
-        shape = (high, wide, channels)
-        g = attrs.window.over(shape)
-        try:
-            check_kernel("", bits, shape, g, target)
-        except UnsupportedOp:
-            continue
-        reserved.append(scratch_bytes(shape, g, bits, target))
-        call = driver.convolve_wrapper_s8_get_buffer_size(
-            (1, *shape),
-            (filters, *kernel, channels),
-            (1, *g.out, filters),
-            core=core,
-            stride=stride,
-            padding=g.pad,
-            dilation=dilation,
-        )
-        calls.append(call if bits == 8 else driver.int4(call))
-    answers = driver.build_runner(driver.BUILDS[0]).run(calls)
-    asked = [answer.status for answer in answers]
-    if (core, bits) == ("mve", 4):  # v7.0.0 asks for some rows of pixels as for int8
-        more = [(a, r) for a, r in zip(asked, reserved, strict=True) if a != r]
-        assert len(more) > 10 and all(a == 0 < r for a, r in more)
-    else:
-        assert asked == reserved
-
-
-@pytest.mark.parametrize(
-    ("shape", "kernel", "padding", "size"),
-    [
-        ((1, 12, 16), (1, 5), "valid", 80),  # 8 windows, four at a time: it wants none
-        ((1, 11, 16), (1, 5), "valid", 4 * 80),  # 7
-        ((1, 8, 3), (1, 3), "same", 64),  # of any number of channels
-        ((2, 12, 16), (1, 5), "valid", 4 * 80),  # two rows
-    ],
-)
-def test_scratch_of_a_row_in_the_first_version(shape, kernel, padding, size):
-    """Answers of v4.0.0 on a Cortex-M55, but that it rounds 4 * 80 up to less.
-
-    Where it wants none, those of the newest version, which are ccore's.
-    """
-    first = target_spec("cmsis-nn", core="mve", version="4.0.0")
-    g = conv(8, kernel, padding=padding).window.over(shape)
-    check_kernel("", 8, shape, g, first)
-    assert scratch_bytes(shape, g, 8, first) == size
-
-
-@pytest.mark.parametrize(
-    ("shape", "kernel", "padding", "said"),
-    [
-        ((1, 8, 3), (1, 1), ((1, 0), (0, 0)), "one row of output, and no padding"),
-        ((1, 6, 3), (1, 3), ((0, 0), (4, 0)), "windows that touch the input"),
-        ((1, 6, 3), (1, 3), ((0, 0), (0, 4)), "windows that touch the input"),
-    ],
-)
-def test_rows_that_the_first_version_computes_wrongly(shape, kernel, padding, said):
-    first = target_spec("cmsis-nn", core="mve", version="4.0.0")
-    g = conv(8, kernel, padding=padding).window.over(shape)
-    with pytest.raises(
-        UnsupportedOp, match=f"takes one row of pixels only with {said}"
-    ):
-        check_kernel("f", 8, shape, g, first)
-
-
-def test_int4_weights_have_the_memory_that_v7_0_0_asks_the_int8_function_for():
-    mve = target_spec("cmsis-nn", core="mve")
-    attrs = conv(8, (1, 3), padding="same")
-    g = attrs.window.over((1, 24, 4))
-    assert scratch_bytes((1, 24, 4), g, 4, mve) == 16
-    assert scratch_bytes((1, 24, 4), g, 8, mve) == 16
-
-
-@pytest.mark.parametrize(
-    ("attrs", "shape", "kind"),
-    [
-        (conv(6, (5, 5)), (8, 8, 3), "HWC_q7_RGB"),
-        (conv(6, (5, 5)), (8, 9, 3), "HWC_q7_basic_nonsquare"),
-        (conv(6, (5, 5)), (8, 8, 4), "HWC_q7_fast"),
-        (conv(6, (5, 3)), (8, 8, 4), "HWC_q7_fast_nonsquare"),
-        (conv(5, (5, 5)), (8, 8, 4), "HWC_q7_basic"),
-        (conv(6, (5, 5)), (8, 8, 6), "HWC_q7_basic"),
-        (conv(6, (1, 1)), (8, 9, 4), "1x1_HWC_q7_fast_nonsquare"),
-        (conv(5, (1, 1)), (8, 8, 4), "HWC_q7_basic"),
-        (conv(6, (1, 1), (2, 2)), (8, 8, 4), "HWC_q7_fast"),
-        # "same" pads one cell more after than before, which the fast kernels overlook
-        (conv(6, (3, 3), (2, 2)), (8, 8, 4), "HWC_q7_basic"),
-        (conv(6, (3, 3), (2, 2)), (9, 9, 4), "HWC_q7_fast"),
-    ],
-)
-def test_the_fastest_legacy_function_that_is_right(attrs, shape, kind):
-    x, y = TensorSpec(shape), TensorSpec(CONV2D.infer(attrs, shape))
-    target = target_spec("cmsis-nn-q7")
-    weight_shape, _ = CONV2D.param_shapes(attrs, shape)
-    one = LinearScales(QParams(1.0), np.ones(attrs.filters), QParams(1.0))
-    zero = LinearParams(np.zeros(weight_shape), np.zeros(attrs.filters))
-    ints = linear_ints(zero, one, "linear", target.numerics)
-    (call,) = CONV2D.lower(attrs, ints, x, y, target)
-    assert call.function == f"arm_convolve_{kind}"

@@ -2,12 +2,10 @@
 
 import draw
 import hypothesis.strategies as st
-import numpy as np
 from conformance import Case, LinearConformance, Refusal, random_cases
-from hypothesis import given
 
 import kanji_np as kj
-from kanji_np.ops.dense import DENSE, DenseAttrs, deinterleave, interleave
+from kanji_np.ops.dense import DENSE, DenseAttrs
 
 ONE_SCALE = "takes one scale for all outputs"
 
@@ -98,17 +96,3 @@ class TestDense(LinearConformance):
 
     def counted_macs(self, case):
         return sum(1 for _ in self.ints(case).weight.flat)
-
-
-def test_the_interleaved_matrix_is_read_in_fours():
-    matrix = np.array([[10 * r + c for c in range(6)] for r in range(5)], np.int8)
-    fours = [0, 10, 2, 12, 20, 30, 22, 32, 1, 11, 3, 13, 21, 31, 23, 33]
-    left_over = [4, 14, 24, 34, 5, 15, 25, 35]
-    expected = fours + left_over + [40, 41, 42, 43, 44, 45]
-    assert interleave(matrix).ravel().tolist() == expected
-
-
-@given(st.integers(1, 13), st.integers(1, 13))
-def test_interleaving_loses_nothing(rows, columns):
-    matrix = np.arange(rows * columns).reshape(rows, columns)
-    np.testing.assert_array_equal(deinterleave(interleave(matrix)), matrix)

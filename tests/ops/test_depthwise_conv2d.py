@@ -8,8 +8,6 @@ from dataclasses import replace
 
 import draw
 import hypothesis.strategies as st
-import numpy as np
-import pytest
 from conformance import (
     TARGETS,
     Case,
@@ -20,20 +18,9 @@ from conformance import (
 )
 
 import kanji_np as kj
-from kanji_np.errors import UnsupportedOp
 from kanji_np.ops.depthwise_conv2d import DEPTHWISE_CONV2D, DepthwiseConv2DAttrs
-from kanji_np.targets import target_spec
-from kanji_np.types import LinearInts, TensorSpec
 
 ONE = (1, 1)
-#: Core classes and versions that differ in the scratch memory they need.
-SCRATCH_KEYS = (
-    ("c", "7.0.0"),
-    ("dsp", "7.0.0"),
-    ("dsp", "4.0.0"),
-    ("mve", "7.0.0"),
-    ("mve", "4.0.0"),
-)
 
 
 def depthwise(
@@ -248,74 +235,3 @@ class TestDepthwiseConv2D(LinearConformance):
     def unpadded(self, case):
         shape = unpadded_shape(case.attrs.window, case.shape)
         return replace(case.attrs, padding="valid"), shape
-
-
-def lowered(attrs, shape, target):
-    weight_shape, bias_shape = DEPTHWISE_CONV2D.param_shapes(attrs, shape)
-    zeros = np.zeros(bias_shape, np.int32)
-    ints = LinearInts(np.zeros(weight_shape, np.int8), zeros, zeros, zeros)
-    y = TensorSpec(DEPTHWISE_CONV2D.infer(attrs, shape))
-    return DEPTHWISE_CONV2D.lower(attrs, ints, TensorSpec(shape), y, target)
-
-
-@pytest.mark.parametrize(
-    ("attrs", "shape"),
-    [
-        (depthwise(ONE), (1, 1, 65_536)),
-        (depthwise(ONE, multiplier=2), (1, 1, 32_768)),
-        (depthwise(ONE, (1, 9000), padding=((0, 0), (0, 32_767))), (1, 20_000, 1)),
-        (depthwise(ONE, (9000, 1), padding=((0, 32_767), (0, 0))), (20_000, 1, 1)),
-    ],
-)
-def test_what_16_bits_do_not_hold_is_refused(attrs, shape):
-    with pytest.raises(UnsupportedOp, match="65535 channels .* 32767 cells before"):
-        lowered(attrs, shape, target_spec())
-
-
-@pytest.mark.parametrize(
-    ("attrs", "channels", "expected"),
-    [
-        (depthwise((3, 3)), 20, (0, 0, 360, 4464, 4464)),
-        (depthwise((3, 3), padding=((2, 0), (1, 1))), 20, (0, 360, 360, 4464, 4464)),
-        (depthwise((1, 5)), 200, (0, 2000, 2000, 2480, 2480)),
-        (depthwise((3, 3), multiplier=2), 20, (0, 0, 0, 0, 0)),
-        (depthwise((3, 3), dilation=(1, 2)), 20, (0, 0, 0, 0, 0)),
-        (depthwise((3, 3), multiplier=5), 1, (0, 0, 0, 64 + 45, 64 + 45)),
-        (depthwise((3, 3), bits=4), 20, (360, 360, 360)),
-        (depthwise((3, 3), multiplier=2, bits=4), 20, (0, 0, 0)),
-    ],
-    ids=str,
-)
-def test_scratch_memory(attrs, channels, expected):
-    found = []
-    for core, version in SCRATCH_KEYS[: len(expected)]:
-        target = target_spec(core=core, version=version)
-        (call,) = lowered(attrs, (9, 9, channels), target)
-        found.append(call.scratch_bytes)
-    assert tuple(found) == expected
-
-
-@pytest.mark.parametrize("core", ["c", "dsp", "mve"])
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("multiplier", [1, 2, 5])
-def test_the_first_version_has_the_scratch_memory_of_the_newest(
-    core, channels, multiplier
-):
-    """Its firmware links ccore, which asks for what the newest version asks for."""
-    for kernel in ((3, 3), (1, 2), (2, 2)):
-        newest, first = (
-            lowered(
-                depthwise(kernel, multiplier=multiplier),
-                (9, 9, channels),
-                target_spec(core=core, version=version),
-            )[0].scratch_bytes
-            for version in ("7.0.0", "4.0.0")
-        )
-        assert newest <= first
-
-
-@pytest.mark.parametrize(("core", "expected"), [("c", 0), ("dsp", 9 * 7)])
-def test_scratch_memory_of_the_legacy_api(core, expected):
-    target = target_spec("cmsis-nn-q7", core=core)
-    (call,) = lowered(depthwise((3, 3)), (9, 9, 7), target)
-    assert call.scratch_bytes == expected

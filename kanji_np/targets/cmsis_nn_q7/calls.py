@@ -1,14 +1,13 @@
-"""Pieces of legacy CMSIS-NN (q7) calls that several operators share."""
+"""What the legacy calls of layers with weights share."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from kanji_np.errors import UnsupportedOp
-from kanji_np.ops.cmsis import HEADER
-from kanji_np.types import Constant, InputPtr, KernelCall, LinearInts, TargetSpec
+from kanji_np.targets.arm import relu
+from kanji_np.types import Constant, KernelCall, LinearInts, TargetSpec
 
-MOST = 2**16 - 1  # every extent and size is a uint16_t
 STATUS = "arm_status"
 
 
@@ -27,31 +26,14 @@ def linear_constants(
     )
 
 
-def relu(size: int) -> KernelCall:
-    """ReLU on the output of the layer; UnsupportedOp if it is too large."""
-    check_extents("arm_relu_q7", size)
-    return KernelCall(
-        function="arm_relu_q7",
-        header=HEADER,
-        arguments=(InputPtr(), size),
-        in_place=True,
-        status=None,
-    )
-
-
 def activation_calls(ints: LinearInts, size: int) -> tuple[KernelCall, ...]:
     """What follows a layer of `size` outputs for its fused activation."""
     return (relu(size),) if ints.act_min == 0 else ()
 
 
-def check_attrs(activation: str, weight_bits: int, target: TargetSpec) -> None:
+def check_layer(activation: str, weight_bits: int, target: TargetSpec) -> None:
     """UnsupportedOp if no function here has such an activation or such weights."""
     if weight_bits != 8:
         raise UnsupportedOp(f"{target.library} has no int{weight_bits} weights")
     if activation == "relu6":
         raise UnsupportedOp(f"{target.library} has no ReLU6: its outputs end at 127")
-
-
-def check_extents(function: str, *extents: int) -> None:
-    if max(extents) > MOST:
-        raise UnsupportedOp(f"{function} takes {MOST} at most, got {max(extents)}")

@@ -1,8 +1,6 @@
-"""Pieces of CMSIS-NN calls that several operators share: dims, params, constants."""
+"""What calls of CMSIS-NN are made of: structs, contexts, constants."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -13,14 +11,9 @@ from kanji_np.types import (
     NullPtr,
     ScratchBytes,
     ScratchPtr,
-    Shape,
     Struct,
 )
 from kanji_np.window import Pair
-
-HEADER = "arm_nnfunctions.h"
-KANJI_HEADER = "kanji_nn.h"
-FIRST_VERSION = "4.0.0"  # some of its kernels differ from those of newer ones
 
 
 def dims(name: str, n: int, h: int, w: int, c: int) -> Struct:
@@ -84,11 +77,6 @@ def linear_constants(
     )
 
 
-def weight_bytes(count: int, weight_bits: int) -> int:
-    """Flash that so many weights take [bytes]."""
-    return -(-count * weight_bits // 8)
-
-
 def pack_s4(weight: np.ndarray) -> np.ndarray:
     """int8 weights of -8..7, any shape, two a byte: int8 (ceil(size / 2),).
 
@@ -100,9 +88,3 @@ def pack_s4(weight: np.ndarray) -> np.ndarray:
         raise ValueError("int4 weights must be in -8..7")
     pairs = np.append(weight, np.zeros(weight.size % 2, np.int8)).reshape(-1, 2)
     return (pairs[:, 0] & 15) | (pairs[:, 1] << 4)
-
-
-def unpack_s4(packed: np.ndarray, shape: Shape) -> np.ndarray:
-    """The inverse of `pack_s4`: int8 of -8..7."""
-    nibbles = np.stack(((packed << 4) >> 4, packed >> 4), axis=1)
-    return nibbles.ravel()[: math.prod(shape)].reshape(shape)

@@ -8,13 +8,16 @@ Version "7.0.0" stands for the tag v7.0.0 and for commits after it, up to 99f736
 which is 43 commits later and gave the golden vectors. A network made for it runs on
 either. In the functions that networks call the two differ twice:
 
-- On MVE cores the tag's `arm_convolve_wrapper_s4_get_buffer_size` asks the s8 function,
-  which wants memory for one row of pixels; mended later (c01c0a14). The arena has it.
-- Rounding once, the tag's `arm_nn_requantize` cuts twice the result to int32, so that
-  it is wrong from 2^30 on; mended later (ece5a38a). No result is as large: `quantize`
-  and the operators that join tensors refuse scales that would let one be.
+- On MVE cores the tag's `arm_convolve_wrapper_s4_get_buffer_size` asks for the memory
+  that the s8 kernel needs for one row of pixels. The s4 kernel does not use it, and
+  c01c0a14 asks for none. The arena has it.
+- In a library built to round once, the tag's `arm_nn_requantize` keeps twice the result
+  in int32, which overflows for results from 2^30 on; ece5a38a keeps it in int64. No
+  result is as large: `quantize` and the operators that join tensors refuse scales that
+  would let one be.
 
-Recurrent layers and transposed convolution were mended too; no network calls them.
+Later commits mend recurrent layers and transposed convolution too, which no network
+calls.
 
 Rounding is the library's build: `arm_nn_requantize` rounds twice unless
 `CMSIS_NN_USE_SINGLE_ROUNDING` is defined.
@@ -25,6 +28,8 @@ from __future__ import annotations
 from kanji_np.targets.library import Library
 from kanji_np.types import Numerics
 
+V7, V4 = "7.0.0", "4.0.0"
+
 
 def _numerics(core: str, rounding: str) -> Numerics:
     return Numerics(requantize=rounding)
@@ -32,20 +37,21 @@ def _numerics(core: str, rounding: str) -> Numerics:
 
 CMSIS_NN = Library(
     name="cmsis-nn",
-    versions=("7.0.0", "4.0.0"),
+    versions=(V7, V4),
     roundings=("double", "single"),
     numerics=_numerics,
     schemes=("pow2", "pow2-per-channel", "symmetric", "asymmetric"),
+    channel_scales=True,
     since={
         "arm_convolve_wrapper_s4": "5.0.0",
         "arm_depthwise_conv_wrapper_s4": "5.0.0",
         "arm_fully_connected_s4": "5.0.0",
         "arm_vector_sum_s8": "5.0.0",
-        "arm_fully_connected_per_channel_s8": "7.0.0",
-        "arm_pad_s8": "7.0.0",
+        "arm_fully_connected_per_channel_s8": V7,
+        "arm_pad_s8": V7,
     },
     releases={
-        "7.0.0": "CMSIS-NN v7.0.0, and commits after it up to v7.0.0+43 (99f736a6)",
-        "4.0.0": "CMSIS-NN v4.0.0",
+        V7: "CMSIS-NN v7.0.0, and commits after it up to v7.0.0+43 (99f736a6)",
+        V4: "CMSIS-NN v4.0.0",
     },
 )

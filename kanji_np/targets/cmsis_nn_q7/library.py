@@ -35,6 +35,7 @@ CMSIS_NN_Q7 = Library(
     roundings=("half_up", "truncate"),
     numerics=_numerics,
     schemes=("pow2",),
+    channel_scales=False,
     since={},
     releases={"5.9.0": "CMSIS 5.9.0"},
 )
