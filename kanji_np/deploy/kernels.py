@@ -16,14 +16,9 @@ from pathlib import Path
 from kanji_np.checks import one_of
 from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.errors import OptionError, ToolError, UnsupportedOp
-<<<<<<< HEAD
 from kanji_np.targets import LIBRARIES, has
-=======
-from kanji_np.targets import LIBRARIES as TARGET_LIBRARIES
-from kanji_np.targets import has
 from kanji_np.targets.arm import HEADER as NN_HEADER
 from kanji_np.targets.kanji_nn import HEADER as OWN_HEADER
->>>>>>> main
 from kanji_np.types import TargetSpec
 
 CCORE, OWN_INCLUDE = "ccore", "ccore/Include"
