@@ -5,9 +5,8 @@ Each is an operator and its attributes; the operator's page says what it compute
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError
@@ -47,13 +46,13 @@ class Normalize(Layer):
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     """
 
-    def __init__(self, mean: Any, shift: int = 1, name: str | None = None) -> None:
+    def __init__(self, mean: ArrayLike, shift: int = 1, name: str | None = None) -> None:
         ints = NormalizeInts(_bytes(mean))
         attrs = NormalizeAttrs(shift, ints.mean.shape)
         super().__init__(OPS["normalize"], attrs, name, ints)
 
 
-def _bytes(mean: Any) -> np.ndarray:
+def _bytes(mean: ArrayLike) -> np.ndarray:
     """Integers in 0..255 of any type as a uint8 array of one dimension or more."""
     try:
         values = np.atleast_1d(np.asarray(mean))
