@@ -46,7 +46,9 @@ class Normalize(Layer):
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     """
 
-    def __init__(self, mean: ArrayLike, shift: int = 1, name: str | None = None) -> None:
+    def __init__(
+        self, mean: ArrayLike, shift: int = 1, name: str | None = None
+    ) -> None:
         ints = NormalizeInts(_bytes(mean))
         attrs = NormalizeAttrs(shift, ints.mean.shape)
         super().__init__(OPS["normalize"], attrs, name, ints)
