@@ -83,12 +83,9 @@ def dim_settings(**options):
 
 def folded(net):
     """Weights as they are multiplied, and what of each gradient reaches them."""
-    norms = [
-        (x._params().weight, x.norm) for x in net.layers if getattr(x, "norm", None)
-    ]
-    return [w for w, _ in norms], [
-        norm.gamma.data * norm.moving.inverse for _, norm in norms
-    ]
+    layers = [layer for layer in net.layers if getattr(layer, "norm", None)]
+    slopes = [x.norm.gamma.data * x.norm.moving.inverse for x in layers]
+    return [x.norm.fold(x.weight)[0].data for x in layers], slopes
 
 
 def test_frozen_normalization_makes_no_step_larger():
