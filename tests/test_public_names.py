@@ -1,6 +1,5 @@
 """What users see: a public name says what it takes and gives, in words and types."""
 
-import dataclasses
 import inspect
 import re
 import sys
@@ -21,6 +20,7 @@ INTERNAL = {
     "BatchNorm",
     "KernelCall",
     "LinearInts",
+    "Op",
     "Quantization",
     "RangeTracker",
     "Scheme",
@@ -59,17 +59,19 @@ def described(text: str) -> set[str]:
     }
 
 
-def parameters(function: Callable) -> set[str]:
-    return {*inspect.signature(function).parameters} - {"self", "cls"}
+def parameters(function: Callable) -> list[str]:
+    return [*inspect.signature(function).parameters]
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *METHODS])
 def test_functions_and_methods_describe_their_parameters(name):
-    function = (FUNCTIONS | METHODS)[name]
+    is_method = name in METHODS
+    function = METHODS[name] if is_method else FUNCTIONS[name]
     text = inspect.getdoc(function) or ""
     assert text
     if not re.match("See `|The former name", text):
-        assert parameters(function) <= described(text)
+        # A method's first one is the object.
+        assert {*parameters(function)[is_method:]} <= described(text)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -86,7 +88,7 @@ def test_classes_describe_the_parameters_of_their_instances(name):
     assert text and not text.startswith(f"{name}(")  # as dataclasses write it
     is_made_by_users = not getattr(kind, "_is_protocol", False)
     if is_made_by_users and not issubclass(kind, Exception):
-        assert parameters(kind) <= described(text)
+        assert {*parameters(kind)} <= described(text)
 
 
 def parts(hint: object) -> Iterator[object]:
@@ -97,18 +99,24 @@ def parts(hint: object) -> Iterator[object]:
             yield from parts(each)
 
 
-def hints(thing: Callable) -> dict[str, object]:
-    """The annotations of a function, or of the fields of a class."""
-    own = vars(sys.modules[thing.__module__])
-    return typing.get_type_hints(thing, PUBLIC | own)  # some are imported for types
+def hints(thing: Callable | type) -> dict[str, object]:
+    """The annotations of a function, or of the fields and attributes of a class."""
+    names = dict(PUBLIC)  # some are imported for types alone
+    for owner in reversed(getattr(thing, "__mro__", [thing])):
+        names |= vars(sys.modules[owner.__module__])
+    return typing.get_type_hints(thing, names)
 
 
 def test_every_type_in_a_signature_is_a_public_name():
     makers = [kind.__init__ for kind in CLASSES.values() if "__init__" in vars(kind)]
-    fields = [kind for kind in CLASSES.values() if dataclasses.is_dataclass(kind)]
     mentioned = {
         part
-        for thing in (*FUNCTIONS.values(), *METHODS.values(), *makers, *fields)
+        for thing in (
+            *FUNCTIONS.values(),
+            *METHODS.values(),
+            *makers,
+            *CLASSES.values(),
+        )
         for hint in hints(thing).values()
         for part in parts(hint)
         if isinstance(part, type) and part.__module__.startswith("kanji_np")

@@ -44,9 +44,12 @@ class Normalize(Layer):
         One mean a channel, or a mean image; of vectors one mean, or one an element.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
+    name : str, optional
     """
 
-    def __init__(self, mean: ArrayLike, shift: int = 1, name: str | None = None) -> None:
+    def __init__(
+        self, mean: ArrayLike, shift: int = 1, name: str | None = None
+    ) -> None:
         ints = NormalizeInts(_bytes(mean))
         attrs = NormalizeAttrs(shift, ints.mean.shape)
         super().__init__(OPS["normalize"], attrs, name, ints)
@@ -65,7 +68,14 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
 
 
 class Standardize(Layer):
-    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`."""
+    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
+
+    Parameters
+    ----------
+    frac_bits : int
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
+    name : str, optional
+    """
 
     def __init__(self, frac_bits: int = 5, name: str | None = None) -> None:
         super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
@@ -87,6 +97,7 @@ class Conv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -130,6 +141,7 @@ class DepthwiseConv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -168,6 +180,7 @@ class Dense(LinearLayer):
     batch_norm : bool
     weight_bits : 8 or 4
         Both as in `Conv2D`; int4 weights have one scale for all outputs.
+    name : str, optional
     """
 
     def __init__(
@@ -209,6 +222,7 @@ class MaxPool2D(Layer):
     ceil_mode : bool
         Round the number of windows up, so that every cell is seen: 32 cells give 16
         with pool 3 and stride 2, as in the paper's network. False is Keras's floor.
+    name : str, optional
     """
 
     def __init__(
@@ -227,7 +241,11 @@ class MaxPool2D(Layer):
 class AvgPool2D(Layer):
     """2-D average pooling over the cells inside the image; see `ops.avg_pool2d`.
 
-    Parameters are those of `MaxPool2D`.
+    Parameters
+    ----------
+    pool_size, strides, padding, ceil_mode
+        As in `MaxPool2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -244,14 +262,24 @@ class AvgPool2D(Layer):
 
 
 class ReLU(Layer):
-    """ReLU as a layer of its own; see `ops.relu`."""
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["relu"], ReluAttrs(), name)
 
 
 class Flatten(Layer):
-    """(H,W,C) -> (H*W*C,); see `ops.flatten`."""
+    """(H,W,C) -> (H*W*C,); see `ops.flatten`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["flatten"], FlattenAttrs(), name)
@@ -261,6 +289,10 @@ class Softmax(Layer):
     """Softmax for deployment; see `ops.softmax`.
 
     As the last layer it is left out of training: the loss takes the logits before it.
+
+    Parameters
+    ----------
+    name : str, optional
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -274,6 +306,7 @@ class Add(TrackedLayer):
     ----------
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
+    name : str, optional
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
@@ -283,7 +316,11 @@ class Add(TrackedLayer):
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
-    Parameters are those of `Add`.
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    name : str, optional
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
@@ -291,7 +328,12 @@ class Multiply(TrackedLayer):
 
 
 class Concatenate(TrackedLayer):
-    """Tensors side by side along their channels; see `ops.concatenate`."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["concatenate"], ConcatenateAttrs(), name)
@@ -310,6 +352,7 @@ class Conv1D(LinearLayer):
         Fused: it costs nothing on the device.
     batch_norm, weight_bits
         As in `Conv2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -338,14 +381,24 @@ class Conv1D(LinearLayer):
 
 
 class GlobalAvgPool2D(Layer):
-    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["global_avg_pool2d"], GlobalAvgPool2DAttrs(), name)
 
 
 class ReLU6(Layer):
-    """ReLU6 as a layer of its own; see `ops.relu6`."""
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["relu6"], Relu6Attrs(), name)
@@ -358,6 +411,7 @@ class Reshape(Layer):
     ----------
     target_shape : tuple of int
         Of one sample.
+    name : str, optional
     """
 
     def __init__(self, target_shape: Shape, name: str | None = None) -> None:
@@ -370,6 +424,7 @@ class ZeroPadding2D(Layer):
     Parameters
     ----------
     padding : int or ((top, bottom), (left, right))
+    name : str, optional
     """
 
     def __init__(

@@ -50,9 +50,16 @@ def drawn(rng: np.random.Generator) -> Start:
 
 @dataclass(frozen=True)
 class Activation:
-    """A tensor between layers: int8 with QParams, or real (qparams None).
+    """A tensor between layers, of integers or real values.
 
     Gradients are float32 with respect to the real value in both cases.
+
+    Parameters
+    ----------
+    tensor : Tensor (N, ...)
+        int8 (or a uint8 image), or floating.
+    qparams : QParams or None
+        None: the values are real.
     """
 
     tensor: Tensor
@@ -65,7 +72,13 @@ class Activation:
         return record(self.values(), (self.tensor,), lambda g: (g,), "dequantize")
 
     def values(self, step: int = 1) -> np.ndarray:
-        """The real values of every `step`-th sample, float32."""
+        """The real values, float32.
+
+        Parameters
+        ----------
+        step : int
+            Of every so many samples one is taken.
+        """
         data = self.tensor.data[::step]
         if self.qparams is None:
             return data
@@ -86,11 +99,16 @@ class Quantization:
 class Symbol:
     """What a layer gives when it is called: a tensor of a network yet to be made.
 
-    Attributes
+    `Input` and layers make it.
+
+    Parameters
     ----------
     layer : Layer or None
         None: an input of the network, of shape `shape`.
     inputs : tuple of Symbol
+        What the layer was called on.
+    shape : tuple of int or None
+        Of an input of the network, without the batch.
     """
 
     def __init__(
@@ -105,7 +123,18 @@ class Symbol:
 
 
 def Input(shape: Shape) -> Symbol:  # noqa: N802 - Keras's name
-    """The input of a network with branches, of one sample's shape; see `Model`."""
+    """The input of a network with branches; see `Model`.
+
+    Parameters
+    ----------
+    shape : (H, W, C) or (K,)
+        Of one sample.
+
+    Returns
+    -------
+    Symbol
+        For layers to be called on.
+    """
     return Symbol(None, shape=shape)
 
 
