@@ -45,7 +45,7 @@ from kanji_np.targets.cmsis_nn import convolution as s8
 from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.targets.cmsis_nn_q7 import convolution as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
-from kanji_np.targets.flash import channel_bytes, weight_bytes
+from kanji_np.targets.flash import convolution_bytes
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -150,8 +150,7 @@ def vjp(
 
 def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
     depth = math.prod(attrs.kernel) * shape[2]
-    weights = weight_bytes(attrs.filters * depth, attrs.weight_bits)
-    flash = weights + attrs.filters * channel_bytes(target)
+    flash = convolution_bytes(attrs.filters, depth, attrs.weight_bits, target)
     return Cost(math.prod(infer(attrs, shape)) * depth, flash)
 
 

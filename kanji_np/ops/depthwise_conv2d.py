@@ -48,7 +48,7 @@ from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.targets.cmsis_nn.convolution import wrapper_call
 from kanji_np.targets.cmsis_nn_q7 import convolution as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
-from kanji_np.targets.flash import channel_bytes, weight_bytes
+from kanji_np.targets.flash import convolution_bytes
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -155,8 +155,7 @@ def vjp(
 def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
     out_h, out_w, filters = infer(attrs, shape)
     taps = math.prod(attrs.kernel)
-    weights = weight_bytes(filters * taps, attrs.weight_bits)
-    flash = weights + filters * channel_bytes(target)
+    flash = convolution_bytes(filters, taps, attrs.weight_bits, target)
     return Cost(out_h * out_w * filters * taps, flash)
 
 

@@ -5,10 +5,10 @@
 
 Inputs and output have scales and zero points of their own; the factor is s_1 s_2 / s_y.
 
-Accumulator: the product is at most 255^2 < 2^16. The factor must be less than 2^14,
-which keeps the product in int32 where it is shifted to the left before the
-multiplication: by as much, or on MVE cores that round once by one more; and the result
-below 2^30, from which on v7.0.0 of the library rounds once wrongly.
+Accumulator: the product is at most 255^2 < 2^16. The factor must be less than 2^14, for
+two reasons. CMSIS-NN shifts the product to the left before it multiplies, by up to 14
+bits, or 15 on MVE cores in a library built to round once, and keeps it in int32. And a
+library of v7.0.0 built to round once overflows for results from 2^30 on.
 
 Source: CMSIS-NN v7.0.0 `arm_elementwise_mul_s8`; TFLite `MUL` int8.
 """

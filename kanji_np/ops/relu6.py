@@ -1,9 +1,9 @@
 """ReLU6 as a layer of its own: ``Y = clamp(X, low, high)``, any shape, same scale.
 
 `low` and `high` stand for 0 and 6: the zero point, and what is 6 above it or the end of
-int8. All but these is `relu`. The library's `arm_relu6_s8` is of no use: it clamps the
-integers to 0 and 6, whatever they stand for; and the legacy API has no function that
-clamps to a range.
+int8. Everything else is as in `relu`. CMSIS-NN's `arm_relu6_s8` is of no use, because
+it clamps the integers themselves to 0 and 6, whatever they stand for. The legacy API
+has no function that clamps to a range.
 
 Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`, with a window of one cell.
 """

@@ -15,10 +15,13 @@ def bias_bytes(target: TargetSpec) -> int:
     return target.numerics.bias_bits // 8
 
 
-def channel_bytes(target: TargetSpec) -> int:
-    """What a convolution stores for one output channel beside its weights.
+def convolution_bytes(
+    filters: int, depth: int, weight_bits: int, target: TargetSpec
+) -> int:
+    """`filters` of `depth` weights each, and what a convolution has beside them.
 
-    An int32 bias, multiplier and shift; or, where one shift holds for all channels, an
-    int8 bias.
+    That is an int32 bias, multiplier and shift for each filter; or, where one shift
+    holds for all of them, an int8 bias.
     """
-    return 1 if target.numerics.bias_bits == 8 else 12
+    beside = 1 if target.numerics.bias_bits == 8 else 12
+    return weight_bytes(filters * depth, weight_bits) + filters * beside

@@ -57,15 +57,15 @@ def test_scratch_is_what_the_library_asks_for(core, bits):
         ((2, 12, 16), (1, 5), "valid", 4 * 80),  # two rows
     ],
 )
-def test_scratch_of_a_row_in_the_first_version(shape, kernel, padding, size):
-    """Answers of v4.0.0 on a Cortex-M55, but that it rounds 4 * 80 up to less.
+def test_scratch_of_a_row_in_4_0_0(shape, kernel, padding, size):
+    """v4.0.0 asks for nothing for its rows of pixels, and else for four windows.
 
-    Where it wants none, those of the newest version, which are ccore's.
+    It is given what 7.0.0 asks for, which is never less.
     """
-    first = target_spec("cmsis-nn", core="mve", version="4.0.0")
+    v4 = target_spec("cmsis-nn", core="mve", version="4.0.0")
     g = Window(kernel, padding=padding).over(shape)
-    check_kernel("", 8, shape, g, first)
-    assert scratch_bytes(shape, g, 8, first) == size
+    check_kernel("", 8, shape, g, v4)
+    assert scratch_bytes(shape, g, 8, v4) == size
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_scratch_of_a_row_in_the_first_version(shape, kernel, padding, size):
         ((1, 6, 3), (1, 3), ((0, 0), (0, 4)), "windows that touch the input"),
     ],
 )
-def test_rows_that_the_first_version_computes_wrongly(shape, kernel, padding, said):
-    first = target_spec("cmsis-nn", core="mve", version="4.0.0")
+def test_rows_that_4_0_0_computes_wrongly(shape, kernel, padding, said):
+    v4 = target_spec("cmsis-nn", core="mve", version="4.0.0")
     g = Window(kernel, padding=padding).over(shape)
     with pytest.raises(
         UnsupportedOp, match=f"takes one row of pixels only with {said}"
     ):
-        check_kernel("f", 8, shape, g, first)
+        check_kernel("f", 8, shape, g, v4)
 
 
 def test_int4_weights_have_the_memory_that_v7_0_0_asks_the_int8_function_for():

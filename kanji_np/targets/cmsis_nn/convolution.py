@@ -230,8 +230,8 @@ def check_kernel(
 def _wrong_row_in_v4(shape: Shape, g: Geometry, target: TargetSpec) -> str | None:
     """What the row kernel of 4.0.0 lacks, if it would be wrong.
 
-    - It computes one row of output, and takes that row to lie on the input's. Rows of
-      output that come from padding above or below are missing.
+    - It computes one row of output, of windows that lie on the input's row. Rows of
+      windows in the padding above or below are missing.
     - A window that lies in the padding as a whole makes it take a negative number of
       cells.
     """
@@ -250,7 +250,7 @@ def _wrong_row(
 ) -> str | None:
     """What the row kernels of 7.0.0 lack, if one would be wrong.
 
-    - Both compute one row of output, and take that row to lie on the input's.
+    - Both compute one row of output, of windows that lie on the input's row.
     - Both fail unless the padding on the right is as wide as that on the left, or one
       cell wider.
     - Where every window reaches into the padding, the int8 kernel leaves the row to the

@@ -6,8 +6,9 @@ with half = 2^(out_shift - 1), or 0 where the library is built with `ARM_NN_TRUN
 Both shifts are at least 0: `quantize` widens ranges that would ask for less.
 
 Core classes differ in average pooling: DSP cores divide along x and then along y, both
-times toward zero; plain C and MVE cores divide once. DSP cores destroy the input of a
-pool, and pool wrongly where the padding reaches the stride, which is refused.
+times toward zero; plain C and MVE cores divide once. On DSP cores a pool destroys its
+input, and computes wrong values where padding is not less than the stride, which is
+refused.
 
 There is no kernel for tensors of two scales, and pools are square.
 """
