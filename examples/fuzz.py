@@ -16,6 +16,7 @@ failure says how to repeat it.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -29,7 +30,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import click
 import numpy as np
 from random_networks import BLOCK, draw, reason, target_of
 
@@ -119,8 +119,8 @@ def case_of(number: int, refused: Counter[str]) -> Case | None:
     graph, images = drawn.model.freeze(), drawn.images
     values = [images]
     for node, y in zip(graph.nodes, graph.layers(images), strict=True):
-        x = [values[i] for i in node.inputs]
-        expected = node.operator.definition(node.attrs, node.ints, *x)
+        xs = tuple(values[i] for i in node.inputs)
+        expected = node.operator.forward_int(node.attrs, node.ints, xs)
         _check_equal(y, expected, f"{node.name} and its definition, {node.attrs}")
         values.append(y)
     for i in range(len(images)):
@@ -563,9 +563,10 @@ class Fuzz:
             line = f"{Path(frame.filename).name}:{frame.lineno}"
             what = f"{type(error).__name__} ({line}): {error}"
         self.failures.setdefault(number, []).append(f"{where}: {what}")
-        click.echo(f"network {number} ({target_of(number)}), {where}: {what}")
-        click.echo(
-            f"    python examples/fuzz.py --seed {number} --networks 1 {options}"
+        print(
+            f"network {number} ({target_of(number)}), {where}: {what}\n"
+            f"    python examples/fuzz.py --seed {number} --networks 1 {options}",
+            flush=True,
         )
 
     def summary(self, seconds: float) -> str:
@@ -594,56 +595,63 @@ def blocks(first: int, count: int | None) -> Iterator[range]:
         first = stop
 
 
-@click.command()
-@click.option("--seconds", type=float, default=60.0, help="Begin no block after that.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="The first network.")
-@click.option("--networks", type=click.IntRange(1), help="Only so many of them.")
-@click.option(
-    "--compiler",
-    "compilers",
-    type=click.Choice([*COMPILERS]),
-    multiple=True,
-    default=["gcc", "clang"],
-    help="For this computer; default gcc and clang.",
-)
-@click.option(
-    "--on",
-    "cores",
-    type=click.Choice([*BOARDS]),
-    multiple=True,
-    help="An emulated core; may be given more than once.",
-)
-@click.option(
-    "--cmsis-nn",
-    type=click.Path(exists=True, path_type=Path),
-    help="The real CMSIS-NN, for the emulated cores.",
-)
-@click.option(
-    "--cmsis-5",
-    type=click.Path(exists=True, path_type=Path),
-    help="The real CMSIS 5, for the q7 networks on the emulated cores.",
-)
-def main(
-    seconds: float, seed: int, networks: int | None, compilers: Sequence[str],
-    cores: Sequence[str], cmsis_nn: Path | None, cmsis_5: Path | None,
-) -> None:  # fmt: skip
-    """Compare what random networks compute on every road there is, byte by byte."""
-    named = {"cmsis-nn": cmsis_nn, "cmsis-nn-q7": cmsis_5}
+def at_least(lowest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text} is less than {lowest}")
+        return int(text)
+
+    return number
+
+
+def existing(text: str) -> Path:
+    if not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"{text} does not exist")
+    return Path(text)
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    option = parser.add_argument
+    option("--seconds", type=float, default=60.0, help="begin no block after that")
+    option("--seed", type=at_least(0), default=0, help="the first network")
+    option("--networks", type=at_least(1), help="only so many of them")
+    option(
+        "--compiler", dest="compilers", choices=COMPILERS, action="append",
+        help="for this computer; gcc and clang by default; may be repeated",
+    )  # fmt: skip
+    option(
+        "--on", dest="cores", choices=BOARDS, action="append", default=[],
+        help="an emulated core; may be repeated",
+    )  # fmt: skip
+    option("--cmsis-nn", type=existing, help="the real CMSIS-NN, for emulated cores")
+    option(
+        "--cmsis-5", type=existing,
+        help="the real CMSIS 5, for q7 networks on emulated cores",
+    )  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parsed(arguments)
+    named = {"cmsis-nn": options.cmsis_nn, "cmsis-nn-q7": options.cmsis_5}
     libraries = {library: path for library, path in named.items() if path}
+    compilers = options.compilers or ("gcc", "clang")
     started = told = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kanji-np-fuzz-") as folder:
-        fuzz = Fuzz(places(compilers, cores, libraries), Path(folder))
-        for numbers in blocks(seed, networks):
+        fuzz = Fuzz(places(compilers, options.cores, libraries), Path(folder))
+        for numbers in blocks(options.seed, options.networks):
             fuzz.block(numbers)
             now = time.monotonic()
             if now - told > 60:
                 told = now
-                click.echo(f"... {numbers.stop}: {fuzz.networks:,} networks", err=True)
-            if now - started > seconds:
+                said = f"... {numbers.stop}: {fuzz.networks:,} networks"
+                print(said, file=sys.stderr)
+            if now - started > options.seconds:
                 break
-    click.echo(fuzz.summary(time.monotonic() - started))
-    sys.exit(1 if fuzz.failures else 0)
+    print(fuzz.summary(time.monotonic() - started))
+    return int(bool(fuzz.failures))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -205,10 +205,10 @@ class _Painter:
         quantization = Quantization(SCHEMES[self.scheme], self.ranges)
         try:
             layer = make()
-            shape = layer.op.infer(layer.attrs, *shapes)
+            shape = layer.op.infer(layer.attrs, shapes)
             if np.prod(shape) > MOST_VALUES:
                 return None
-            if layer.op.cost(layer.attrs, shapes[0], self.target).macs > MOST_MACS:
+            if layer.op.cost(layer.attrs, shapes, self.target).macs > MOST_MACS:
                 return None
             shape, calls = layer.build(shapes, self.target, quantization, _nothing)
             check_calls(self.target, calls)

@@ -31,7 +31,7 @@ def real_inputs(net: Model, x: np.ndarray) -> np.ndarray:
     if net.input.qparams is not None:
         return x.astype(np.float32) * np.float32(net.input.qparams.scale)
     first = net.layers[0]
-    return first.op.forward_float(first.attrs, first.constants, x)
+    return first.op.run_float(first.attrs, first.constants, (x,))
 
 
 def check_reproduces(net: Model) -> None:

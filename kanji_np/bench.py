@@ -390,8 +390,8 @@ def _layer_times(net: Model, times_ms: list[float]) -> tuple[LayerTimes, ...]:
     layers = []
     products = 1  # backward for one forward
     for i, layer in enumerate(net.layers):
-        shape = shapes[net.wiring[i][0]]
-        macs = layer.op.cost(layer.attrs, shape, net.target).macs
+        inputs = tuple(shapes[k] for k in net.wiring[i])
+        macs = layer.op.cost(layer.attrs, inputs, net.target).macs
         layers.append(
             LayerTimes(layer.name, macs, products * macs, times_ms[i], times_ms[n + i])
         )

@@ -117,8 +117,8 @@ class Graph:
         self.input.check_batch(x, self.name)
         values = [x]
         for node in self.nodes:
-            arguments = (values[i] for i in node.inputs)
-            values.append(node.operator.forward_int(node.attrs, node.ints, *arguments))
+            xs = tuple(values[i] for i in node.inputs)
+            values.append(node.operator.run_int(node.attrs, node.ints, xs))
             yield values[-1]
 
     def calls(self, node: Node) -> tuple[KernelCall, ...]:
@@ -134,9 +134,8 @@ class Graph:
         UnsupportedOp
             The target's library cannot compute it.
         """
-        op, inputs = node.operator, tuple(self.tensors[i] for i in node.inputs)
-        x = inputs[0] if op.inputs == 1 else inputs
-        return op.lower(node.attrs, node.ints, x, node.output, self.target)
+        xs = tuple(self.tensors[i] for i in node.inputs)
+        return node.operator.lower(node.attrs, node.ints, xs, node.output, self.target)
 
     def cost(self, node: Node) -> Cost:
         """What one node costs in one inference.
@@ -151,8 +150,8 @@ class Graph:
         Cost
             Its flash is what the constants of its calls take [bytes].
         """
-        shape = self.tensors[node.inputs[0]].shape
-        cost = node.operator.cost(node.attrs, shape, self.target)
+        shapes = tuple(self.tensors[i].shape for i in node.inputs)
+        cost = node.operator.cost(node.attrs, shapes, self.target)
         constants = (c for call in self.calls(node) for c in call.constants)
         return replace(cost, flash_bytes=sum(c.values.nbytes for c in constants))
 

@@ -132,7 +132,7 @@ class Model:
             with naming(layer):
                 if i and layer.op.reads_image:
                     raise ShapeError("reads uint8 images and must be the first layer")
-                if layer.op.name == "softmax" and layer is not self.layers[-1]:
+                if layer.op.ends_network and layer is not self.layers[-1]:
                     raise ShapeError("must be the last layer")
                 known = [self.input.shape, *self.shapes]
                 shape, calls = layer.build(
@@ -618,7 +618,7 @@ class Model:
         return value
 
     def _before_softmax(self) -> int:
-        return len(self.layers) - (self.layers[-1].op.name == "softmax")
+        return len(self.layers) - self.layers[-1].op.ends_network
 
 
 class Sequential(Model):

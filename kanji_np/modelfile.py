@@ -7,7 +7,7 @@ A network is stored as its layers and how they are wired. `snapshot` writes them
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +140,8 @@ def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "attrs": attrs_to_json(layer.attrs),
             "inputs": wires,
         }
-        if layer.constants is not None:
-            arrays[f"{layer.name}/mean"] = layer.constants.mean
+        for kind, values in constants_of(layer).items():
+            arrays[f"{layer.name}/{kind}"] = values
         if isinstance(layer, TrackedLayer):
             entry["ranges"] = {n: t.state() for n, t in layer.trackers().items()}
         norm = layer.norm if isinstance(layer, LinearLayer) else None
@@ -163,6 +163,13 @@ def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "layers": layers,
     }
     return header, arrays
+
+
+def constants_of(layer: Layer) -> dict[str, np.ndarray]:
+    """What the layer's operator has fixed, by name."""
+    kind = layer.op.constants
+    names = [f.name for f in fields(kind)] if kind is not None else []
+    return {name: getattr(layer.constants, name) for name in names}
 
 
 def design(
@@ -202,7 +209,10 @@ def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Laye
         attrs = attrs_from_json(op.attrs, entry["attrs"])
         constants = None
         if op.constants is not None:
-            constants = op.constants(attrs, archive.member(arrays, f"{name}/mean"))
+            kinds = [f.name for f in fields(op.constants)]
+            constants = op.constants(
+                **{k: archive.member(arrays, f"{name}/{k}") for k in kinds}
+            )
         return make_layer(op, attrs, name, constants, batch_norm="batch_norm" in entry)
     except KanjiError as error:
         raise type(error)(f"{place}: {error}") from None
@@ -226,7 +236,9 @@ def with_quantization(
 
 
 def _with_bits(entry: dict[str, Any], weight_bits: int) -> dict[str, Any]:
-    if "weight_bits" not in entry["attrs"] or entry["op"] == "depthwise_conv2d":
+    weights = OPS[entry["op"]].weights
+    stays = weights is None or weights.keeps_bits
+    if stays or "weight_bits" not in entry["attrs"]:
         return entry
     return entry | {"attrs": entry["attrs"] | {"weight_bits": weight_bits}}
 
@@ -239,11 +251,10 @@ def restore(
     if mine != [(entry["op"], entry["name"]) for entry in header["layers"]]:
         raise FileFormatError("layers: those of the network are others")
     for layer in network.layers:
-        name = f"{layer.name}/mean"
-        if layer.constants is not None and not np.array_equal(
-            layer.constants.mean, arrays.get(name, ())
-        ):
-            raise FileFormatError(f"{name} is another one in the file")
+        for kind, values in constants_of(layer).items():
+            name = f"{layer.name}/{kind}"
+            if not np.array_equal(values, arrays.get(name, ())):
+                raise FileFormatError(f"{name} is another one in the file")
     for name, parameter in network.named_parameters():
         parameter.data = archive.stored(arrays, name, parameter.shape)
     for layer, entry in zip(network.layers, header["layers"], strict=True):

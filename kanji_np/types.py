@@ -226,20 +226,20 @@ class LinearInts:
 class Saved:
     """What a forward pass leaves for the backward pass.
 
-    `x` and `y` are the layer's input and output as they were (int8, or floating in fp32
-    training); ``x_scale * (x + x_offset)`` is the real input. The three are tuples for
-    an operator of several inputs. The straight-through gradient passes
-    where ``low < y < high``: a value at a bound counts as clamped. `extra` is what the
-    operator's `forward_train` left, or None.
+    `x`, `x_scale` and `x_offset` have an element for each input: the array as it was
+    (int8, or floating in fp32 training), and what makes it real, ``x_scale * (x +
+    x_offset)``. `y` is the output as it was. The straight-through gradient passes where
+    ``low < y < high``: a value at a bound counts as clamped. `extra` is what
+    `Fast.forward_train` left, or None.
     """
 
-    x: Any
+    x: tuple[np.ndarray, ...]
     y: np.ndarray
-    x_scale: Any
+    x_scale: tuple[float, ...]
+    x_offset: tuple[int, ...]
     low: float
     high: float
     extra: Any = None
-    x_offset: Any = 0
 
 
 # The C side: lowering an operator gives calls as data; only the C writer prints them.

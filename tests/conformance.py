@@ -5,7 +5,8 @@ A file in `ops/` makes a class for its operator, derived from `Conformance` (or
 at random. What is checked:
 
 - the inferred shape is the actual one, of both forwards;
-- `forward_int` equals `definition`, byte for byte, and does not mix images of a batch;
+- the fast integer path equals `forward_int`, byte for byte, and does not mix images of
+  a batch;
 - `forward_int` is as near to `forward_float` as quantization allows (`bound`);
 - `vjp` is the derivative of `forward_float` by central differences in float64: along
   random directions for every case, element by element for the small ones;
@@ -51,7 +52,7 @@ from kanji_np.layers import Layer, make_layer
 from kanji_np.loops import products
 from kanji_np.loops.requantize import empty_range
 from kanji_np.model import Model, Sequential
-from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
+from kanji_np.ops.op import Arrays, Op, attrs_from_json, attrs_to_json
 from kanji_np.quantize import (
     SCHEMES,
     LinearScales,
@@ -295,14 +296,9 @@ class Conformance:
         """A pattern of the reason why a target takes no network with the operator."""
         return None
 
-    # Inputs, here and below: an array, or a tuple of them for an operator of several.
+    # Inputs, here and below, are tuples with an element for each.
 
-    def joined(self, values: Iterable[Any]) -> Any:
-        """As operators take what there is one of for each input."""
-        values = tuple(values)
-        return values[0] if self.op.inputs == 1 else values
-
-    def images(self, case: Case) -> Any:
+    def images(self, case: Case) -> Arrays:
         """Integers over their whole range, with both ends among them."""
         low, high = (0, 255) if self.op.reads_image else (-128, 127)
         rng, images = case.rng(), []
@@ -310,41 +306,39 @@ class Conformance:
             x = rng.integers(low, high + 1, (case.batch, *shape))
             x.flat[0], x.flat[-1] = low, high
             images.append(x.astype(np.uint8 if self.op.reads_image else np.int8))
-        return self.joined(images)
+        return tuple(images)
 
-    def real(self, case: Case, x: Any) -> Any:
+    def real(self, case: Case, xs: Arrays) -> Arrays:
         """What integers stand for, float64."""
         if self.op.reads_image:
-            return x.astype(np.float64)
-        return self.joined(
-            q.scale * (each.astype(np.float64) - q.zero_point)
-            for q, each in zip(case.inputs, several(x), strict=True)
+            return tuple(x.astype(np.float64) for x in xs)
+        return tuple(
+            q.scale * (x.astype(np.float64) - q.zero_point)
+            for q, x in zip(case.inputs, xs, strict=True)
         )
 
     def saved(
-        self, x: Any, y: np.ndarray, limits: tuple[float, float], extra: Any = None
+        self, xs: Arrays, y: np.ndarray, limits: tuple[float, float], extra: Any = None
     ) -> Saved:
         """Of inputs that are as they are: of scale 1."""
-        count = len(several(x))
-        scale, offset = self.joined([1.0] * count), self.joined([0] * count)
-        return Saved(x, y, scale, *limits, extra=extra, x_offset=offset)
+        return Saved(xs, y, (1.0,) * len(xs), (0,) * len(xs), *limits, extra=extra)
 
     def vjp(self, case: Case, params: Any, saved: Saved, gy: np.ndarray) -> Any:
         """The gradients of all inputs, and of the parameters."""
-        needs_gx = self.joined([True] * len(case.shapes))
-        return self.op.vjp(case.attrs, params, saved, gy, needs_gx)
+        needs_gx = (True,) * len(case.shapes)
+        return self.op.run_vjp(case.attrs, params, saved, gy, needs_gx)
 
     def ints(self, case: Case) -> Any:
         if self.op.ints is None:
             return None
-        x = self.joined(case.inputs)
-        return self.op.ints(case.attrs, x, self.y_qparams(case), case.target.numerics)
+        y = self.y_qparams(case)
+        return self.op.ints(case.attrs, case.inputs, y, case.target.numerics)
 
     def y_qparams(self, case: Case) -> QParams:
-        if self.op.output_qparams is None:
+        if self.op.tracks_output:
             return case.y_qparams
-        x = None if self.op.reads_image else self.joined(case.inputs)
-        return self.op.output_qparams(case.attrs, x, case.target.numerics)
+        xs = (None,) if self.op.reads_image else case.inputs
+        return self.op.output_qparams(case.attrs, xs, case.target.numerics)
 
     def params(self, case: Case) -> Any:
         """What `forward_float` and `vjp` take beside x."""
@@ -354,8 +348,8 @@ class Conformance:
         """Integers, parameters and output scale of one and the same layer."""
         return self.ints(case), self.params(case), self.y_qparams(case)
 
-    def bound(self, case: Case, x: Any, y: np.ndarray) -> Any:
-        """Largest |dequantized forward_int - forward_float| at real x and y."""
+    def bound(self, case: Case, xs: Arrays, y: np.ndarray) -> Any:
+        """Largest |dequantized forward_int - forward_float| at real inputs and y."""
         raise NotImplementedError
 
     def size(self, case: Case) -> int:
@@ -367,26 +361,26 @@ class Conformance:
 
     # Checks
 
-    def forward_int(self, case: Case, x: Any = None) -> np.ndarray:
-        x = self.images(case) if x is None else x
-        return self.op.forward_int(case.attrs, self.ints(case), *several(x))
+    def forward_int(self, case: Case, xs: Arrays | None = None) -> np.ndarray:
+        xs = self.images(case) if xs is None else xs
+        return self.op.run_int(case.attrs, self.ints(case), xs)
 
-    def forward_float(self, case: Case, params: Any, x: Any) -> np.ndarray:
-        return self.op.forward_float(case.attrs, params, *several(x))
+    def forward_float(self, case: Case, params: Any, xs: Arrays) -> np.ndarray:
+        return self.op.run_float(case.attrs, params, xs)
 
-    def real_input(self, case: Case) -> Any:
+    def real_input(self, case: Case) -> Arrays:
         """float64 (N, ...) of the size of real activations, or of grey levels."""
         rng = case.rng()
         low, high = (0, 255) if self.op.reads_image else (-4, 4)
-        return self.joined(
+        return tuple(
             rng.uniform(low, high, (case.batch, *shape)) for shape in case.shapes
         )
 
     def float_vjp(
-        self, case: Case, x: Any, params: Any, gy: np.ndarray
+        self, case: Case, xs: Arrays, params: Any, gy: np.ndarray
     ) -> tuple[Any, Any]:
-        y = self.forward_float(case, params, x)
-        return self.vjp(case, params, self.saved(x, y, self.output_range(case)), gy)
+        y = self.forward_float(case, params, xs)
+        return self.vjp(case, params, self.saved(xs, y, self.output_range(case)), gy)
 
     def incoming(self, case: Case, y: np.ndarray) -> np.ndarray:
         """Gradients of an output, float64: all, or as few as a max pool leaves."""
@@ -403,7 +397,7 @@ class Conformance:
     def fits(self, case: Case) -> bool:
         """Whether there is an output, and the target has such scales."""
         try:
-            self.op.infer(case.attrs, *case.shapes)
+            self.op.infer(case.attrs, case.shapes)
         except ShapeError:
             return False
         schemes = LIBRARIES[case.target.library].schemes
@@ -443,14 +437,14 @@ class Conformance:
         x = self.images(case)
         y = self.forward_int(case, x)
         for i in range(min(case.batch, SAMPLES_RUN)):
-            sample = [each[i] for each in several(x)]
+            sample = [each[i] for each in x]
             found = run_layer(calls, sample, y.shape[1:], case.target)
             np.testing.assert_array_equal(found, y[i])
         return True
 
     def test_inferred_shape_is_the_actual_one(self, case):
         y = self.forward_int(case)
-        shape = (case.batch, *self.op.infer(case.attrs, *case.shapes))
+        shape = (case.batch, *self.op.infer(case.attrs, case.shapes))
         assert (y.shape, y.dtype) == (shape, np.int8)
         y = self.forward_float(case, self.params(case), self.real_input(case))
         assert (y.shape, y.dtype) == (shape, np.float64)
@@ -458,18 +452,18 @@ class Conformance:
     def test_integers_equal_the_definition(self, target_case):
         case = target_case
         x = self.images(case)
-        kept = [each.copy() for each in several(x)]
+        kept = [each.copy() for each in x]
         y = self.forward_int(case, x)
-        for each, before in zip(several(x), kept, strict=True):
+        for each, before in zip(x, kept, strict=True):
             np.testing.assert_array_equal(each, before)
-        expected = self.op.definition(case.attrs, self.ints(case), *several(x))
+        expected = self.op.forward_int(case.attrs, self.ints(case), x)
         assert expected.dtype == np.int8
         np.testing.assert_array_equal(y, expected)
 
     def test_a_batch_is_its_images_one_by_one(self, case):
         x = self.images(case)
         single = [
-            self.forward_int(case, self.joined(each[i : i + 1] for each in several(x)))
+            self.forward_int(case, tuple(each[i : i + 1] for each in x))
             for i in range(case.batch)
         ]
         np.testing.assert_array_equal(self.forward_int(case, x), np.concatenate(single))
@@ -478,7 +472,7 @@ class Conformance:
         case = layer_case
         ints, params, y_qparams = self.surrogate(case)
         x = self.images(case)
-        y = self.op.forward_int(case.attrs, ints, *several(x)).astype(np.float64)
+        y = self.op.run_int(case.attrs, ints, x).astype(np.float64)
         real_x = self.real(case, x)
         real_y = self.forward_float(case, params, real_x)
         low, high = (y_qparams.scale * (q - y_qparams.zero_point) for q in (-128, 127))
@@ -492,73 +486,72 @@ class Conformance:
         params = self.params(case)
         gy = self.smooth_incoming(case, self.forward_float(case, params, x))
         gx, gparams = self.float_vjp(case, x, params, gy)
-        pairs = list(zip(several(x), several(gx), strict=True))
+        pairs = list(zip(x, gx, strict=True))
         for each, g in pairs:
             assert (g.shape, g.dtype) == (each.shape, np.float64)
         step = 1e-6 * (255 if self.op.reads_image else 1)
         for _ in range(3):
-            dx = [rng.standard_normal(each.shape) for each in several(x)]
+            dx = [rng.standard_normal(each.shape) for each in x]
             forward, backward = (
                 self.forward_float(
                     case,
                     params,
-                    self.joined(
-                        each + sign * step * d
-                        for each, d in zip(several(x), dx, strict=True)
+                    tuple(
+                        each + sign * step * d for each, d in zip(x, dx, strict=True)
                     ),
                 )
                 for sign in (1, -1)
             )
             slope = (gy * (forward - backward)).sum() / (2 * step)
             # Relative to the size of the terms, which may cancel or all be zero.
-            size = sum(np.sqrt((g**2).sum()) for g in several(gx))
+            size = sum(np.sqrt((g**2).sum()) for g in gx)
             size += 1e-2 * np.sqrt((gy**2).sum())
-            along = sum((g * d).sum() for g, d in zip(several(gx), dx, strict=True))
+            along = sum((g * d).sum() for g, d in zip(gx, dx, strict=True))
             assert abs(along - slope) <= 1e-5 * size
-        assert (gparams is not None) == (self.op.param_shapes is not None)
+        assert (gparams is not None) == (self.op.weights is not None)
 
     def test_vjp_is_the_slope_at_every_element(self, small_case):
         case, params = small_case, self.params(small_case)
 
         def function(*x: Tensor) -> Tensor:
-            data = self.joined(each.data for each in x)
+            data = tuple(each.data for each in x)
             y = self.forward_float(case, params, data)
             saved = self.saved(data, y, self.output_range(case))
             return record(
                 y,
                 x,
-                lambda g: several(self.vjp(case, params, saved, g)[0]),
+                lambda g: self.vjp(case, params, saved, g)[0],
                 self.op.name,
             )
 
-        check_gradients(function, *several(self.real_input(case)), rng=case.rng())
+        check_gradients(function, *self.real_input(case), rng=case.rng())
 
     def test_training_computes_the_same(self, case):
-        if self.op.forward_train is None:
+        forward_train = self.op.fast.forward_train
+        if forward_train is None:
             return
-        params, real = self.params(case), self.real_input(case).astype(np.float32)
+        params = self.params(case)
+        real = tuple(x.astype(np.float32) for x in self.real_input(case))
         for x, ints, forward in (
-            (self.images(case), self.ints(case), self.op.forward_int),
-            (real, params, self.op.forward_float),
+            (self.images(case), self.ints(case), self.op.run_int),
+            (real, params, self.op.run_float),
         ):
-            y, extra = self.op.forward_train(case.attrs, ints, x)
+            y, extra = forward_train(case.attrs, ints, x)
             expected = forward(case.attrs, ints, x)
             assert y.dtype == expected.dtype
             np.testing.assert_array_equal(y, expected)
             gy = self.incoming(case, y).astype(np.float32)
-            saved = Saved(x, y, 1.0, *self.output_range(case))
-            (gx, _), (gx_without, _) = (
-                self.op.vjp(case.attrs, params, s, gy, True)
+            saved = self.saved(x, y, self.output_range(case))
+            ((gx,), _), ((gx_without,), _) = (
+                self.op.run_vjp(case.attrs, params, s, gy, (True,))
                 for s in (replace(saved, extra=extra), saved)
             )
             assert gx.tobytes() == gx_without.tobytes()
 
     def test_float32_agrees_with_float64(self, case):
         rng = case.rng()
-        x = self.joined(
-            each.astype(np.float32) for each in several(self.real_input(case))
-        )
-        x64 = self.joined(each.astype(np.float64) for each in several(x))
+        x = tuple(each.astype(np.float32) for each in self.real_input(case))
+        x64 = tuple(each.astype(np.float64) for each in x)
         params = self.params(case)
         single = _cast(params, np.float32)
         double = _cast(single, np.float64)
@@ -571,7 +564,7 @@ class Conformance:
         gy = gy.astype(np.float32)
         gx32, gparams32 = self.float_vjp(case, x, single, gy)
         gx64, gparams64 = self.float_vjp(case, x64, double, gy.astype(np.float64))
-        for g32, g64 in zip(several(gx32), several(gx64), strict=True):
+        for g32, g64 in zip(gx32, gx64, strict=True):
             assert g32.dtype == np.float32
             _assert_near(g32, g64)
         if gparams64 is not None:
@@ -597,14 +590,14 @@ class Conformance:
 
     def lowered(self, case: Case) -> tuple[Any, ...]:
         dtype = "uint8" if self.op.reads_image else "int8"
-        x = self.joined(TensorSpec(shape, dtype) for shape in case.shapes)
-        y = TensorSpec(self.op.infer(case.attrs, *case.shapes))
+        xs = tuple(TensorSpec(shape, dtype) for shape in case.shapes)
+        y = TensorSpec(self.op.infer(case.attrs, case.shapes))
         ints = self.ints(case)
-        return self.op.lower(case.attrs, ints, x, y, case.target)
+        return self.op.lower(case.attrs, ints, xs, y, case.target)
 
     def test_cost_is_what_can_be_counted(self, target_case):
         case = target_case
-        cost = self.op.cost(case.attrs, case.shape, case.target)
+        cost = self.op.cost(case.attrs, case.shapes, case.target)
         assert cost.macs == self.counted_macs(case)
         if self.unsupported(case) is None:
             constants = [c for call in self.lowered(case) for c in call.constants]
@@ -620,7 +613,7 @@ class Conformance:
         case = self.cases[0]
         target = replace(target_spec("cmsis-nn"), library="nothing")
         with pytest.raises(UnsupportedOp, match=f"nothing has no {self.op.name}"):
-            self.op.lower(case.attrs, None, TensorSpec(()), TensorSpec(()), target)
+            self.op.lower(case.attrs, None, (TensorSpec(()),), TensorSpec(()), target)
 
     @pytest.mark.parametrize(("target", "scheme"), EMITTED, ids=str)
     def test_emitted_c_gives_the_bytes_of_forward_int(self, tmp_path, target, scheme):
@@ -652,7 +645,7 @@ class Conformance:
     def test_shapes_that_do_not_fit_are_refused(self):
         for refusal in self.refusals:
             with pytest.raises(ShapeError, match=refusal.message):
-                self.op.infer(refusal.attrs, refusal.shape, *refusal.others)
+                self.op.infer(refusal.attrs, (refusal.shape, *refusal.others))
 
 
 class LinearConformance(Conformance):
@@ -706,21 +699,21 @@ class LinearConformance(Conformance):
     def scheme(self, case: Case) -> Scheme:
         """The scheme as far as operator and target allow."""
         scheme = SCHEMES[case.scheme]
-        per_channel = self.op.channel_scales(case.attrs, case.target)
+        per_channel = self.op.weights.channel_scales(case.attrs, case.target)
         return replace(scheme, per_channel=scheme.per_channel and per_channel)
 
-    def images(self, case: Case) -> np.ndarray:
+    def images(self, case: Case) -> Arrays:
         if case.scaling == "extreme":
             rng = case.rng()
             x = rng.choice((-128, 127), (case.batch, *case.shape)).astype(np.int8)
             # With equal weights the largest sums there are; odd ones, of which float32
             # loses the last bits beyond 2^24.
             x[0], x[-1] = -128, 127
-            return x
+            return (x,)
         return super().images(case)
 
     def weight_shape(self, case: Case) -> Shape:
-        return self.op.param_shapes(case.attrs, case.shape)[0]
+        return self.op.weights.shapes(case.attrs, case.shapes)[0]
 
     def params(self, case: Case) -> LinearParams:
         rng, shape = case.rng(), self.weight_shape(case)
@@ -735,8 +728,9 @@ class LinearConformance(Conformance):
         rows = np.abs(params.weight).reshape(len(params.weight), -1)
         max_abs = rows.max(axis=1) if scheme.per_channel else rows.max()
         w = scheme.weight_scales(max_abs, case.attrs.weight_bits)
-        x = X_QPARAMS.scale * (self.images(case) * 1.0 - case.x_qparams.zero_point)
-        y = self.op.forward_float(case.attrs, params, x)
+        (x,) = self.images(case)
+        x = X_QPARAMS.scale * (x * 1.0 - case.x_qparams.zero_point)
+        y = self.op.run_float(case.attrs, params, (x,))
         # Half of the range: some values are clamped, as in a trained layer.
         y_qparams = scheme.activation_qparams(y.min() / 2, y.max() / 2 + 1e-3)
         scales = LinearScales(
@@ -787,7 +781,7 @@ class LinearConformance(Conformance):
     def surrogate(self, case: Case) -> tuple[LinearInts, LinearParams, QParams]:
         return self.ints(case), self.params(case), self.scales(case).y
 
-    def bound(self, case: Case, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def bound(self, case: Case, xs: Arrays, y: np.ndarray) -> np.ndarray:
         """What rounding the weights does to each sum, what rounding the bias does, and
         the rounding to the output scale: half a step, before it half a step of 2^(1-n)
         of its size where there are two, a whole step where it truncates."""
@@ -796,8 +790,8 @@ class LinearConformance(Conformance):
         off_weight = np.abs(params.weight - ints.weight * each)
         off_bias = np.abs(params.bias - ints.bias * scales.sums)
         linear = replace(case.attrs, activation="linear")
-        off_sum = self.op.forward_float(
-            linear, LinearParams(off_weight, off_bias), np.abs(x)
+        off_sum = self.op.run_float(
+            linear, LinearParams(off_weight, off_bias), (np.abs(xs[0]),)
         )
         twice = 0.5 + 2.0 ** (ints.shift - 1)
         steps = {"double": twice, "single": 0.5, "truncate": 1.0}
@@ -817,7 +811,7 @@ class LinearConformance(Conformance):
         params = LinearParams(weight, np.zeros(len(weight)))
         attrs, shape = self.unpadded(case)
         attrs = replace(attrs, activation="linear")
-        return int(self.op.forward_float(attrs, params, np.ones((1, *shape))).sum())
+        return int(self.op.run_float(attrs, params, (np.ones((1, *shape)),)).sum())
 
     def unpadded(self, case: Case) -> tuple[Any, Shape]:
         """Attributes and input shape of as many windows that need no padding."""
@@ -827,8 +821,8 @@ class LinearConformance(Conformance):
         case = target_case
         x, ints = self.images(case), self.ints(case)
         fast, slow = empty_range(), empty_range()
-        self.op.forward_int(case.attrs, ints, x, fast)
-        self.op.definition(case.attrs, ints, x, slow)
+        self.op.run_int(case.attrs, ints, x, y_range=fast)
+        self.op.forward_int(case.attrs, ints, x, y_range=slow)
         assert fast.tolist() == slow.tolist()
 
     @pytest.mark.parametrize("way", products.available_products())
@@ -840,12 +834,12 @@ class LinearConformance(Conformance):
     ) -> None:
         x, ints = self.images(case), self.ints(case)
         slow = empty_range()
-        expected = self.op.definition(case.attrs, ints, x, slow)
+        expected = self.op.forward_int(case.attrs, ints, x, y_range=slow)
         for way in ways:
             fast = empty_range()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv(products.VARIABLE, way)
-                y = self.op.forward_int(case.attrs, ints, x, fast)
+                y = self.op.run_int(case.attrs, ints, x, y_range=fast)
             np.testing.assert_array_equal(y, expected)
             assert fast.tolist() == slow.tolist()
 
@@ -854,7 +848,9 @@ class LinearConformance(Conformance):
             ints, sums = self.ints(case), empty_range()
             one = np.ones_like(ints.shift)  # 2^30 * 2^(1 - 31): outputs are the sums
             as_they_are = replace(ints, multiplier=one << 30, shift=one)
-            self.op.definition(case.attrs, as_they_are, self.images(case), sums)
+            self.op.forward_int(
+                case.attrs, as_they_are, self.images(case), y_range=sums
+            )
             left = max(int(ints.shift.max()), 0)
             assert np.abs(sums).max() << left < 2**31
 
@@ -867,7 +863,7 @@ class LinearConformance(Conformance):
             dw = rng.standard_normal(params.weight.shape)
             db = rng.standard_normal(params.bias.shape)
             forward, backward = (
-                self.op.forward_float(
+                self.op.run_float(
                     case.attrs,
                     LinearParams(params.weight + s * dw, params.bias + s * db),
                     x,
@@ -884,11 +880,11 @@ class LinearConformance(Conformance):
 
         def function(weight: Tensor, bias: Tensor) -> Tensor:
             params = LinearParams(weight.data, bias.data)
-            y = self.op.forward_float(case.attrs, params, x)
-            saved = Saved(x, y, 1.0, *self.output_range(case))
+            y = self.op.run_float(case.attrs, params, x)
+            saved = self.saved(x, y, self.output_range(case))
 
             def vjp(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-                gx, gparams = self.op.vjp(case.attrs, params, saved, g, False)
+                (gx,), gparams = self.op.run_vjp(case.attrs, params, saved, g, (False,))
                 assert gx is None
                 return gparams.weight, gparams.bias
 
@@ -902,22 +898,22 @@ class LinearConformance(Conformance):
         where the output is at an end of its range."""
         case, ints = layer_case, self.ints(layer_case)
         x = self.images(case)
-        y = self.op.forward_int(case.attrs, ints, x)
+        y = self.op.run_int(case.attrs, ints, x)
         bounds = ints.act_min, ints.act_max
         gy = self.incoming(case, y).astype(np.float32)
         params = _cast(self.params(case), np.float32)
         scale, zero_point = case.x_qparams.scale, case.x_qparams.zero_point
-        saved = Saved(x, y, scale, *bounds, x_offset=-zero_point)
-        gx, gparams = self.op.vjp(case.attrs, params, saved, gy, True)
+        saved = Saved(x, y, (scale,), (-zero_point,), *bounds)
+        (gx,), gparams = self.op.run_vjp(case.attrs, params, saved, gy, (True,))
         clamped = (y <= ints.act_min) | (y >= ints.act_max)
-        real_x = scale * (x * 1.0 - zero_point)
-        free = Saved(real_x, y * 0.0, 1.0, -math.inf, math.inf)
-        expected_gx, expected = self.op.vjp(
+        real_x = tuple(scale * (each * 1.0 - zero_point) for each in x)
+        free = self.saved(real_x, y * 0.0, (-math.inf, math.inf))
+        (expected_gx,), expected = self.op.run_vjp(
             case.attrs,
             _cast(params, np.float64),
             free,
             np.where(clamped, 0.0, gy),
-            True,
+            (True,),
         )
         assert {g.dtype for g in (gx, gparams.weight, gparams.bias)} == {
             np.dtype(np.float32)
@@ -931,7 +927,7 @@ class LinearConformance(Conformance):
         ints = self.ints(case)
         wrong = replace(ints, weight=ints.weight[..., :-1])
         with pytest.raises(ShapeError, match="weights"):
-            self.op.forward_int(case.attrs, wrong, self.images(case))
+            self.op.run_int(case.attrs, wrong, self.images(case))
 
 
 class JoinConformance(Conformance):
@@ -963,8 +959,8 @@ class JoinConformance(Conformance):
     def test_the_range_of_the_output_is_exact(self, target_case):
         case, x = target_case, self.images(target_case)
         ints, fast, slow = self.ints(case), empty_range(), empty_range()
-        self.op.forward_int(case.attrs, ints, *several(x), y_range=fast)
-        self.op.definition(case.attrs, ints, *several(x), y_range=slow)
+        self.op.run_int(case.attrs, ints, x, y_range=fast)
+        self.op.forward_int(case.attrs, ints, x, y_range=slow)
         assert fast.tolist() == slow.tolist()
 
     def test_gradients_of_integers_go_straight_through(self, layer_case):
@@ -973,18 +969,14 @@ class JoinConformance(Conformance):
         case, x = layer_case, self.images(layer_case)
         y, limits = self.forward_int(case, x), self.limits(case)
         gy = case.rng().standard_normal(y.shape).astype(np.float32)
-        saved = Saved(
-            x,
-            y,
-            self.joined(q.scale for q in case.inputs),
-            *limits,
-            x_offset=self.joined(-q.zero_point for q in case.inputs),
-        )
+        scales = tuple(q.scale for q in case.inputs)
+        offsets = tuple(-q.zero_point for q in case.inputs)
+        saved = Saved(x, y, scales, offsets, *limits)
         gx, _ = self.vjp(case, None, saved, gy)
         inside = (y > limits[0]) & (y < limits[1])
         free = self.saved(self.real(case, x), y * 0.0, (-math.inf, math.inf))
         expected, _ = self.vjp(case, None, free, np.where(inside, gy, 0.0))
-        for single, double in zip(several(gx), several(expected), strict=True):
+        for single, double in zip(gx, expected, strict=True):
             assert single.dtype == np.float32
             _assert_near(single, double)
 
@@ -998,14 +990,9 @@ class JoinConformance(Conformance):
         every, _ = self.vjp(case, None, saved, y)
         for wanted in range(len(case.shapes)):
             needs = tuple(i == wanted for i in range(len(case.shapes)))
-            gx, _ = self.op.vjp(case.attrs, None, saved, y, needs)
+            gx, _ = self.op.run_vjp(case.attrs, None, saved, y, needs)
             np.testing.assert_array_equal(gx[wanted], every[wanted])
             assert [g is not None for g in gx] == list(needs)
-
-
-def several(x: Any) -> tuple[Any, ...]:
-    """All inputs, or all gradients of them."""
-    return x if isinstance(x, tuple) else (x,)
 
 
 def check_emitted_c(net: Model, directory: Path) -> None:

@@ -118,9 +118,15 @@ def test_every_phase_gets_its_time(monkeypatch):
 
     net = paper_cnn((2, 2))
     for i, layer in enumerate(net.layers):
-        forward = "forward_train" if layer.op.forward_train else "forward_int"
-        slow = {forward: lasting(1 + i, getattr(layer.op, forward))}
-        layer.op = replace(layer.op, vjp=lasting(10 * i, layer.op.vjp), **slow)
+        op, fast = layer.op, layer.op.fast
+        vjp = lasting(10 * i, fast.vjp or op.vjp)
+        if fast.forward_train:
+            forward = lasting(1 + i, fast.forward_train)
+            fast = replace(fast, forward_train=forward, vjp=vjp)
+        else:
+            forward = lasting(1 + i, fast.forward_int or op.forward_int)
+            fast = replace(fast, forward_int=forward, vjp=vjp)
+        layer.op = replace(op, fast=fast)
     monkeypatch.setattr(bench, "cross_entropy", lasting(0.5, cross_entropy))
     monkeypatch.setattr(bench.time, "perf_counter", lambda: now)
     times = measure_layers("net", lambda: net, batch=2, steps=5)

@@ -3,14 +3,12 @@
 A tensor is a leaf if somebody made it, and has a node on the tape if a function did.
 `record` makes such tensors: the one way in, for the functions here and for yours.
 
-The functions are NumPy's, under NumPy's names; `log_softmax` is PyTorch's. Arguments
-may be tensors, arrays or numbers; results are tensors. Values, broadcasting, result
-dtypes and complaints about shapes and axes are NumPy's own: int8 + int8 is int8 and
-wraps, int8 / int8 is floating, and a Python number adapts to the dtype it meets. Every
-function raises GradientError if a gradient is asked of an argument that has no rule.
-
-A function is one row of derivatives in `vjps.py` and one definition here. The operators
-and methods of `Tensor` are these same functions.
+The functions are NumPy's, under NumPy's names; `log_softmax` is PyTorch's. Their
+derivatives are in `vjps.py`. Arguments may be tensors, arrays or numbers; results are
+tensors. Values, broadcasting, result dtypes and complaints about shapes and axes are
+NumPy's own: int8 + int8 is int8 and wraps, int8 / int8 is floating, and a Python number
+adapts to the dtype it meets. Every function raises GradientError if a gradient is asked
+of an argument that has no rule.
 """
 
 from __future__ import annotations
@@ -225,6 +223,9 @@ def astype(x: Operand, dtype: DTypeLike) -> Tensor:
 class Tensor:
     """An array on the tape.
 
+    Operators and methods are functions: `x @ w` is `matmul(x, w)`, as `x.exp()` is
+    `exp(x)`.
+
     Parameters
     ----------
     data : array_like, any shape, boolean, integer or floating
@@ -345,7 +346,8 @@ class Tensor:
     def __repr__(self) -> str:
         return f"Tensor({self.data!r}, requires_grad={self.requires_grad})"
 
-    def __array__(self, dtype: object = None, copy: object = None) -> Array:
+    # No array comes back, which tells type checkers that a Tensor is no array_like.
+    def __array__(self, dtype: object = None, copy: object = None) -> object:
         raise GradientError(
             "a Tensor does not turn into an array by itself, as its gradient would be"
             " lost: use the functions of kanji_np.autograd, or tensor.numpy()"
@@ -360,8 +362,7 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.data)
 
-    # Operators and methods are the functions above: on the right of each `=` stands the
-    # function of the module.
+    # On the right of each `=` stands the function of the module.
     __getitem__ = getitem
     __neg__ = negative
     __add__ = __radd__ = add

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from kanji_np.autograd import Tensor, record
 from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops import Op
+from kanji_np.ops.op import Arrays
 from kanji_np.quantize import Scheme
 from kanji_np.types import (
     KernelCall,
@@ -148,8 +149,8 @@ class Layer:
         Of the type `op.attrs`.
     name : str or None
         None: the model names it after its operator.
-    constants : dataclass or None
-        Integers fixed when the layer is made (the mean of `Normalize`).
+    constants : Constants or None
+        What the operator has fixed when the layer is made (the mean of `Normalize`).
     """
 
     has_parameters = False
@@ -165,6 +166,8 @@ class Layer:
         self.op = op
         self.attrs = attrs
         self.name = name or ""
+        if op.constants is not None:
+            constants.check(attrs)
         self.constants = constants
         self.is_built = False
 
@@ -209,22 +212,20 @@ class Layer:
                 f"{self.op.name} takes {wanted or 'two or more'} "
                 f"input{'s' * (wanted != 1)}, got {len(shapes)}"
             )
-        output = self.op.infer(self.attrs, *shapes)
+        output = self.op.infer(self.attrs, shapes)
         y = TensorSpec(output, "int8", QParams(1.0))
         self.numerics = target.numerics
-        per_channel = self.op.channel_scales(self.attrs, target)
-        scheme = quantization.scheme
-        self.scheme = replace(scheme, per_channel=scheme.per_channel and per_channel)
+        self.scheme = self._scheme(quantization.scheme, target)
         ints = self._make(shapes, quantization.ranges, start)
         dtype = "uint8" if self.op.reads_image else "int8"
-        x = self._joined([TensorSpec(shape, dtype, QParams(1.0)) for shape in shapes])
-        calls = self.op.lower(self.attrs, ints, x, y, target)
+        xs = tuple(TensorSpec(shape, dtype, QParams(1.0)) for shape in shapes)
+        calls = self.op.lower(self.attrs, ints, xs, y, target)
         self.is_built = True
         return output, calls
 
-    def _joined(self, values: Sequence[Any]) -> Any:
-        """As operators take what there is one of for each input."""
-        return values[0] if self.op.inputs == 1 else tuple(values)
+    def _scheme(self, scheme: Scheme, target: TargetSpec) -> Scheme:
+        """A network's scheme as far as operator and target allow."""
+        return scheme
 
     def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> Any:
         """Make the parameters; integers of the right shapes to try the target with."""
@@ -251,13 +252,13 @@ class Layer:
 
     def frozen(self, *x: QParams | None) -> tuple[Any, QParams]:
         """The integers of the layer as it stands, and the QParams of its output."""
-        y = self.op.output_qparams(self.attrs, self._joined(x), self.numerics)
+        y = self.op.output_qparams(self.attrs, x, self.numerics)
         return self._ints(x, y), y
 
-    def _ints(self, x: Sequence[QParams | None], y: QParams) -> Any:
+    def _ints(self, x: tuple[QParams | None, ...], y: QParams) -> Any:
         if self.op.ints is None:
             return self.constants
-        return self.op.ints(self.attrs, self._joined(x), y, self.numerics)
+        return self.op.ints(self.attrs, x, y, self.numerics)
 
     def forward_int(self, *x: Activation, track: bool) -> Activation:
         """The device's integers forward, the straight-through gradient backward.
@@ -270,14 +271,14 @@ class Layer:
             Whether the ranges take in this batch, as they do in training.
         """
         ints, y_qparams = self.frozen(*(value.qparams for value in x))
-        return self._recorded(x, self.op.forward_int, ints, y_qparams)
+        return self._recorded(x, self.op.run_int, ints, y_qparams)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         """The smooth function, in float32: fp32 training and its baseline.
 
         `track`: whether batch normalization takes in this batch.
         """
-        return self._recorded(x, self.op.forward_float, self.constants, None)
+        return self._recorded(x, self.op.run_float, self.constants, None)
 
     def _recorded(
         self,
@@ -288,27 +289,21 @@ class Layer:
     ) -> Activation:
         """The output on the tape; what the vjp needs is kept, and no tensor."""
         op, attrs = self.op, self.attrs
-        data = [value.tensor.data for value in x]
-        extra = None
-        if op.forward_train is not None and self._needs_gx(x):
-            y, extra = op.forward_train(attrs, ints, *data)
+        data, extra = arrays(x), None
+        if op.fast.forward_train is not None and any(needs_gradients(x)):
+            y, extra = op.fast.forward_train(attrs, ints, data)
         else:
-            y = forward(attrs, ints, *data)
+            y = forward(attrs, ints, data)
         saved = self._saved(x, y, (-math.inf, math.inf), extra)
         return Activation(self._on_tape(x, saved), y_qparams)
-
-    def _needs_gx(self, x: Sequence[Activation]) -> Any:
-        """Whether a gradient is asked for, of the input or of each of several."""
-        return self._joined([value.tensor.requires_grad for value in x])
 
     def _on_tape(self, x: Sequence[Activation], saved: Saved) -> Tensor:
         """`saved.y` on the tape, of a layer without weights."""
         op, attrs, constants = self.op, self.attrs, self.constants
-        needs_gx = self._needs_gx(x)
+        needs_gx = needs_gradients(x)
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-            gx = op.vjp(attrs, constants, saved, gy, needs_gx)[0]
-            return gx if isinstance(gx, tuple) else (gx,)
+            return op.run_vjp(attrs, constants, saved, gy, needs_gx)[0]
 
         return record(saved.y, [value.tensor for value in x], vjp, self.name)
 
@@ -319,14 +314,23 @@ class Layer:
         bounds: tuple[float, float],
         extra: Any = None,
     ) -> Saved:
-        data = self._joined([value.tensor.data for value in x])
         qparams = [value.qparams or QParams(1.0) for value in x]
-        scale = self._joined([q.scale for q in qparams])
-        offset = self._joined([-q.zero_point for q in qparams])
-        return Saved(data, y, scale, *bounds, extra=extra, x_offset=offset)
+        scales = tuple(q.scale for q in qparams)
+        offsets = tuple(-q.zero_point for q in qparams)
+        return Saved(arrays(x), y, scales, offsets, *bounds, extra=extra)
 
     def __repr__(self) -> str:
         return f"{self.name or self.op.name}: {self.attrs}"
+
+
+def arrays(values: Sequence[Activation]) -> Arrays:
+    """The data of activations, as operators take them."""
+    return tuple(value.tensor.data for value in values)
+
+
+def needs_gradients(values: Sequence[Activation]) -> tuple[bool, ...]:
+    """Of each activation whether its gradient is asked for."""
+    return tuple(value.tensor.requires_grad for value in values)
 
 
 @contextmanager

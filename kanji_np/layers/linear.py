@@ -17,12 +17,13 @@ from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
 from kanji_np.layers import batch_norm
 from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics
-from kanji_np.layers.layer import Activation, Start
+from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.straight_through import fake_quantized, learned
 from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import Op
 from kanji_np.quantize import (
     LinearScales,
+    Scheme,
     activation_bounds,
     check_params,
     check_products,
@@ -30,7 +31,15 @@ from kanji_np.quantize import (
     linear_ints,
 )
 from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, RangeTracker
-from kanji_np.types import LinearInts, LinearParams, QParams, Saved, Shape, check_size
+from kanji_np.types import (
+    LinearInts,
+    LinearParams,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    check_size,
+)
 
 
 class LinearLayer(TrackedLayer):
@@ -64,7 +73,7 @@ class LinearLayer(TrackedLayer):
         self.batch_norm = flag("batch_norm", batch_norm)
 
     def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> LinearInts:
-        weight_shape, bias_shape = self.op.param_shapes(self.attrs, *shapes)
+        weight_shape, bias_shape = self.op.weights.shapes(self.attrs, shapes)
         check_products(math.prod(weight_shape[1:]))
         check_size(weight_shape, "the weight")
         channels = weight_shape[0]
@@ -82,6 +91,10 @@ class LinearLayer(TrackedLayer):
         )
         unit = LinearScales(QParams(1.0), np.ones(channels), QParams(1.0))
         return self._quantized(LinearParams(np.zeros_like(weight), bias), unit)
+
+    def _scheme(self, scheme: Scheme, target: TargetSpec) -> Scheme:
+        per_channel = self.op.weights.channel_scales(self.attrs, target)
+        return replace(scheme, per_channel=scheme.per_channel and per_channel)
 
     def trackers(self) -> dict[str, RangeTracker]:
         return {"weight_range": self.weight_range, **super().trackers()}
@@ -129,7 +142,7 @@ class LinearLayer(TrackedLayer):
         scales = self._scales(x[0].qparams, params)
         ints = self._quantized(params, scales)
         tracker = learned(self.weight_range) if track else None
-        bits = self.attrs.weight_bits
+        bits = self.op.weight_bits(self.attrs)
         weight = fake_quantized(folded.weight, ints.weight, scales.w, bits, tracker)
         used = replace(folded, weight=weight)
         y, values = self._run(x, ints, used.params, scales.y, track)
@@ -138,9 +151,9 @@ class LinearLayer(TrackedLayer):
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         folded = self._folded(x[0], track)
-        bounds = activation_bounds(self.attrs.activation)
+        bounds = activation_bounds(self.op.activation(self.attrs))
         if folded.batch is None:
-            y = self.op.forward_float(self.attrs, folded.params, x[0].tensor.data)
+            y = self.op.run_float(self.attrs, folded.params, arrays(x))
         else:
             gamma, beta = self.norm.gamma.data, self.norm.beta.data
             z, s = folded.batch.z, folded.batch.s
@@ -154,7 +167,7 @@ class LinearLayer(TrackedLayer):
         if self.norm is None or not track or self.norm.is_frozen:
             return self._own()
         zeros = LinearParams(self.weight.data, np.zeros_like(self.norm.beta.data))
-        z = self.op.forward_float(self._plain, zeros, x.values())
+        z = self.op.run_float(self._plain, zeros, (x.values(),))
         if z.size == z.shape[-1]:
             raise ShapeError(
                 "batch normalization needs two values a channel for a variance, and "
@@ -175,12 +188,12 @@ class LinearLayer(TrackedLayer):
     def _multiplied(self, x: Activation, used: _Weights, saved: Saved) -> Tensor:
         """`saved.y` on the tape, as a function of input, weight and bias."""
         op, attrs, params = self.op, self.attrs, used.params
-        needs_gx = x.tensor.requires_grad
+        needs_gx = needs_gradients((x,))
         is_last = used.batch is None  # else `of_batch` sees to what was clamped
 
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
             kept = saved if is_last else _unclamped(saved)
-            gx, g = op.vjp(attrs, params, kept, gy, needs_gx)
+            (gx,), g = op.run_vjp(attrs, params, kept, gy, needs_gx)
             return gx, g.weight, g.bias
 
         y = record(saved.y, (x.tensor, used.weight, used.bias), vjp, self.name)
@@ -192,15 +205,15 @@ class LinearLayer(TrackedLayer):
     @property
     def _plain(self) -> Any:
         """The attributes without an activation."""
-        return replace(self.attrs, activation="linear")
+        return self.op.without_activation(self.attrs)
 
     def _quantized(self, params: LinearParams, scales: LinearScales) -> LinearInts:
-        return linear_ints(
-            params, scales, self.attrs.activation, self.numerics, self.attrs.weight_bits
-        )
+        activation = self.op.activation(self.attrs)
+        bits = self.op.weight_bits(self.attrs)
+        return linear_ints(params, scales, activation, self.numerics, bits)
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
-        bits = self.attrs.weight_bits
+        bits = self.op.weight_bits(self.attrs)
         w = self.scheme.weight_scales(self.weight_range.max_abs, bits)
         w = np.broadcast_to(w, len(params.bias))
         scales = LinearScales(x, w, self._output_qparams())

@@ -19,7 +19,7 @@ def make_layer(
     batch_norm: bool = False,
 ) -> Layer:
     """A layer of any operator, as model files name them."""
-    if op.param_shapes:
+    if op.weights:
         return LinearLayer(op, attrs, name, constants, batch_norm=batch_norm)
-    kind = Layer if op.output_qparams else TrackedLayer
+    kind = TrackedLayer if op.tracks_output else Layer
     return kind(op, attrs, name, constants)

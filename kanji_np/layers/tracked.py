@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.autograd import Tensor
-from kanji_np.layers.layer import Activation, Layer, Start
+from kanji_np.layers.layer import Activation, Layer, Start, arrays
 from kanji_np.layers.straight_through import SAMPLE, learned, with_range
 from kanji_np.loops.requantize import empty_range
 from kanji_np.quantize import activation_bounds, activation_range
@@ -70,14 +70,13 @@ class TrackedLayer(Layer):
             track = False
         ints, y_qparams = self.frozen(*(value.qparams for value in x))
         y, values = self._run(x, ints, params, y_qparams, track)
-        bounds = activation_range(self.attrs.activation, y_qparams)
+        bounds = activation_range(self.op.activation(self.attrs), y_qparams)
         tensor = self._on_tape(x, self._saved(x, y, bounds))
         return self._ranged(tensor, values, y_qparams)
 
     def forward_float(self, *x: Activation, track: bool) -> Activation:
-        data = [value.tensor.data for value in x]
-        y = self.op.forward_float(self.attrs, self.constants, *data)
-        saved = self._saved(x, y, activation_bounds(self.attrs.activation))
+        y = self.op.run_float(self.attrs, self.constants, arrays(x))
+        saved = self._saved(x, y, activation_bounds(self.op.activation(self.attrs)))
         return Activation(self._on_tape(x, saved), None)
 
     def _output_qparams(self) -> QParams:
@@ -97,15 +96,14 @@ class TrackedLayer(Layer):
         They are there if `track` is and the tracker wants them.
         """
         seen = empty_range()
-        data = [value.tensor.data for value in x]
-        y = self.op.forward_int(self.attrs, ints, *data, y_range=seen)
+        y = self.op.run_int(self.attrs, ints, arrays(x), y_range=seen)
         if not track:
             return y, None
         if self.output_range.wants_values:
             values = self._values(x, params, SAMPLE)
             self.output_range.observe(values)
             return y, values
-        low, high = activation_bounds(self.attrs.activation)
+        low, high = activation_bounds(self.op.activation(self.attrs))
         self.output_range.update(*np.clip(seen * y_qparams.scale, low, high))
         return y, None
 
@@ -115,7 +113,7 @@ class TrackedLayer(Layer):
         """The output, and on the tape what its range has to do with it."""
         tracker = learned(self.output_range)
         if tracker is not None and values is not None:
-            limits = activation_range(self.attrs.activation, y_qparams)
+            limits = activation_range(self.op.activation(self.attrs), y_qparams)
             low, high = (limit - y_qparams.zero_point for limit in limits)
             y = with_range(y, values, tracker, y_qparams.scale, (low, high))
         return Activation(y, y_qparams)
@@ -124,5 +122,5 @@ class TrackedLayer(Layer):
         self, x: Sequence[Activation], params: Any, step: int = 1
     ) -> np.ndarray:
         """Real outputs of every `step`-th image, as they are before rounding."""
-        real = [value.values(step) for value in x]
-        return self.op.forward_float(self.attrs, params, *real)
+        real = tuple(value.values(step) for value in x)
+        return self.op.run_float(self.attrs, params, real)

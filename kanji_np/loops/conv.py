@@ -242,21 +242,22 @@ def backward(
     For gradients that are mostly zero; see `conv_gradients`.
     """
     weight = params.weight
-    plan = plan_of(g, saved.x.shape[3])
+    (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
+    plan = plan_of(g, x.shape[3])
     pieces = plan.pieces
     rows = _as_rows(weight, plan, LANES).astype(gy.dtype)
     grows = buffers.empty((shares(len(gy)), len(weight), len(pieces) * LANES), gy.dtype)
     gbias = np.empty((shares(len(gy)), len(weight)), gy.dtype)
-    gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    gx = buffers.empty(x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
-        _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
+        _backward, len(gy), np.ascontiguousarray(x), saved.y,
         np.ascontiguousarray(gy), rows.ravel(), saved.low, saved.high,
-        gy.dtype.type(saved.x_offset), g.pad, plan.layout, pieces,
+        gy.dtype.type(offset), g.pad, plan.layout, pieces,
         len(pieces) <= MOST_PIECES, grows.reshape(len(grows), -1), gbias, gx,
     )  # fmt: skip
     gweight = grows.sum(axis=0)
     gweight = gweight.reshape(len(weight), len(plan.runs), -1)[:, :, : plan.run]
-    gweight = gweight.reshape(weight.shape) * gy.dtype.type(saved.x_scale)
+    gweight = gweight.reshape(weight.shape) * gy.dtype.type(scale)
     return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
 
 

@@ -47,9 +47,10 @@ def backward(
     params: LinearParams, saved: Saved, g: Geometry, gy: np.ndarray, needs_gx: bool
 ) -> tuple[np.ndarray | None, LinearParams]:
     """Gradients with respect to the real input, weight and bias."""
-    shape = saved.x.shape
-    g, x, y = conv.in_one_row(g, saved.x, saved.y)
-    saved, gy = replace(saved, x=x, y=y), np.ascontiguousarray(gy).reshape(y.shape)
+    (x,) = saved.x
+    shape = x.shape
+    g, x, y = conv.in_one_row(g, x, saved.y)
+    saved, gy = replace(saved, x=(x,), y=y), np.ascontiguousarray(gy).reshape(y.shape)
     turned = g.turned(*x.shape[1:3])
     if turned and x.shape[3] >= TILE_ROWS and _most_count(saved, gy):
         gx, gparams = _all(params, saved, g, turned, gy, needs_gx)
@@ -67,6 +68,7 @@ def _all(
     needs_gx: bool,
 ) -> tuple[np.ndarray, LinearParams]:
     """The same by plain products."""
+    (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
     outputs, *_, channels = params.weight.shape
     groups = -(-channels // TILE_ROWS)
     (places_h, phases_h, rows), (places_w, phases_w, columns) = (
@@ -85,17 +87,17 @@ def _all(
         (shares(len(gy)), lanes * len(cells) * groups * TILE_ROWS), gy.dtype
     )
     gbias = np.empty((shares(len(gy)), outputs), gy.dtype)
-    gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    gx = buffers.empty(x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     plan = plan_of(turned, outputs)
     corner = turned.pad_top * plan.line + turned.pad_left * plan.pixel
     kernels, parts, phases = _phases(params.weight, g, turned, gy.dtype)
     run(
-        _backward, len(gy), FLOAT, np.ascontiguousarray(saved.x), saved.y, gy,
-        saved.low, saved.high, gy.dtype.type(saved.x_offset), planes, g.stride, g.pad,
+        _backward, len(gy), FLOAT, np.ascontiguousarray(x), saved.y, gy,
+        saved.low, saved.high, gy.dtype.type(offset), planes, g.stride, g.pad,
         cells, kernels, parts, phases, corner, plan.layout, sums, gbias, gx,
     )  # fmt: skip
     gweight = _unpacked(sums.sum(axis=0), params.weight.shape)
-    gweight *= gy.dtype.type(saved.x_scale)
+    gweight *= gy.dtype.type(scale)
     return gx, LinearParams(gweight, gbias.sum(axis=0))
 
 

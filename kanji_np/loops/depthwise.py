@@ -141,7 +141,8 @@ def backward(
     weight = params.weight
     outputs = len(weight)
     plan = _plan(g, outputs)
-    turned = g.turned(*saved.x.shape[1:3]) if g.stride == (1, 1) else None
+    (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
+    turned = g.turned(*x.shape[1:3]) if g.stride == (1, 1) else None
     if turned is None:
         gplan, kernels, corner = plan, weight, 0
     else:
@@ -150,18 +151,18 @@ def backward(
     parts, length = shares(len(gy)), plan.period * outputs
     gtaps = buffers.empty((parts, len(plan.taps), length), gy.dtype)
     gbias = np.empty((parts, length), gy.dtype)
-    gx = buffers.empty(saved.x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
+    gx = buffers.empty(x.shape if needs_gx else (0, 0, 0, 0), gy.dtype)
     run(
-        _backward, len(gy), np.ascontiguousarray(saved.x), saved.y,
+        _backward, len(gy), np.ascontiguousarray(x), saved.y,
         np.ascontiguousarray(gy), saved.low, saved.high,
-        gy.dtype.type(saved.x_offset), g.stride, g.pad, plan.layout, plan.taps,
+        gy.dtype.type(offset), g.stride, g.pad, plan.layout, plan.taps,
         turned is not None, corner, gplan.layout, gplan.taps,
         _pack(kernels, gplan.pixels, gy.dtype), gtaps, gbias, gx,
     )  # fmt: skip
     # (shares,KH*KW,period*Cout) -> (KH*KW,Cout) -> (Cout,KH,KW)
     gtaps = gtaps.reshape(parts, -1, plan.period, outputs).sum(axis=(0, 2))
     gweight = np.ascontiguousarray(gtaps.T).reshape(weight.shape)
-    gweight *= gy.dtype.type(saved.x_scale)
+    gweight *= gy.dtype.type(scale)
     gbias = gbias.reshape(-1, outputs).sum(axis=0)
     return (gx if needs_gx else None), LinearParams(gweight, gbias)
 

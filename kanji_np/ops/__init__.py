@@ -14,7 +14,7 @@ from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.max_pool2d import MAX_POOL2D
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import OPS, Op, register
 from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
 from kanji_np.ops.relu6 import RELU6
@@ -22,28 +22,26 @@ from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
 
-OPS: dict[str, Op] = {
-    op.name: op
-    for op in (
-        NORMALIZE,
-        STANDARDIZE,
-        CONV2D,
-        DEPTHWISE_CONV2D,
-        CONV1D,
-        DENSE,
-        MAX_POOL2D,
-        AVG_POOL2D,
-        GLOBAL_AVG_POOL2D,
-        RELU,
-        RELU6,
-        ADD,
-        MUL,
-        CONCATENATE,
-        PAD,
-        RESHAPE,
-        FLATTEN,
-        SOFTMAX,
-    )
-}
+for _op in (
+    NORMALIZE,
+    STANDARDIZE,
+    CONV2D,
+    DEPTHWISE_CONV2D,
+    CONV1D,
+    DENSE,
+    MAX_POOL2D,
+    AVG_POOL2D,
+    GLOBAL_AVG_POOL2D,
+    RELU,
+    RELU6,
+    ADD,
+    MUL,
+    CONCATENATE,
+    PAD,
+    RESHAPE,
+    FLATTEN,
+    SOFTMAX,
+):
+    register(_op)
 
-__all__ = ["OPS", "Op"]
+__all__ = ["OPS", "Op", "register"]

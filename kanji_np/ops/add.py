@@ -27,7 +27,6 @@ from kanji_np.loops.threads import run, shares
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.elementwise import (
     clipped,
-    cost,
     factor,
     infer,
     input_factor,
@@ -35,7 +34,13 @@ from kanji_np.ops.elementwise import (
     passed,
     scaled,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.quantize import activation_range
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
@@ -81,10 +86,10 @@ class AddInts:
 
 
 def ints_of(
-    attrs: AddAttrs, x: tuple[QParams, ...], y: QParams, numerics: Numerics
+    attrs: AddAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> AddInts:
     """As TFLite's `ADD` makes them; RangeError if `y` is too fine for the inputs."""
-    first, second = x
+    first, second = xs
     twice_max = 2 * max(first.scale, second.scale)
     return AddInts(
         -first.zero_point,
@@ -99,17 +104,16 @@ def ints_of(
     )
 
 
-def forward_int(
+def fast_int(
     attrs: AddAttrs,
     ints: AddInts,
-    x_1: np.ndarray,
-    x_2: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """Two int8 (N, ...) -> int8 (N, ...)."""
-    y = buffers.empty(x_1.shape, np.int8)
+    y = buffers.empty(xs[0].shape, np.int8)
     count = len(y)
-    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (x_1, x_2, y))
+    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
     ranges = empty_ranges(shares(count))
     run(
         _add,
@@ -129,14 +133,14 @@ def forward_int(
     return y
 
 
-def definition(
+def forward_int(
     attrs: AddAttrs,
     ints: AddInts,
-    x_1: np.ndarray,
-    x_2: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one element at a time."""
+    x_1, x_2 = xs
     y = np.empty(x_1.shape, np.int8)
     seen = empty_range() if y_range is None else y_range
     rounding = ROUNDINGS[ints.rounding]
@@ -151,11 +155,9 @@ def definition(
     return y
 
 
-def forward_float(
-    attrs: AddAttrs, params: None, x_1: np.ndarray, x_2: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: AddAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Two floating (N, ...) -> same dtype (N, ...)."""
-    return clipped(attrs, np.add, x_1, x_2)
+    return clipped(attrs, np.add, *xs)
 
 
 def vjp(
@@ -164,7 +166,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], None]:
+) -> tuple[tuple[Gradients, ...], None]:
     """gX_1 = gX_2 = gY where Y was not clamped."""
     gx = passed(saved, gy)
     return tuple(gx if needed else None for needed in needs_gx), None
@@ -173,7 +175,7 @@ def vjp(
 def lower(
     attrs: AddAttrs,
     ints: AddInts,
-    x: tuple[TensorSpec, ...],
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
@@ -224,11 +226,11 @@ ADD = Op(
     attrs=AddAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower},
     ints=ints_of,
     inputs=2,
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

@@ -25,11 +25,16 @@ from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.ops.pooling import (
     ClampInts,
     Pool2DAttrs,
-    cost,
     infer,
     new_output,
     window_numbers,
@@ -55,13 +60,14 @@ class AvgPoolInts(ClampInts):
 
 
 def ints_of(
-    attrs: Pool2DAttrs, x: QParams, y: QParams, numerics: Numerics
+    attrs: Pool2DAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> AvgPoolInts:
     return AvgPoolInts(divide=numerics.average)
 
 
-def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndarray:
+def fast_int(attrs: Pool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray:
     """int8 (N,H,W,C) -> int8 (N,OH,OW,C)."""
+    (x,) = xs
     y = new_output(attrs, x)
     divide, numbers = DIVISIONS[ints.divide], window_numbers(attrs, x)
     limits = (ints.act_min, ints.act_max)
@@ -69,8 +75,9 @@ def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndar
     return y
 
 
-def definition(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray:
     """`forward_int` as the formula says it, one window at a time."""
+    (x,) = xs
     y = new_output(attrs, x)
     for (oy, ox), window in windows(attrs, x, y):
         rows, columns = window.shape[1:3]
@@ -87,8 +94,9 @@ def definition(attrs: Pool2DAttrs, ints: AvgPoolInts, x: np.ndarray) -> np.ndarr
     return y
 
 
-def forward_float(attrs: Pool2DAttrs, params: None, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: Pool2DAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Floating (N,H,W,C) -> same dtype (N,OH,OW,C)."""
+    (x,) = xs
     y = new_output(attrs, x)
     for (oy, ox), window in windows(attrs, x, y):
         y[:, oy, ox] = window.mean(axis=(1, 2))
@@ -96,23 +104,29 @@ def forward_float(attrs: Pool2DAttrs, params: None, x: np.ndarray) -> np.ndarray
 
 
 def vjp(
-    attrs: Pool2DAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray | None, None]:
+    attrs: Pool2DAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = gY / cells, at every cell of the window."""
-    gx = buffers.empty(saved.x.shape, gy.dtype)
+    (x,) = saved.x
+    gx = buffers.empty(x.shape, gy.dtype)
     gx[...] = 0
     for (oy, ox), window in windows(attrs, gx, saved.y):
         window += (gy[:, oy, ox] / (window.shape[1] * window.shape[2]))[:, None, None]
-    return gx, None
+    return (gx,), None
 
 
 def lower_cmsis_nn(
     attrs: Pool2DAttrs,
     ints: AvgPoolInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     call = s8.call(
         "arm_avgpool_s8",
         x.shape,
@@ -128,10 +142,11 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: Pool2DAttrs,
     ints: AvgPoolInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     q7.check_average(g)
     call = q7.call(
@@ -179,11 +194,9 @@ AVG_POOL2D = Op(
     attrs=Pool2DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    output_qparams=lambda attrs, x, numerics: x,
     ints=ints_of,
+    fast=Fast(fast_int),
 )

@@ -26,8 +26,15 @@ from kanji_np.fixedpoint import SINGLE, clamp, rescale
 from kanji_np.loops import buffers
 from kanji_np.loops.requantize import empty_range
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.elementwise import cost, input_factor
-from kanji_np.ops.op import Op
+from kanji_np.ops.elementwise import input_factor
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER, check_extents
 from kanji_np.types import (
@@ -70,7 +77,7 @@ class ConcatenateInts:
     output_offset: int
 
 
-def infer(attrs: ConcatenateAttrs, *shapes: Shape) -> Shape:
+def infer(attrs: ConcatenateAttrs, shapes: Shapes) -> Shape:
     first = shapes[0][:-1]
     if any(shape[:-1] != first for shape in shapes):
         raise ShapeError(
@@ -81,9 +88,9 @@ def infer(attrs: ConcatenateAttrs, *shapes: Shape) -> Shape:
 
 
 def ints_of(
-    attrs: ConcatenateAttrs, x: tuple[QParams, ...], y: QParams, numerics: Numerics
+    attrs: ConcatenateAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> ConcatenateInts:
-    return ConcatenateInts(tuple(_rescaling(part, y) for part in x), y.zero_point)
+    return ConcatenateInts(tuple(_rescaling(part, y) for part in xs), y.zero_point)
 
 
 def _rescaling(x: QParams, y: QParams) -> Rescaling | None:
@@ -98,7 +105,7 @@ def _rescaling(x: QParams, y: QParams) -> Rescaling | None:
     return Rescaling(-x.zero_point, multiplier, shift)
 
 
-def _slices(parts: tuple[np.ndarray, ...]) -> Iterator[slice]:
+def _slices(parts: Arrays) -> Iterator[slice]:
     """Where each part's channels are in the output."""
     end = 0
     for part in parts:
@@ -106,15 +113,15 @@ def _slices(parts: tuple[np.ndarray, ...]) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def forward_int(
+def fast_int(
     attrs: ConcatenateAttrs,
     ints: ConcatenateInts,
-    *x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N, ..., C_1), (N, ..., C_2), ... -> int8 (N, ..., C)."""
-    y = _output(x)
-    for part, how, place in zip(x, ints.parts, _slices(x), strict=True):
+    y = _output(xs)
+    for part, how, place in zip(xs, ints.parts, _slices(xs), strict=True):
         table = _table(how, ints.output_offset)
         if how is None:
             y[..., place] = part
@@ -127,11 +134,10 @@ def forward_int(
     return y
 
 
-def _output(x: tuple[np.ndarray, ...]) -> np.ndarray:
+def _output(xs: Arrays) -> np.ndarray:
     """Uninitialized output for a batch of parts."""
-    shapes = (part.shape[1:] for part in x)
-    shape = infer(ConcatenateAttrs(), *shapes)
-    return buffers.empty((len(x[0]), *shape), x[0].dtype)
+    shape = infer(ConcatenateAttrs(), tuple(part.shape[1:] for part in xs))
+    return buffers.empty((len(xs[0]), *shape), xs[0].dtype)
 
 
 def _table(how: Rescaling | None, output_offset: int) -> np.ndarray:
@@ -144,16 +150,16 @@ def _table(how: Rescaling | None, output_offset: int) -> np.ndarray:
     return ((product >> (30 - how.shift)) + 1) >> 1
 
 
-def definition(
+def forward_int(
     attrs: ConcatenateAttrs,
     ints: ConcatenateInts,
-    *x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one element at a time."""
-    y, offset = _output(x), ints.output_offset
+    y, offset = _output(xs), ints.output_offset
     seen = empty_range() if y_range is None else y_range
-    for part, how, place in zip(x, ints.parts, _slices(x), strict=True):
+    for part, how, place in zip(xs, ints.parts, _slices(xs), strict=True):
         for at, value in np.ndenumerate(part):
             q = int(value) - offset
             if how is not None:
@@ -164,9 +170,9 @@ def definition(
     return y
 
 
-def forward_float(attrs: ConcatenateAttrs, params: None, *x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: ConcatenateAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Floating (N, ..., C_1), (N, ..., C_2), ... -> same dtype (N, ..., C)."""
-    return np.concatenate(x, axis=-1, out=_output(x))
+    return np.concatenate(xs, axis=-1, out=_output(xs))
 
 
 def vjp(
@@ -175,7 +181,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], None]:
+) -> tuple[tuple[Gradients, ...], None]:
     """Each part its channels of gY, where Y was not clamped."""
     gx = []
     for place, needed in zip(_slices(saved.x), needs_gx, strict=True):
@@ -188,12 +194,12 @@ def vjp(
 def lower(
     attrs: ConcatenateAttrs,
     ints: ConcatenateInts,
-    x: tuple[TensorSpec, ...],
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     calls, first, channels = [], 0, y.shape[-1]
-    for index, (part, how) in enumerate(zip(x, ints.parts, strict=True)):
+    for index, (part, how) in enumerate(zip(xs, ints.parts, strict=True)):
         pointer, own = InputPtr(index=index), part.shape[-1]
         if how is None:
             calls.append(_copy(pointer, part.shape, channels, first))
@@ -233,11 +239,11 @@ CONCATENATE = Op(
     attrs=ConcatenateAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower},
     ints=ints_of,
     inputs=None,
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

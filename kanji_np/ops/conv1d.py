@@ -25,7 +25,17 @@ from kanji_np.ops.attributes import (
     weight_width,
 )
 from kanji_np.ops.conv2d import Conv2DAttrs
-from kanji_np.ops.op import Lowering, Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Lowering,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
+from kanji_np.targets import takes_channel_scales
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -74,41 +84,44 @@ def _row(x: np.ndarray) -> np.ndarray:
     return x[:, None]  # (N,T,C) -> (N,1,T,C), and weights (Cout,K,C) -> (Cout,1,K,C)
 
 
-def infer(attrs: Conv1DAttrs, shape: Shape) -> Shape:
+def infer(attrs: Conv1DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if len(shape) != 2:
         raise ShapeError(f"conv1d: expected an input (T, C), got {shape}")
-    return conv2d.infer(attrs.over_row, (1, *shape))[1:]
+    return conv2d.infer(attrs.over_row, ((1, *shape),))[1:]
 
 
-def param_shapes(attrs: Conv1DAttrs, shape: Shape) -> tuple[Shape, Shape]:
+def weight_shapes(attrs: Conv1DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
+    (shape,) = shapes
     return (attrs.filters, attrs.kernel, shape[1]), (attrs.filters,)
+
+
+def fast_int(
+    attrs: Conv1DAttrs,
+    ints: LinearInts,
+    xs: Arrays,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """int8 (N,T,Cin) -> int8 (N,OT,Cout)."""
+    (x,) = xs
+    return conv2d.fast_int(attrs.over_row, _ints(ints), (_row(x),), y_range)[:, 0]
 
 
 def forward_int(
     attrs: Conv1DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """int8 (N,T,Cin) -> int8 (N,OT,Cout)."""
-    return conv2d.forward_int(attrs.over_row, _ints(ints), _row(x), y_range)[:, 0]
-
-
-def definition(
-    attrs: Conv1DAttrs,
-    ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
-    return conv2d.definition(attrs.over_row, _ints(ints), _row(x), y_range)[:, 0]
+    (x,) = xs
+    return conv2d.forward_int(attrs.over_row, _ints(ints), (_row(x),), y_range)[:, 0]
 
 
-def forward_float(
-    attrs: Conv1DAttrs, params: LinearParams, x: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: Conv1DAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     """Floating (N,T,Cin) -> same dtype (N,OT,Cout)."""
-    return conv2d.forward_float(attrs.over_row, _params(params), _row(x))[:, 0]
+    (x,) = xs
+    return conv2d.forward_float(attrs.over_row, _params(params), (_row(x),))[:, 0]
 
 
 def vjp(
@@ -116,12 +129,14 @@ def vjp(
     params: LinearParams,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray | None, LinearParams]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, LinearParams]:
     """As `conv2d.vjp`."""
-    row = replace(saved, x=_row(saved.x), y=_row(saved.y))
-    gx, g = conv2d.vjp(attrs.over_row, _params(params), row, _row(gy), needs_gx)
-    return gx[:, 0] if needs_gx else None, replace(g, weight=g.weight[:, 0])
+    (x,) = saved.x
+    row = replace(saved, x=(_row(x),), y=_row(saved.y))
+    (gx,), g = conv2d.vjp(attrs.over_row, _params(params), row, _row(gy), needs_gx)
+    gx = None if gx is None else gx[:, 0]
+    return (gx,), replace(g, weight=g.weight[:, 0])
 
 
 def _ints(ints: LinearInts) -> LinearInts:
@@ -132,8 +147,9 @@ def _params(params: LinearParams) -> LinearParams:
     return replace(params, weight=_row(params.weight))
 
 
-def cost(attrs: Conv1DAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return conv2d.cost(attrs.over_row, (1, *shape), target)
+def cost(attrs: Conv1DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
+    (shape,) = shapes
+    return conv2d.cost(attrs.over_row, ((1, *shape),), target)
 
 
 def _over_row(lower: Lowering) -> Lowering:
@@ -142,12 +158,12 @@ def _over_row(lower: Lowering) -> Lowering:
     def lower_row(
         attrs: Conv1DAttrs,
         ints: LinearInts,
-        x: TensorSpec,
+        xs: Specs,
         y: TensorSpec,
         target: TargetSpec,
     ) -> tuple[KernelCall, ...]:
-        rows = (replace(tensor, shape=(1, *tensor.shape)) for tensor in (x, y))
-        return lower(attrs.over_row, _ints(ints), *rows, target)
+        x, row = (replace(t, shape=(1, *t.shape)) for t in (*xs, y))
+        return lower(attrs.over_row, _ints(ints), (x,), row, target)
 
     return lower_row
 
@@ -157,7 +173,6 @@ CONV1D = Op(
     attrs=Conv1DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
@@ -165,8 +180,7 @@ CONV1D = Op(
         "cmsis-nn": _over_row(conv2d.lower_cmsis_nn),
         "cmsis-nn-q7": _over_row(conv2d.lower_cmsis_nn_q7),
     },
-    param_shapes=param_shapes,
-    channel_scales=lambda attrs, target: conv2d.CONV2D.channel_scales(
-        attrs.over_row, target
-    ),
+    weights=Weights(weight_shapes, lambda attrs, target: takes_channel_scales(target)),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

@@ -38,7 +38,15 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import convolution as s8
@@ -79,22 +87,25 @@ class Conv2DAttrs(Attributes):
         return Window(self.kernel, self.stride, self.dilation, self.padding)
 
 
-def infer(attrs: Conv2DAttrs, shape: Shape) -> Shape:
+def infer(attrs: Conv2DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     g = attrs.window.over(shape)
     return g.out_h, g.out_w, attrs.filters
 
 
-def param_shapes(attrs: Conv2DAttrs, shape: Shape) -> tuple[Shape, Shape]:
+def weight_shapes(attrs: Conv2DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
+    (shape,) = shapes
     return (attrs.filters, *attrs.kernel, shape[2]), (attrs.filters,)
 
 
-def forward_int(
+def fast_int(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
+    (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
     ranges = conv.forward_int(x, ints, g, y)
@@ -103,13 +114,14 @@ def forward_int(
     return y
 
 
-def definition(
+def forward_int(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
+    (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
     seen = empty_range() if y_range is None else y_range
@@ -122,10 +134,9 @@ def definition(
     return y
 
 
-def forward_float(
-    attrs: Conv2DAttrs, params: LinearParams, x: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: Conv2DAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
+    (x,) = xs
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
     bounds = activation_bounds(attrs.activation)
@@ -138,29 +149,33 @@ def vjp(
     params: LinearParams,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray | None, LinearParams]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, LinearParams]:
     """gW[o,i,j,c] = sum gY * X; gX = the transposed convolution of gY; gb = sum gY.
 
     gY counts where Y was not clamped.
     """
-    g = _geometry(attrs, params.weight, saved.x)
-    return conv_gradients.backward(params, saved, g, gy, needs_gx)
+    (x,), (needed,) = saved.x, needs_gx
+    g = _geometry(attrs, params.weight, x)
+    gx, gparams = conv_gradients.backward(params, saved, g, gy, needed)
+    return (gx,), gparams
 
 
-def cost(attrs: Conv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: Conv2DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
+    (shape,) = shapes
     depth = math.prod(attrs.kernel) * shape[2]
     flash = convolution_bytes(attrs.filters, depth, attrs.weight_bits, target)
-    return Cost(math.prod(infer(attrs, shape)) * depth, flash)
+    return Cost(math.prod(infer(attrs, shapes)) * depth, flash)
 
 
 def lower_cmsis_nn(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g, bits = attrs.window.over(x.shape), attrs.weight_bits
     function = f"arm_convolve_wrapper_s{bits}"
     s8.check_kernel(function, bits, x.shape, g, target)
@@ -181,10 +196,11 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: Conv2DAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g, depth = attrs.window.over(x.shape), ints.weight[0].size
     check_layer(attrs.activation, attrs.weight_bits, target)
     q7.check_convolution(g, target)
@@ -239,11 +255,11 @@ CONV2D = Op(
     attrs=Conv2DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=lambda attrs, target: takes_channel_scales(target),
+    weights=Weights(weight_shapes, lambda attrs, target: takes_channel_scales(target)),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

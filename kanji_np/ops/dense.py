@@ -37,7 +37,15 @@ from kanji_np.ops.attributes import (
     fused_activation,
     weight_width,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets.cmsis_nn import fully_connected as s8
 from kanji_np.targets.cmsis_nn_q7 import fully_connected as q7
@@ -67,7 +75,8 @@ class DenseAttrs(Attributes):
     weight_bits: int = attribute(weight_width, 8)
 
 
-def infer(attrs: DenseAttrs, shape: Shape) -> Shape:
+def infer(attrs: DenseAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if len(shape) != 1:
         raise ShapeError(
             f"dense: expected a flat input (K,), got {shape}; put Flatten() before it"
@@ -75,17 +84,19 @@ def infer(attrs: DenseAttrs, shape: Shape) -> Shape:
     return (attrs.units,)
 
 
-def param_shapes(attrs: DenseAttrs, shape: Shape) -> tuple[Shape, Shape]:
+def weight_shapes(attrs: DenseAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
+    (shape,) = shapes
     return (attrs.units, shape[0]), (attrs.units,)
 
 
-def forward_int(
+def fast_int(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,Cin) -> int8 (N,Cout)."""
+    (x,) = xs
     y = _output(attrs, ints.weight, x, np.int8)
     image, kernels = _as_image(x), _as_kernels(ints.weight)
     ranges = conv.forward_int(
@@ -96,13 +107,14 @@ def forward_int(
     return y
 
 
-def definition(
+def forward_int(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
+    (x,) = xs
     y = _output(attrs, ints.weight, x, np.int8)
     seen = empty_range() if y_range is None else y_range
     _definition(
@@ -113,8 +125,9 @@ def definition(
     return y
 
 
-def forward_float(attrs: DenseAttrs, params: LinearParams, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: DenseAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     """Floating (N,Cin) -> same dtype (N,Cout)."""
+    (x,) = xs
     y = _output(attrs, params.weight, x, x.dtype)
     image = _as_image(x)
     kernels = replace(params, weight=_as_kernels(params.weight))
@@ -128,19 +141,20 @@ def vjp(
     params: LinearParams,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray | None, LinearParams]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, LinearParams]:
     """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
-    image = _as_image(saved.x)
+    (x,), (needed,) = saved.x, needs_gx
+    image = _as_image(x)
     gx, gparams = conv_gradients.backward(
         replace(params, weight=_as_kernels(params.weight)),
-        replace(saved, x=image, y=_as_image(saved.y)),
+        replace(saved, x=(image,), y=_as_image(saved.y)),
         _window(image),
         _as_image(gy),
-        needs_gx,
+        needed,
     )
-    gx = gx.reshape(saved.x.shape) if needs_gx else None  # (G,1,N/G,Cin) -> (N,Cin)
-    return gx, replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
+    gx = gx.reshape(x.shape) if needed else None  # (G,1,N/G,Cin) -> (N,Cin)
+    return (gx,), replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
 
 
 def _output(
@@ -170,9 +184,10 @@ def _window(image: np.ndarray) -> Geometry:
     return Window((1, 1)).over(image.shape[1:])
 
 
-def cost(attrs: DenseAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: DenseAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
     """Cost with one scale for all outputs; a scale for each takes 8 bytes more."""
-    macs = attrs.units * shape[0]
+    ((inputs,),) = shapes
+    macs = attrs.units * inputs
     sums = 4 * _wants_kernel_sums(attrs, target)  # int32
     per_output = bias_bytes(target) + sums
     weights = weight_bytes(macs, attrs.weight_bits)
@@ -193,7 +208,7 @@ def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
 def lower_cmsis_nn(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
@@ -211,10 +226,11 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: DenseAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     check_layer(attrs.activation, attrs.weight_bits, target)
     scratch_bytes = q7.scratch_bytes(x.size, target)
     call = q7.call("arm_fully_connected_q7_opt", ints, scratch_bytes)
@@ -240,11 +256,11 @@ DENSE = Op(
     attrs=DenseAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=channel_scales,
+    weights=Weights(weight_shapes, channel_scales),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

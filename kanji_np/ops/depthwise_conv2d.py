@@ -40,7 +40,15 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+)
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import depthwise as s8
@@ -82,23 +90,26 @@ class DepthwiseConv2DAttrs(Attributes):
         return Window(self.kernel, self.stride, self.dilation, self.padding)
 
 
-def infer(attrs: DepthwiseConv2DAttrs, shape: Shape) -> Shape:
+def infer(attrs: DepthwiseConv2DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     g = attrs.window.over(shape)
     return g.out_h, g.out_w, shape[2] * attrs.depth_multiplier
 
 
-def param_shapes(attrs: DepthwiseConv2DAttrs, shape: Shape) -> tuple[Shape, Shape]:
+def weight_shapes(attrs: DepthwiseConv2DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
+    (shape,) = shapes
     filters = shape[2] * attrs.depth_multiplier
     return (filters, *attrs.kernel), (filters,)
 
 
-def forward_int(
+def fast_int(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
+    (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
     ranges = depthwise.forward_int(x, ints, g, y)
@@ -107,13 +118,14 @@ def forward_int(
     return y
 
 
-def definition(
+def forward_int(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
-    x: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one product at a time."""
+    (x,) = xs
     g = _geometry(attrs, ints.weight, x)
     y = np.empty((len(x), *g.out, len(ints.weight)), np.int8)
     seen = empty_range() if y_range is None else y_range
@@ -127,9 +139,10 @@ def definition(
 
 
 def forward_float(
-    attrs: DepthwiseConv2DAttrs, params: LinearParams, x: np.ndarray
+    attrs: DepthwiseConv2DAttrs, params: LinearParams, xs: Arrays
 ) -> np.ndarray:
     """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
+    (x,) = xs
     g = _geometry(attrs, params.weight, x)
     y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
     bounds = activation_bounds(attrs.activation)
@@ -142,18 +155,20 @@ def vjp(
     params: LinearParams,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray | None, LinearParams]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, LinearParams]:
     """gW[c*m+k,i,j] = sum gY * X; gX[c] = sum over i,j,k of gY * W; gb = sum gY.
 
     gY counts where Y was not clamped.
     """
-    g = _geometry(attrs, params.weight, saved.x)
-    return depthwise.backward(params, saved, g, gy, needs_gx)
+    (x,), (needed,) = saved.x, needs_gx
+    g = _geometry(attrs, params.weight, x)
+    gx, gparams = depthwise.backward(params, saved, g, gy, needed)
+    return (gx,), gparams
 
 
-def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    out_h, out_w, filters = infer(attrs, shape)
+def cost(attrs: DepthwiseConv2DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
+    out_h, out_w, filters = infer(attrs, shapes)
     taps = math.prod(attrs.kernel)
     flash = convolution_bytes(filters, taps, attrs.weight_bits, target)
     return Cost(out_h * out_w * filters * taps, flash)
@@ -162,10 +177,11 @@ def cost(attrs: DepthwiseConv2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
 def lower_cmsis_nn(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     multiplier, bits = attrs.depth_multiplier, attrs.weight_bits
     function = f"arm_depthwise_conv_wrapper_s{bits}"
@@ -187,10 +203,11 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     check_layer(attrs.activation, attrs.weight_bits, target)
     q7.check_depthwise(g, attrs.depth_multiplier, target)
@@ -249,11 +266,15 @@ DEPTHWISE_CONV2D = Op(
     attrs=DepthwiseConv2DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    param_shapes=param_shapes,
-    channel_scales=lambda attrs, target: takes_channel_scales(target),
+    weights=Weights(
+        weight_shapes,
+        lambda attrs, target: takes_channel_scales(target),
+        keeps_bits=True,
+    ),
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

@@ -12,20 +12,16 @@ from kanji_np.jit import nb, njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
 from kanji_np.quantize import activation_bounds, multiplier_and_shift
-from kanji_np.types import Cost, QParams, Saved, Shape, TargetSpec
+from kanji_np.types import QParams, Saved, Shape
 
 int32, int64 = nb.int32, nb.int64
 
 
-def infer(attrs: Any, *shapes: Shape) -> Shape:
+def infer(attrs: Any, shapes: tuple[Shape, ...]) -> Shape:
     first, second = shapes
     if first != second:
         raise ShapeError(f"both inputs must have one shape, got {first} and {second}")
     return first
-
-
-def cost(attrs: Any, shape: Shape, target: TargetSpec) -> Cost:
-    return Cost()
 
 
 def output_factor(real: float, most_shift: int, y: QParams) -> tuple[int, int]:

@@ -11,8 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Op
-from kanji_np.types import Cost, KernelCall, Saved, Shape, TargetSpec, TensorSpec
+from kanji_np.ops.op import (
+    Arrays,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
+from kanji_np.types import KernelCall, Saved, Shape, TargetSpec, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -20,27 +26,30 @@ class FlattenAttrs(Attributes):
     """Nothing to choose."""
 
 
-def infer(attrs: FlattenAttrs, shape: Shape) -> Shape:
+def infer(attrs: FlattenAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     return (math.prod(shape),)
 
 
-def forward_int(attrs: FlattenAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: FlattenAttrs, ints: None, xs: Arrays) -> np.ndarray:
     """Any dtype (N, ...) -> same dtype (N, K)."""
+    (x,) = xs
     return x.reshape(len(x), math.prod(x.shape[1:]))  # (N,H,W,C) -> (N,H*W*C)
 
 
 def vjp(
-    attrs: FlattenAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray, None]:
-    return gy.reshape(saved.x.shape), None  # (N,H*W*C) -> (N,H,W,C)
-
-
-def cost(attrs: FlattenAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return Cost()
+    attrs: FlattenAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
+    (x,) = saved.x
+    return (gy.reshape(x.shape),), None  # (N,H*W*C) -> (N,H,W,C)
 
 
 def lower(
-    attrs: FlattenAttrs, ints: None, x: TensorSpec, y: TensorSpec, target: TargetSpec
+    attrs: FlattenAttrs, ints: None, xs: Specs, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
     return ()
 
@@ -50,10 +59,7 @@ FLATTEN = Op(
     attrs=FlattenAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=forward_int,
-    forward_float=lambda attrs, params, x: forward_int(attrs, None, x),
+    forward_float=forward_int,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
-    output_qparams=lambda attrs, x, numerics: x,
 )

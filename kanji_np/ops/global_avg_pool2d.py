@@ -16,8 +16,16 @@ import numpy as np
 from kanji_np.ops import avg_pool2d
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.avg_pool2d import AvgPoolInts
-from kanji_np.ops.op import Lowering, Op
-from kanji_np.ops.pooling import Pool2DAttrs, cost
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Lowering,
+    Op,
+    Shapes,
+    Specs,
+)
+from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.pooling import infer as infer_pool
 from kanji_np.types import (
     KernelCall,
@@ -41,35 +49,35 @@ def _pool(shape: Shape) -> Pool2DAttrs:
     return Pool2DAttrs(shape[:2], (1, 1))
 
 
-def infer(attrs: GlobalAvgPool2DAttrs, shape: Shape) -> Shape:
+def infer(attrs: GlobalAvgPool2DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     check_image(shape)
-    return infer_pool(_pool(shape), shape)[2:]
+    return infer_pool(_pool(shape), shapes)[2:]
 
 
 def ints_of(
-    attrs: GlobalAvgPool2DAttrs, x: QParams, y: QParams, numerics: Numerics
+    attrs: GlobalAvgPool2DAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> AvgPoolInts:
     return AvgPoolInts(divide=numerics.average)
 
 
-def forward_int(
-    attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, x: np.ndarray
-) -> np.ndarray:
+def fast_int(attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray:
     """int8 (N,H,W,C) -> int8 (N,C)."""
-    return avg_pool2d.forward_int(_pool(x.shape[1:]), ints, x)[:, 0, 0]
+    (x,) = xs
+    return avg_pool2d.fast_int(_pool(x.shape[1:]), ints, xs)[:, 0, 0]
 
 
-def definition(
-    attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, x: np.ndarray
+def forward_int(
+    attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, xs: Arrays
 ) -> np.ndarray:
     """`forward_int` as the formula says it."""
-    return avg_pool2d.definition(_pool(x.shape[1:]), ints, x)[:, 0, 0]
+    (x,) = xs
+    return avg_pool2d.forward_int(_pool(x.shape[1:]), ints, xs)[:, 0, 0]
 
 
-def forward_float(
-    attrs: GlobalAvgPool2DAttrs, params: None, x: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: GlobalAvgPool2DAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Floating (N,H,W,C) -> same dtype (N,C)."""
+    (x,) = xs
     return x.mean(axis=(1, 2))
 
 
@@ -78,12 +86,13 @@ def vjp(
     params: None,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray, None]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = gY / (H * W), at every cell."""
-    _, height, width, _ = saved.x.shape
+    (x,) = saved.x
+    _, height, width, _ = x.shape
     g = (gy / (height * width))[:, None, None]  # (N,C) -> (N,1,1,C)
-    return np.broadcast_to(g, saved.x.shape).copy(), None
+    return (np.broadcast_to(g, x.shape).copy(),), None
 
 
 def _as_pool(lower: Lowering) -> Lowering:
@@ -92,12 +101,13 @@ def _as_pool(lower: Lowering) -> Lowering:
     def lower_global(
         attrs: GlobalAvgPool2DAttrs,
         ints: AvgPoolInts,
-        x: TensorSpec,
+        xs: Specs,
         y: TensorSpec,
         target: TargetSpec,
     ) -> tuple[KernelCall, ...]:
+        (x,) = xs
         pooled = replace(y, shape=(1, 1, *y.shape))
-        return lower(_pool(x.shape), ints, x, pooled, target)
+        return lower(_pool(x.shape), ints, xs, pooled, target)
 
     return lower_global
 
@@ -107,14 +117,12 @@ GLOBAL_AVG_POOL2D = Op(
     attrs=GlobalAvgPool2DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={
         "cmsis-nn": _as_pool(avg_pool2d.lower_cmsis_nn),
         "cmsis-nn-q7": _as_pool(avg_pool2d.lower_cmsis_nn_q7),
     },
-    output_qparams=lambda attrs, x, numerics: x,
     ints=ints_of,
+    fast=Fast(fast_int),
 )

@@ -22,11 +22,16 @@ import numpy as np
 from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.ops.pooling import (
     ClampInts,
     Pool2DAttrs,
-    cost,
     full_range,
     infer,
     new_output,
@@ -38,21 +43,24 @@ from kanji_np.targets.cmsis_nn_q7 import pooling as q7
 from kanji_np.types import KernelCall, Saved, TargetSpec, TensorSpec
 
 
-def forward_int(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray:
+def fast_int(attrs: Pool2DAttrs, ints: ClampInts, xs: Arrays) -> np.ndarray:
     """int8 (N,H,W,C) -> int8 (N,OH,OW,C)."""
-    return _clamped(forward_float(attrs, None, x), ints)
+    (x,) = xs
+    return _clamped(forward_float(attrs, None, xs), ints)
 
 
-def definition(attrs: Pool2DAttrs, ints: ClampInts, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: Pool2DAttrs, ints: ClampInts, xs: Arrays) -> np.ndarray:
     """`forward_int` as the formula says it, one window at a time."""
+    (x,) = xs
     y = new_output(attrs, x)
     for (oy, ox), window in windows(attrs, x, y):
         y[:, oy, ox] = window.max(axis=(1, 2))
     return np.clip(y, ints.act_min, ints.act_max)
 
 
-def forward_float(attrs: Pool2DAttrs, params: None, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: Pool2DAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Any dtype (N,H,W,C) -> same dtype (N,OH,OW,C)."""
+    (x,) = xs
     y = new_output(attrs, x)
     x = np.ascontiguousarray(x)
     run(_max_pool, len(x), x, *window_numbers(attrs, x), y)
@@ -60,10 +68,11 @@ def forward_float(attrs: Pool2DAttrs, params: None, x: np.ndarray) -> np.ndarray
 
 
 def forward_train(
-    attrs: Pool2DAttrs, ints: ClampInts | None, x: np.ndarray
+    attrs: Pool2DAttrs, ints: ClampInts | None, xs: Arrays
 ) -> tuple[np.ndarray, np.ndarray]:
     """Any dtype (N,H,W,C) -> same dtype (N,OH,OW,C), and the number in its window of
     the first cell as large: uint8, or uint32 for windows of more than 256 cells."""
+    (x,) = xs
     y = new_output(attrs, x)
     dtype = np.uint8 if math.prod(attrs.pool_size) <= 256 else np.uint32
     cells = buffers.empty(y.shape, dtype)
@@ -79,25 +88,31 @@ def _clamped(y: np.ndarray, ints: ClampInts) -> np.ndarray:
 
 
 def vjp(
-    attrs: Pool2DAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray | None, None]:
+    attrs: Pool2DAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = gY at the first maximum of each window."""
+    (x,) = saved.x
     cells = saved.extra
     if cells is None:
         _, cells = forward_train(attrs, None, saved.x)
-    gx = buffers.empty(saved.x.shape, gy.dtype)
-    numbers = window_numbers(attrs, saved.x)
+    gx = buffers.empty(x.shape, gy.dtype)
+    numbers = window_numbers(attrs, x)
     run(_max_pool_vjp, len(gx), cells, np.ascontiguousarray(gy), *numbers, gx)
-    return gx, None
+    return (gx,), None
 
 
 def lower_cmsis_nn(
     attrs: Pool2DAttrs,
     ints: ClampInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g, clamp_to = attrs.window.over(x.shape), (ints.act_min, ints.act_max)
     return (s8.call("arm_max_pool_s8", x.shape, y.shape, g, clamp_to),)
 
@@ -105,10 +120,11 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: Pool2DAttrs,
     ints: ClampInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     g = attrs.window.over(x.shape)
     return (q7.call("arm_maxpool_q7_HWC", x.shape, y.shape, g, target),)
 
@@ -222,12 +238,9 @@ MAX_POOL2D = Op(
     attrs=Pool2DAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
-    forward_train=forward_train,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    output_qparams=lambda attrs, x, numerics: x,
     ints=full_range,
+    fast=Fast(fast_int, forward_train=forward_train),
 )

@@ -27,13 +27,18 @@ from kanji_np.loops.threads import run, shares
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.elementwise import (
     clipped,
-    cost,
     factor,
     infer,
     output_factor,
     scaled,
 )
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Specs,
+)
 from kanji_np.quantize import activation_range
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
@@ -74,10 +79,10 @@ class MulInts:
 
 
 def ints_of(
-    attrs: MulAttrs, x: tuple[QParams, ...], y: QParams, numerics: Numerics
+    attrs: MulAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> MulInts:
     """As TFLite's `MUL` makes them; RangeError if `y` is too fine for the inputs."""
-    first, second = x
+    first, second = xs
     return MulInts(
         -first.zero_point,
         -second.zero_point,
@@ -88,17 +93,16 @@ def ints_of(
     )
 
 
-def forward_int(
+def fast_int(
     attrs: MulAttrs,
     ints: MulInts,
-    x_1: np.ndarray,
-    x_2: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """Two int8 (N, ...) -> int8 (N, ...)."""
-    y = buffers.empty(x_1.shape, np.int8)
+    y = buffers.empty(xs[0].shape, np.int8)
     count = len(y)
-    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (x_1, x_2, y))
+    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
     ranges = empty_ranges(shares(count))
     run(
         _mul,
@@ -116,14 +120,14 @@ def forward_int(
     return y
 
 
-def definition(
+def forward_int(
     attrs: MulAttrs,
     ints: MulInts,
-    x_1: np.ndarray,
-    x_2: np.ndarray,
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` as the formula says it, one element at a time."""
+    x_1, x_2 = xs
     y = np.empty(x_1.shape, np.int8)
     seen = empty_range() if y_range is None else y_range
     rounding = ROUNDINGS[ints.rounding]
@@ -135,11 +139,9 @@ def definition(
     return y
 
 
-def forward_float(
-    attrs: MulAttrs, params: None, x_1: np.ndarray, x_2: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: MulAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Two floating (N, ...) -> same dtype (N, ...)."""
-    return clipped(attrs, np.multiply, x_1, x_2)
+    return clipped(attrs, np.multiply, *xs)
 
 
 def vjp(
@@ -148,7 +150,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], None]:
+) -> tuple[tuple[Gradients, ...], None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
     x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
     gx = (
@@ -174,7 +176,7 @@ def _gradient(
 def lower(
     attrs: MulAttrs,
     ints: MulInts,
-    x: tuple[TensorSpec, ...],
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
@@ -229,11 +231,11 @@ MUL = Op(
     attrs=MulAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower},
     ints=ints_of,
     inputs=2,
+    tracks_output=True,
+    fast=Fast(fast_int),
 )

@@ -23,7 +23,15 @@ from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Constants,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Constant,
@@ -52,7 +60,7 @@ class NormalizeAttrs(Attributes):
 
 
 @dataclass(frozen=True)
-class NormalizeInts:
+class NormalizeInts(Constants):
     """The mean, uint8 (C,) or (H,W,C), (1,) or (K,)."""
 
     mean: np.ndarray
@@ -64,18 +72,16 @@ class NormalizeInts:
             came = f"{mean.dtype} {mean.shape}" if is_bytes else shown(mean)
             raise OptionError(f"mean must be uint8 (C,) or (H,W,C), got {came}")
 
-
-def constants(attrs: NormalizeAttrs, mean: np.ndarray) -> NormalizeInts:
-    """The mean a file holds."""
-    ints = NormalizeInts(mean)
-    if mean.shape != attrs.mean_shape:
-        raise ShapeError(
-            f"normalize: the mean must have shape {attrs.mean_shape}, got {mean.shape}"
-        )
-    return ints
+    def check(self, attrs: NormalizeAttrs) -> None:
+        if self.mean.shape != attrs.mean_shape:
+            raise ShapeError(
+                f"normalize: the mean must have shape {attrs.mean_shape}, "
+                f"got {self.mean.shape}"
+            )
 
 
-def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:
+def infer(attrs: NormalizeAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     channels = shape[-1:] if len(shape) > 1 else (1,)
     if attrs.mean_shape not in (channels, shape):
         raise ShapeError(
@@ -86,15 +92,14 @@ def infer(attrs: NormalizeAttrs, shape: Shape) -> Shape:
 
 
 def output_qparams(
-    attrs: NormalizeAttrs, x: QParams | None, numerics: Numerics
+    attrs: NormalizeAttrs, xs: tuple[QParams | None, ...], numerics: Numerics
 ) -> QParams:
     return QParams(2.0 ** (attrs.shift - UNIT_BITS))
 
 
-def forward_int(
-    attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
-) -> np.ndarray:
+def fast_int(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
     """uint8 (N,...) -> int8 (N,...)."""
+    (x,) = xs
     y = buffers.empty(x.shape, np.int8)
     mean = np.broadcast_to(ints.mean, x.shape[1:]).astype(np.int16).ravel()
     run(
@@ -108,8 +113,9 @@ def forward_int(
     return y
 
 
-def definition(attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
     """`forward_int`, one element at a time."""
+    (x,) = xs
     half = (1 << attrs.shift) >> 1
     mean = np.broadcast_to(ints.mean, x.shape).ravel().tolist()
     y = [
@@ -119,10 +125,9 @@ def definition(attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray) -> np.
     return np.array(y, np.int8).reshape(x.shape)
 
 
-def forward_float(
-    attrs: NormalizeAttrs, ints: NormalizeInts, x: np.ndarray
-) -> np.ndarray:
+def forward_float(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
     """uint8 or floating (N,...) -> floating, (x - mean) / 64."""
+    (x,) = xs
     kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
     return (x.astype(kind) - ints.mean.astype(kind)) * kind.type(2.0**-UNIT_BITS)
 
@@ -132,23 +137,24 @@ def vjp(
     ints: NormalizeInts,
     saved: Saved,
     gy: np.ndarray,
-    needs_gx: bool,
-) -> tuple[np.ndarray, None]:
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = gY / 64, with respect to grey levels."""
-    return gy * gy.dtype.type(2.0**-UNIT_BITS), None
+    return (gy * gy.dtype.type(2.0**-UNIT_BITS),), None
 
 
-def cost(attrs: NormalizeAttrs, shape: Shape, target: TargetSpec) -> Cost:
+def cost(attrs: NormalizeAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
     return Cost(0, int(np.prod(attrs.mean_shape)))
 
 
 def lower(
     attrs: NormalizeAttrs,
     ints: NormalizeInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     per_channel = "(C,)" if len(x.shape) > 1 else "(K,)"
     layout = per_channel if ints.mean.ndim == 1 else "(H,W,C)"
     call = kanji_nn.call(
@@ -179,12 +185,12 @@ NORMALIZE = Op(
     attrs=NormalizeAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
-    constants=constants,
+    constants=NormalizeInts,
     reads_image=True,
+    fast=Fast(fast_int),
 )

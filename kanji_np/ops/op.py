@@ -1,36 +1,39 @@
 """What an operator is, and how to add one.
 
-An operator is defined once, in one file of this folder, and everything comes out of
+An operator is defined once, on one page of this folder, and everything comes out of
 that definition: shapes, the integers of training and of the golden model, gradients,
-cost, and the C call. Every file has the same sections in the same order:
+cost, and the C call. Every page has the same sections in the same order:
 
 docstring       formula, layouts, accumulator bound, source
 attributes      a frozen dataclass of what the user chose, checked when it is made; JSON
                 holds its fields
-infer           output shape from input shape, or ShapeError
-forward_int     int8 in, int8 out: what the chip computes
-forward_float   the smooth function: what fp32 training runs and `vjp` differentiates
-vjp             gradients of input and parameters, straight through the rounding
+infer           output shape from input shapes, or ShapeError
+forward_int     the definition: int8 in, int8 out, slow and obvious
+forward_float   the smooth function in plain NumPy: what `vjp` differentiates
+vjp             gradients of inputs and parameters, straight through the rounding
 cost            multiply-accumulates and flash bytes
 lowering        one function a target library: KernelCall data, or UnsupportedOp
-loops           the Numba loops, each over a share of the images (`threads.run`)
 
-`forward_int` may be fast; `definition` is a slow, obvious integer loop that it must
-equal byte for byte. Outputs and gradients may be large: take them from `buffers.empty`.
-To add an operator: write its file, add its row to `OPS` in `ops/__init__.py`, and give
-`tests/ops/` a file with its list of cases for the conformance suite.
+`Fast` names the functions of `loops` that training and evaluation run instead. Each of
+them equals the function of the same name here, and the conformance suite says so: byte
+for byte in integers, to rounding in floating point. To understand an operator, skip
+them.
+
+To add an operator: write its page, add its row in `ops/__init__.py`, and give
+`tests/ops/` a file with its list of cases for the conformance suite. An operator of
+your own need not be in this folder: `register` it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import FileFormatError, UnsupportedOp
+from kanji_np.errors import FileFormatError, OptionError, UnsupportedOp
 from kanji_np.types import (
     Cost,
     KernelCall,
@@ -43,18 +46,98 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-Lowering = Callable[
-    [Any, Any, TensorSpec, TensorSpec, TargetSpec], tuple[KernelCall, ...]
+# Of the inputs of an operator, always one for each, also where there is only one.
+Shapes: TypeAlias = tuple[Shape, ...]
+Arrays: TypeAlias = tuple[np.ndarray, ...]
+Specs: TypeAlias = tuple[TensorSpec, ...]
+Gradients: TypeAlias = tuple[np.ndarray | None, ...]
+
+ForwardInt: TypeAlias = Callable[..., np.ndarray]
+ForwardFloat: TypeAlias = Callable[[Any, Any, Arrays], np.ndarray]
+ForwardTrain: TypeAlias = Callable[[Any, Any, Arrays], tuple[np.ndarray, Any]]
+Vjp: TypeAlias = Callable[
+    [Any, Any, Saved, np.ndarray, tuple[bool, ...]],
+    tuple[Gradients, LinearParams | None],
+]
+Lowering: TypeAlias = Callable[
+    [Any, Any, Specs, TensorSpec, TargetSpec], tuple[KernelCall, ...]
 ]
 
 
 @dataclass(frozen=True)
-class Op:
-    """One operator, as data. Shapes are of one sample; arrays have a batch in front.
+class Fast:
+    """Functions that equal those of the same name of `Op`, and are faster.
 
-    An operator of several inputs takes as many shapes and arrays where `x` or
-    `in_shape` stands here; `saved.x`, `needs_gx`, `gx`, the TensorSpecs of a lowering
-    and the QParams of inputs are then tuples.
+    Parameters
+    ----------
+    forward_int, forward_float, vjp
+        None: the operator's own function is fast enough.
+    forward_train : (attrs, ints, xs) -> (y, extra), or None
+        For an operator without parameters whose forward pass can spare `vjp` work. It
+        runs where a gradient may be asked for. `y` is that of `forward_int`, or of
+        `forward_float` where inputs are floating; `vjp` finds `extra` in `saved.extra`,
+        and must manage where that is None.
+    """
+
+    forward_int: ForwardInt | None = None
+    forward_float: ForwardFloat | None = None
+    vjp: Vjp | None = None
+    forward_train: ForwardTrain | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What an operator that multiplies by weights says of them.
+
+    Parameters
+    ----------
+    shapes : (attrs, input shapes) -> (weight shape, bias shape)
+        Output channels come first in both.
+    channel_scales : (attrs, target) -> bool
+        Whether the target's function takes a weight scale for each output channel.
+        Where it does not, all must be equal.
+    keeps_bits : bool
+        The weights keep their width where a network's are narrowed: they are few, and
+        lose much.
+    """
+
+    shapes: Callable[[Any, Shapes], tuple[Shape, Shape]]
+    channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
+    keeps_bits: bool = False
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Base of what is fixed when a layer is made, as the mean of `normalize` is.
+
+    A derived frozen dataclass has arrays as fields; model files hold each under the
+    name of its field.
+    """
+
+    def check(self, attrs: Any) -> None:
+        """Raise OptionError or ShapeError if the arrays do not fit the attributes."""
+
+
+def free(attrs: Any, shapes: Shapes, target: TargetSpec) -> Cost:
+    """No multiply-accumulate, no byte of flash."""
+    return Cost()
+
+
+def passed_on(attrs: Any, xs: tuple[Any, ...], numerics: Numerics) -> Any:
+    """The first input's scale and zero point are the output's."""
+    return xs[0]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator, as data.
+
+    Shapes are of one sample; arrays have a batch in front. `shapes`, `xs`, `saved.x`,
+    `needs_gx` and gradients of inputs are tuples with an element for each input.
+
+    Two fields of attributes have a meaning for everybody: `activation`, "linear",
+    "relu" or "relu6", which the operator fuses, and `weight_bits`, the width of its
+    weights. Attributes without them are of a linear operator with weights of 8 bits.
 
     Parameters
     ----------
@@ -62,80 +145,127 @@ class Op:
         As in model files and reports.
     attrs : type
         The frozen dataclass of its attributes.
-    infer : (attrs, in_shape) -> out_shape
+    infer : (attrs, shapes) -> shape
         Raises ShapeError.
-    forward_int, definition : (attrs, ints, x) -> y
-        Integer arrays. Operators whose output range is tracked also take `y_range`, an
-        int64 (2,) that is lowered and raised to hold the smallest and largest output,
-        rescaled, before the zero point is added and before it is clamped.
-    forward_float : (attrs, params, x) -> y
+    forward_int : (attrs, ints, xs) -> y
+        Integer arrays. An operator that tracks its output also takes `y_range`, None or
+        an int64 (2,). It is lowered and raised to hold the smallest and the largest
+        output, rescaled, before the zero point is added and before it is clamped.
+    forward_float : (attrs, params, xs) -> y
         Floating arrays, float32 or float64 (uint8 for operators that read images).
-    vjp : (attrs, params, saved, gy, needs_gx) -> (gx, gparams)
-        gx is None where it is not needed, gparams where there are no parameters.
-        It must manage where `saved.extra` is None.
-    cost : (attrs, shape of the first input, target) -> Cost
-    lowerings : mapping of library name to (attrs, ints, x, y, target) -> KernelCalls
-        Empty where the output is the input's bytes under another shape.
-    param_shapes : (attrs, in_shape) -> (weight shape, bias shape), or None
-    output_qparams : (attrs, QParams of x, numerics) -> QParams, or None
-        None: the layer tracks the range of its output.
-    ints : (attrs, QParams of x, QParams of y, numerics) -> ints, or None
-        The integers of an operator without parameters that needs some.
-    forward_train : (attrs, ints, x) -> (y, extra), or None
-        For an operator without parameters whose forward pass can spare its `vjp` work;
-        runs where a gradient may be asked for. `y` is that of `forward_int`, or of
-        `forward_float` where `x` is floating; `vjp` finds `extra` in `saved.extra`.
-    constants : (attrs, array) -> constants, or None
-        What is fixed when a layer is made (the mean of `normalize`), of the array that
-        a model file holds.
+        `params` are LinearParams of an operator with weights, constants, or None.
+    vjp : (attrs, params, saved, gy, needs_gx) -> (gxs, gparams)
+        The gradient of each input, None where it is not needed, and of the parameters,
+        None where there are none.
+    lowerings : mapping of library name to (attrs, ints, xs, y, target) -> KernelCalls
+        `xs` and `y` are TensorSpecs. No call at all where the output is the input's
+        bytes under another shape.
+    cost : (attrs, shapes, target) -> Cost
+        Default: nothing.
+    ints : (attrs, QParams of xs, QParams of y, numerics) -> ints, or None
+        The integers of an operator without weights that needs some. Those of one with
+        weights are LinearInts, and made by `quantize.linear_ints`.
+    tracks_output : bool
+        The range of the output is tracked, and gives it a scale of its own. Every
+        operator with weights does so.
+    output_qparams : (attrs, QParams of xs, numerics) -> QParams
+        Where the output is not tracked. Default: those of the first input.
+    weights : Weights or None
+    constants : type or None
+        The derived class of `Constants` that the operator is given as `ints` and
+        `params`.
     reads_image : bool
-        Takes uint8 images instead of int8 activations.
+        Takes uint8 images instead of int8 activations, and comes first in a network.
+    ends_network : bool
+        Comes last in a network, and is left out of training.
     inputs : int or None
         How many; None: any number from 2.
-    channel_scales : (attrs, target) -> bool
-        Whether the target's function takes a weight scale for each output channel;
-        asked of operators with weights. Where it does not, all must be equal.
+    fast : Fast
     """
 
     name: str
     attrs: type
-    infer: Callable[[Any, Shape], Shape]
-    forward_int: Callable[..., np.ndarray]
-    definition: Callable[..., np.ndarray]
-    forward_float: Callable[[Any, Any, np.ndarray], np.ndarray]
-    vjp: Callable[
-        [Any, Any, Saved, np.ndarray, bool],
-        tuple[np.ndarray | None, LinearParams | None],
-    ]
-    cost: Callable[[Any, Shape, TargetSpec], Cost]
+    infer: Callable[[Any, Shapes], Shape]
+    forward_int: ForwardInt
+    forward_float: ForwardFloat
+    vjp: Vjp
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
-    param_shapes: Callable[[Any, Shape], tuple[Shape, Shape]] | None = None
-    output_qparams: Callable[[Any, Any, Numerics], QParams] | None = None
-    ints: Callable[[Any, Any, QParams, Numerics], Any] | None = None
-    forward_train: Callable[[Any, Any, np.ndarray], tuple[np.ndarray, Any]] | None = (
-        None
-    )
-    constants: Callable[[Any, np.ndarray], Any] | None = None
+    cost: Callable[[Any, Shapes, TargetSpec], Cost] = free
+    ints: Callable[[Any, tuple[Any, ...], QParams, Numerics], Any] | None = None
+    tracks_output: bool = False
+    output_qparams: Callable[[Any, tuple[Any, ...], Numerics], QParams] = passed_on
+    weights: Weights | None = None
+    constants: type[Constants] | None = None
     reads_image: bool = False
+    ends_network: bool = False
     inputs: int | None = 1
-    channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
+    fast: Fast = Fast()
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
         """An operator is copied and pickled as the one of its name in the table."""
-        return _of_name, (self.name,)
+        return registered, (self.name,)
+
+    def run_int(self, attrs: Any, ints: Any, xs: Arrays, **more: Any) -> np.ndarray:
+        """`forward_int` in the fastest way there is."""
+        return (self.fast.forward_int or self.forward_int)(attrs, ints, xs, **more)
+
+    def run_float(self, attrs: Any, params: Any, xs: Arrays) -> np.ndarray:
+        """`forward_float` in the fastest way there is."""
+        return (self.fast.forward_float or self.forward_float)(attrs, params, xs)
+
+    def run_vjp(
+        self,
+        attrs: Any,
+        params: Any,
+        saved: Saved,
+        gy: np.ndarray,
+        needs_gx: tuple[bool, ...],
+    ) -> tuple[Gradients, LinearParams | None]:
+        """`vjp` in the fastest way there is."""
+        return (self.fast.vjp or self.vjp)(attrs, params, saved, gy, needs_gx)
+
+    def activation(self, attrs: Any) -> str:
+        """The activation that is fused, "linear" where there is none."""
+        return getattr(attrs, "activation", "linear")
+
+    def without_activation(self, attrs: Any) -> Any:
+        """The attributes of the same operator with nothing fused."""
+        if self.activation(attrs) == "linear":
+            return attrs
+        return replace(attrs, activation="linear")
+
+    def weight_bits(self, attrs: Any) -> int:
+        """The width of the weights."""
+        return getattr(attrs, "weight_bits", 8)
 
     def lower(
-        self, attrs: Any, ints: Any, x: TensorSpec, y: TensorSpec, target: TargetSpec
+        self, attrs: Any, ints: Any, xs: Specs, y: TensorSpec, target: TargetSpec
     ) -> tuple[KernelCall, ...]:
         """The calls that compute this operator on `target`, or UnsupportedOp."""
         if target.library not in self.lowerings:
             raise UnsupportedOp(f"{target.library} has no {self.name}")
-        return self.lowerings[target.library](attrs, ints, x, y, target)
+        return self.lowerings[target.library](attrs, ints, xs, y, target)
 
 
-def _of_name(name: str) -> Op:
-    from kanji_np.ops import OPS  # which is made of what is defined here
+#: The operators by name; `register` adds to them.
+OPS: dict[str, Op] = {}
 
+
+def register(op: Op) -> Op:
+    """Add an operator to the table, so that model files may name it.
+
+    Raises
+    ------
+    OptionError
+        Another operator has its name.
+    """
+    if OPS.setdefault(op.name, op) is not op:
+        raise OptionError(f"another operator is called {op.name!r}: choose a new name")
+    return op
+
+
+def registered(name: str) -> Op:
+    """The operator of that name."""
     return OPS[name]
 
 

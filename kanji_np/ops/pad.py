@@ -15,8 +15,14 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes, attribute, sides
-from kanji_np.ops.elementwise import cost
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets.arm import HEADER
 from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.types import (
@@ -47,7 +53,8 @@ class PadInts:
     value: int
 
 
-def infer(attrs: PadAttrs, shape: Shape) -> Shape:
+def infer(attrs: PadAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if len(shape) != 3:
         raise ShapeError(f"pad: expected an input (H, W, C), got {shape}")
     (top, bottom), (left, right) = attrs.padding
@@ -59,34 +66,43 @@ def infer(attrs: PadAttrs, shape: Shape) -> Shape:
     return height, width, shape[2]
 
 
-def ints_of(attrs: PadAttrs, x: QParams, y: QParams, numerics: Numerics) -> PadInts:
+def ints_of(
+    attrs: PadAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> PadInts:
+    (x,) = xs
     return PadInts(x.zero_point)
 
 
-def forward_int(attrs: PadAttrs, ints: PadInts, x: np.ndarray) -> np.ndarray:
+def fast_int(attrs: PadAttrs, ints: PadInts, xs: Arrays) -> np.ndarray:
     """int8 (N,H,W,C) -> int8, larger."""
-    y = buffers.empty((len(x), *infer(attrs, x.shape[1:])), x.dtype)
+    (x,) = xs
+    y = buffers.empty((len(x), *infer(attrs, (x.shape[1:],))), x.dtype)
     y[...] = ints.value
     _inside(attrs, y)[...] = x
     return y
 
 
-def definition(attrs: PadAttrs, ints: PadInts, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: PadAttrs, ints: PadInts, xs: Arrays) -> np.ndarray:
     """`forward_int`, by NumPy's own function."""
+    (x,) = xs
     around = ((0, 0), *attrs.padding, (0, 0))
     return np.pad(x, around, constant_values=ints.value)
 
 
-def forward_float(attrs: PadAttrs, params: None, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: PadAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Floating (N,H,W,C) -> same dtype, larger."""
-    return forward_int(attrs, PadInts(0), x)
+    return fast_int(attrs, PadInts(0), xs)
 
 
 def vjp(
-    attrs: PadAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray, None]:
+    attrs: PadAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = gY where X is."""
-    return np.ascontiguousarray(_inside(attrs, gy)), None
+    return (np.ascontiguousarray(_inside(attrs, gy)),), None
 
 
 def _inside(attrs: PadAttrs, y: np.ndarray) -> np.ndarray:
@@ -97,8 +113,9 @@ def _inside(attrs: PadAttrs, y: np.ndarray) -> np.ndarray:
 
 
 def lower(
-    attrs: PadAttrs, ints: PadInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
+    attrs: PadAttrs, ints: PadInts, xs: Specs, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     (top, bottom), (left, right) = attrs.padding
     call = KernelCall(
         function="arm_pad_s8",
@@ -120,11 +137,9 @@ PAD = Op(
     attrs=PadAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower},
-    output_qparams=lambda attrs, x, numerics: x,
     ints=ints_of,
+    fast=Fast(fast_int),
 )

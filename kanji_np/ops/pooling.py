@@ -11,7 +11,10 @@ from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes, attribute, cell_pair, image_padding
-from kanji_np.types import Cost, Numerics, QParams, Shape, TargetSpec
+from kanji_np.ops.op import (
+    Shapes,
+)
+from kanji_np.types import Numerics, QParams, Shape
 from kanji_np.window import Padding, Pair, Window
 
 
@@ -41,12 +44,13 @@ class ClampInts:
 
 
 def full_range(
-    attrs: Pool2DAttrs, x: QParams, y: QParams, numerics: Numerics
+    attrs: Pool2DAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> ClampInts:
     return ClampInts()
 
 
-def infer(attrs: Pool2DAttrs, shape: Shape) -> Shape:
+def infer(attrs: Pool2DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     g = attrs.window.over(shape)
     for axis, pad, kernel in ((0, g.pad_top, g.kernel_h), (1, g.pad_left, g.kernel_w)):
         if pad >= kernel:
@@ -63,13 +67,9 @@ def infer(attrs: Pool2DAttrs, shape: Shape) -> Shape:
     return g.out_h, g.out_w, shape[2]
 
 
-def cost(attrs: Pool2DAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return Cost()
-
-
 def new_output(attrs: Pool2DAttrs, x: np.ndarray) -> np.ndarray:
     """Uninitialized output for a batch `x`."""
-    return buffers.empty((len(x), *infer(attrs, x.shape[1:])), x.dtype)
+    return buffers.empty((len(x), *infer(attrs, (x.shape[1:],))), x.dtype)
 
 
 def window_numbers(attrs: Pool2DAttrs, x: np.ndarray) -> tuple[Pair, Pair, Pair]:

@@ -20,8 +20,14 @@ import numpy as np
 
 from kanji_np.loops import buffers
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.elementwise import cost
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.ops.pooling import ClampInts
 from kanji_np.quantize import activation_bounds, activation_range
 from kanji_np.targets import arm
@@ -45,48 +51,57 @@ class ReluAttrs(Attributes):
     activation: ClassVar[str] = "relu"
 
 
-def infer(attrs: Any, shape: Shape) -> Shape:
+def infer(attrs: Any, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     return shape
 
 
-def ints_of(attrs: Any, x: QParams, y: QParams, numerics: Numerics) -> ClampInts:
+def ints_of(
+    attrs: Any, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> ClampInts:
+    (x,) = xs
     return ClampInts(*activation_range(attrs.activation, x))
 
 
-def forward_int(attrs: Any, ints: ClampInts, x: np.ndarray) -> np.ndarray:
+def fast_int(attrs: Any, ints: ClampInts, xs: Arrays) -> np.ndarray:
     """int8 -> int8, same shape."""
+    (x,) = xs
     limits = np.int8(ints.act_min), np.int8(ints.act_max)
     return np.clip(x, *limits, out=buffers.empty(x.shape, np.int8))
 
 
-def definition(attrs: Any, ints: ClampInts, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: Any, ints: ClampInts, xs: Arrays) -> np.ndarray:
     """`forward_int`, one element at a time."""
+    (x,) = xs
     y = [min(max(v, ints.act_min), ints.act_max) for v in x.ravel().tolist()]
     return np.array(y, np.int8).reshape(x.shape)
 
 
-def forward_float(attrs: Any, params: None, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: Any, params: None, xs: Arrays) -> np.ndarray:
+    (x,) = xs
     low, high = activation_bounds(attrs.activation)
     return np.clip(x, low, high, out=buffers.empty(x.shape, x.dtype))
 
 
 def vjp(
-    attrs: Any, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray, None]:
+    attrs: Any, params: None, saved: Saved, gy: np.ndarray, needs_gx: tuple[bool, ...]
+) -> tuple[Gradients, None]:
     """gX = gY where X is inside the range."""
     _, high = activation_bounds(attrs.activation)
-    inside = saved.x > -saved.x_offset
+    (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
+    inside = x > -offset
     if not math.isinf(high):
-        above = high / saved.x_scale
-        if saved.x.dtype == np.int8:
+        above = high / scale
+        if x.dtype == np.int8:
             above = round(above)
-        inside &= saved.x < above - saved.x_offset
-    return np.where(inside, gy, gy.dtype.type(0)), None
+        inside &= x < above - offset
+    return (np.where(inside, gy, gy.dtype.type(0)),), None
 
 
 def lower_cmsis_nn(
-    attrs: Any, ints: ClampInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
+    attrs: Any, ints: ClampInts, xs: Specs, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     if (ints.act_min, ints.act_max) == (0, 127):
         return (arm.relu(x.size),)
     shape = (math.prod(x.shape[:-1]), x.shape[-1]) if len(x.shape) != 3 else x.shape
@@ -96,8 +111,9 @@ def lower_cmsis_nn(
 
 
 def lower_cmsis_nn_q7(
-    attrs: Any, ints: ClampInts, x: TensorSpec, y: TensorSpec, target: TargetSpec
+    attrs: Any, ints: ClampInts, xs: Specs, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     return (arm.relu(x.size),)
 
 
@@ -106,11 +122,9 @@ RELU = Op(
     attrs=ReluAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    output_qparams=lambda attrs, x, numerics: x,
     ints=ints_of,
+    fast=Fast(fast_int),
 )

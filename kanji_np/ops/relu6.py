@@ -16,8 +16,10 @@ from typing import ClassVar
 from kanji_np.errors import UnsupportedOp
 from kanji_np.ops import relu
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.elementwise import cost
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Op,
+    Specs,
+)
 from kanji_np.ops.pooling import ClampInts
 from kanji_np.types import KernelCall, TargetSpec, TensorSpec
 
@@ -32,7 +34,7 @@ class Relu6Attrs(Attributes):
 def lower_cmsis_nn_q7(
     attrs: Relu6Attrs,
     ints: ClampInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
@@ -46,11 +48,9 @@ RELU6 = Op(
     attrs=Relu6Attrs,
     infer=relu.infer,
     forward_int=relu.forward_int,
-    definition=relu.definition,
     forward_float=relu.forward_float,
     vjp=relu.vjp,
-    cost=cost,
     lowerings={"cmsis-nn": relu.lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    output_qparams=lambda attrs, x, numerics: x,
     ints=relu.ints_of,
+    fast=relu.RELU.fast,
 )

@@ -13,7 +13,11 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.ops import flatten
 from kanji_np.ops.attributes import Attributes, attribute, sample_shape
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Op,
+    Shapes,
+)
 from kanji_np.types import Shape
 
 
@@ -24,7 +28,8 @@ class ReshapeAttrs(Attributes):
     shape: Shape = attribute(sample_shape, called="target_shape")
 
 
-def infer(attrs: ReshapeAttrs, shape: Shape) -> Shape:
+def infer(attrs: ReshapeAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if math.prod(attrs.shape) != math.prod(shape):
         raise ShapeError(
             f"reshape: {attrs.shape} has {math.prod(attrs.shape)} elements, the input "
@@ -33,9 +38,10 @@ def infer(attrs: ReshapeAttrs, shape: Shape) -> Shape:
     return attrs.shape
 
 
-def forward_int(attrs: ReshapeAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: ReshapeAttrs, ints: None, xs: Arrays) -> np.ndarray:
     """Any dtype (N, ...) -> same dtype (N, *shape)."""
-    return x.reshape(len(x), *infer(attrs, x.shape[1:]))
+    (x,) = xs
+    return x.reshape(len(x), *infer(attrs, (x.shape[1:],)))
 
 
 RESHAPE = Op(
@@ -43,10 +49,7 @@ RESHAPE = Op(
     attrs=ReshapeAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=forward_int,
-    forward_float=lambda attrs, params, x: forward_int(attrs, None, x),
+    forward_float=forward_int,
     vjp=flatten.vjp,
-    cost=flatten.cost,
     lowerings={"cmsis-nn": flatten.lower, "cmsis-nn-q7": flatten.lower},
-    output_qparams=lambda attrs, x, numerics: x,
 )

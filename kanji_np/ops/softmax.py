@@ -45,11 +45,17 @@ from kanji_np.fixedpoint import (
 from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.quantize import multiplier_and_shift
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
-    Cost,
     InputPtr,
     KernelCall,
     Numerics,
@@ -86,7 +92,8 @@ class Pow2SoftmaxInts:
     """The softmax of base 2, which knows no scale."""
 
 
-def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
+def infer(attrs: SoftmaxAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if len(shape) != 1 or shape[0] > MOST_CLASSES:
         raise ShapeError(
             f"softmax: expected a flat input of at most {MOST_CLASSES}, got {shape}"
@@ -95,9 +102,10 @@ def infer(attrs: SoftmaxAttrs, shape: Shape) -> Shape:
 
 
 def ints_of(
-    attrs: SoftmaxAttrs, x: QParams, y: QParams, numerics: Numerics
+    attrs: SoftmaxAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> SoftmaxInts | Pow2SoftmaxInts:
     """As TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give them."""
+    (x,) = xs
     if numerics.softmax == "pow2":
         return Pow2SoftmaxInts()
     real = min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1)
@@ -107,24 +115,28 @@ def ints_of(
     return SoftmaxInts(multiplier, shift, -int(radius))
 
 
-def output_qparams(attrs: SoftmaxAttrs, x: QParams, numerics: Numerics) -> QParams:
+def output_qparams(
+    attrs: SoftmaxAttrs, xs: tuple[QParams, ...], numerics: Numerics
+) -> QParams:
     return QParams(2.0**-7) if numerics.softmax == "pow2" else QParams(1 / 256, -128)
 
 
-def forward_int(
-    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, x: np.ndarray
+def fast_int(
+    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, xs: Arrays
 ) -> np.ndarray:
     """int8 (N,K) -> int8 (N,K)."""
+    (x,) = xs
     kernel, numbers = _kernel(ints)
     y = np.empty(x.shape, np.int8)
     run(kernel, len(x), x, *numbers, y)
     return y
 
 
-def definition(
-    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, x: np.ndarray
+def forward_int(
+    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, xs: Arrays
 ) -> np.ndarray:
     """The same text, uncompiled."""
+    (x,) = xs
     kernel, numbers = _kernel(ints)
     y = np.empty(x.shape, np.int8)
     kernel.py_func(0, 1, (0, len(x)), x, *numbers, y)
@@ -138,29 +150,32 @@ def _kernel(ints: SoftmaxInts | Pow2SoftmaxInts) -> tuple[Any, tuple[int, ...]]:
     return _softmax, (ints.multiplier, ints.shift, ints.diff_min)
 
 
-def forward_float(attrs: SoftmaxAttrs, params: None, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: SoftmaxAttrs, params: None, xs: Arrays) -> np.ndarray:
+    (x,) = xs
     return scipy.special.softmax(x, axis=1)
 
 
 def vjp(
-    attrs: SoftmaxAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray, None]:
+    attrs: SoftmaxAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = P * (gY - sum of gY * P), with P the softmax of the real input."""
-    p = forward_float(attrs, None, saved.x * gy.dtype.type(saved.x_scale))
-    return p * (gy - (gy * p).sum(axis=1, keepdims=True)), None
-
-
-def cost(attrs: SoftmaxAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return Cost()
+    (x,), (scale,) = saved.x, saved.x_scale
+    p = forward_float(attrs, None, (x * gy.dtype.type(scale),))
+    return (p * (gy - (gy * p).sum(axis=1, keepdims=True)),), None
 
 
 def lower_cmsis_nn(
     attrs: SoftmaxAttrs,
     ints: SoftmaxInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     call = KernelCall(
         function="arm_softmax_s8",
         header=HEADER,
@@ -181,10 +196,11 @@ def lower_cmsis_nn(
 def lower_cmsis_nn_q7(
     attrs: SoftmaxAttrs,
     ints: Pow2SoftmaxInts,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     call = KernelCall(
         function="arm_softmax_q7",
         header=HEADER,
@@ -279,11 +295,11 @@ SOFTMAX = Op(
     attrs=SoftmaxAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     output_qparams=output_qparams,
     ints=ints_of,
+    ends_network=True,
+    fast=Fast(fast_int),
 )

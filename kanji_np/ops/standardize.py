@@ -25,10 +25,16 @@ from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
-from kanji_np.ops.op import Op
+from kanji_np.ops.op import (
+    Arrays,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+)
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
-    Cost,
     InputPtr,
     KernelCall,
     Numerics,
@@ -52,7 +58,8 @@ class StandardizeAttrs(Attributes):
     frac_bits: int = attribute(right_shift, 5)
 
 
-def infer(attrs: StandardizeAttrs, shape: Shape) -> Shape:
+def infer(attrs: StandardizeAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
     if len(shape) != 3:
         raise ShapeError(f"standardize: expected an input (H, W, C), got {shape}")
     if math.prod(shape) > MOST_PIXELS:
@@ -63,13 +70,14 @@ def infer(attrs: StandardizeAttrs, shape: Shape) -> Shape:
 
 
 def output_qparams(
-    attrs: StandardizeAttrs, x: QParams | None, numerics: Numerics
+    attrs: StandardizeAttrs, xs: tuple[QParams | None, ...], numerics: Numerics
 ) -> QParams:
     return QParams(2.0**-attrs.frac_bits)
 
 
-def forward_int(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+def fast_int(attrs: StandardizeAttrs, ints: None, xs: Arrays) -> np.ndarray:
     """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
+    (x,) = xs
     y = np.empty(x.shape, np.int8)
     count = len(x)
     run(
@@ -82,8 +90,9 @@ def forward_int(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarra
     return y
 
 
-def definition(attrs: StandardizeAttrs, ints: None, x: np.ndarray) -> np.ndarray:
+def forward_int(attrs: StandardizeAttrs, ints: None, xs: Arrays) -> np.ndarray:
     """`forward_int` in Python's own integers, one element at a time."""
+    (x,) = xs
     y = np.empty(x.shape, np.int8)
     for image, out in zip(x, y, strict=True):
         values = image.ravel().tolist()
@@ -105,36 +114,39 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return centred, np.maximum(deviation, least), deviation > least
 
 
-def forward_float(attrs: StandardizeAttrs, params: None, x: np.ndarray) -> np.ndarray:
+def forward_float(attrs: StandardizeAttrs, params: None, xs: Arrays) -> np.ndarray:
     """uint8 or floating (N,H,W,C) -> floating, (x - mean) / deviation."""
+    (x,) = xs
     centred, deviation, _ = _moments(x)
     return centred / deviation
 
 
 def vjp(
-    attrs: StandardizeAttrs, params: None, saved: Saved, gy: np.ndarray, needs_gx: bool
-) -> tuple[np.ndarray, None]:
+    attrs: StandardizeAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
     """gX = (gY - mean gY - Y * mean(gY * Y)) / deviation, per grey level; without the
     last term for flat images, which are divided by a constant."""
-    centred, deviation, varies = _moments(saved.x.astype(gy.dtype))
+    (x,) = saved.x
+    centred, deviation, varies = _moments(x.astype(gy.dtype))
     y = centred / deviation
     axes = (1, 2, 3)
     mean_gy = gy.mean(axis=axes, keepdims=True)
     mean_gyy = (gy * y).mean(axis=axes, keepdims=True) * varies
-    return (gy - mean_gy - y * mean_gyy) / deviation, None
-
-
-def cost(attrs: StandardizeAttrs, shape: Shape, target: TargetSpec) -> Cost:
-    return Cost()
+    return ((gy - mean_gy - y * mean_gyy) / deviation,), None
 
 
 def lower(
     attrs: StandardizeAttrs,
     ints: None,
-    x: TensorSpec,
+    xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    (x,) = xs
     arguments = (InputPtr(), x.size, attrs.frac_bits, OutputPtr())
     return (kanji_nn.call("kanji_standardize_u8_s8", *arguments),)
 
@@ -175,11 +187,10 @@ STANDARDIZE = Op(
     attrs=StandardizeAttrs,
     infer=infer,
     forward_int=forward_int,
-    definition=definition,
     forward_float=forward_float,
     vjp=vjp,
-    cost=cost,
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
     reads_image=True,
+    fast=Fast(fast_int),
 )

@@ -64,7 +64,7 @@ def test_gradients_are_the_slopes(shape):
         k = gamma.data * s.inverse
 
         def vjp(g: np.ndarray) -> tuple[np.ndarray, ...]:
-            saved = Saved(None, y, 1.0, -math.inf, math.inf)
+            saved = Saved((), y, (), (), -math.inf, math.inf)
             gz, ggamma, gbeta = batch_norm.vjp(z.data, s, saved, g)
             return k * gz, ggamma, gbeta
 
@@ -129,7 +129,7 @@ def test_a_layers_gradients_are_those_of_the_formula_on_the_tape(activation):
 def test_results_do_not_depend_on_the_number_of_threads():
     z, gamma, beta = draw((40, 3, 3, 17), dtype=np.float32)
     gy = np.random.default_rng(2).standard_normal(z.shape).astype(np.float32)
-    saved = Saved(None, z, 1.0, -1.0, 2.0)
+    saved = Saved((), z, (), (), -1.0, 2.0)
     seen = []
     for threads in (1, None):
         with limited(threads):
@@ -145,8 +145,8 @@ def test_what_was_clamped_gets_no_gradient_of_its_own():
     gy = np.random.default_rng(2).standard_normal(z.shape)
     s = batch_norm.statistics(z)
     inside = (y > -100) & (y < 50)
-    clamped = batch_norm.vjp(z, s, Saved(None, y, 1.0, -100, 50), gy)
-    free = Saved(None, np.zeros_like(y), 1.0, -100, 50)
+    clamped = batch_norm.vjp(z, s, Saved((), y, (), (), -100, 50), gy)
+    free = Saved((), np.zeros_like(y), (), (), -100, 50)
     for one, other in zip(
         clamped, batch_norm.vjp(z, s, free, np.where(inside, gy, 0)), strict=True
     ):

@@ -33,15 +33,16 @@ def case(channels, filters, side, kernel, stride, dilation, padding="same"):
     )
     gy = rng.standard_normal(y.shape).astype(np.float32)
     gy *= rng.random(y.shape) < 0.4
-    return params, Saved(x, y, 0.25, 0, 127), g, gy
+    return params, Saved((x,), y, (0.25,), (0,), 0, 127), g, gy
 
 
 def real_gradients(backward, params, saved, g, gy):
     """Those of the real input in float64, where the output is not clamped."""
     params = LinearParams(*(a.astype(np.float64) for a in (params.weight, params.bias)))
     inside = (saved.low < saved.y) & (saved.y < saved.high)
-    x = saved.x_scale * (saved.x.astype(np.float64) + saved.x_offset)
-    real = Saved(x, np.zeros(gy.shape), 1.0, -np.inf, np.inf)
+    (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
+    x = scale * (x.astype(np.float64) + offset)
+    real = Saved((x,), np.zeros(gy.shape), (1.0,), (0,), -np.inf, np.inf)
     gx, gparams = backward(params, real, g, np.where(inside, gy, 0.0), True)
     return gx, gparams.weight, gparams.bias
 
@@ -49,7 +50,7 @@ def real_gradients(backward, params, saved, g, gy):
 def check_zero_point(backward, params, saved, g, gy):
     """A zero point far from 0, beyond which padding must read as real 0, and outputs
     that are clamped at both ends."""
-    saved = replace(saved, x_offset=97, low=-7, high=101)
+    saved = replace(saved, x_offset=(97,), low=-7, high=101)
     gx, found = backward(params, saved, g, gy, True)
     expected = real_gradients(backward, params, saved, g, gy)
     for a, b in zip((gx, found.weight, found.bias), expected, strict=True):
@@ -64,7 +65,7 @@ def test_zero_points_and_clamped_outputs(shape):
 @pytest.mark.parametrize("shape", CASES, ids=str)
 def test_zero_points_of_depthwise_convolution(shape):
     params, saved, g, gy = case(*shape)
-    channels = saved.x.shape[3]
+    channels = saved.x[0].shape[3]
     weight = np.tile(params.weight[:1, :, :, :1], (channels, 1, 1, 1))[..., 0]
     saved = replace(saved, y=np.resize(saved.y, (*gy.shape[:3], channels)))
     gy = np.resize(gy, saved.y.shape)
@@ -96,7 +97,7 @@ FULL_CASES = [
 @pytest.mark.parametrize("shape", FULL_CASES, ids=str)
 def test_gradients_that_all_count_have_the_same_bits(shape, monkeypatch):
     params, saved, g, gy = case(*shape)
-    saved = replace(saved, x_offset=30, low=-7, high=101)
+    saved = replace(saved, x_offset=(30,), low=-7, high=101)
     monkeypatch.setattr(conv_gradients, "MOST", 0.0)
     expected_x, expected = conv.backward(params, saved, g, gy, True)
     for needs_gx in (True, False):

@@ -85,8 +85,8 @@ def test_every_sum_of_random_scales_is_that_of_the_formula(rounding):
         ints = ints_of(LINEAR, x, y, Numerics(requantize=rounding))
         fast, slow = empty_range(), empty_range()
         np.testing.assert_array_equal(
-            ADD.forward_int(LINEAR, ints, x_1, x_2, fast),
-            ADD.definition(LINEAR, ints, x_1, x_2, slow),
+            ADD.run_int(LINEAR, ints, (x_1, x_2), y_range=fast),
+            ADD.forward_int(LINEAR, ints, (x_1, x_2), y_range=slow),
         )
         assert fast.tolist() == slow.tolist()
 
@@ -107,8 +107,10 @@ def test_the_largest_sums_stay_in_int32_on_the_way():
         x = (QParams(1.0, zero), QParams(1.0, zero))
         ints = ints_of(LINEAR, x, QParams(2**-19 * 1.0001), Numerics())
         seen = empty_range()
-        ADD.definition(LINEAR, ints, ends, others, seen)
+        ADD.forward_int(LINEAR, ints, (ends, others), y_range=seen)
         assert np.abs(seen).max() < 2**28
         left_alone = replace(ints, output_mult=2**30, output_shift=1)
-        ADD.definition(LINEAR, left_alone, ends, others, seen)  # outputs are the sums
+        ADD.forward_int(
+            LINEAR, left_alone, (ends, others), y_range=seen
+        )  # outputs are the sums
         assert np.abs(seen).max() < 2**28

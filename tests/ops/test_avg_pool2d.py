@@ -58,8 +58,8 @@ class TestAvgPool2D(Conformance):
 def test_halves_go_away_from_zero_and_the_rest_is_clamped(cells, mean):
     attrs = Pool2DAttrs((1, len(cells)), (1, 1))
     x = np.array(cells, np.int8).reshape(1, 1, -1, 1)
-    for forward in (AVG_POOL2D.forward_int, AVG_POOL2D.definition):
-        assert forward(attrs, AvgPoolInts(-77, 90), x).item() == mean
+    for forward in (AVG_POOL2D.run_int, AVG_POOL2D.forward_int):
+        assert forward(attrs, AvgPoolInts(-77, 90), (x,)).item() == mean
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_the_legacy_api_cuts_toward_zero_once_or_twice(rows, once, twice):
     attrs = Pool2DAttrs((2, 2), (1, 1))
     x = np.array(rows, np.int8).reshape(1, 2, 2, 1)
     for divide, mean in (("toward_zero", once), ("toward_zero_twice", twice)):
-        for forward in (AVG_POOL2D.forward_int, AVG_POOL2D.definition):
-            assert forward(attrs, AvgPoolInts(divide=divide), x).item() == mean
+        for forward in (AVG_POOL2D.run_int, AVG_POOL2D.forward_int):
+            assert forward(attrs, AvgPoolInts(divide=divide), (x,)).item() == mean
 
 
 def test_a_window_too_large_for_the_legacy_api_is_refused():

@@ -86,7 +86,7 @@ def test_a_part_of_the_outputs_scale_is_copied_and_any_other_rescaled():
     ints = ints_of(ATTRS, x, y, Numerics())
     assert [part is None for part in ints.parts] == [True, False, False]
     every = np.arange(-128, 128).astype(np.int8)[None]
-    out = CONCATENATE.forward_int(ATTRS, ints, every, every, every).reshape(3, 256)
+    out = CONCATENATE.run_int(ATTRS, ints, (every,) * 3).reshape(3, 256)
     np.testing.assert_array_equal(out[0], every[0])
     np.testing.assert_array_equal(out[1], np.minimum(every[0], 126).astype(int) + 1)
     halves = np.floor((every[0] - 3.0) / 2 + 0.5) + 3  # halves up

@@ -95,11 +95,11 @@ class TestConv1D(LinearConformance):
 def test_it_is_a_convolution_of_a_row():
     suite = TestConv1D()
     for case in suite.cases:
-        x, ints = suite.images(case), suite.ints(case)
+        (x,), ints = suite.images(case), suite.ints(case)
         over = replace(ints, weight=ints.weight[:, None])
         np.testing.assert_array_equal(
-            CONV1D.forward_int(case.attrs, ints, x),
-            CONV2D.forward_int(case.attrs.over_row, over, x[:, None])[:, 0],
+            CONV1D.run_int(case.attrs, ints, (x,)),
+            CONV2D.run_int(case.attrs.over_row, over, (x[:, None],))[:, 0],
         )
 
 

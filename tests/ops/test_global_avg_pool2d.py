@@ -51,5 +51,5 @@ class TestGlobalAvgPool2D(Conformance):
 )
 def test_how_it_divides(divide, expected):
     x = np.int8([[[1, -1], [1, -1]], [[0, 0], [0, 0]]])[None]
-    y = GLOBAL_AVG_POOL2D.forward_int(ATTRS, AvgPoolInts(divide=divide), x)
+    y = GLOBAL_AVG_POOL2D.run_int(ATTRS, AvgPoolInts(divide=divide), (x,))
     assert y.tolist() == [expected]

@@ -91,16 +91,17 @@ def test_output_is_clamped_to_the_activation_range():
     attrs = Pool2DAttrs((2, 2), (2, 2))
     x = np.array([-128, -128, -128, -128, 5, 6, 7, 100], np.int8).reshape(2, 2, 2, 1)
     ints = ClampInts(-10, 90)
-    for forward in (MAX_POOL2D.forward_int, MAX_POOL2D.definition):
-        assert forward(attrs, ints, x).ravel().tolist() == [-10, 90]
+    for forward in (MAX_POOL2D.run_int, MAX_POOL2D.forward_int):
+        assert forward(attrs, ints, (x,)).ravel().tolist() == [-10, 90]
 
 
 def test_the_first_maximum_gets_the_gradient():
     attrs = Pool2DAttrs((2, 2), (2, 2))
     x = np.array([[3, 7], [7, 7]], np.int8).reshape(1, 2, 2, 1)
-    y = MAX_POOL2D.forward_int(attrs, ClampInts(), x)
-    saved = Saved(x, y, 1.0, -np.inf, np.inf)
-    gx, _ = MAX_POOL2D.vjp(attrs, None, saved, np.float32([[[[2.5]]]]), True)
+    y = MAX_POOL2D.run_int(attrs, ClampInts(), (x,))
+    saved = Saved((x,), y, (1.0,), (0,), -np.inf, np.inf)
+    gy = np.float32([[[[2.5]]]])
+    (gx,), _ = MAX_POOL2D.run_vjp(attrs, None, saved, gy, (True,))
     assert gx.ravel().tolist() == [0, 2.5, 0, 0]
 
 
@@ -137,11 +138,11 @@ def test_gradients_are_those_of_comparing_to_the_bit(case, dtype):
     if case in WIDE:
         x[:, -1, -1] = 2
     x = x.astype(dtype)
-    y, cells = MAX_POOL2D.forward_train(case.attrs, ClampInts(), x)
+    y, cells = MAX_POOL2D.fast.forward_train(case.attrs, ClampInts(), (x,))
     gy = rng.standard_normal(y.shape).astype(np.float32)
     gy[rng.random(y.shape) < 0.2] = -0.0
-    saved = Saved(x, y, 1.0, -np.inf, np.inf, extra=cells)
-    gx, _ = MAX_POOL2D.vjp(case.attrs, None, saved, gy, True)
+    saved = Saved((x,), y, (1.0,), (0,), -np.inf, np.inf, cells)
+    (gx,), _ = MAX_POOL2D.run_vjp(case.attrs, None, saved, gy, (True,))
     expected = first_maxima(case.attrs, x, y, gy)
     assert (gx.dtype, gx.tobytes()) == (expected.dtype, expected.tobytes())
     assert cells.itemsize == (4 if case == WIDE[1] else 1)
@@ -150,11 +151,12 @@ def test_gradients_are_those_of_comparing_to_the_bit(case, dtype):
 def test_results_do_not_depend_on_what_memory_held():
     attrs, rng = Pool2DAttrs((2, 2), (3, 3)), np.random.default_rng(0)
     x = rng.integers(-128, 128, (4, 64, 64, 16)).astype(np.int8)
-    y, cells = MAX_POOL2D.forward_train(attrs, ClampInts(), x)
-    saved, gy = Saved(x, y, 1.0, -np.inf, np.inf, extra=cells), y.astype(np.float32)
-    gx, _ = MAX_POOL2D.vjp(attrs, None, saved, gy, True)
+    y, cells = MAX_POOL2D.fast.forward_train(attrs, ClampInts(), (x,))
+    saved = Saved((x,), y, (1.0,), (0,), -np.inf, np.inf, cells)
+    gy = y.astype(np.float32)
+    (gx,), _ = MAX_POOL2D.run_vjp(attrs, None, saved, gy, (True,))
     expected = gx.copy()
     gx[:] = np.nan
     del gx
-    gx, _ = MAX_POOL2D.vjp(attrs, None, saved, gy, True)
+    (gx,), _ = MAX_POOL2D.run_vjp(attrs, None, saved, gy, (True,))
     assert gx.tobytes() == expected.tobytes()

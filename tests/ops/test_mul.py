@@ -71,8 +71,8 @@ def test_every_product_of_random_scales_is_that_of_the_formula(rounding):
         ints = ints_of(LINEAR, x, y, Numerics(requantize=rounding))
         fast, slow = empty_range(), empty_range()
         np.testing.assert_array_equal(
-            MUL.forward_int(LINEAR, ints, x_1, x_2, fast),
-            MUL.definition(LINEAR, ints, x_1, x_2, slow),
+            MUL.run_int(LINEAR, ints, (x_1, x_2), y_range=fast),
+            MUL.forward_int(LINEAR, ints, (x_1, x_2), y_range=slow),
         )
         assert fast.tolist() == slow.tolist()
 
@@ -82,9 +82,9 @@ def test_the_finest_output_stays_in_int32_and_a_finer_one_is_refused():
     ints = ints_of(LINEAR, x, QParams(2**-14 * 1.0001), Numerics())
     assert (ints.output_shift, 255**2 << ints.output_shift + 1 < 2**31) == (14, True)
     x_1, x_2 = np.int8([[127, 127]]), np.int8([[-128, 127]])
-    for forward in (MUL.forward_int, MUL.definition):
+    for forward in (MUL.run_int, MUL.forward_int):
         seen = empty_range()
-        y = forward(LINEAR, ints, x_1, x_2, seen)
+        y = forward(LINEAR, ints, (x_1, x_2), y_range=seen)
         assert y.ravel().tolist() == [-128, 0]
         assert seen[0] == pytest.approx(-(255**2) * 2**14, rel=2e-4)
     with pytest.raises(RangeError, match="too fine .* must be above 6.104e-05"):
@@ -95,6 +95,6 @@ def test_the_finest_output_stays_in_int32_and_a_finer_one_is_refused():
 def test_what_overflows_float32_is_infinite_without_a_warning(op):
     x = np.float32([[3e38, -3e38]])
     attrs = op.attrs("linear")
-    assert op.forward_float(attrs, None, x, np.abs(x)).tolist()[0][0] == np.inf
+    assert op.run_float(attrs, None, (x, np.abs(x))).tolist()[0][0] == np.inf
     attrs = op.attrs("relu6")
-    assert op.forward_float(attrs, None, x, np.abs(x)).tolist() == [[6, 0]]
+    assert op.run_float(attrs, None, (x, np.abs(x))).tolist() == [[6, 0]]

@@ -58,7 +58,7 @@ class TestPad(Conformance):
 
 def test_the_padding_is_the_zero_point():
     x = np.full((1, 1, 1, 2), 9, np.int8)
-    y = PAD.forward_int(sides(0, 1, 1, 0), PadInts(-7), x)
+    y = PAD.run_int(sides(0, 1, 1, 0), PadInts(-7), (x,))
     assert y.tolist() == [[[[-7, -7], [9, 9]], [[-7, -7], [-7, -7]]]]
 
 

@@ -32,8 +32,7 @@ def test_every_operator_is_in_the_suite():
 def test_where_the_scale_of_the_output_comes_from(name):
     """Operators with parameters or several inputs track it; all others derive it."""
     op = OPS[name]
-    tracked = op.param_shapes is not None or op.inputs != 1
-    assert tracked == (op.output_qparams is None)
+    assert op.tracks_output == (op.weights is not None or op.inputs != 1)
     assert op.lowerings
 
 

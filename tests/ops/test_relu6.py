@@ -50,9 +50,10 @@ class TestRelu6(Conformance):
 def test_gradients_of_integers_stop_at_the_ends(op, high, zero_point):
     x, attrs = np.arange(-128, 128).astype(np.int8)[None], op.attrs()
     q = QParams(0.05, zero_point)
-    y = op.forward_int(attrs, op.ints(attrs, q, q, Numerics()), x)
-    saved = Saved(x, y, q.scale, -np.inf, np.inf, x_offset=-zero_point)
-    gx, _ = op.vjp(attrs, None, saved, np.full(x.shape, 0.5, np.float32), True)
+    y = op.run_int(attrs, op.ints(attrs, (q,), q, Numerics()), (x,))
+    saved = Saved((x,), y, (q.scale,), (-zero_point,), -np.inf, np.inf)
+    gy = np.full(x.shape, 0.5, np.float32)
+    (gx,), _ = op.vjp(attrs, None, saved, gy, (True,))
     real = 0.05 * (x - float(zero_point))
     np.testing.assert_array_equal(
         gx, np.where((real > 0.01) & (real < high - 0.01), 0.5, 0)

@@ -54,10 +54,10 @@ class TestSoftmax(Conformance):
 def test_every_input_scale_is_near_the_smooth_function(bits):
     x = np.random.default_rng(0).integers(-128, 128, (20, 10)).astype(np.int8)
     scale = 2.0**-bits
-    ints = ints_of(ATTRS, QParams(scale), QParams(1 / 256, -128), Numerics())
-    y = SOFTMAX.forward_int(ATTRS, ints, x)
-    np.testing.assert_array_equal(y, SOFTMAX.definition(ATTRS, ints, x))
-    real = SOFTMAX.forward_float(ATTRS, None, x * scale)
+    ints = ints_of(ATTRS, (QParams(scale),), QParams(1 / 256, -128), Numerics())
+    y = SOFTMAX.run_int(ATTRS, ints, (x,))
+    np.testing.assert_array_equal(y, SOFTMAX.forward_int(ATTRS, ints, (x,)))
+    real = SOFTMAX.forward_float(ATTRS, None, (x * scale,))
     assert np.abs((y + 128.0) / 256 - real.clip(0, 255 / 256)).max() <= 0.51 / 256
 
 
@@ -65,7 +65,9 @@ def test_equal_inputs_over_the_widest_row_get_equal_shares():
     for value in (-128, 0, 127):
         x = np.full((1, MOST_CLASSES), value, np.int8)
         y = SOFTMAX.forward_int(
-            ATTRS, ints_of(ATTRS, QParams(1.0), QParams(1 / 256, -128), Numerics()), x
+            ATTRS,
+            ints_of(ATTRS, (QParams(1.0),), QParams(1 / 256, -128), Numerics()),
+            (x,),
         )
         assert set(y.ravel().tolist()) == {1 - 128}  # 256 / 511 rounds to 1
 
@@ -82,5 +84,5 @@ def test_equal_inputs_over_the_widest_row_get_equal_shares():
     ],
 )
 def test_shares_of_base_two(x, shares):
-    y = SOFTMAX.forward_int(ATTRS, Pow2SoftmaxInts(), np.array([x], np.int8))
+    y = SOFTMAX.forward_int(ATTRS, Pow2SoftmaxInts(), (np.array([x], np.int8),))
     assert y.tolist() == [shares]

@@ -33,3 +33,4 @@ print(net.save("model.npz"))  # func-returns-value: does not return a value
 kj.export(net, "firmware").arena  # attr-defined: "Firmware" has no attribute "arena"
 kj.verify("firmware", test).first.layer  # union-attr: "None" of "Difference | None"
 kj.cost_report(net) > 3  # operator: ("int" and "Report")
+np.exp(net.logits(train.images))  # call-overload: argument type "Tensor"

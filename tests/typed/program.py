@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kanji_np as kj
+from kanji_np import autograd as ag
 
 CLASSES = ("dark", "light")
 
@@ -47,7 +48,7 @@ def two_ways(shape: kj.Shape) -> kj.Model:
 def hinge(scores: kj.Tensor, labels: NDArray[np.int64]) -> kj.Tensor:
     """A loss of one's own."""
     signs = np.where(np.eye(scores.shape[1], dtype=bool)[labels], 1.0, -1.0)
-    return kj.mean_squared_error(scores * signs - 1, np.zeros(scores.shape))
+    return ag.maximum(1 - signs * scores, 0).mean()
 
 
 class Warmup:
