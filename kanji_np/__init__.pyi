@@ -71,6 +71,7 @@ from kanji_np.optim import Optimizer as Optimizer
 from kanji_np.optim import Schedule as Schedule
 from kanji_np.optim import Step as Step
 from kanji_np.plots import plot_history as plot_history
+from kanji_np.recipe import Recipe as Recipe
 from kanji_np.report import LayerReport as LayerReport
 from kanji_np.report import Report as Report
 from kanji_np.report import cost_report as cost_report
@@ -78,7 +79,6 @@ from kanji_np.targets import target_spec as target_spec
 from kanji_np.train import EpochRecord as EpochRecord
 from kanji_np.train import History as History
 from kanji_np.train import Loss as Loss
-from kanji_np.train import Recipe as Recipe
 from kanji_np.train import fit as fit
 from kanji_np.types import Cost as Cost
 from kanji_np.types import Numerics as Numerics

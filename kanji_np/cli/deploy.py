@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.cli.options import (
-    LIBRARIES,
     PATH,
     DataOptions,
     TargetOptions,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @target_options
 @click.option(
     "--library",
-    type=click.Choice(LIBRARIES),
+    type=click.Choice(KERNEL_LIBRARIES),
     default="ccore",
     help="The kernels the firmware's Makefile builds with.",
 )
@@ -81,7 +81,7 @@ def export(
 )
 @click.option(
     "--library",
-    type=click.Choice(LIBRARIES),
+    type=click.Choice(KERNEL_LIBRARIES),
     help="Whose kernels to link, if not those exported with.",
 )
 @click.option(

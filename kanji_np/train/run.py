@@ -28,8 +28,8 @@ from kanji_np.errors import KanjiError, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import Model
 from kanji_np.optim import Adam, Slots, average
+from kanji_np.recipe import Recipe
 from kanji_np.train.history import EpochRecord, History
-from kanji_np.train.recipe import Recipe
 
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 State = tuple[dict[str, Any], dict[str, np.ndarray]]

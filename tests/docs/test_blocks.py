@@ -84,7 +84,7 @@ def image_folders():
 def trained_model():
     """What another page has trained."""
     Path("runs/cifar10").mkdir(parents=True)
-    kj.paper_cnn((32, 32, 64)).save("runs/cifar10/model.npz")
+    kj.paper_cnn((8, 8, 16)).save("runs/cifar10/model.npz")
 
 
 #: What is there before a page begins.

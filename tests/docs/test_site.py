@@ -45,17 +45,13 @@ def test_the_reference_has_every_function_and_operator(site):
     assert operators <= documented(site, "operators")
 
 
-def test_parameters_that_share_a_line_keep_their_own_defaults(site):
+@pytest.mark.parametrize("name", ["fit", "Recipe"])
+def test_parameters_that_share_a_line_keep_their_own_defaults(site, name):
     html = (site / "reference" / "training.html").read_text(encoding="utf-8")
-    recipe = html[html.index('id="kanji_np.Recipe"') :]
-    defaults = dict(
-        re.findall(
-            r"<b><code>(\w+)</code></b>\s+\(.*?default:\s+<code>(.*?)</code>\s+\)",
-            recipe,
-            re.DOTALL,
-        )
-    )
-    assert (defaults["epochs"], defaults["batch_size"]) == ("30", "64")
+    described = html[html.index(f'id="kanji_np.{name}"') :]
+    for parameter, default in (("epochs", "30"), ("batch_size", "64")):
+        row = described[described.index(f"<b><code>{parameter}</code></b>") :]
+        assert re.search(r"default:\s+<code>(.*?)</code>", row)[1] == default
 
 
 def test_the_site_needs_no_network(site):

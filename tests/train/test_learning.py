@@ -8,7 +8,7 @@ import pytest
 from small import small_net, stripes
 
 import kanji_np as kj
-from kanji_np.train import Recipe
+from kanji_np.recipe import Recipe
 from kanji_np.train.run import CALIBRATION_IMAGES, RANGE_OPTIMIZER, Run
 
 from .runs import DATA, settings, trained, weights
