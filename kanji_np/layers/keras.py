@@ -113,7 +113,7 @@ class Conv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv2DAttrs(
+        attrs = Conv2DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -157,7 +157,7 @@ class DepthwiseConv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DepthwiseConv2DAttrs(
+        attrs = DepthwiseConv2DAttrs.given(
             kernel_size,
             strides,
             dilation_rate,
@@ -192,7 +192,7 @@ class Dense(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DenseAttrs(
+        attrs = DenseAttrs.given(
             units,
             activation,
             weight_bits,
@@ -207,7 +207,7 @@ def _pool_attrs(
     ceil_mode: bool,
 ) -> Pool2DAttrs:
     strides = pool_size if strides is None else strides
-    return Pool2DAttrs(pool_size, strides, padding, ceil_mode)
+    return Pool2DAttrs.given(pool_size, strides, padding, ceil_mode)
 
 
 class MaxPool2D(Layer):
@@ -310,7 +310,7 @@ class Add(TrackedLayer):
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["add"], AddAttrs(activation), name)
+        super().__init__(OPS["add"], AddAttrs.given(activation), name)
 
 
 class Multiply(TrackedLayer):
@@ -324,7 +324,7 @@ class Multiply(TrackedLayer):
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["mul"], MulAttrs(activation), name)
+        super().__init__(OPS["mul"], MulAttrs.given(activation), name)
 
 
 class Concatenate(TrackedLayer):
@@ -368,7 +368,7 @@ class Conv1D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv1DAttrs(
+        attrs = Conv1DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -430,4 +430,4 @@ class ZeroPadding2D(Layer):
     def __init__(
         self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
     ) -> None:
-        super().__init__(OPS["pad"], PadAttrs(padding), name)
+        super().__init__(OPS["pad"], PadAttrs.given(padding), name)
