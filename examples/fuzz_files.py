@@ -381,7 +381,7 @@ def bench_kind(folder: Path) -> Kind:
     good = bench.Bench("paper-cnn 32", 64, 2, "a cpu", 1.5, 2.5, 0.5, 0.75, 99.5)
 
     def outcome(path: Path) -> str:
-        speed_table(bench.read_results(path)).encode()
+        speed_table(bench.read_measurements(path)).encode()
         return "read"
 
     facts = json.loads(good.json())

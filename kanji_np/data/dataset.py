@@ -31,7 +31,8 @@ class Dataset:
     name : str
         Stands at the head of every message about this set.
     augment : Augment or None
-        What leaves every image what it is: training does it unless told otherwise.
+        Changes after which an image still shows what it showed. By default training
+        makes them.
 
     Raises
     ------
