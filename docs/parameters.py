@@ -1,20 +1,25 @@
 """Gives each parameter of the reference its own default.
 
-Griffe needs help twice. A docstring may describe several parameters at once
-("epochs, batch_size : int"); griffe then shows the default and the type of the first
-for all of them. And a default may be a field of a settings object (`DEFAULT.epochs`);
-readers want the value.
+Griffe, which reads the source without running it, needs help with three things:
+
+- A docstring may describe several parameters at once ("strides, dilation_rate : int").
+  Griffe shows the default and the type of the first for all of them.
+- A default may be a field of the default recipe (`DEFAULT.epochs`), or the result of a
+  function. Readers want the value.
+- A type may carry what is allowed (`Annotated[int, Range(1)]`). Readers want the type.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import griffe
 
-#: The class that each settings object is made of, without arguments.
-SETTINGS = {"DEFAULT": "train.recipe.Recipe"}
+import kanji_np
+
+RECIPE = kanji_np.Recipe()
 
 
 class OwnDefaults(griffe.Extension):
@@ -23,7 +28,8 @@ class OwnDefaults(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         for owner in _with_parameters(pkg):
             for parameter in owner.parameters:
-                parameter.default = _value(pkg, parameter.default)
+                parameter.default = _default(owner, parameter)
+                parameter.annotation = _plain(parameter.annotation)
             if owner.docstring is not None:
                 _correct(owner.docstring, owner.parameters)
 
@@ -40,9 +46,17 @@ def _with_parameters(
             yield member
 
 
-def _value(pkg: griffe.Module, default: Any) -> Any:
-    settings, _, field = str(default).partition(".")
-    return pkg[SETTINGS[settings]][field].value if settings in SETTINGS else default
+def _default(owner: griffe.Object, parameter: griffe.Parameter) -> Any:
+    is_recipe = owner.name == "Recipe" or owner.parent.name == "Recipe"
+    names_it = str(parameter.default).startswith("DEFAULT.")
+    if names_it or (is_recipe and parameter.default is not None):
+        return repr(getattr(RECIPE, parameter.name))
+    return parameter.default
+
+
+def _plain(annotation: Any) -> Any:
+    carried = re.fullmatch(r"Annotated\[(\w+), .*\]", str(annotation), re.DOTALL)
+    return carried[1] if carried else annotation
 
 
 def _correct(docstring: griffe.Docstring, declared: griffe.Parameters) -> None:
