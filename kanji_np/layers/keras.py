@@ -44,6 +44,7 @@ class Normalize(Layer):
         One mean a channel, or a mean image; of vectors one mean, or one an element.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
+    name : str, optional
     """
 
     def __init__(
@@ -67,7 +68,14 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
 
 
 class Standardize(Layer):
-    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`."""
+    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
+
+    Parameters
+    ----------
+    frac_bits : int
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
+    name : str, optional
+    """
 
     def __init__(self, frac_bits: int = 5, name: str | None = None) -> None:
         super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
@@ -89,6 +97,7 @@ class Conv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -104,7 +113,7 @@ class Conv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv2DAttrs(
+        attrs = Conv2DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -132,6 +141,7 @@ class DepthwiseConv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -147,7 +157,7 @@ class DepthwiseConv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DepthwiseConv2DAttrs(
+        attrs = DepthwiseConv2DAttrs.given(
             kernel_size,
             strides,
             dilation_rate,
@@ -170,6 +180,7 @@ class Dense(LinearLayer):
     batch_norm : bool
     weight_bits : 8 or 4
         Both as in `Conv2D`; int4 weights have one scale for all outputs.
+    name : str, optional
     """
 
     def __init__(
@@ -181,7 +192,7 @@ class Dense(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DenseAttrs(
+        attrs = DenseAttrs.given(
             units,
             activation,
             weight_bits,
@@ -196,7 +207,7 @@ def _pool_attrs(
     ceil_mode: bool,
 ) -> Pool2DAttrs:
     strides = pool_size if strides is None else strides
-    return Pool2DAttrs(pool_size, strides, padding, ceil_mode)
+    return Pool2DAttrs.given(pool_size, strides, padding, ceil_mode)
 
 
 class MaxPool2D(Layer):
@@ -211,6 +222,7 @@ class MaxPool2D(Layer):
     ceil_mode : bool
         Round the number of windows up, so that every cell is seen: 32 cells give 16
         with pool 3 and stride 2, as in the paper's network. False is Keras's floor.
+    name : str, optional
     """
 
     def __init__(
@@ -229,7 +241,11 @@ class MaxPool2D(Layer):
 class AvgPool2D(Layer):
     """2-D average pooling over the cells inside the image; see `ops.avg_pool2d`.
 
-    Parameters are those of `MaxPool2D`.
+    Parameters
+    ----------
+    pool_size, strides, padding, ceil_mode
+        As in `MaxPool2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -246,14 +262,24 @@ class AvgPool2D(Layer):
 
 
 class ReLU(Layer):
-    """ReLU as a layer of its own; see `ops.relu`."""
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["relu"], ReluAttrs(), name)
 
 
 class Flatten(Layer):
-    """(H,W,C) -> (H*W*C,); see `ops.flatten`."""
+    """(H,W,C) -> (H*W*C,); see `ops.flatten`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["flatten"], FlattenAttrs(), name)
@@ -263,6 +289,10 @@ class Softmax(Layer):
     """Softmax for deployment; see `ops.softmax`.
 
     As the last layer it is left out of training: the loss takes the logits before it.
+
+    Parameters
+    ----------
+    name : str, optional
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -276,24 +306,34 @@ class Add(TrackedLayer):
     ----------
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
+    name : str, optional
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["add"], AddAttrs(activation), name)
+        super().__init__(OPS["add"], AddAttrs.given(activation), name)
 
 
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
-    Parameters are those of `Add`.
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    name : str, optional
     """
 
     def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["mul"], MulAttrs(activation), name)
+        super().__init__(OPS["mul"], MulAttrs.given(activation), name)
 
 
 class Concatenate(TrackedLayer):
-    """Tensors side by side along their channels; see `ops.concatenate`."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["concatenate"], ConcatenateAttrs(), name)
@@ -312,6 +352,7 @@ class Conv1D(LinearLayer):
         Fused: it costs nothing on the device.
     batch_norm, weight_bits
         As in `Conv2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -327,7 +368,7 @@ class Conv1D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv1DAttrs(
+        attrs = Conv1DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -340,14 +381,24 @@ class Conv1D(LinearLayer):
 
 
 class GlobalAvgPool2D(Layer):
-    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["global_avg_pool2d"], GlobalAvgPool2DAttrs(), name)
 
 
 class ReLU6(Layer):
-    """ReLU6 as a layer of its own; see `ops.relu6`."""
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(OPS["relu6"], Relu6Attrs(), name)
@@ -360,6 +411,7 @@ class Reshape(Layer):
     ----------
     target_shape : tuple of int
         Of one sample.
+    name : str, optional
     """
 
     def __init__(self, target_shape: Shape, name: str | None = None) -> None:
@@ -372,9 +424,10 @@ class ZeroPadding2D(Layer):
     Parameters
     ----------
     padding : int or ((top, bottom), (left, right))
+    name : str, optional
     """
 
     def __init__(
         self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
     ) -> None:
-        super().__init__(OPS["pad"], PadAttrs(padding), name)
+        super().__init__(OPS["pad"], PadAttrs.given(padding), name)

@@ -57,6 +57,7 @@ class TrackedLayer(Layer):
 
     @property
     def is_calibrated(self) -> bool:
+        """Whether the range of the output is known."""
         return self.output_range.updates > 0
 
     def frozen(self, *x: QParams | None) -> tuple[Any, QParams]:

@@ -166,7 +166,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """gX_1 = gX_2 = gY where Y was not clamped."""
     gx = passed(saved, gy)
     return tuple(gx if needed else None for needed in needs_gx), None

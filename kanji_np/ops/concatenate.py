@@ -181,7 +181,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """Each part its channels of gY, where Y was not clamped."""
     gx = []
     for place, needed in zip(_slices(saved.x), needs_gx, strict=True):

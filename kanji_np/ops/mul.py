@@ -150,7 +150,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
     x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
     gx = (
