@@ -31,8 +31,8 @@ class Dataset:
     name : str
         Stands at the head of every message about this set.
     augment : Augment or None
-        Changes after which an image still shows what it showed. By default training
-        makes them.
+        What may be done to an image without making it something else. `fit` does it by
+        default.
 
     Raises
     ------
