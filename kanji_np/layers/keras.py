@@ -1,6 +1,8 @@
-"""The layers there are, with the names and arguments of Keras: what a user writes.
+"""Layers with the names and arguments of Keras: what a user writes.
 
-Each is an operator and its attributes; the operator's page says what it computes.
+Each is an operator and its attributes; the operator's page says what it computes. Here
+are those whose arguments are not just the fields of the attributes. Of the others the
+page itself says how they are called (`Op.layer`, `declared`).
 """
 
 from __future__ import annotations
@@ -12,26 +14,13 @@ from kanji_np.checks import shown
 from kanji_np.errors import OptionError
 from kanji_np.layers.layer import Layer
 from kanji_np.layers.linear import LinearLayer
-from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import OPS
-from kanji_np.ops.add import AddAttrs
-from kanji_np.ops.concatenate import ConcatenateAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
-from kanji_np.ops.flatten import FlattenAttrs
-from kanji_np.ops.global_avg_pool2d import GlobalAvgPool2DAttrs
-from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
-from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.pooling import Pool2DAttrs
-from kanji_np.ops.relu import ReluAttrs
-from kanji_np.ops.relu6 import Relu6Attrs
-from kanji_np.ops.reshape import ReshapeAttrs
-from kanji_np.ops.softmax import SoftmaxAttrs
-from kanji_np.ops.standardize import StandardizeAttrs
-from kanji_np.types import Shape
 from kanji_np.window import Padding, Pair
 
 
@@ -64,13 +53,6 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
     if not is_integer or values.min() < 0 or values.max() > 255:
         raise OptionError(f"mean must be integers in 0..255, got {shown(mean)}")
     return values.astype(np.uint8)
-
-
-class Standardize(Layer):
-    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`."""
-
-    def __init__(self, frac_bits: int = 5, name: str | None = None) -> None:
-        super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
 
 
 class Conv2D(LinearLayer):
@@ -245,60 +227,6 @@ class AvgPool2D(Layer):
         super().__init__(OPS["avg_pool2d"], attrs, name)
 
 
-class ReLU(Layer):
-    """ReLU as a layer of its own; see `ops.relu`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["relu"], ReluAttrs(), name)
-
-
-class Flatten(Layer):
-    """(H,W,C) -> (H*W*C,); see `ops.flatten`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["flatten"], FlattenAttrs(), name)
-
-
-class Softmax(Layer):
-    """Softmax for deployment; see `ops.softmax`.
-
-    As the last layer it is left out of training: the loss takes the logits before it.
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["softmax"], SoftmaxAttrs(), name)
-
-
-class Add(TrackedLayer):
-    """Sum of two tensors of one shape; see `ops.add`.
-
-    Parameters
-    ----------
-    activation : None, "linear", "relu" or "relu6"
-        Fused: it costs nothing on the device.
-    """
-
-    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["add"], AddAttrs(activation), name)
-
-
-class Multiply(TrackedLayer):
-    """Product of two tensors of one shape, element by element; see `ops.mul`.
-
-    Parameters are those of `Add`.
-    """
-
-    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["mul"], MulAttrs(activation), name)
-
-
-class Concatenate(TrackedLayer):
-    """Tensors side by side along their channels; see `ops.concatenate`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["concatenate"], ConcatenateAttrs(), name)
-
-
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
 
@@ -337,44 +265,3 @@ class Conv1D(LinearLayer):
             weight_bits,
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
-
-
-class GlobalAvgPool2D(Layer):
-    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["global_avg_pool2d"], GlobalAvgPool2DAttrs(), name)
-
-
-class ReLU6(Layer):
-    """ReLU6 as a layer of its own; see `ops.relu6`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["relu6"], Relu6Attrs(), name)
-
-
-class Reshape(Layer):
-    """The same values under another shape; see `ops.reshape`.
-
-    Parameters
-    ----------
-    target_shape : tuple of int
-        Of one sample.
-    """
-
-    def __init__(self, target_shape: Shape, name: str | None = None) -> None:
-        super().__init__(OPS["reshape"], ReshapeAttrs(target_shape), name)
-
-
-class ZeroPadding2D(Layer):
-    """Zeros around an image; see `ops.pad`.
-
-    Parameters
-    ----------
-    padding : int or ((top, bottom), (left, right))
-    """
-
-    def __init__(
-        self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
-    ) -> None:
-        super().__init__(OPS["pad"], PadAttrs(padding), name)

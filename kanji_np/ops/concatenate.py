@@ -54,7 +54,7 @@ MOST_SHIFT = 30
 
 @dataclass(frozen=True)
 class ConcatenateAttrs(Attributes):
-    """Nothing to choose."""
+    """Tensors side by side along their channels; see `ops.concatenate`."""
 
     activation: ClassVar[str] = "linear"
 
@@ -237,6 +237,7 @@ def _copy(pointer: InputPtr, shape: Shape, channels: int, first: int) -> KernelC
 CONCATENATE = Op(
     name="concatenate",
     attrs=ConcatenateAttrs,
+    layer="Concatenate",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,
