@@ -14,7 +14,7 @@ from typing import Any
 import griffe
 
 #: The class that each settings object is made of, without arguments.
-SETTINGS = {"DEFAULT": "train.recipe.Recipe"}
+SETTINGS = {"DEFAULT": "recipe.Recipe"}
 
 
 class OwnDefaults(griffe.Extension):

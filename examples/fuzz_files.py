@@ -350,10 +350,11 @@ def checkpoint_kind(folder: Path) -> Kind:
 
 def result_kind(folder: Path) -> Kind:
     result = results.Result(
-        command="kanji-np train --data cifar10 'a b'", source="0123", cpu="a processor",
-        threads=1, data="cifar10", network="paper-32", target="cmsis-nn/7.0.0/c/double",
-        scheme="pow2", ranges="minmax", weight_bits=8, precision="int8", fp32_epochs=0,
-        is_begun=False, epochs=30, seed=0, seconds=480.25, metric="accuracy",
+        command="kanji-np train --data cifar10 --lr 0.05 --no-augment",
+        options={"data": "cifar10", "lr": 0.05, "augment": False},
+        source="0123", cpu="a processor", threads=1, data="cifar10", network="paper-32",
+        target="cmsis-nn/7.0.0/c/double", scheme="pow2", ranges="minmax", weight_bits=8,
+        precision="int8", fp32_epochs=0, is_begun=False, epochs=30, seed=0, seconds=480.25, metric="accuracy",
         int8_score=0.8202, fp32_score=None, digest="ab12",
         proofs=(results.Proof("host", "ccore", 10_000, 0),),
     )  # fmt: skip

@@ -71,6 +71,8 @@ from kanji_np.train import EpochRecord as EpochRecord
 from kanji_np.train import History as History
 from kanji_np.train import Loss as Loss
 from kanji_np.train import fit as fit
+from kanji_np.types import Cost as Cost
+from kanji_np.types import Numerics as Numerics
 from kanji_np.types import QParams as QParams
 from kanji_np.types import Shape as Shape
 from kanji_np.types import TargetSpec as TargetSpec

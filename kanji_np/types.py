@@ -1,6 +1,6 @@
 """The facts everybody shares, as frozen dataclasses.
 
-Nothing here computes more than a size. A tensor's shape never includes the batch: one
+What is computed here takes a line or two. A tensor's shape never includes the batch: one
 inference on the device is one image, and training adds the batch in front.
 """
 
@@ -240,6 +240,21 @@ class Saved:
     low: float
     high: float
     extra: Any = None
+
+    def real_x(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
+        """The real values of every input, in a floating dtype."""
+        return tuple(
+            dtype.type(scale) * (x.astype(dtype) + dtype.type(offset))
+            for x, scale, offset in zip(
+                self.x, self.x_scale, self.x_offset, strict=True
+            )
+        )
+
+    def passed(self, gy: np.ndarray) -> np.ndarray:
+        """Gradients of the output where it was not clamped, and 0 elsewhere."""
+        return np.where(
+            (self.low < self.y) & (self.y < self.high), gy, gy.dtype.type(0)
+        )
 
 
 # The C side: lowering an operator gives calls as data; only the C writer prints them.

@@ -7,6 +7,7 @@ and `name`. `declared` holds those of this package; `register_op` makes more.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature
@@ -17,6 +18,8 @@ from kanji_np.layers.layer import Layer
 from kanji_np.layers.make import kind_of
 from kanji_np.ops import Op, register
 from kanji_np.ops.attributes import argument_name
+
+PARAMETERS = "Parameters\n----------"
 
 
 def register_op(op: Op) -> Callable[..., Layer]:
@@ -67,7 +70,7 @@ def layer_class(op: Op, module: str | None = None) -> type[Layer]:
 
     init.__signature__ = signature  # type: ignore[attr-defined]  # what `help` shows
     assert op.layer is not None
-    members = {"__init__": init, "__doc__": op.attrs.__doc__}
+    members: dict[str, Any] = {"__init__": init, "__doc__": docstring_of(op)}
     members["__module__"] = module or op.attrs.__module__
     return type(op.layer, (kind,), members)
 
@@ -86,3 +89,12 @@ def signature_of(op: Op) -> Signature:
     name = Parameter("name", Parameter.POSITIONAL_OR_KEYWORD, default=None)
     batch_norm = Parameter("batch_norm", Parameter.KEYWORD_ONLY, default=False)
     return Signature([self, *own, name, *([batch_norm] if op.weights else [])])
+
+
+def docstring_of(op: Op) -> str:
+    """That of the attributes, and what every layer takes beside them."""
+    own = inspect.cleandoc(op.attrs.__doc__ or "")
+    if PARAMETERS not in own:
+        own += f"\n\n{PARAMETERS}"
+    own += "\nname : str, optional"
+    return own + "\nbatch_norm : bool" * (op.weights is not None)

@@ -26,10 +26,13 @@ __all__ = [
 class Add(TrackedLayer):
     """Sum of two tensors of one shape; see `ops.add`.
 
+    The output has their shape.
+
     Parameters
     ----------
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
+    name : str, optional
     """
 
     def __init__(
@@ -39,7 +42,14 @@ class Add(TrackedLayer):
     ) -> None: ...
 
 class Concatenate(TrackedLayer):
-    """Tensors side by side along their channels; see `ops.concatenate`."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(
         self,
@@ -47,7 +57,12 @@ class Concatenate(TrackedLayer):
     ) -> None: ...
 
 class Flatten(Layer):
-    """(H,W,C) -> (H*W*C,); see `ops.flatten`."""
+    """(H,W,C) -> (H*W*C,); see `ops.flatten`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(
         self,
@@ -55,7 +70,12 @@ class Flatten(Layer):
     ) -> None: ...
 
 class GlobalAvgPool2D(Layer):
-    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(
         self,
@@ -65,10 +85,13 @@ class GlobalAvgPool2D(Layer):
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
+    The output has their shape.
+
     Parameters
     ----------
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
+    name : str, optional
     """
 
     def __init__(
@@ -78,7 +101,14 @@ class Multiply(TrackedLayer):
     ) -> None: ...
 
 class ReLU(Layer):
-    """ReLU as a layer of its own; see `ops.relu`."""
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(
         self,
@@ -86,7 +116,14 @@ class ReLU(Layer):
     ) -> None: ...
 
 class ReLU6(Layer):
-    """ReLU6 as a layer of its own; see `ops.relu6`."""
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
 
     def __init__(
         self,
@@ -99,7 +136,8 @@ class Reshape(Layer):
     Parameters
     ----------
     target_shape : tuple of int
-        Of one sample.
+        Of one sample, with as many elements as the input has.
+    name : str, optional
     """
 
     def __init__(
@@ -111,7 +149,12 @@ class Reshape(Layer):
 class Softmax(Layer):
     """Softmax for deployment; see `ops.softmax`.
 
-    As the last layer it is left out of training: the loss takes the logits before it.
+    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
+    logits before it.
+
+    Parameters
+    ----------
+    name : str, optional
     """
 
     def __init__(
@@ -122,10 +165,13 @@ class Softmax(Layer):
 class Standardize(Layer):
     """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
 
+    uint8 (H,W,C) -> int8 (H,W,C).
+
     Parameters
     ----------
     frac_bits : int
-        Bits behind the binary point of the output, 0..7.
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
+    name : str, optional
     """
 
     def __init__(
@@ -137,10 +183,12 @@ class Standardize(Layer):
 class ZeroPadding2D(Layer):
     """Zeros around an image; see `ops.pad`.
 
+    (H,W,C) -> (top+H+bottom, left+W+right, C).
+
     Parameters
     ----------
     padding : int or ((top, bottom), (left, right))
-        In cells.
+    name : str, optional
     """
 
     def __init__(

@@ -1,8 +1,15 @@
 """Layers with the names and arguments of Keras: what a user writes.
 
+<<<<<<< HEAD
 Each is an operator and its attributes; the operator's page says what it computes. Here
 are those whose arguments are not just the fields of the attributes. Of the others the
 page itself says how they are called (`Op.layer`, `declared`).
+=======
+Each is an operator and its attributes; the operator's page says what it computes.
+Shapes here are of one sample. Tensors are int8 on the device and in int8 training,
+float32 in fp32 training; images are uint8 in both. `name` is a C identifier; without
+one the model numbers the layer after its operator.
+>>>>>>> main
 """
 
 from __future__ import annotations
@@ -27,12 +34,16 @@ from kanji_np.window import Padding, Pair
 class Normalize(Layer):
     """uint8 image -> int8: ``(x - mean) >> shift``, rounded; see `ops.normalize`.
 
+    uint8 (H,W,C) or (K,) -> int8 of the same shape.
+
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image; of vectors one mean, or one an element.
+        One mean for each channel, or a mean image. For vectors: one mean for all
+        elements, or one for each.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
+    name : str, optional
     """
 
     def __init__(
@@ -58,6 +69,8 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
 class Conv2D(LinearLayer):
     """2-D convolution with bias; see `ops.conv2d`.
 
+    (H,W,C) -> (OH,OW,filters); weight float32 (filters,KH,KW,C), bias (filters,).
+
     Parameters
     ----------
     filters : int
@@ -71,6 +84,7 @@ class Conv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -86,7 +100,7 @@ class Conv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv2DAttrs(
+        attrs = Conv2DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -101,6 +115,8 @@ class Conv2D(LinearLayer):
 class DepthwiseConv2D(LinearLayer):
     """Depthwise 2-D convolution with bias; see `ops.depthwise_conv2d`.
 
+    (H,W,C) -> (OH,OW,F), F = C * depth_multiplier; weight float32 (F,KH,KW), bias (F,).
+
     Parameters
     ----------
     kernel_size, strides, dilation_rate : int or (height, width)
@@ -114,6 +130,7 @@ class DepthwiseConv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -129,7 +146,7 @@ class DepthwiseConv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DepthwiseConv2DAttrs(
+        attrs = DepthwiseConv2DAttrs.given(
             kernel_size,
             strides,
             dilation_rate,
@@ -144,6 +161,8 @@ class DepthwiseConv2D(LinearLayer):
 class Dense(LinearLayer):
     """Fully connected layer with bias; see `ops.dense`.
 
+    (K,) -> (units,); weight float32 (units,K), bias (units,).
+
     Parameters
     ----------
     units : int
@@ -152,6 +171,7 @@ class Dense(LinearLayer):
     batch_norm : bool
     weight_bits : 8 or 4
         Both as in `Conv2D`; int4 weights have one scale for all outputs.
+    name : str, optional
     """
 
     def __init__(
@@ -163,7 +183,7 @@ class Dense(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DenseAttrs(
+        attrs = DenseAttrs.given(
             units,
             activation,
             weight_bits,
@@ -178,11 +198,13 @@ def _pool_attrs(
     ceil_mode: bool,
 ) -> Pool2DAttrs:
     strides = pool_size if strides is None else strides
-    return Pool2DAttrs(pool_size, strides, padding, ceil_mode)
+    return Pool2DAttrs.given(pool_size, strides, padding, ceil_mode)
 
 
 class MaxPool2D(Layer):
     """2-D max pooling; see `ops.max_pool2d`.
+
+    (H,W,C) -> (OH,OW,C).
 
     Parameters
     ----------
@@ -193,6 +215,7 @@ class MaxPool2D(Layer):
     ceil_mode : bool
         Round the number of windows up, so that every cell is seen: 32 cells give 16
         with pool 3 and stride 2, as in the paper's network. False is Keras's floor.
+    name : str, optional
     """
 
     def __init__(
@@ -211,7 +234,13 @@ class MaxPool2D(Layer):
 class AvgPool2D(Layer):
     """2-D average pooling over the cells inside the image; see `ops.avg_pool2d`.
 
-    Parameters are those of `MaxPool2D`.
+    (H,W,C) -> (OH,OW,C).
+
+    Parameters
+    ----------
+    pool_size, strides, padding, ceil_mode
+        As in `MaxPool2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -230,6 +259,8 @@ class AvgPool2D(Layer):
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
 
+    (T,C) -> (OT,filters); weight float32 (filters,KT,C), bias (filters,).
+
     Parameters
     ----------
     filters : int
@@ -240,6 +271,7 @@ class Conv1D(LinearLayer):
         Fused: it costs nothing on the device.
     batch_norm, weight_bits
         As in `Conv2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -255,7 +287,7 @@ class Conv1D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv1DAttrs(
+        attrs = Conv1DAttrs.given(
             filters,
             kernel_size,
             strides,

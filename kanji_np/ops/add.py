@@ -63,6 +63,8 @@ int32 = nb.int32
 class AddAttrs(Attributes):
     """Sum of two tensors of one shape; see `ops.add`.
 
+    The output has their shape.
+
     Parameters
     ----------
     activation : None, "linear", "relu" or "relu6"
@@ -172,7 +174,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """gX_1 = gX_2 = gY where Y was not clamped."""
     gx = passed(saved, gy)
     return tuple(gx if needed else None for needed in needs_gx), None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from kanji_np import checks
 from kanji_np.errors import OptionError
@@ -27,6 +27,7 @@ MOST_AXES = 8
 MOST_EXTENT = 2**31 - 1
 
 Check = Callable[[str, Any], Any]
+A = TypeVar("A", bound="Attributes")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Attributes:
         for f in fields(self):
             value = f.metadata["check"](argument_name(f), getattr(self, f.name))
             object.__setattr__(self, f.name, value)
+
+    @classmethod
+    def given(cls: type[A], *values: Any) -> A:
+        """Attributes of values in any form that the checks take."""
+        return cls(*values)
 
 
 def attribute(check: Check, default: Any = MISSING, called: str = "") -> Any:

@@ -54,7 +54,10 @@ MOST_SHIFT = 30
 
 @dataclass(frozen=True)
 class ConcatenateAttrs(Attributes):
-    """Tensors side by side along their channels; see `ops.concatenate`."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+    """
 
     activation: ClassVar[str] = "linear"
 
@@ -181,7 +184,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """Each part its channels of gY, where Y was not clamped."""
     gx = []
     for place, needed in zip(_slices(saved.x), needs_gx, strict=True):

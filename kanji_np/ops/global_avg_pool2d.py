@@ -46,7 +46,7 @@ class GlobalAvgPool2DAttrs(Attributes):
 
 def _pool(shape: Shape) -> Pool2DAttrs:
     """One window over an input (H, W, C)."""
-    return Pool2DAttrs(shape[:2], (1, 1))
+    return Pool2DAttrs((shape[0], shape[1]), (1, 1))
 
 
 def infer(attrs: GlobalAvgPool2DAttrs, shapes: Shapes) -> Shape:

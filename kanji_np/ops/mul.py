@@ -61,6 +61,8 @@ int32 = nb.int32
 class MulAttrs(Attributes):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
+    The output has their shape.
+
     Parameters
     ----------
     activation : None, "linear", "relu" or "relu6"
@@ -156,7 +158,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
     x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
     gx = (

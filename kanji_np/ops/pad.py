@@ -43,10 +43,11 @@ from kanji_np.window import MOST_CELLS, Pair
 class PadAttrs(Attributes):
     """Zeros around an image; see `ops.pad`.
 
+    (H,W,C) -> (top+H+bottom, left+W+right, C).
+
     Parameters
     ----------
     padding : int or ((top, bottom), (left, right))
-        In cells.
     """
 
     padding: tuple[Pair, Pair] = attribute(sides, 1)

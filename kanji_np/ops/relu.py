@@ -46,7 +46,10 @@ from kanji_np.window import Window
 
 @dataclass(frozen=True)
 class ReluAttrs(Attributes):
-    """ReLU as a layer of its own; see `ops.relu`."""
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Any shape -> the same.
+    """
 
     activation: ClassVar[str] = "relu"
 

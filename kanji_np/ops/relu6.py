@@ -26,7 +26,10 @@ from kanji_np.types import KernelCall, TargetSpec, TensorSpec
 
 @dataclass(frozen=True)
 class Relu6Attrs(Attributes):
-    """ReLU6 as a layer of its own; see `ops.relu6`."""
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Any shape -> the same.
+    """
 
     activation: ClassVar[str] = "relu6"
 

@@ -28,7 +28,7 @@ class ReshapeAttrs(Attributes):
     Parameters
     ----------
     target_shape : tuple of int
-        Of one sample.
+        Of one sample, with as many elements as the input has.
     """
 
     shape: Shape = attribute(sample_shape, called="target_shape")

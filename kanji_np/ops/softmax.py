@@ -77,7 +77,8 @@ int64 = nb.int64
 class SoftmaxAttrs(Attributes):
     """Softmax for deployment; see `ops.softmax`.
 
-    As the last layer it is left out of training: the loss takes the logits before it.
+    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
+    logits before it.
     """
 
 

@@ -55,10 +55,12 @@ int64 = nb.int64
 class StandardizeAttrs(Attributes):
     """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
 
+    uint8 (H,W,C) -> int8 (H,W,C).
+
     Parameters
     ----------
     frac_bits : int
-        Bits behind the binary point of the output, 0..7.
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
     """
 
     frac_bits: int = attribute(right_shift, 5)

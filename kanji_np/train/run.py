@@ -275,8 +275,8 @@ class Run:
         if freezes:
             self._freeze_batch_norm()
         by_label = not recipe.reproduce_inputs
-        total_loss = seen = silent = 0
-        correct = 0 if by_label else math.nan
+        total_loss, seen, silent = 0.0, 0, 0
+        correct: float = 0 if by_label else math.nan
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,

@@ -7,8 +7,10 @@ of these attributes.
 
 from dataclasses import MISSING, fields
 from pathlib import Path
+from textwrap import indent
 
 from kanji_np.layers import declared
+from kanji_np.layers.declare import docstring_of
 from kanji_np.layers.make import kind_of
 from kanji_np.ops import BUILT_IN, Op
 from kanji_np.ops.attributes import argument_name
@@ -48,7 +50,7 @@ def _class(op: Op) -> str:
     lines = "".join(f"        {argument},\n" for argument in arguments)
     return (
         f"\nclass {op.layer}({kind_of(op).__name__}):\n"
-        f'    """{op.attrs.__doc__}"""\n\n'
+        f'    """{indent(docstring_of(op), "    ").strip()}\n    """\n\n'
         f"    def __init__(\n{lines}    ) -> None: ...\n"
     )
 
