@@ -1,15 +1,12 @@
 """Layers with the names and arguments of Keras: what a user writes.
 
-<<<<<<< HEAD
-Each is an operator and its attributes; the operator's page says what it computes. Here
-are those whose arguments are not just the fields of the attributes. Of the others the
-page itself says how they are called (`Op.layer`, `declared`).
-=======
 Each is an operator and its attributes; the operator's page says what it computes.
+Layers whose arguments are the fields of the attributes are not here: their operators
+declare them (`declared`).
+
 Shapes here are of one sample. Tensors are int8 on the device and in int8 training,
 float32 in fp32 training; images are uint8 in both. `name` is a C identifier; without
 one the model numbers the layer after its operator.
->>>>>>> main
 """
 
 from __future__ import annotations
