@@ -1,6 +1,9 @@
 """The layers there are, with the names and arguments of Keras: what a user writes.
 
 Each is an operator and its attributes; the operator's page says what it computes.
+Shapes here are of one sample. Tensors are int8 on the device and in int8 training,
+float32 in fp32 training; images are uint8 in both. `name` is a C identifier; without
+one the model numbers the layer after its operator.
 """
 
 from __future__ import annotations
@@ -38,10 +41,13 @@ from kanji_np.window import Padding, Pair
 class Normalize(Layer):
     """uint8 image -> int8: ``(x - mean) >> shift``, rounded; see `ops.normalize`.
 
+    uint8 (H,W,C) or (K,) -> int8 of the same shape.
+
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image; of vectors one mean, or one an element.
+        One mean for each channel, or a mean image. For vectors: one mean for all
+        elements, or one for each.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
     name : str, optional
@@ -70,6 +76,8 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
 class Standardize(Layer):
     """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
 
+    uint8 (H,W,C) -> int8 (H,W,C).
+
     Parameters
     ----------
     frac_bits : int
@@ -83,6 +91,8 @@ class Standardize(Layer):
 
 class Conv2D(LinearLayer):
     """2-D convolution with bias; see `ops.conv2d`.
+
+    (H,W,C) -> (OH,OW,filters); weight float32 (filters,KH,KW,C), bias (filters,).
 
     Parameters
     ----------
@@ -128,6 +138,8 @@ class Conv2D(LinearLayer):
 class DepthwiseConv2D(LinearLayer):
     """Depthwise 2-D convolution with bias; see `ops.depthwise_conv2d`.
 
+    (H,W,C) -> (OH,OW,F), F = C * depth_multiplier; weight float32 (F,KH,KW), bias (F,).
+
     Parameters
     ----------
     kernel_size, strides, dilation_rate : int or (height, width)
@@ -172,6 +184,8 @@ class DepthwiseConv2D(LinearLayer):
 class Dense(LinearLayer):
     """Fully connected layer with bias; see `ops.dense`.
 
+    (K,) -> (units,); weight float32 (units,K), bias (units,).
+
     Parameters
     ----------
     units : int
@@ -213,6 +227,8 @@ def _pool_attrs(
 class MaxPool2D(Layer):
     """2-D max pooling; see `ops.max_pool2d`.
 
+    (H,W,C) -> (OH,OW,C).
+
     Parameters
     ----------
     pool_size : int or (height, width)
@@ -241,6 +257,8 @@ class MaxPool2D(Layer):
 class AvgPool2D(Layer):
     """2-D average pooling over the cells inside the image; see `ops.avg_pool2d`.
 
+    (H,W,C) -> (OH,OW,C).
+
     Parameters
     ----------
     pool_size, strides, padding, ceil_mode
@@ -263,6 +281,8 @@ class AvgPool2D(Layer):
 
 class ReLU(Layer):
     """ReLU as a layer of its own; see `ops.relu`.
+
+    Any shape -> the same.
 
     Parameters
     ----------
@@ -288,7 +308,8 @@ class Flatten(Layer):
 class Softmax(Layer):
     """Softmax for deployment; see `ops.softmax`.
 
-    As the last layer it is left out of training: the loss takes the logits before it.
+    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
+    logits before it.
 
     Parameters
     ----------
@@ -301,6 +322,8 @@ class Softmax(Layer):
 
 class Add(TrackedLayer):
     """Sum of two tensors of one shape; see `ops.add`.
+
+    The output has their shape.
 
     Parameters
     ----------
@@ -316,6 +339,8 @@ class Add(TrackedLayer):
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
+    The output has their shape.
+
     Parameters
     ----------
     activation : None, "linear", "relu" or "relu6"
@@ -330,6 +355,8 @@ class Multiply(TrackedLayer):
 class Concatenate(TrackedLayer):
     """Tensors side by side along their channels; see `ops.concatenate`.
 
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+
     Parameters
     ----------
     name : str, optional
@@ -341,6 +368,8 @@ class Concatenate(TrackedLayer):
 
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
+
+    (T,C) -> (OT,filters); weight float32 (filters,KT,C), bias (filters,).
 
     Parameters
     ----------
@@ -395,6 +424,8 @@ class GlobalAvgPool2D(Layer):
 class ReLU6(Layer):
     """ReLU6 as a layer of its own; see `ops.relu6`.
 
+    Any shape -> the same.
+
     Parameters
     ----------
     name : str, optional
@@ -410,7 +441,7 @@ class Reshape(Layer):
     Parameters
     ----------
     target_shape : tuple of int
-        Of one sample.
+        Of one sample, with as many elements as the input has.
     name : str, optional
     """
 
@@ -420,6 +451,8 @@ class Reshape(Layer):
 
 class ZeroPadding2D(Layer):
     """Zeros around an image; see `ops.pad`.
+
+    (H,W,C) -> (top+H+bottom, left+W+right, C).
 
     Parameters
     ----------

@@ -49,10 +49,13 @@ class LinearLayer(TrackedLayer):
     Attributes
     ----------
     weight, bias : Tensor, float32
-        In the shapes of `LinearParams`; there once the layer is built. A normalized
-        layer has no bias but its `norm`.
+        In the shapes of `LinearParams`, output channels first; there once the layer is
+        built. A normalized layer trains `norm` in place of its bias.
     norm : BatchNorm or None
-    weight_range, output_range : RangeTracker
+    weight_range : RangeTracker
+        float64 (), or (Cout,) where each output channel has a scale of its own.
+    output_range : RangeTracker
+        float64 ().
     """
 
     has_parameters = True

@@ -22,7 +22,8 @@ class TrackedLayer(Layer):
     Attributes
     ----------
     output_range : RangeTracker
-        Made when the layer is built, of the network's kind.
+        One range for the whole output, float64 (). Made when the layer is built, of
+        the network's kind.
     """
 
     output_range: RangeTracker
