@@ -169,7 +169,8 @@ def forward_int(
                 v = int(value) + how.input_offset
                 q = rescale(v, how.multiplier, how.shift, SINGLE)
             seen[:] = min(seen[0], q), max(seen[1], q)
-            y[(*at[:-1], place.start + at[-1])] = clamp(q + offset, -128, 127)
+            index = (*at[:-1], place.start + at[-1])
+            y[index] = clamp(q + offset, -128, 127)
     return y
 
 
