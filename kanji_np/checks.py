@@ -52,13 +52,15 @@ def number(
     raise _refusal(name, f"a finite number{limits}, got {shown(value)}")
 
 
-def hold_number(settings: Any, name: str, *limits: float, **below: float) -> None:
+def hold_number(
+    settings: Any, name: str, *limits: float, below: float | None = None
+) -> None:
     """Check a field of a frozen dataclass by `number`, and hold it as a plain one.
 
     An int stays an int, for it to be written as it was given.
     """
     value = getattr(settings, name)
-    checked = number(name, value, *limits, **below)
+    checked = number(name, value, *limits, below=below)
     object.__setattr__(settings, name, value if type(value) is int else checked)
 
 

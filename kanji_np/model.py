@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from kanji_np import modelfile
 from kanji_np.autograd import Tensor, no_grad
 from kanji_np.checks import integer, lower_identifier, number, one_of, shown
+from kanji_np.choices import PRECISIONS
 from kanji_np.deprecation import former_name
 from kanji_np.errors import (
     DataError,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 Wires = tuple[int, ...]
 
-PRECISIONS = ("int8", "fp32")
 CALIBRATION_IMAGES = 64
 # Of the largest tensor of a network, in all images of noise it is calibrated with.
 CALIBRATION_BYTES = 2**28
@@ -63,9 +63,11 @@ class Model:
 
     Parameters
     ----------
-    inputs, outputs : Symbol
-        What `Input` gave, and the last layer's output. Layers are those that `outputs`
-        depends on, in the order of the calls of their arguments.
+    inputs : Symbol
+        What `Input` gave.
+    outputs : Symbol
+        The last layer's output. The network's layers are those that it depends on, in
+        the order of the calls of their arguments.
     target : str or TargetSpec
         "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
     core : str, optional

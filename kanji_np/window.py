@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+
+import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.types import Shape
@@ -68,7 +69,7 @@ class Geometry:
 
         Cells in the padding are left out.
         """
-        for oy, ox in product(range(self.out_h), range(self.out_w)):
+        for oy, ox in np.ndindex(*self.out):
             rows = _cells(
                 oy, self.kernel_h, self.stride_h, self.dilation_h, self.pad_top
             )
@@ -92,6 +93,42 @@ class Geometry:
             raise ShapeError(
                 "pooling: the last window lies in the padding; use less padding"
             )
+
+    @property
+    def reach(self) -> Pair:
+        """Cells along height and width from the first window to the end of the last."""
+        last_y, last_x = self.out_h - 1, self.out_w - 1
+        last_i, last_j = self.kernel_h - 1, self.kernel_w - 1
+        return (
+            last_y * self.stride_h + last_i * self.dilation_h + 1,
+            last_x * self.stride_w + last_j * self.dilation_w + 1,
+        )
+
+    def padded(self, x: np.ndarray, value: float = 0) -> np.ndarray:
+        """(N,H,W,C) with all the padding around it that windows reach into."""
+        _, height, width, _ = x.shape
+        bottom = max(self.reach[0] - self.pad_top - height, 0)
+        right = max(self.reach[1] - self.pad_left - width, 0)
+        around = ((0, 0), (self.pad_top, bottom), (self.pad_left, right), (0, 0))
+        return np.pad(x, around, constant_values=value)
+
+    def inside(self, padded: np.ndarray, shape: Shape) -> np.ndarray:
+        """The view without padding, of the `shape` (N,H,W,C) that was padded."""
+        bottom, right = self.pad_top + shape[1], self.pad_left + shape[2]
+        return padded[:, self.pad_top : bottom, self.pad_left : right]
+
+    def taps(self, padded: np.ndarray) -> Iterator[tuple[Pair, np.ndarray]]:
+        """Every cell (i, j) of the kernel, and what lies under it in each window.
+
+        That is a view (N,OH,OW,C) of a padded image: its element [n, y, x, c] is
+        ``padded[n, y*sh + i*dh, x*sw + j*dw, c]``.
+        """
+        last_y, last_x = self.out_h - 1, self.out_w - 1
+        for i, j in np.ndindex(*self.kernel):
+            top, left = i * self.dilation_h, j * self.dilation_w
+            rows = slice(top, top + last_y * self.stride_h + 1, self.stride_h)
+            columns = slice(left, left + last_x * self.stride_w + 1, self.stride_w)
+            yield (i, j), padded[:, rows, columns]
 
     def turned(self, height: int, width: int) -> Geometry | None:
         """The windows over the output that hold what an input cell adds to.

@@ -19,6 +19,7 @@ PACKAGE = Path(kanji_np.__file__).parent
 ALLOWED = {
     "__init__": set(),
     "errors": set(),
+    "choices": set(),
     "checks": {"errors"},
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
@@ -52,15 +53,17 @@ ALLOWED = {
         "schema", "targets", "types",
     },
     "model": {
-        "autograd", "checks", "deprecation", "errors", "graph", "layers", "modelfile",
-        "ops", "quantize", "ranges", "targets", "types",
+        "autograd", "checks", "choices", "deprecation", "errors", "graph", "layers",
+        "modelfile", "ops", "quantize", "ranges", "targets", "types",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},
     "settings": set(),
+    "recipe": {"checks", "choices", "data", "errors", "optim"},
     "train": {
-        "anomaly", "archive", "autograd", "checks", "data", "deprecation", "errors",
-        "jit", "losses", "model", "modelfile", "optim", "outputs", "schema", "settings",
+        "anomaly", "archive", "autograd", "checks", "choices", "data", "deprecation",
+        "errors", "jit", "losses", "model", "modelfile", "optim", "outputs", "recipe",
+        "schema", "settings",
     },
 }  # fmt: skip
 

@@ -1,8 +1,10 @@
 """Types: the package is checked as strictly as its users are, and says what it is."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,40 @@ def findings() -> dict[str, list[Finding]]:
     return found
 
 
+def test_the_package_has_no_errors(findings):
+    assert findings["package"] == []
+
+
+def functions(tree: ast.AST, is_compiled: bool = False) -> Iterator[ast.FunctionDef]:
+    """Every function but those that Numba compiles, and those inside them."""
+    for node in ast.iter_child_nodes(tree):
+        inside = is_compiled
+        if isinstance(node, ast.FunctionDef):
+            texts = [ast.unparse(decorator) for decorator in node.decorator_list]
+            inside |= any(re.match("njit|intrinsic", text) for text in texts)
+            if not inside:
+                yield node
+        yield from functions(node, inside)
+
+
+@pytest.mark.parametrize("folder", ["loops", "ops"])
+def test_what_is_not_compiled_has_types(folder):
+    """mypy lets these folders have functions without, for the sake of Numba's."""
+    writes_llvm = PACKAGE / "loops" / "simd.py"
+    bare = [
+        f"{path.name}: {function.name}"
+        for path in sorted((PACKAGE / folder).glob("*.py"))
+        if path != writes_llvm
+        for function in functions(ast.parse(path.read_text()))
+        if function.returns is None
+        or any(
+            argument.annotation is None and argument.arg not in ("self", "cls")
+            for argument in (*function.args.args, *function.args.kwonlyargs)
+        )
+    ]
+    assert bare == []
+
+
 def test_a_users_program_has_no_errors(findings):
     assert findings["program.py"] == []
 
@@ -81,8 +117,8 @@ def test_no_public_name_has_any_in_its_signature(findings):
         for name, (_, _, text) in zip(kj.__all__, revealed, strict=True)
         if re.search(r"\bAny\b", ANY_OF_ARRAYS.sub("", text))
     }
-    # Attributes and integers are of a class of the operator.
-    assert set(unknown) == {"Node", "Layer"}, unknown
+    # Attributes, integers and a layer's arguments are those of an operator.
+    assert set(unknown) == {"Node", "Layer", "register_op"}, unknown
 
 
 def test_a_users_program_runs(tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from kanji_np.errors import ShapeError
@@ -54,3 +55,52 @@ def test_valid_is_no_padding():
             assert axis(size, kernel, stride, dilation, "valid") == axis(
                 size, kernel, stride, dilation, ((0, 0), (0, 0))
             )
+
+
+WINDOWS = [
+    (Window((3, 2), padding="same"), (5, 4)),
+    (Window((1, 1), (3, 2)), (7, 4)),
+    (Window((2, 3), (1, 2), (3, 1), ((2, 0), (1, 4))), (6, 5)),
+    (Window((2, 2), (3, 3), padding=((0, 5), (1, 0)), ceil_mode=True), (4, 6)),
+]
+
+
+@pytest.mark.parametrize(("window", "size"), WINDOWS, ids=str)
+def test_a_tap_is_what_lies_under_a_cell_of_the_kernel(window, size):
+    x = 1 + np.arange(2 * math.prod(size) * 3).reshape(2, *size, 3)
+    g = window.over(x.shape[1:])
+    taps = dict(g.taps(g.padded(x, value=-7)))
+    assert list(taps) == list(np.ndindex(*window.kernel))
+    for (i, j), cells in taps.items():
+        assert cells.shape == (2, *g.out, 3)
+        for oy, ox in np.ndindex(*g.out):
+            iy = oy * g.stride_h + i * g.dilation_h - g.pad_top
+            ix = ox * g.stride_w + j * g.dilation_w - g.pad_left
+            is_inside = 0 <= iy < size[0] and 0 <= ix < size[1]
+            expected = x[:, iy, ix] if is_inside else np.full((2, 3), -7)
+            np.testing.assert_array_equal(cells[:, oy, ox], expected)
+
+
+@pytest.mark.parametrize(("window", "size"), WINDOWS, ids=str)
+def test_what_was_padded_is_inside(window, size):
+    x = np.arange(2 * math.prod(size) * 3).reshape(2, *size, 3)
+    g = window.over(x.shape[1:])
+    padded = g.padded(x)
+    np.testing.assert_array_equal(g.inside(padded, x.shape), x)
+    assert padded.sum() == x.sum()
+    g.inside(padded, x.shape)[:] = 0  # a view
+    assert not padded.any()
+
+
+@pytest.mark.parametrize(("window", "size"), WINDOWS, ids=str)
+def test_a_place_is_what_lies_in_one_window(window, size):
+    x = 1 + np.arange(2 * math.prod(size) * 3).reshape(2, *size, 3)
+    g = window.over(x.shape[1:])
+    places = dict(g.places())
+    assert list(places) == list(np.ndindex(*g.out))
+    taps = dict(g.taps(g.padded(x)))
+    for (oy, ox), place in places.items():
+        under = np.array([cells[:, oy, ox] for cells in taps.values()])
+        inside = under[under[:, 0, 0] > 0]  # (cells, N, C)
+        found = x[place].reshape(2, -1, 3).swapaxes(0, 1)
+        np.testing.assert_array_equal(found, inside)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from kanji_np.choices import NETWORKS
 from kanji_np.cli.options import (
-    NETWORKS,
     PATH,
     Channels,
     NetworkOptions,
@@ -29,11 +29,55 @@ if TYPE_CHECKING:
 class CaseOptions:
     """What is measured: every size, with every batch and number of threads."""
 
-    network: tuple[str, ...]
-    channels: tuple[tuple[int, ...], ...]
-    batch: tuple[int, ...]
-    threads: tuple[int, ...]
-    steps: int | None
+    network: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--network",
+            type=click.Choice(NETWORKS),
+            multiple=True,
+            show_default="paper-cnn",
+            help="See zoo.py; may be given again.",
+        ),
+    ]
+    channels: Annotated[
+        tuple[tuple[int, ...], ...],
+        click.option(
+            "--channels",
+            type=Channels(),
+            multiple=True,
+            show_default="all four sizes of paper-cnn, of others their own",
+            help="Output channels of the paper's networks; may be given again.",
+        ),
+    ]
+    batch: Annotated[
+        tuple[int, ...],
+        click.option(
+            "--batch",
+            type=click.IntRange(1),
+            multiple=True,
+            show_default="128",
+            help="Images in a step; may be given again.",
+        ),
+    ]
+    threads: Annotated[
+        tuple[int, ...],
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            multiple=True,
+            show_default="all",
+            help="Threads that compute; may be given again.",
+        ),
+    ]
+    steps: Annotated[
+        int | None,
+        click.option(
+            "--steps",
+            type=click.IntRange(1),
+            show_default="20",
+            help="Steps that each median is taken over.",
+        ),
+    ]
 
     @property
     def are_told(self) -> bool:
@@ -68,44 +112,13 @@ class CaseOptions:
 
 
 @click.command()
-@group(
-    "cases",
-    CaseOptions,
-    click.option(
-        "--network",
-        type=click.Choice(NETWORKS),
-        multiple=True,
-        help="See zoo.py; may be given again. paper-cnn if not given.",
-    ),
-    click.option(
-        "--channels",
-        type=Channels(),
-        multiple=True,
-        help="Of the paper's networks; may be given again. If not given, all four "
-        "sizes of paper-cnn, and of other networks their own.",
-    ),
-    click.option(
-        "--batch",
-        type=click.IntRange(1),
-        multiple=True,
-        help="Images a step; may be given again. 128 if not given.",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(1),
-        multiple=True,
-        help="May be given again. All if not given.",
-    ),
-    click.option(
-        "--steps",
-        type=click.IntRange(1),
-        help="Steps that each median is taken over; 20 if not given.",
-    ),
-)
+@group("cases", CaseOptions)
 @click.option(
     "--layers", is_flag=True, help="Where the time of an int8 training step goes."
 )
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON a measurement.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One line of JSON per measurement."
+)
 @click.option(
     "--read",
     type=PATH,
@@ -133,7 +146,7 @@ def bench(
     if read and (cases.are_told or layers or as_json):
         raise OptionError("--read measures nothing: only --plot goes with it")
 
-    from kanji_np.bench import read_results
+    from kanji_np.bench import read_measurements
     from kanji_np.loops.threads import check_limit
     from kanji_np.outputs import check_directory
     from kanji_np.plots import check_plot, plot_speed
@@ -147,7 +160,7 @@ def bench(
     if layers:
         _show_layers(cases, as_json)
         return
-    results = read_results(read) if read else _measure(cases, as_json)
+    results = read_measurements(read) if read else _measure(cases, as_json)
     if not as_json:
         click.echo(speed_table(results))
     if plot:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kanji_np.choices import PRECISIONS
 from kanji_np.cli.options import (
     PATH,
-    PRECISIONS,
     DataOptions,
     TargetOptions,
     data_options,

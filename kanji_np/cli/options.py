@@ -1,8 +1,7 @@
 """Options that several commands share: their types, and groups of them as one object.
 
-A group reaches its command as a frozen dataclass, whose fields are named after the
-options. A table here repeats the keys of one elsewhere, whose import would cost NumPy;
-a test compares them.
+A group reaches its command as a frozen dataclass. Each field is annotated with its
+option, as ``epochs: Annotated[int, click.option("--epochs")]``.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import click
 
+from kanji_np.choices import NETWORKS, SCHEMES
 from kanji_np.cli.screen import bar
 from kanji_np.errors import KanjiError, OptionError
 
@@ -25,21 +25,14 @@ if TYPE_CHECKING:
     from kanji_np.model import Model
     from kanji_np.types import TargetSpec
 
+COMMANDLINE = click.core.ParameterSource.COMMANDLINE
+
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 
-NETWORKS = (
-    "paper-cnn", "paper-vgg", "resnet8", "ds-cnn", "mobilenet-v1-025", "autoencoder",
-)  # fmt: skip
-SCHEMES = ("pow2", "pow2-per-channel", "symmetric", "asymmetric")
-LIBRARIES = ("ccore", "cmsis-nn")
-PRECISIONS = ("int8", "fp32")
-
 # Options that are not named after the argument they set.
 DATA_OPTIONS = {"size": "--size", "channels": "--grey", "download": "--download"}
-OPTIONS_OF = {
-    "batch_size": "--batch", "crop_padding": "--crop", "version": "--library-version",
-}  # fmt: skip
+OPTIONS_OF = {"crop_padding": "--crop", "version": "--library-version"}
 
 
 def name_options(error: KanjiError, options: Mapping[str, str]) -> None:
@@ -70,6 +63,10 @@ class Channels(click.ParamType):
             )
         return tuple(map(int, value.split(",")))
 
+    def typed(self, value: tuple[int, ...]) -> str:
+        """The text that stands for a value."""
+        return ",".join(map(str, value))
+
 
 class Size(click.ParamType):
     """Height and width of an image."""
@@ -90,6 +87,10 @@ class Size(click.ParamType):
             )
         return int(match[1]), int(match[2])
 
+    def typed(self, value: tuple[int, int]) -> str:
+        """The text that stands for a value."""
+        return "x".join(map(str, value))
+
 
 class PathOfFile(click.Path):
     """The path of a file or a folder; an empty one would be the folder we are in."""
@@ -105,26 +106,51 @@ class PathOfFile(click.Path):
 PATH = PathOfFile(path_type=Path)
 
 
-def group(name: str, kind: type, *options: Decorator) -> Decorator:
-    """Options, in the order of the help, that a command takes as one object.
+def given(context: click.Context) -> dict[str, bool | int | float | str]:
+    """The options that a command was given, in the order of its help, as plain data.
+
+    By their names without dashes in front. Absolute paths are shown by their last part.
+    """
+    from kanji_np.results import portable
+
+    found: dict[str, bool | int | float | str] = {}
+    for option in context.command.params:
+        if context.get_parameter_source(option.name or "") is COMMANDLINE:
+            value = context.params[option.name or ""]
+            if isinstance(option.type, Channels | Size):
+                value = option.type.typed(value)
+            if isinstance(value, str | Path):
+                value = portable(str(value))
+            found[option.opts[0].removeprefix("--")] = value
+    return found
+
+
+def group(
+    name: str, kind: type, options: Mapping[str, Decorator] | None = None
+) -> Decorator:
+    """Options that a command takes as one object, in the order of its fields.
 
     Parameters
     ----------
     name : str
         The command's parameter.
     kind : type
-        A dataclass; each field has the name of the argument that an option sets.
+        A dataclass. Each field has the name of the argument that its option sets.
+    options : dict, optional
+        For fields whose option is another one for this command.
     """
-    names = [field.name for field in fields(kind)]
+    hints = get_type_hints(kind, include_extras=True)
+    own = {field: hint.__metadata__[0] for field, hint in hints.items()}
+    own |= options or {}
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def grouped(*args: Any, **values: Any) -> None:
-            told = kind(**{field: values.pop(field) for field in names})
+            told = kind(**{field: values.pop(field) for field in own})
             return command(*args, **{name: told}, **values)
 
         decorated: Command = grouped
-        for option in reversed(options):
+        for option in reversed(own.values()):
             decorated = option(decorated)
         return decorated
 
@@ -135,10 +161,34 @@ def group(name: str, kind: type, *options: Decorator) -> Decorator:
 class DataOptions:
     """Where images come from."""
 
-    data: str
-    download: bool
-    size: tuple[int, int] | None
-    grey: bool
+    data: Annotated[
+        str,
+        click.option(
+            "--data",
+            metavar="SOURCE",
+            required=True,
+            help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
+            "`kanji-np datasets`.",
+        ),
+    ]
+    download: Annotated[
+        bool,
+        click.option(
+            "--download", is_flag=True, help="Fetch the dataset if it is not there."
+        ),
+    ]
+    size: Annotated[
+        tuple[int, int] | None,
+        click.option(
+            "--size", type=Size(), help="Image folders: height and width to resize to."
+        ),
+    ]
+    grey: Annotated[
+        bool,
+        click.option(
+            "--grey", is_flag=True, help="Image folders: one channel, not three."
+        ),
+    ]
 
     def load(self) -> tuple[Dataset, Dataset]:
         """Training and test images; errors name options."""
@@ -158,34 +208,46 @@ class DataOptions:
             raise
 
 
-data_options = group(
-    "data",
-    DataOptions,
-    click.option(
-        "--data",
-        metavar="SOURCE",
-        required=True,
-        help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
-        "`kanji-np datasets`.",
-    ),
-    click.option(
-        "--download", is_flag=True, help="Fetch the dataset if it is not there."
-    ),
-    click.option(
-        "--size", type=Size(), help="Image folders: height and width to resize to."
-    ),
-    click.option("--grey", is_flag=True, help="Image folders: one channel, not three."),
-)
+data_options = group("data", DataOptions)
 
 
 @dataclass(frozen=True)
 class TargetOptions:
-    """A target, or what is to be another than a model's own; None if not told."""
+    """A target, or the parts of a model's own that are replaced; None leaves a part."""
 
-    target: str | None
-    core: str | None
-    rounding: str | None
-    library_version: str | None
+    target: Annotated[
+        str | None,
+        click.option(
+            "--target",
+            show_default="the model's own, cmsis-nn for a new network",
+            help="cmsis-nn, the current s8 API, or cmsis-nn-q7, CMSIS 5's.",
+        ),
+    ]
+    core: Annotated[
+        str | None,
+        click.option(
+            "--core",
+            show_default="the model's own, dsp for a new network",
+            help="c, dsp or mve, or a core such as cortex-m4.",
+        ),
+    ]
+    rounding: Annotated[
+        str | None,
+        click.option(
+            "--rounding",
+            help="How the library is built: double or single for cmsis-nn, half_up or "
+            "truncate for cmsis-nn-q7.",
+        ),
+    ]
+    library_version: Annotated[
+        str | None,
+        click.option(
+            "--library-version",
+            metavar="X.Y.Z",
+            show_default="the model's own, the newest for a new network",
+            help="Version of the kernel library.",
+        ),
+    ]
 
     def spec(self) -> TargetSpec:
         """The target of a network yet to be made."""
@@ -210,36 +272,67 @@ class TargetOptions:
         )
 
 
-target_options = group(
-    "target",
-    TargetOptions,
-    click.option(
-        "--target", help="cmsis-nn, the current s8 API, or cmsis-nn-q7, CMSIS 5's."
-    ),
-    click.option(
-        "--core", help="c, dsp or mve, or a core such as cortex-m4; dsp at first."
-    ),
-    click.option(
-        "--rounding",
-        help="How the library is built: double or single for cmsis-nn, half_up or "
-        "truncate for cmsis-nn-q7.",
-    ),
-    click.option(
-        "--library-version", metavar="X.Y.Z", help="Version of the kernel library."
-    ),
-)
+target_options = group("target", TargetOptions)
+
+
+def _network(help: str, default: str | None = None) -> Decorator:
+    return click.option(
+        "--network", type=click.Choice(NETWORKS), default=default, help=help
+    )
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """An untrained network of the zoo; None where options say nothing."""
+    """An untrained network of the zoo; None is the network's own default."""
 
-    network: str | None = None
-    channels: tuple[int, ...] | None = None
-    pool: str | None = None
-    batch_norm: bool | None = None
-    scheme: str | None = None
-    weight_bits: str | None = None
+    network: Annotated[str | None, _network("See zoo.py.")] = None
+    channels: Annotated[
+        tuple[int, ...] | None,
+        click.option(
+            "--channels",
+            type=Channels(),
+            show_default="32,32,64 for paper-cnn",
+            help="Output channels of each convolution of paper-cnn, or each pair of "
+            "paper-vgg.",
+        ),
+    ] = None
+    pool: Annotated[
+        str | None,
+        click.option(
+            "--pool",
+            type=click.Choice(("max", "average")),
+            show_default="max",
+            help="Of paper-cnn.",
+        ),
+    ] = None
+    batch_norm: Annotated[
+        bool | None,
+        click.option(
+            "--batch-norm/--no-batch-norm",
+            default=None,
+            show_default="of paper-vgg alone",
+            help="Normalize the paper's networks while training.",
+        ),
+    ] = None
+    scheme: Annotated[
+        str | None,
+        click.option(
+            "--scheme",
+            type=click.Choice(SCHEMES),
+            show_default="pow2 for the paper's networks and the autoencoder, symmetric "
+            "for the others",
+            help="Quantization scheme: what scales weights and activations have.",
+        ),
+    ] = None
+    weight_bits: Annotated[
+        str | None,
+        click.option(
+            "--weight-bits",
+            type=click.Choice(("8", "4")),
+            show_default="8",
+            help="Of all weights but those of depthwise layers.",
+        ),
+    ] = None
 
     def build(self, facts: Mapping[str, Any]) -> Model:
         """The untrained network, with those of `facts` that it takes.
@@ -290,38 +383,4 @@ class NetworkOptions:
 
 def network_options(help: str, default: str | None = None) -> Decorator:
     """The options that name an untrained network; `help` is that of --network."""
-    return group(
-        "network",
-        NetworkOptions,
-        click.option(
-            "--network", type=click.Choice(NETWORKS), default=default, help=help
-        ),
-        click.option(
-            "--channels",
-            type=Channels(),
-            help="Output channels of each convolution of paper-cnn, 32,32,64 if not "
-            "given, or each pair of paper-vgg.",
-        ),
-        click.option(
-            "--pool",
-            type=click.Choice(("max", "average")),
-            help="paper-cnn; max if not given.",
-        ),
-        click.option(
-            "--batch-norm/--no-batch-norm",
-            default=None,
-            help="The paper's networks: normalize while training; of the two only "
-            "paper-vgg does if not told.",
-        ),
-        click.option(
-            "--scheme",
-            type=click.Choice(SCHEMES),
-            help="Which scales there are; pow2 for the paper's networks and the "
-            "autoencoder, symmetric for the others if not given.",
-        ),
-        click.option(
-            "--weight-bits",
-            type=click.Choice(("8", "4")),
-            help="Of all weights but those of depthwise layers; 8 if not given.",
-        ),
-    )
+    return group("network", NetworkOptions, {"network": _network(help, default)})

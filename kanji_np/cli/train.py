@@ -6,18 +6,20 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from kanji_np.choices import OPTIMIZERS, RANGES, SCHEDULES
 from kanji_np.cli.evaluate import ACCURACY, metric_of, score_of
 from kanji_np.cli.options import (
     PATH,
-    PRECISIONS,
     DataOptions,
+    Decorator,
     NetworkOptions,
     TargetOptions,
     data_options,
+    given,
     group,
     network_options,
     target_options,
@@ -32,6 +34,7 @@ from kanji_np.cli.run import (
 )
 from kanji_np.cli.screen import command_line
 from kanji_np.errors import OptionError
+from kanji_np.recipe import Recipe, help_of, settings
 
 if TYPE_CHECKING:
     from kanji_np.data import Augment, Dataset
@@ -40,156 +43,182 @@ if TYPE_CHECKING:
     from kanji_np.results import Result
     from kanji_np.train import History
 
-# The keys of tables of other modules, as those in options.py.
-RANGES = ("minmax", "percentile", "learned")
-OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("one-cycle", "cosine", "step", "exponential", "constant")
+
+def setting(flag: str, name: str, help: str | None = None) -> Decorator:
+    """The option of a field of `Recipe`, which says all but how it is typed."""
+    own = settings()[name]
+    allowed = own.allowed
+    kind: click.Choice[str] | click.IntRange | click.FloatRange
+    if own.kind is str:
+        kind = click.Choice(allowed)
+    elif own.kind is int:
+        kind = click.IntRange(allowed.least)
+    elif allowed.below is None:
+        kind = click.FloatRange(allowed.least, allowed.most)
+    else:
+        kind = click.FloatRange(allowed.least, allowed.below, max_open=True)
+    help = help or own.help
+    return click.option(flag, name, type=kind, default=own.default, help=help)
 
 
 @dataclass(frozen=True)
 class RecipeOptions:
     """What the network begins with, and how it is trained."""
 
-    start: Path | None
-    ranges: str
-    epochs: int
-    batch: int
-    optimizer: str
-    lr: float | None
-    momentum: float | None
-    weight_decay: float | None
-    schedule: str
-    precision: str
-    fp32_epochs: int
-    averaging: float
-    freeze_batch_norm: float
-    label_smoothing: float
-    augment: bool | None
-    crop: int | None
-    cutout: int
-    seed: int
+    start: Annotated[
+        Path | None,
+        click.option(
+            "--start",
+            type=PATH,
+            metavar="MODEL",
+            help="Begin with the weights of a trained model of this network, whatever "
+            "its scheme and precision.",
+        ),
+    ]
+    ranges: Annotated[
+        str,
+        click.option(
+            "--ranges",
+            type=click.Choice(RANGES),
+            default="minmax",
+            help="How the ranges are tracked that scales are made from.",
+        ),
+    ]
+    epochs: Annotated[int, setting("--epochs", "epochs")]
+    batch_size: Annotated[int, setting("--batch", "batch_size")]
+    optimizer: Annotated[
+        str,
+        click.option(
+            "--optimizer",
+            type=click.Choice(OPTIMIZERS),
+            default="sgd",
+            help=help_of("optimizer"),
+        ),
+    ]
+    lr: Annotated[
+        float | None,
+        click.option(
+            "--lr",
+            type=click.FloatRange(0, min_open=True),
+            show_default="0.02 for sgd, 0.001 for adam and adamw",
+            help="Learning rate at its highest.",
+        ),
+    ]
+    momentum: Annotated[
+        float | None,
+        click.option(
+            "--momentum",
+            type=click.FloatRange(0, 1, max_open=True),
+            show_default="0.9",
+            help="Of sgd.",
+        ),
+    ]
+    weight_decay: Annotated[
+        float | None,
+        click.option(
+            "--weight-decay",
+            type=click.FloatRange(0),
+            show_default="0.0005 for sgd, 0 for adam, 0.01 for adamw",
+            help="Of weights, not of biases.",
+        ),
+    ]
+    schedule: Annotated[
+        str,
+        click.option(
+            "--schedule",
+            type=click.Choice(SCHEDULES),
+            default="one-cycle",
+            help=help_of("schedule"),
+        ),
+    ]
+    precision: Annotated[str, setting("--precision", "precision")]
+    fp32_epochs: Annotated[int, setting("--fp32-epochs", "fp32_epochs")]
+    averaging: Annotated[float, setting("--averaging", "averaging")]
+    freeze_batch_norm: Annotated[
+        float, setting("--freeze-batch-norm", "freeze_batch_norm")
+    ]
+    label_smoothing: Annotated[float, setting("--label-smoothing", "label_smoothing")]
+    augment: Annotated[
+        bool | None,
+        click.option(
+            "--augment/--no-augment",
+            default=None,
+            show_default="as suits the dataset",
+            help="Random crops and mirroring.",
+        ),
+    ]
+    crop: Annotated[
+        int | None,
+        click.option(
+            "--crop",
+            type=click.IntRange(0),
+            show_default="4 with --augment",
+            help="The most that a random crop moves an image [pixels].",
+        ),
+    ]
+    cutout: Annotated[
+        int,
+        click.option(
+            "--cutout",
+            type=click.IntRange(0),
+            default=0,
+            help="Side of a square painted over [pixels].",
+        ),
+    ]
+    seed: Annotated[
+        int, setting("--seed", "seed", help="Of weights, order and augmentation.")
+    ]
 
+    def recipe(self) -> Recipe:
+        """All of it but augmentation, which depends on the images."""
+        from kanji_np import optim
 
-recipe_options = group(
-    "recipe",
-    RecipeOptions,
-    click.option(
-        "--start",
-        type=PATH,
-        metavar="MODEL",
-        help="Begin with the weights of a trained model of this network, whatever its "
-        "scheme and precision.",
-    ),
-    click.option(
-        "--ranges",
-        type=click.Choice(RANGES),
-        default="minmax",
-        help="How the ranges are found that scales are made from.",
-    ),
-    click.option("--epochs", type=click.IntRange(1), default=30),
-    click.option("--batch", type=click.IntRange(1), default=64, help="Images a step."),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd"),
-    click.option(
-        "--lr",
-        type=click.FloatRange(0, min_open=True),
-        help="Learning rate at its highest; 0.02 for sgd, 0.001 for the others.",
-    ),
-    click.option(
-        "--momentum",
-        type=click.FloatRange(0, 1, max_open=True),
-        help="sgd only; 0.9 if not given.",
-    ),
-    click.option(
-        "--weight-decay",
-        type=click.FloatRange(0),
-        help="0.0005 for sgd, 0 for adam, 0.01 for adamw.",
-    ),
-    click.option(
-        "--schedule",
-        type=click.Choice(SCHEDULES),
-        default="one-cycle",
-        help="Course of the learning rate.",
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(PRECISIONS),
-        default="int8",
-        help="int8 trains in the device's arithmetic; fp32 is the baseline.",
-    ),
-    click.option(
-        "--fp32-epochs",
-        type=click.IntRange(0),
-        default=0,
-        help="So many of the epochs in fp32 first.",
-    ),
-    click.option(
-        "--averaging",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.998,
-        help="Weight of the past in the moving average of the weights that is scored "
-        "and kept; 0 keeps the last weights.",
-    ),
-    click.option(
-        "--freeze-batch-norm",
-        type=click.FloatRange(0, 1),
-        default=0.9,
-        help="Part of the epochs after which batch normalization takes in no more "
-        "batches.",
-    ),
-    click.option(
-        "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.1
-    ),
-    click.option(
-        "--augment/--no-augment",
-        default=None,
-        help="Random crops by 4 pixels, and mirroring; if not told, as suits the "
-        "dataset.",
-    ),
-    click.option(
-        "--crop",
-        type=click.IntRange(0),
-        help="Random crops move an image so far at most [pixels].",
-    ),
-    click.option(
-        "--cutout",
-        type=click.IntRange(0),
-        default=0,
-        help="Side of a square painted over [pixels].",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0),
-        default=0,
-        help="Of weights, order and augmentation.",
-    ),
-)
+        shared = vars(self).keys() & settings()
+        return Recipe(
+            optimizer=_optimizer(
+                self.optimizer, self.lr, self.momentum, self.weight_decay
+            ),
+            schedule=optim.SCHEDULES[self.schedule](),
+            **{name: getattr(self, name) for name in shared},
+        )
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """What a run is called, and where its files go."""
 
-    name: str | None
-    directory: Path | None
-    resume: bool
-    result: Path | None
-
-
-run_options = group(
-    "run",
-    RunOptions,
-    click.option("--name", help="C identifier for files and functions; from the data."),
-    click.option(
-        "--directory", type=PATH, help="Where results go; runs/NAME if not given."
-    ),
-    click.option("--resume", is_flag=True, help="Go on with the run in the directory."),
-    click.option(
-        "--result",
-        type=PATH,
-        metavar="FILE",
-        help="Write what came out to a .json file.",
-    ),
-)
+    name: Annotated[
+        str | None,
+        click.option(
+            "--name",
+            show_default="from the data's name",
+            help="C identifier for files and functions.",
+        ),
+    ]
+    directory: Annotated[
+        Path | None,
+        click.option(
+            "--directory",
+            type=PATH,
+            show_default="runs/NAME",
+            help="Where results go.",
+        ),
+    ]
+    resume: Annotated[
+        bool,
+        click.option(
+            "--resume", is_flag=True, help="Go on with the run in the directory."
+        ),
+    ]
+    result: Annotated[
+        Path | None,
+        click.option(
+            "--result",
+            type=PATH,
+            metavar="FILE",
+            help="Write what came out to a .json file.",
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -211,11 +240,11 @@ class Scores:
 @data_options
 @network_options(default="paper-cnn", help="See zoo.py.")
 @target_options
-@recipe_options
-@run_options
-@click.pass_obj
+@group("recipe", RecipeOptions)
+@group("run", RunOptions)
+@click.pass_context
 def train(
-    arguments: tuple[str, ...], data: DataOptions, network: NetworkOptions,
+    context: click.Context, data: DataOptions, network: NetworkOptions,
     target: TargetOptions, recipe: RecipeOptions, run: RunOptions,
 ) -> None:  # fmt: skip
     """Train a network of the zoo by the default recipe, or as options say.
@@ -226,19 +255,11 @@ def train(
     Example:
       kanji-np train --data cifar10 --download --channels 32,32,64
     """
-    optimizer = _optimizer(
-        recipe.optimizer, recipe.lr, recipe.momentum, recipe.weight_decay
-    )
-    if recipe.fp32_epochs > recipe.epochs:
-        raise OptionError(
-            f"--fp32-epochs must be at most --epochs ({recipe.epochs}), "
-            f"got {recipe.fp32_epochs}"
-        )
+    wanted = recipe.recipe()
     if run.directory is not None:
         check_run(run.directory, run.resume)
 
     import kanji_np as kj
-    from kanji_np import optim
     from kanji_np.results import check_output, write_result
 
     if run.result is not None:
@@ -260,32 +281,26 @@ def train(
     if recipe.start is not None:
         net.take_weights(kj.load(recipe.start))
     by_label = network.network != "autoencoder"
+    wanted = replace(
+        wanted,
+        reproduce_inputs=not by_label,
+        augment=_augment(images, recipe.augment, recipe.crop, recipe.cutout, mean),
+    )
     directory = run.directory or Path("runs") / name
     check_run(directory, run.resume)
     with keeping(directory, "repeat the command with --resume to go on"):
         history = kj.fit(
             net,
             images,
-            epochs=recipe.epochs,
             validation=test if by_label else None,
-            reproduce_inputs=not by_label,
-            batch_size=recipe.batch,
-            optimizer=optimizer,
-            schedule=optim.SCHEDULES[recipe.schedule](),
-            label_smoothing=recipe.label_smoothing,
-            augment=_augment(images, recipe.augment, recipe.crop, recipe.cutout, mean),
-            averaging=recipe.averaging,
-            freeze_batch_norm=recipe.freeze_batch_norm,
-            precision=recipe.precision,
-            fp32_epochs=recipe.fp32_epochs,
-            seed=recipe.seed,
             directory=directory,
             resume=run.resume,
+            **vars(wanted),
         )
         curves = draw_curves(history, directory)
         scores = Scores.of(net, test, recipe.precision)
     if run.result is not None:
-        made = _result(arguments, images.name, network, recipe, net, history, scores)
+        made = _result(context, images.name, network, recipe, net, history, scores)
         write_result(run.result, made)
     if scores.fp32 is not None:
         click.echo(_score_line("fp32", scores.metric, scores.fp32))
@@ -335,7 +350,7 @@ def _identifier(text: str) -> str:
 
 
 def _result(
-    arguments: tuple[str, ...], data: str, network: NetworkOptions,
+    context: click.Context, data: str, network: NetworkOptions,
     recipe: RecipeOptions, net: Model, history: History, scores: Scores,
 ) -> Result:  # fmt: skip
     """What came out, and of what."""
@@ -343,7 +358,8 @@ def _result(
     from kanji_np.results import Result, cpu_model, portable, source
 
     return Result(
-        command=shlex.join(["kanji-np", *map(portable, arguments)]),
+        command=shlex.join(["kanji-np", *map(portable, context.obj)]),
+        options=given(context),
         source=source(),
         cpu=cpu_model(),
         threads=limit(),

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kanji_np.checks import one_of
+from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.errors import OptionError, ToolError, UnsupportedOp
-from kanji_np.targets import LIBRARIES as TARGET_LIBRARIES
-from kanji_np.targets import has
+from kanji_np.targets import LIBRARIES, has
 from kanji_np.targets.arm import HEADER as NN_HEADER
 from kanji_np.targets.kanji_nn import HEADER as OWN_HEADER
 from kanji_np.types import TargetSpec
 
-LIBRARIES = ("ccore", "cmsis-nn")
 CCORE, OWN_INCLUDE = "ccore", "ccore/Include"
 SHARED_HEADER = "kanji_support.h"  # of ccore's kernels for both APIs
 # A function's name and opening parenthesis where its definition or prototype begins.
@@ -125,7 +124,7 @@ class Checkout:
 
 def check_library(library: str) -> None:
     """OptionError if kernels of that name cannot be linked."""
-    one_of("library", library, LIBRARIES)
+    one_of("library", library, KERNEL_LIBRARIES)
 
 
 def folders_beside(target: TargetSpec) -> tuple[str, ...]:
@@ -268,7 +267,7 @@ def _check_version(given: Path, header: str, target: TargetSpec) -> None:
     """
     if target.core != "mve":
         return
-    for function, first in TARGET_LIBRARIES[target.library].since.items():
+    for function, first in LIBRARIES[target.library].since.items():
         there = re.search(rf"\b{function}\(", header) is not None
         if there != has(target, function):
             raise OptionError(

@@ -10,13 +10,13 @@ from string import Template
 import numpy as np
 
 from kanji_np import archive, checks, outputs, schema
+from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
 from kanji_np.deploy.emulator import BOARDS
 from kanji_np.deploy.kernels import (
     KERNELS,
-    LIBRARIES,
     OWN_INCLUDE,
     ccore_files,
     check_library,
@@ -51,8 +51,10 @@ class Firmware:
     directory : Path
     files : tuple of str
         Relative to `directory`, sorted.
-    const_bytes, arena_bytes : int
-        Flash for tables, RAM for the arena [bytes].
+    const_bytes : int
+        Flash for tables [bytes].
+    arena_bytes : int
+        RAM for the arena [bytes].
     lower_bound_bytes : int
         No arena could do with less [bytes].
     macs : int
@@ -91,7 +93,7 @@ class Manifest:
 _MANIFEST = schema.record({
     "kind": schema.one_of((KIND,)),
     "name": checks.lower_identifier,
-    "library": schema.one_of(LIBRARIES),
+    "library": schema.one_of(KERNEL_LIBRARIES),
     "files": outputs.known_files,
 })  # fmt: skip
 

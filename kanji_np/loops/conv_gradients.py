@@ -52,11 +52,14 @@ def backward(
     g, x, y = conv.in_one_row(g, x, saved.y)
     saved, gy = replace(saved, x=(x,), y=y), np.ascontiguousarray(gy).reshape(y.shape)
     turned = g.turned(*x.shape[1:3])
+    gx: np.ndarray | None
     if turned and x.shape[3] >= TILE_ROWS and _most_count(saved, gy):
         gx, gparams = _all(params, saved, g, turned, gy, needs_gx)
     else:
         gx, gparams = conv.backward(params, saved, g, gy, needs_gx)
-    return (gx.reshape(shape) if needs_gx else None), gparams
+    if gx is None or not needs_gx:
+        return None, gparams
+    return gx.reshape(shape), gparams
 
 
 def _all(

@@ -72,26 +72,15 @@ def scaled(value, f):
 def add_int(
     attrs: Activated, ints: Any, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
-    y = buffers.empty(xs[0].shape, np.int8)
-    count = len(y)
-    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
-    ranges = empty_ranges(shares(count))
-    run(
+    return _joined_int(
         _add,
-        count,
-        x_1,
-        x_2,
+        ints,
+        xs,
+        y_range,
         (ints.input_1_offset, ints.input_2_offset, ints.left_shift),
         factor(ints.input_1_mult, ints.input_1_shift, ints.rounding),
         factor(ints.input_2_mult, ints.input_2_shift, ints.rounding),
-        factor(ints.output_mult, ints.output_shift, ints.rounding),
-        (ints.output_offset, ints.act_min, ints.act_max),
-        flat,
-        ranges,
     )
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
 
 
 def add_float(attrs: Activated, params: None, xs: Arrays) -> np.ndarray:
@@ -116,24 +105,8 @@ def add_vjp(
 def mul_int(
     attrs: Activated, ints: Any, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
-    y = buffers.empty(xs[0].shape, np.int8)
-    count = len(y)
-    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
-    ranges = empty_ranges(shares(count))
-    run(
-        _mul,
-        count,
-        x_1,
-        x_2,
-        (ints.input_1_offset, ints.input_2_offset),
-        factor(ints.output_mult, ints.output_shift, ints.rounding),
-        (ints.output_offset, ints.act_min, ints.act_max),
-        flat,
-        ranges,
-    )
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
+    offsets = ints.input_1_offset, ints.input_2_offset
+    return _joined_int(_mul, ints, xs, y_range, offsets)
 
 
 def mul_float(attrs: Activated, params: None, xs: Arrays) -> np.ndarray:
@@ -168,6 +141,30 @@ def _times(
     return g
 
 
+def _joined_int(
+    kernel: Any, ints: Any, xs: Arrays, y_range: np.ndarray | None, *inputs: Any
+) -> np.ndarray:
+    """One of the loops over two int8 arrays (N, ...); `inputs` is what it takes."""
+    y = buffers.empty(xs[0].shape, np.int8)
+    count = len(y)
+    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
+    ranges = empty_ranges(shares(count))
+    run(
+        kernel,
+        count,
+        x_1,
+        x_2,
+        *inputs,
+        factor(ints.output_mult, ints.output_shift, ints.rounding),
+        (ints.output_offset, ints.act_min, ints.act_max),
+        flat,
+        ranges,
+    )
+    if y_range is not None:
+        widen(y_range, ranges)
+    return y
+
+
 def _clipped(
     attrs: Activated, function: np.ufunc, x_1: np.ndarray, x_2: np.ndarray
 ) -> np.ndarray:
@@ -188,7 +185,7 @@ def concatenate_int(
     attrs: Any, ints: Any, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
     """Each part by a table of all its 256 values."""
-    y = _joined(xs)
+    y = _output(xs)
     for part, how, place in zip(xs, ints.parts, _slices(xs), strict=True):
         table = _table(how, ints.output_offset)
         if how is None:
@@ -213,10 +210,26 @@ def _table(how: Any, output_offset: int) -> np.ndarray:
 
 
 def concatenate_float(attrs: Any, params: None, xs: Arrays) -> np.ndarray:
-    return np.concatenate(xs, axis=-1, out=_joined(xs))
+    return np.concatenate(xs, axis=-1, out=_output(xs))
 
 
-def _joined(xs: Arrays) -> np.ndarray:
+def concatenate_vjp(
+    attrs: Any,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
+    """Only what is needed, and each part in one piece."""
+    gx = []
+    for place, needed in zip(_slices(saved.x), needs_gx, strict=True):
+        y, g = saved.y[..., place], gy[..., place]
+        inside = (y > saved.low) & (y < saved.high)
+        gx.append(np.where(inside, g, g.dtype.type(0)) if needed else None)
+    return tuple(gx), None
+
+
+def _output(xs: Arrays) -> np.ndarray:
     """Uninitialized output for a batch of parts."""
     channels = sum(part.shape[-1] for part in xs)
     return buffers.empty((*xs[0].shape[:-1], channels), xs[0].dtype)

@@ -1,7 +1,7 @@
 """Sum of two tensors of one shape, with a fused activation.
 
-    v_k = requantize((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
-    Y = clamp(requantize(v_1 + v_2, multiplier, shift) + output_offset, low, high)
+    v_k = rescale((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
+    Y = clamp(rescale(v_1 + v_2, multiplier, shift) + output_offset, low, high)
 
 Inputs and output have scales and zero points of their own: a residual connection needs
 no common one. The factors are s_k / (2 max(s_1, s_2)) and 2 max(s_1, s_2) / (2^20 s_y).
@@ -48,14 +48,22 @@ LEFT_SHIFT = 20
 
 @dataclass(frozen=True)
 class AddAttrs(Attributes):
-    """Activation: "linear", "relu" or "relu6"."""
+    """Sum of two tensors of one shape; see `ops.add`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
 
     activation: str = attribute(fused_activation, "linear")
 
 
 @dataclass(frozen=True)
 class AddInts:
-    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
     input_1_offset: int
     input_1_mult: int
@@ -94,7 +102,7 @@ def ints_of(
         *output_factor(twice_max / 2.0**LEFT_SHIFT, 0, y),
         LEFT_SHIFT,
         *activation_range(attrs.activation, y),
-        numerics.requantize,
+        numerics.rounding,
     )
 
 
@@ -131,8 +139,7 @@ def vjp(
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
     """gX_1 = gX_2 = gY where Y was not clamped."""
-    inside = (saved.low < saved.y) & (saved.y < saved.high)
-    gx = np.where(inside, gy, 0)
+    gx = saved.passed(gy)
     return tuple(gx if needed else None for needed in needs_gx), None
 
 
@@ -171,6 +178,7 @@ def lower(
 ADD = Op(
     name="add",
     attrs=AddAttrs,
+    layer="Add",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

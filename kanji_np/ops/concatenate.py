@@ -44,7 +44,10 @@ MOST_SHIFT = 30
 
 @dataclass(frozen=True)
 class ConcatenateAttrs(Attributes):
-    """Nothing to choose."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+    """
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,8 @@ def vjp(
 ) -> tuple[Gradients, None]:
     """Each part its channels of gY, where Y was not clamped."""
     ends = np.cumsum([x.shape[-1] for x in saved.x])[:-1]
-    ys, gs = np.split(saved.y, ends, axis=-1), np.split(gy, ends, axis=-1)
-    gx = (
-        np.where((saved.low < y) & (y < saved.high), g, 0) if needed else None
-        for y, g, needed in zip(ys, gs, needs_gx, strict=True)
-    )
-    return tuple(gx), None
+    gx = np.split(saved.passed(gy), ends, axis=-1)
+    return tuple(g if n else None for g, n in zip(gx, needs_gx, strict=True)), None
 
 
 def lower(
@@ -183,6 +182,7 @@ def _copy(pointer: InputPtr, shape: Shape, channels: int, first: int) -> KernelC
 CONCATENATE = Op(
     name="concatenate",
     attrs=ConcatenateAttrs,
+    layer="Concatenate",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,
@@ -191,5 +191,9 @@ CONCATENATE = Op(
     ints=ints_of,
     inputs=None,
     tracks_output=True,
-    fast=Fast(elementwise.concatenate_int, elementwise.concatenate_float),
+    fast=Fast(
+        elementwise.concatenate_int,
+        elementwise.concatenate_float,
+        elementwise.concatenate_vjp,
+    ),
 )

@@ -66,9 +66,8 @@ class Conv1DAttrs(Attributes):
     @property
     def over_row(self) -> Conv2DAttrs:
         """The same over an image of one row."""
-        padding: Padding = self.padding
-        if isinstance(padding, tuple):
-            padding = ((0, 0), padding)
+        along = self.padding
+        padding: Padding = ((0, 0), along) if isinstance(along, tuple) else along
         return Conv2DAttrs(
             self.filters,
             (1, self.kernel),

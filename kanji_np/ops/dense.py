@@ -153,7 +153,8 @@ def vjp(
         _as_image(gy),
         needed,
     )
-    gx = gx.reshape(x.shape) if needed else None  # (G,1,N/G,Cin) -> (N,Cin)
+    if gx is not None:
+        gx = gx.reshape(x.shape)  # (G,1,N/G,Cin) -> (N,Cin)
     return (gx,), replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
 
 

@@ -42,7 +42,7 @@ from kanji_np.window import Geometry, Window, check_image
 
 @dataclass(frozen=True)
 class GlobalAvgPool2DAttrs(Attributes):
-    """Nothing to choose."""
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
 
 
 def infer(attrs: GlobalAvgPool2DAttrs, shapes: Shapes) -> Shape:
@@ -121,6 +121,7 @@ def lower_cmsis_nn_q7(
 GLOBAL_AVG_POOL2D = Op(
     name="global_avg_pool2d",
     attrs=GlobalAvgPool2DAttrs,
+    layer="GlobalAvgPool2D",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -1,6 +1,6 @@
 """Product of two tensors of one shape, element by element, with a fused activation.
 
-    Y = clamp(requantize((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
+    Y = clamp(rescale((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
               + output_offset, low, high)
 
 Inputs and output have scales and zero points of their own; the factor is s_1 s_2 / s_y.
@@ -43,14 +43,22 @@ MOST_SHIFT = 14
 
 @dataclass(frozen=True)
 class MulAttrs(Attributes):
-    """Activation: "linear", "relu" or "relu6"."""
+    """Product of two tensors of one shape, element by element; see `ops.mul`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
 
     activation: str = attribute(fused_activation, "linear")
 
 
 @dataclass(frozen=True)
 class MulInts:
-    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
     input_1_offset: int
     input_2_offset: int
@@ -80,7 +88,7 @@ def ints_of(
         y.zero_point,
         *output_factor(first.scale * second.scale, MOST_SHIFT, y),
         *activation_range(attrs.activation, y),
-        numerics.requantize,
+        numerics.rounding,
     )
 
 
@@ -114,12 +122,8 @@ def vjp(
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
-    inside, real = (saved.low < saved.y) & (saved.y < saved.high), gy.dtype.type
-    x_1, x_2 = (
-        real(scale) * (x.astype(real) + real(offset))
-        for x, scale, offset in zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
-    )
-    gx = np.where(inside, gy * x_2, 0), np.where(inside, gy * x_1, 0)
+    x_1, x_2 = saved.real_x(gy.dtype)
+    gx = saved.passed(gy * x_2), saved.passed(gy * x_1)
     return tuple(g if n else None for g, n in zip(gx, needs_gx, strict=True)), None
 
 
@@ -153,6 +157,7 @@ def lower(
 MUL = Op(
     name="mul",
     attrs=MulAttrs,
+    layer="Multiply",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -35,7 +35,10 @@ from kanji_np.types import (
 
 @dataclass(frozen=True)
 class ReluAttrs(Attributes):
-    """Nothing to choose."""
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Any shape -> the same.
+    """
 
 
 def infer(attrs: ReluAttrs, shapes: Shapes) -> Shape:
@@ -91,6 +94,7 @@ def lower_cmsis_nn_q7(
 RELU = Op(
     name="relu",
     attrs=ReluAttrs,
+    layer="ReLU",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -37,7 +37,10 @@ from kanji_np.types import (
 
 @dataclass(frozen=True)
 class Relu6Attrs(Attributes):
-    """Nothing to choose."""
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Any shape -> the same.
+    """
 
 
 def infer(attrs: Relu6Attrs, shapes: Shapes) -> Shape:
@@ -97,6 +100,7 @@ def lower_cmsis_nn_q7(
 RELU6 = Op(
     name="relu6",
     attrs=Relu6Attrs,
+    layer="ReLU6",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -18,7 +18,13 @@ from kanji_np.types import KernelCall, Saved, Shape, TargetSpec, TensorSpec
 
 @dataclass(frozen=True)
 class ReshapeAttrs(Attributes):
-    """The new shape of one sample."""
+    """The same values under another shape; see `ops.reshape`.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Of one sample, with as many elements as the input has.
+    """
 
     shape: Shape = attribute(sample_shape, called="target_shape")
 
@@ -59,6 +65,7 @@ def lower(
 RESHAPE = Op(
     name="reshape",
     attrs=ReshapeAttrs,
+    layer="Reshape",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_int,

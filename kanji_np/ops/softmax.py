@@ -64,7 +64,11 @@ MOST_CLASSES = 511
 
 @dataclass(frozen=True)
 class SoftmaxAttrs(Attributes):
-    """Nothing to choose."""
+    """Softmax for deployment; see `ops.softmax`.
+
+    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
+    logits before it.
+    """
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,7 @@ def lower_cmsis_nn_q7(
 SOFTMAX = Op(
     name="softmax",
     attrs=SoftmaxAttrs,
+    layer="Softmax",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -43,7 +43,15 @@ MOST_PIXELS = 1 << 20
 
 @dataclass(frozen=True)
 class StandardizeAttrs(Attributes):
-    """Fractional bits of the output, 0..7; 5 holds 4 standard deviations."""
+    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
+
+    uint8 (H,W,C) -> int8 (H,W,C).
+
+    Parameters
+    ----------
+    frac_bits : int
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
+    """
 
     frac_bits: int = attribute(right_shift, 5)
 
@@ -127,6 +135,7 @@ def lower(
 STANDARDIZE = Op(
     name="standardize",
     attrs=StandardizeAttrs,
+    layer="Standardize",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

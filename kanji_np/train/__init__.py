@@ -3,7 +3,6 @@
 from kanji_np.train.checkpoint import check_run
 from kanji_np.train.history import EpochRecord, History
 from kanji_np.train.loop import fit
-from kanji_np.train.recipe import Recipe
 from kanji_np.train.run import Loss
 
-__all__ = ["EpochRecord", "History", "Loss", "Recipe", "check_run", "fit"]
+__all__ = ["EpochRecord", "History", "Loss", "check_run", "fit"]

@@ -9,12 +9,12 @@ import click
 
 from kanji_np import archive, outputs, schema
 from kanji_np.checks import line
+from kanji_np.choices import PRECISIONS
 from kanji_np.errors import FileFormatError, KanjiError, OptionError
-from kanji_np.model import PRECISIONS
 from kanji_np.modelfile import HEADER, is_model
+from kanji_np.recipe import Recipe
 from kanji_np.settings import differ, text_of
 from kanji_np.train.history import EpochRecord, History
-from kanji_np.train.recipe import Recipe
 from kanji_np.train.run import MOST_SETBACKS, Run
 
 CHECKPOINT_KIND = "kanji_np checkpoint"

@@ -24,12 +24,14 @@ from kanji_np.errors import AccumulatorOverflow, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
 from kanji_np.model import Model
 from kanji_np.optim import Optimizer, Schedule
+from kanji_np.recipe import Recipe
 from kanji_np.train import checkpoint
 from kanji_np.train.checkpoint import CHECKPOINT, HISTORY, MODEL, check_run
 from kanji_np.train.history import EpochRecord, History
 from kanji_np.train.progress import line_of, progress
-from kanji_np.train.recipe import DEFAULT, Recipe
 from kanji_np.train.run import Loss, Run
+
+DEFAULT = Recipe()
 
 
 def _reproduces(targets: str) -> bool:
@@ -65,9 +67,10 @@ def fit(
     Parameters
     ----------
     net : Model
-    train, validation : Dataset
-        `validation` is scored after every epoch, in the epoch's precision; an
-        autoencoder takes none.
+    train : Dataset
+    validation : Dataset, optional
+        It is scored after every epoch, in the epoch's precision. An autoencoder takes
+        none.
     epochs, batch_size, optimizer, schedule, reproduce_inputs, label_smoothing, \
 averaging, freeze_batch_norm, precision, fp32_epochs, seed
         See `Recipe`.

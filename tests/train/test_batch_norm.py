@@ -9,7 +9,7 @@ from small import stripes
 
 import kanji_np as kj
 from kanji_np.errors import OptionError, ShapeError
-from kanji_np.train import Recipe
+from kanji_np.recipe import Recipe
 from kanji_np.train.checkpoint import MODEL
 from kanji_np.train.run import Run
 

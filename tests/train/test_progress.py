@@ -8,7 +8,8 @@ import sys
 import numba
 
 import kanji_np as kj
-from kanji_np.train import EpochRecord, Recipe
+from kanji_np.recipe import Recipe
+from kanji_np.train import EpochRecord
 from kanji_np.train.progress import COMPILING
 
 from .runs import trained

@@ -49,8 +49,8 @@ def average(
 def clamped(shape: Shape, clamp_to: Pair) -> KernelCall:
     """A tensor of any shape clamped to (low, high).
 
-    From 0 it is `arm_relu_q7`, in place. No other function takes a range but the pools:
-    it is a max pool with windows of one cell.
+    To (0, 127) `arm_relu_q7` does it, in place. To any other range a max pool does it
+    whose windows have one cell, because only pools take a range.
     """
     if clamp_to == (0, 127):
         return arm.relu(math.prod(shape))
