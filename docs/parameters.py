@@ -1,11 +1,12 @@
-"""Gives each parameter of the reference its own default.
+"""Gives each parameter of the reference its own default, type and description.
 
-Griffe, which reads the source without running it, needs help with three things:
+Griffe, which reads the source without running it, needs help:
 
 - A docstring may describe several parameters at once ("strides, dilation_rate : int").
   Griffe shows the default and the type of the first for all of them.
 - A default may be a field of the default recipe (`DEFAULT.epochs`), or the result of a
   function. Readers want the value.
+- A parameter may be described elsewhere ("See `Recipe`."). Readers want it here.
 - A type may carry what is allowed (`Annotated[int, Range(1)]`). Readers want the type.
 """
 
@@ -20,18 +21,21 @@ import griffe
 import kanji_np
 
 RECIPE = kanji_np.Recipe()
+ELSEWHERE = re.compile(r"(?:See|As(?: in)?) `(\w+)`(?: has them)?\.")
 
 
 class OwnDefaults(griffe.Extension):
     """Puts the defaults and types of the signature in the place of griffe's."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        for owner in _with_parameters(pkg):
+        owners = list(_with_parameters(pkg))
+        for owner in owners:
             for parameter in owner.parameters:
                 parameter.default = _default(owner, parameter)
                 parameter.annotation = _plain(parameter.annotation)
-            if owner.docstring is not None:
-                _correct(owner.docstring, owner.parameters)
+            _correct(owner)
+        _describe_here(owners)
+        _find_functions(pkg)
 
 
 def _with_parameters(
@@ -59,15 +63,43 @@ def _plain(annotation: Any) -> Any:
     return carried[1] if carried else annotation
 
 
-def _correct(docstring: griffe.Docstring, declared: griffe.Parameters) -> None:
-    types = [p.annotation for p in declared if p.annotation is not None]
-    for section in docstring.parsed:
-        if section.kind is not griffe.DocstringSectionKind.parameters:
-            continue
-        for described in section.value:
-            if described.name not in declared:
-                continue
+def _described(owner: griffe.Object) -> Iterator[griffe.DocstringParameter]:
+    sections = owner.docstring.parsed if owner.docstring else ()
+    for section in sections:
+        if section.kind is griffe.DocstringSectionKind.parameters:
+            yield from section.value
+
+
+def _correct(owner: griffe.Class | griffe.Function) -> None:
+    declared = {p.name: p for p in owner.parameters}
+    types = [p.annotation for p in declared.values() if p.annotation is not None]
+    for described in _described(owner):
+        if described.name in declared:
             own = declared[described.name]
             described.value = own.default
             if any(described.annotation is type_ for type_ in types):
                 described.annotation = own.annotation
+
+
+def _describe_here(owners: list[griffe.Class | griffe.Function]) -> None:
+    texts = {
+        (owner.name, described.name): described.description
+        for owner in owners
+        for described in _described(owner)
+    }
+    for owner in owners:
+        for described in _described(owner):
+            if there := ELSEWHERE.fullmatch(described.description):
+                key = there[1], described.name
+                described.description = texts.get(key, described.description)
+
+
+def _find_functions(pkg: griffe.Module) -> None:
+    """Where a function has the name of its module, as `verify` does, griffe takes the
+    public name for the module."""
+    for name, member in list(pkg.members.items()):
+        if member.is_alias:
+            path = member.target_path.removeprefix(f"{pkg.name}.")
+            target = pkg[path]
+            if target.is_module:
+                pkg[name] = griffe.Alias(name, f"{target.path}.{name}")

@@ -2,7 +2,7 @@
 
     CMSIS_NN=DIR CMSIS_5=DIR python examples/core_table.py [CHANNELS]
 
-Networks of the paper's shape (32,32,64 unless told) are exported untrained: neither
+Networks of the paper's shape (32,32,64 by default) are exported untrained: neither
 instructions nor memory depend on the weights by more than a millionth. Without the two
 directories, which name the real libraries, only the portable kernels are measured.
 """

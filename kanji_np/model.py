@@ -63,9 +63,11 @@ class Model:
 
     Parameters
     ----------
-    inputs, outputs : Symbol
-        What `Input` gave, and the last layer's output. Layers are those that `outputs`
-        depends on, in the order of the calls of their arguments.
+    inputs : Symbol
+        What `Input` gave.
+    outputs : Symbol
+        The last layer's output. The network's layers are those that it depends on, in
+        the order of the calls of their arguments.
     target : str or TargetSpec
         "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
     core : str, optional

@@ -183,6 +183,10 @@ class Op:
     short_name : str or None
         Layers that the user gives no name are called by it and a number: conv1, conv2.
         None: by the operator's name.
+    layer : str or None
+        The name of the layer that users write, Keras's where Keras has it. Its
+        arguments are the fields of the attributes, and so is its docstring. None: a
+        class in `layers.keras` takes other arguments.
     fast : Fast
     """
 
@@ -203,6 +207,7 @@ class Op:
     ends_network: bool = False
     inputs: int | None = 1
     short_name: str | None = None
+    layer: str | None = None
     fast: Fast = Fast()
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:

@@ -52,6 +52,14 @@ def test_parameters_that_share_a_line_keep_their_own_defaults(site, name):
     for parameter, default in (("epochs", "30"), ("batch_size", "64")):
         row = described[described.index(f"<b><code>{parameter}</code></b>") :]
         assert re.search(r"default:\s+<code>(.*?)</code>", row)[1] == default
+        assert "Recipe" not in row[: row.index("</li>")]
+
+
+def test_functions_with_the_name_of_their_module_are_functions(site):
+    names = {f"kanji_np.{name}" for name in ("verify", "vectors")}
+    found = documented(site, "deployment")
+    assert names <= found
+    assert not any(name.startswith("kanji_np.verify.") for name in found)
 
 
 def test_the_site_needs_no_network(site):
