@@ -358,8 +358,8 @@ def result_kind(folder: Path) -> Kind:
         source="0123", cpu="a processor", threads=1, data="cifar10", network="paper-32",
         target="cmsis-nn/7.0.0/c/double", scheme="pow2", ranges="minmax", weight_bits=8,
         precision="int8", fp32_epochs=0, is_begun=False, epochs=30, seed=0,
-        seconds=480.25, metric="accuracy",
-        int8_score=0.8202, fp32_score=None, digest="ab12",
+        seconds=480.25, metric="accuracy", int8_score=0.8202, fp32_score=None,
+        digest="ab12",
         proofs=(results.Proof("host", "ccore", 10_000, 0),),
     )  # fmt: skip
     other = replace(result, fp32_score=0.5, metric="AUC", precision="fp32", proofs=())
@@ -384,7 +384,7 @@ def bench_kind(folder: Path) -> Kind:
     good = bench.Bench("paper-cnn 32", 64, 2, "a cpu", 1.5, 2.5, 0.5, 0.75, 99.5)
 
     def outcome(path: Path) -> str:
-        speed_table(bench.read_results(path)).encode()
+        speed_table(bench.read_measurements(path)).encode()
         return "read"
 
     facts = json.loads(good.json())
