@@ -27,9 +27,10 @@ Finding = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def findings() -> dict[str, list[Finding]]:
-    """What one run of mypy says of the package, the programs, and every public name.
+    """What one run of mypy says of package, examples, programs and every public name.
 
-    The package is one entry; each program has its own, by the name of its file.
+    The package and the examples are one entry; each program has its own, by the name
+    of its file.
     """
     names = [f"reveal_type(kj.{name})" for name in kj.__all__]
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -40,24 +41,24 @@ def findings() -> dict[str, list[Finding]]:
         [
             sys.executable, "-m", "mypy", "--config-file", ROOT / "setup.cfg",
             "--cache-dir", FOLDER / "cache", "--show-absolute-path",
-            PACKAGE, *programs,
+            PACKAGE, ROOT / "examples", *programs,
         ],
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert not run.stderr, run.stderr
     found: dict[str, list[Finding]] = {path.name: [] for path in programs}
-    found["package"] = []
+    found["house"] = []
     for line in run.stdout.splitlines()[:-1]:
         match = LINE.fullmatch(line)
         assert match, line
         path, number, kind, text, code = match.groups()
-        owner = Path(path).name if Path(path) in programs else "package"
+        owner = Path(path).name if Path(path) in programs else "house"
         found[owner].append((int(number), code or kind, text))
     return found
 
 
-def test_the_package_has_no_errors(findings):
-    assert findings["package"] == []
+def test_package_and_examples_have_no_errors(findings):
+    assert findings["house"] == []
 
 
 def functions(tree: ast.AST, is_compiled: bool = False) -> Iterator[ast.FunctionDef]:
