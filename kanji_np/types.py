@@ -1,6 +1,6 @@
 """The facts everybody shares, as frozen dataclasses.
 
-What is computed here takes a line or two. A tensor's shape never includes the batch: one
+What is computed here takes a line or two. A tensor's shape has no batch: one
 inference on the device is one image, and training adds the batch in front.
 """
 

@@ -1,6 +1,9 @@
-"""The layers there are, with the names and arguments of Keras: what a user writes.
+"""Layers with the names and arguments of Keras: what a user writes.
 
 Each is an operator and its attributes; the operator's page says what it computes.
+Layers whose arguments are the fields of the attributes are not here: their operators
+declare them (`declared`).
+
 Shapes here are of one sample. Tensors are int8 on the device and in int8 training,
 float32 in fp32 training; images are uint8 in both. `name` is a C identifier; without
 one the model numbers the layer after its operator.
@@ -15,26 +18,13 @@ from kanji_np.checks import shown
 from kanji_np.errors import OptionError
 from kanji_np.layers.layer import Layer
 from kanji_np.layers.linear import LinearLayer
-from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import OPS
-from kanji_np.ops.add import AddAttrs
-from kanji_np.ops.concatenate import ConcatenateAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
-from kanji_np.ops.flatten import FlattenAttrs
-from kanji_np.ops.global_avg_pool2d import GlobalAvgPool2DAttrs
-from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
-from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.pooling import Pool2DAttrs
-from kanji_np.ops.relu import ReluAttrs
-from kanji_np.ops.relu6 import Relu6Attrs
-from kanji_np.ops.reshape import ReshapeAttrs
-from kanji_np.ops.softmax import SoftmaxAttrs
-from kanji_np.ops.standardize import StandardizeAttrs
-from kanji_np.types import Shape
 from kanji_np.window import Padding, Pair
 
 
@@ -71,22 +61,6 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
     if not is_integer or values.min() < 0 or values.max() > 255:
         raise OptionError(f"mean must be integers in 0..255, got {shown(mean)}")
     return values.astype(np.uint8)
-
-
-class Standardize(Layer):
-    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
-
-    uint8 (H,W,C) -> int8 (H,W,C).
-
-    Parameters
-    ----------
-    frac_bits : int
-        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
-    name : str, optional
-    """
-
-    def __init__(self, frac_bits: int = 5, name: str | None = None) -> None:
-        super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
 
 
 class Conv2D(LinearLayer):
@@ -279,93 +253,6 @@ class AvgPool2D(Layer):
         super().__init__(OPS["avg_pool2d"], attrs, name)
 
 
-class ReLU(Layer):
-    """ReLU as a layer of its own; see `ops.relu`.
-
-    Any shape -> the same.
-
-    Parameters
-    ----------
-    name : str, optional
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["relu"], ReluAttrs(), name)
-
-
-class Flatten(Layer):
-    """(H,W,C) -> (H*W*C,); see `ops.flatten`.
-
-    Parameters
-    ----------
-    name : str, optional
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["flatten"], FlattenAttrs(), name)
-
-
-class Softmax(Layer):
-    """Softmax for deployment; see `ops.softmax`.
-
-    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
-    logits before it.
-
-    Parameters
-    ----------
-    name : str, optional
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["softmax"], SoftmaxAttrs(), name)
-
-
-class Add(TrackedLayer):
-    """Sum of two tensors of one shape; see `ops.add`.
-
-    The output has their shape.
-
-    Parameters
-    ----------
-    activation : None, "linear", "relu" or "relu6"
-        Fused: it costs nothing on the device.
-    name : str, optional
-    """
-
-    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["add"], AddAttrs.given(activation), name)
-
-
-class Multiply(TrackedLayer):
-    """Product of two tensors of one shape, element by element; see `ops.mul`.
-
-    The output has their shape.
-
-    Parameters
-    ----------
-    activation : None, "linear", "relu" or "relu6"
-        Fused: it costs nothing on the device.
-    name : str, optional
-    """
-
-    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["mul"], MulAttrs.given(activation), name)
-
-
-class Concatenate(TrackedLayer):
-    """Tensors side by side along their channels; see `ops.concatenate`.
-
-    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
-
-    Parameters
-    ----------
-    name : str, optional
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["concatenate"], ConcatenateAttrs(), name)
-
-
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
 
@@ -407,60 +294,3 @@ class Conv1D(LinearLayer):
             weight_bits,
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
-
-
-class GlobalAvgPool2D(Layer):
-    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`.
-
-    Parameters
-    ----------
-    name : str, optional
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["global_avg_pool2d"], GlobalAvgPool2DAttrs(), name)
-
-
-class ReLU6(Layer):
-    """ReLU6 as a layer of its own; see `ops.relu6`.
-
-    Any shape -> the same.
-
-    Parameters
-    ----------
-    name : str, optional
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["relu6"], Relu6Attrs(), name)
-
-
-class Reshape(Layer):
-    """The same values under another shape; see `ops.reshape`.
-
-    Parameters
-    ----------
-    target_shape : tuple of int
-        Of one sample, with as many elements as the input has.
-    name : str, optional
-    """
-
-    def __init__(self, target_shape: Shape, name: str | None = None) -> None:
-        super().__init__(OPS["reshape"], ReshapeAttrs(target_shape), name)
-
-
-class ZeroPadding2D(Layer):
-    """Zeros around an image; see `ops.pad`.
-
-    (H,W,C) -> (top+H+bottom, left+W+right, C).
-
-    Parameters
-    ----------
-    padding : int or ((top, bottom), (left, right))
-    name : str, optional
-    """
-
-    def __init__(
-        self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
-    ) -> None:
-        super().__init__(OPS["pad"], PadAttrs.given(padding), name)

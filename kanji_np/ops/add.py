@@ -61,7 +61,15 @@ int32 = nb.int32
 
 @dataclass(frozen=True)
 class AddAttrs(Attributes):
-    """Activation: "linear", "relu" or "relu6"."""
+    """Sum of two tensors of one shape; see `ops.add`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
 
     activation: str = attribute(fused_activation, "linear")
 
@@ -224,6 +232,7 @@ def _add(begin, end, edges, x_1, x_2, inputs, f_1, f_2, f_y, output, y, ranges):
 ADD = Op(
     name="add",
     attrs=AddAttrs,
+    layer="Add",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

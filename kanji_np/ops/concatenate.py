@@ -54,7 +54,10 @@ MOST_SHIFT = 30
 
 @dataclass(frozen=True)
 class ConcatenateAttrs(Attributes):
-    """Nothing to choose."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+    """
 
     activation: ClassVar[str] = "linear"
 
@@ -238,6 +241,7 @@ def _copy(pointer: InputPtr, shape: Shape, channels: int, first: int) -> KernelC
 CONCATENATE = Op(
     name="concatenate",
     attrs=ConcatenateAttrs,
+    layer="Concatenate",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -41,7 +41,7 @@ from kanji_np.window import check_image
 
 @dataclass(frozen=True)
 class GlobalAvgPool2DAttrs(Attributes):
-    """Nothing to choose."""
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
 
 
 def _pool(shape: Shape) -> Pool2DAttrs:
@@ -115,6 +115,7 @@ def _as_pool(lower: Lowering) -> Lowering:
 GLOBAL_AVG_POOL2D = Op(
     name="global_avg_pool2d",
     attrs=GlobalAvgPool2DAttrs,
+    layer="GlobalAvgPool2D",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

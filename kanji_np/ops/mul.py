@@ -59,7 +59,15 @@ int32 = nb.int32
 
 @dataclass(frozen=True)
 class MulAttrs(Attributes):
-    """Activation: "linear", "relu" or "relu6"."""
+    """Product of two tensors of one shape, element by element; see `ops.mul`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
 
     activation: str = attribute(fused_activation, "linear")
 
@@ -229,6 +237,7 @@ def _mul_vjp(begin, end, edges, y, gy, low, high, x, scale, offset, g):
 MUL = Op(
     name="mul",
     attrs=MulAttrs,
+    layer="Multiply",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

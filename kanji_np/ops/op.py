@@ -180,6 +180,10 @@ class Op:
         Comes last in a network, and is left out of training.
     inputs : int or None
         How many; None: any number from 2.
+    layer : str or None
+        The name of the layer that users write, Keras's where Keras has it. Its
+        arguments are the fields of the attributes, and so is its docstring. None: a
+        class in `layers.keras` takes other arguments.
     fast : Fast
     """
 
@@ -199,6 +203,7 @@ class Op:
     reads_image: bool = False
     ends_network: bool = False
     inputs: int | None = 1
+    layer: str | None = None
     fast: Fast = Fast()
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
