@@ -282,7 +282,7 @@ def _multiply(
             )  # fmt: skip
 
 
-def read_results(path: str | Path) -> list[Bench]:
+def read_measurements(path: str | Path) -> list[Bench]:
     """Measurements from a file with a line of `Bench.json` each.
 
     Raises

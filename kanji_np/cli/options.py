@@ -242,7 +242,10 @@ class TargetOptions:
     library_version: Annotated[
         str | None,
         click.option(
-            "--library-version", metavar="X.Y.Z", help="Version of the kernel library."
+            "--library-version",
+            metavar="X.Y.Z",
+            show_default="the model's own, the newest for a new network",
+            help="Version of the kernel library.",
         ),
     ]
 
@@ -318,7 +321,7 @@ class NetworkOptions:
             type=click.Choice(SCHEMES),
             show_default="pow2 for the paper's networks and the autoencoder, symmetric "
             "for the others",
-            help="Which scales there are.",
+            help="Quantization scheme: what scales weights and activations have.",
         ),
     ] = None
     weight_bits: Annotated[

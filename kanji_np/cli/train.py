@@ -81,7 +81,7 @@ class RecipeOptions:
             "--ranges",
             type=click.Choice(RANGES),
             default="minmax",
-            help="How the ranges are found that scales are made from.",
+            help="How the ranges are tracked that scales are made from.",
         ),
     ]
     epochs: Annotated[int, setting("--epochs", "epochs")]
@@ -153,7 +153,7 @@ class RecipeOptions:
             "--crop",
             type=click.IntRange(0),
             show_default="4 with --augment",
-            help="Random crops move an image so far at most [pixels].",
+            help="The most that a random crop moves an image [pixels].",
         ),
     ]
     cutout: Annotated[
@@ -191,7 +191,7 @@ class RunOptions:
         str | None,
         click.option(
             "--name",
-            show_default="made of the data's",
+            show_default="from the data's name",
             help="C identifier for files and functions.",
         ),
     ]

@@ -1,7 +1,7 @@
 """Sum of two tensors of one shape, with a fused activation.
 
-    v_k = requantize((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
-    Y = clamp(requantize(v_1 + v_2, multiplier, shift) + output_offset, low, high)
+    v_k = rescale((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
+    Y = clamp(rescale(v_1 + v_2, multiplier, shift) + output_offset, low, high)
 
 Inputs and output have scales and zero points of their own: a residual connection needs
 no common one. The factors are s_k / (2 max(s_1, s_2)) and 2 max(s_1, s_2) / (2^20 s_y).
@@ -76,7 +76,7 @@ class AddAttrs(Attributes):
 
 @dataclass(frozen=True)
 class AddInts:
-    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
     input_1_offset: int
     input_1_mult: int
@@ -108,7 +108,7 @@ def ints_of(
         *output_factor(twice_max / 2.0**LEFT_SHIFT, 0, y),
         LEFT_SHIFT,
         *activation_range(attrs.activation, y),
-        numerics.requantize,
+        numerics.rounding,
     )
 
 

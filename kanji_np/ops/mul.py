@@ -1,6 +1,6 @@
 """Product of two tensors of one shape, element by element, with a fused activation.
 
-    Y = clamp(requantize((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
+    Y = clamp(rescale((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
               + output_offset, low, high)
 
 Inputs and output have scales and zero points of their own; the factor is s_1 s_2 / s_y.
@@ -74,7 +74,7 @@ class MulAttrs(Attributes):
 
 @dataclass(frozen=True)
 class MulInts:
-    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
     input_1_offset: int
     input_2_offset: int
@@ -97,7 +97,7 @@ def ints_of(
         y.zero_point,
         *output_factor(first.scale * second.scale, MOST_SHIFT, y),
         *activation_range(attrs.activation, y),
-        numerics.requantize,
+        numerics.rounding,
     )
 
 
