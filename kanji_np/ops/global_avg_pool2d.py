@@ -114,6 +114,7 @@ def _as_pool(lower: Lowering) -> Lowering:
 
 GLOBAL_AVG_POOL2D = Op(
     name="global_avg_pool2d",
+    short_name="pool",
     attrs=GlobalAvgPool2DAttrs,
     layer="GlobalAvgPool2D",
     infer=infer,
