@@ -1,6 +1,7 @@
 """Types: the package is checked as strictly as its users are, and says what it is."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -89,6 +90,20 @@ def test_what_is_not_compiled_has_types(folder):
         )
     ]
     assert bare == []
+
+
+def test_every_stub_is_installed():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    installed = {
+        path
+        for package, patterns in settings["options.package_data"].items()
+        for pattern in patterns.replace(",", " ").split()
+        for path in PACKAGE.parent.joinpath(*package.split(".")).glob(pattern)
+    }
+    stubs = {PACKAGE / "py.typed", *PACKAGE.rglob("*.pyi")}
+    assert len(stubs) > 1
+    assert stubs <= installed
 
 
 def test_a_users_program_has_no_errors(findings):
