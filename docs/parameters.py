@@ -8,10 +8,12 @@ Griffe, which reads the source without running it, needs help:
   function. Readers want the value.
 - A parameter may be described elsewhere ("See `Recipe`."). Readers want it here.
 - A type may carry what is allowed (`Annotated[int, Range(1)]`). Readers want the type.
+- Layers that operators declare are made at run time. Their stub has no defaults.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +37,7 @@ class OwnDefaults(griffe.Extension):
                 parameter.annotation = _plain(parameter.annotation)
             _correct(owner)
         _describe_here(owners)
-        _find_functions(pkg)
+        _find_names(pkg)
 
 
 def _with_parameters(
@@ -51,11 +53,14 @@ def _with_parameters(
 
 
 def _default(owner: griffe.Object, parameter: griffe.Parameter) -> Any:
-    is_recipe = owner.name == "Recipe" or owner.parent.name == "Recipe"
-    names_it = str(parameter.default).startswith("DEFAULT.")
-    if names_it or (is_recipe and parameter.default is not None):
+    kind = (owner if owner.is_class else owner.parent).name
+    default = parameter.default
+    if str(default).startswith("DEFAULT.") or (default and kind == "Recipe"):
         return repr(getattr(RECIPE, parameter.name))
-    return parameter.default
+    if default == "...":
+        made = inspect.signature(getattr(kanji_np, kind))
+        return repr(made.parameters[parameter.name].default)
+    return default
 
 
 def _plain(annotation: Any) -> Any:
@@ -94,12 +99,18 @@ def _describe_here(owners: list[griffe.Class | griffe.Function]) -> None:
                 described.description = texts.get(key, described.description)
 
 
-def _find_functions(pkg: griffe.Module) -> None:
-    """Where a function has the name of its module, as `verify` does, griffe takes the
-    public name for the module."""
+def _find_names(pkg: griffe.Module) -> None:
+    """Public names that griffe takes for something else, or does not find.
+
+    A function may have the name of its module, as `verify` does. The stub of declared
+    layers is imported as a whole (`import *`).
+    """
     for name, member in list(pkg.members.items()):
-        if member.is_alias:
-            path = member.target_path.removeprefix(f"{pkg.name}.")
-            target = pkg[path]
-            if target.is_module:
-                pkg[name] = griffe.Alias(name, f"{target.path}.{name}")
+        if member.is_alias and member.target_path.startswith(f"{pkg.name}."):
+            _, _, path = member.target_path.partition(".")
+            if pkg[path].is_module:
+                pkg[name] = griffe.Alias(name, f"{member.target_path}.{name}")
+    declared = pkg["layers.declared"]
+    for name, member in declared.members.items():
+        if name in declared.exports:
+            pkg[name] = griffe.Alias(name, f"{declared.path}.{name}")

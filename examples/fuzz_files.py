@@ -78,7 +78,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 def _changed_at(value: Any, path: tuple[Any, ...], rng: np.random.Generator) -> Any:
     """A copy of `value` with the part at `path` replaced, removed or doubled."""
     key, *rest = path
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     if rest:
         copy[key] = _changed_at(value[key], tuple(rest), rng)
         return copy
@@ -160,7 +160,7 @@ def changed_bytes(data: bytes, rng: np.random.Generator) -> bytes:
     if way == 1:
         return data[:at] + data[at + length :]
     if way == 2:
-        return data[:at] + rng.bytes(length) + data[at:]
+        return data[:at] + rng.bytes(int(length)) + data[at:]
     flipped = bytearray(data)
     for position in rng.integers(len(data), size=rng.integers(1, 4)):
         flipped[position] ^= 1 << rng.integers(8)
@@ -169,7 +169,10 @@ def changed_bytes(data: bytes, rng: np.random.Generator) -> bytes:
 
 def archive_bytes(header: Any, arrays: dict[str, np.ndarray]) -> bytes:
     """What `archive.write` writes, with a digest that is right."""
-    content = {archive.HEADER: np.frombuffer(json_text(header), np.uint8), **arrays}
+    content: dict[str, Any] = {
+        archive.HEADER: np.frombuffer(json_text(header), np.uint8),
+        **arrays,
+    }
     content[archive.DIGEST] = np.frombuffer(archive._digest(content), np.uint8)
     file = io.BytesIO()
     np.savez(file, **content)
@@ -412,7 +415,7 @@ def dataset_kind(folder: Path) -> Kind:
     images = rng.integers(0, 256, (12, 4, 5, 3)).astype(np.uint8)
     labels = np.arange(12) % 3
     names = np.array(["a", "b", "ä"])
-    good = [
+    good: list[dict[str, Any]] = [
         {"x": images, "y": labels},
         {"images": images[..., 0], "labels": labels[:, None], "classes": names},
         {

@@ -1,6 +1,7 @@
 """Types: the package is checked as strictly as its users are, and says what it is."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -27,9 +28,10 @@ Finding = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def findings() -> dict[str, list[Finding]]:
-    """What one run of mypy says of the package, the programs, and every public name.
+    """What one run of mypy says of package, examples, programs and every public name.
 
-    The package is one entry; each program has its own, by the name of its file.
+    The package and the examples are one entry; each program has its own, by the name
+    of its file.
     """
     names = [f"reveal_type(kj.{name})" for name in kj.__all__]
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -40,24 +42,24 @@ def findings() -> dict[str, list[Finding]]:
         [
             sys.executable, "-m", "mypy", "--config-file", ROOT / "setup.cfg",
             "--cache-dir", FOLDER / "cache", "--show-absolute-path",
-            PACKAGE, *programs,
+            PACKAGE, ROOT / "examples", *programs,
         ],
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert not run.stderr, run.stderr
     found: dict[str, list[Finding]] = {path.name: [] for path in programs}
-    found["package"] = []
+    found["house"] = []
     for line in run.stdout.splitlines()[:-1]:
         match = LINE.fullmatch(line)
         assert match, line
         path, number, kind, text, code = match.groups()
-        owner = Path(path).name if Path(path) in programs else "package"
+        owner = Path(path).name if Path(path) in programs else "house"
         found[owner].append((int(number), code or kind, text))
     return found
 
 
-def test_the_package_has_no_errors(findings):
-    assert findings["package"] == []
+def test_package_and_examples_have_no_errors(findings):
+    assert findings["house"] == []
 
 
 def functions(tree: ast.AST, is_compiled: bool = False) -> Iterator[ast.FunctionDef]:
@@ -88,6 +90,20 @@ def test_what_is_not_compiled_has_types(folder):
         )
     ]
     assert bare == []
+
+
+def test_every_stub_is_installed():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    installed = {
+        path
+        for package, patterns in settings["options.package_data"].items()
+        for pattern in patterns.replace(",", " ").split()
+        for path in PACKAGE.parent.joinpath(*package.split(".")).glob(pattern)
+    }
+    stubs = {PACKAGE / "py.typed", *PACKAGE.rglob("*.pyi")}
+    assert len(stubs) > 1
+    assert stubs <= installed
 
 
 def test_a_users_program_has_no_errors(findings):

@@ -46,7 +46,7 @@ def register_op(op: Op) -> Callable[..., Layer]:
 
     Examples
     --------
-    `examples/square_op.py` is a whole operator with a network that has it.
+    `examples/hard_tanh.py` is a whole operator with a network that has it.
     """
     if op.layer is None:
         raise OptionError(f"the operator {op.name!r} declares no layer")

@@ -113,6 +113,7 @@ def lower_cmsis_nn_q7(
 
 AVG_POOL2D = Op(
     name="avg_pool2d",
+    short_name="pool",
     attrs=Pool2DAttrs,
     infer=infer,
     forward_int=forward_int,

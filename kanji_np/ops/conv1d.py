@@ -169,6 +169,7 @@ def _over_row(lower: Lowering) -> Lowering:
 
 CONV1D = Op(
     name="conv1d",
+    short_name="conv",
     attrs=Conv1DAttrs,
     infer=infer,
     forward_int=forward_int,

@@ -252,6 +252,7 @@ def _definition(
 
 CONV2D = Op(
     name="conv2d",
+    short_name="conv",
     attrs=Conv2DAttrs,
     infer=infer,
     forward_int=forward_int,

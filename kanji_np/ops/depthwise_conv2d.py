@@ -263,6 +263,7 @@ def _definition(
 
 DEPTHWISE_CONV2D = Op(
     name="depthwise_conv2d",
+    short_name="depthwise",
     attrs=DepthwiseConv2DAttrs,
     infer=infer,
     forward_int=forward_int,

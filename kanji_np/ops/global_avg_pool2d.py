@@ -120,6 +120,7 @@ def lower_cmsis_nn_q7(
 
 GLOBAL_AVG_POOL2D = Op(
     name="global_avg_pool2d",
+    short_name="pool",
     attrs=GlobalAvgPool2DAttrs,
     layer="GlobalAvgPool2D",
     infer=infer,

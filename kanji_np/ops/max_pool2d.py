@@ -102,6 +102,7 @@ def lower_cmsis_nn_q7(
 
 MAX_POOL2D = Op(
     name="max_pool2d",
+    short_name="pool",
     attrs=Pool2DAttrs,
     infer=infer,
     forward_int=forward_int,

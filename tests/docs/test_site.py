@@ -8,7 +8,7 @@ import pytest
 
 import kanji_np
 from kanji_np import autograd
-from kanji_np.ops import OPS
+from kanji_np.ops import BUILT_IN
 
 from .pages import ROOT
 
@@ -41,7 +41,7 @@ def test_the_reference_has_every_public_name(site):
 def test_the_reference_has_every_function_and_operator(site):
     functions = {f"kanji_np.autograd.{name}" for name in autograd.__all__}
     assert functions - {"kanji_np.autograd.Tensor"} <= documented(site, "autograd")
-    operators = {f"kanji_np.ops.{name}" for name in OPS}
+    operators = {f"kanji_np.ops.{op.name}" for op in BUILT_IN}
     assert operators <= documented(site, "operators")
 
 
