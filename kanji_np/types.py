@@ -1,7 +1,7 @@
 """The facts everybody shares, as frozen dataclasses.
 
-What is computed here takes a line or two. A tensor's shape never includes the batch: one
-inference on the device is one image, and training adds the batch in front.
+What is computed here takes a line or two. A tensor's shape never includes the batch:
+one inference on the device is one image, and training adds the batch in front.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def backward(
         gx, gparams = _all(params, saved, g, turned, gy, needs_gx)
     else:
         gx, gparams = conv.backward(params, saved, g, gy, needs_gx)
-    return (gx.reshape(shape) if needs_gx else None), gparams
+    return (None if gx is None else gx.reshape(shape)), gparams
 
 
 def _all(
@@ -66,7 +66,7 @@ def _all(
     turned: Geometry,
     gy: np.ndarray,
     needs_gx: bool,
-) -> tuple[np.ndarray, LinearParams]:
+) -> tuple[np.ndarray | None, LinearParams]:
     """The same by plain products."""
     (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
     outputs, *_, channels = params.weight.shape
@@ -98,7 +98,7 @@ def _all(
     )  # fmt: skip
     gweight = _unpacked(sums.sum(axis=0), params.weight.shape)
     gweight *= gy.dtype.type(scale)
-    return gx, LinearParams(gweight, gbias.sum(axis=0))
+    return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
 
 
 def _places(
