@@ -2,7 +2,7 @@
 
     CMSIS_NN=DIR CMSIS_5=DIR python examples/core_table.py [CHANNELS]
 
-Networks of the paper's shape (32,32,64 unless told) are exported untrained: neither
+Networks of the paper's shape (32,32,64 by default) are exported untrained: neither
 instructions nor memory depend on the weights by more than a millionth. Without the two
 directories, which name the real libraries, only the portable kernels are measured.
 """
@@ -34,8 +34,8 @@ for target, variable in TARGETS.items():
             with tempfile.TemporaryDirectory() as directory:
                 kj.export(net, directory, library=kernels)
                 result = kj.verify(directory, images, on=core, cmsis_nn=real)
-            assert result.ok, result.first
             device = result.device
+            assert result.ok and device, result.first
             row = (
                 target,
                 kernels,

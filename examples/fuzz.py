@@ -114,7 +114,7 @@ def case_of(number: int, refused: Counter[str]) -> Case | None:
     for kind in drawn.refused:
         if "\n" in kind:
             raise Differs(f"a refusal of several lines: {kind!r}")
-    if drawn.model is None:
+    if drawn.model is None or drawn.images is None:
         return None
     graph, images = drawn.model.freeze(), drawn.images
     values = [images]

@@ -78,7 +78,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 def _changed_at(value: Any, path: tuple[Any, ...], rng: np.random.Generator) -> Any:
     """A copy of `value` with the part at `path` replaced, removed or doubled."""
     key, *rest = path
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     if rest:
         copy[key] = _changed_at(value[key], tuple(rest), rng)
         return copy
@@ -160,7 +160,7 @@ def changed_bytes(data: bytes, rng: np.random.Generator) -> bytes:
     if way == 1:
         return data[:at] + data[at + length :]
     if way == 2:
-        return data[:at] + rng.bytes(length) + data[at:]
+        return data[:at] + rng.bytes(int(length)) + data[at:]
     flipped = bytearray(data)
     for position in rng.integers(len(data), size=rng.integers(1, 4)):
         flipped[position] ^= 1 << rng.integers(8)
@@ -169,7 +169,10 @@ def changed_bytes(data: bytes, rng: np.random.Generator) -> bytes:
 
 def archive_bytes(header: Any, arrays: dict[str, np.ndarray]) -> bytes:
     """What `archive.write` writes, with a digest that is right."""
-    content = {archive.HEADER: np.frombuffer(json_text(header), np.uint8), **arrays}
+    content: dict[str, Any] = {
+        archive.HEADER: np.frombuffer(json_text(header), np.uint8),
+        **arrays,
+    }
     content[archive.DIGEST] = np.frombuffer(archive._digest(content), np.uint8)
     file = io.BytesIO()
     np.savez(file, **content)
@@ -350,11 +353,13 @@ def checkpoint_kind(folder: Path) -> Kind:
 
 def result_kind(folder: Path) -> Kind:
     result = results.Result(
-        command="kanji-np train --data cifar10 'a b'", source="0123", cpu="a processor",
-        threads=1, data="cifar10", network="paper-32", target="cmsis-nn/7.0.0/c/double",
-        scheme="pow2", ranges="minmax", weight_bits=8, precision="int8", fp32_epochs=0,
-        is_begun=False, epochs=30, seed=0, seconds=480.25, metric="accuracy",
-        int8_score=0.8202, fp32_score=None, digest="ab12",
+        command="kanji-np train --data cifar10 --lr 0.05 --no-augment",
+        options={"data": "cifar10", "lr": 0.05, "augment": False},
+        source="0123", cpu="a processor", threads=1, data="cifar10", network="paper-32",
+        target="cmsis-nn/7.0.0/c/double", scheme="pow2", ranges="minmax", weight_bits=8,
+        precision="int8", fp32_epochs=0, is_begun=False, epochs=30, seed=0,
+        seconds=480.25, metric="accuracy", int8_score=0.8202, fp32_score=None,
+        digest="ab12",
         proofs=(results.Proof("host", "ccore", 10_000, 0),),
     )  # fmt: skip
     other = replace(result, fp32_score=0.5, metric="AUC", precision="fp32", proofs=())
@@ -379,7 +384,7 @@ def bench_kind(folder: Path) -> Kind:
     good = bench.Bench("paper-cnn 32", 64, 2, "a cpu", 1.5, 2.5, 0.5, 0.75, 99.5)
 
     def outcome(path: Path) -> str:
-        speed_table(bench.read_results(path)).encode()
+        speed_table(bench.read_measurements(path)).encode()
         return "read"
 
     facts = json.loads(good.json())
@@ -410,7 +415,7 @@ def dataset_kind(folder: Path) -> Kind:
     images = rng.integers(0, 256, (12, 4, 5, 3)).astype(np.uint8)
     labels = np.arange(12) % 3
     names = np.array(["a", "b", "ä"])
-    good = [
+    good: list[dict[str, Any]] = [
         {"x": images, "y": labels},
         {"images": images[..., 0], "labels": labels[:, None], "classes": names},
         {

@@ -156,8 +156,8 @@ class _Painter:
             value = self.tried(self.first(shape), [x]) or x
         values, wanted = [value], self.number(1, MOST_LAYERS)
         for _ in range(ATTEMPTS):
-            value = self.next(values)
-            values += [value] if value else []
+            found = self.next(values)
+            values += [found] if found else []
             if len(values) > wanted:
                 break
         value = values[-1]
@@ -242,7 +242,9 @@ class _Painter:
 
     def image(self, shape: Shape) -> Callable[[], Layer]:
         kernel, strides, dilation = map(self.pair, (KERNELS, STRIDES, self.dilations))
-        sides = tuple((self.pick(CELLS), self.pick(CELLS)) for _ in range(2))
+        vertical = (self.pick(CELLS), self.pick(CELLS))
+        horizontal = (self.pick(CELLS), self.pick(CELLS))
+        sides = (vertical, horizontal)
         padding = self.pick(["valid", "same", "same", sides])
         activation = self.pick(self.activations)
         pool_strides = self.pick([None, strides])

@@ -4,7 +4,7 @@
 #
 #     examples/speed.sh [RESULTS]
 #
-# Writes speed.jsonl, speed.md and speed.png to RESULTS, examples/results unless told.
+# Writes speed.jsonl, speed.md and speed.png to RESULTS, by default examples/results.
 # `kanji-np` must be on the PATH, and nothing else should be running. Each measurement is
 # a process of its own, so that its peak memory is its own.
 set -euo pipefail

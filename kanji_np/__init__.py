@@ -16,10 +16,24 @@ __version__ = "0.1.0"
 
 
 def _modules() -> dict[str, str]:
-    """The module of each public name, from lines "from MODULE import NAME as NAME"."""
-    stub = __loader__.get_data(f"{__path__[0]}/__init__.pyi").decode()
-    imports = [line.split() for line in stub.splitlines() if line.startswith("from ")]
-    return {name: module for _, module, _, name, *_ in imports}
+    """The module of each public name, from lines "from MODULE import NAME as NAME".
+
+    "from MODULE import *" stands for the classes that the module's own stub has.
+    """
+    found = {}
+    for line in _stub(__name__):
+        if line.startswith("from "):
+            _, module, _, name, *_ = line.split()
+            classes = _stub(module) if name == "*" else ()
+            names = [n[6 : n.index("(")] for n in classes if n.startswith("class ")]
+            found.update(dict.fromkeys(names or [name], module))
+    return found
+
+
+def _stub(module: str) -> list[str]:
+    _, *parts = module.split(".")
+    path = "/".join([__path__[0], *(parts or ["__init__"])]) + ".pyi"
+    return __loader__.get_data(path).decode().splitlines()
 
 
 _MODULES = _modules()

@@ -282,7 +282,7 @@ def _multiply(
             )  # fmt: skip
 
 
-def read_results(path: str | Path) -> list[Bench]:
+def read_measurements(path: str | Path) -> list[Bench]:
     """Measurements from a file with a line of `Bench.json` each.
 
     Raises
@@ -412,10 +412,10 @@ def _median_ms(step: Callable[[], object], steps: int) -> float:
 
 
 def _peak_rss_mb() -> float | None:
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     per_mb = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes
     return round(peak / per_mb, 1)

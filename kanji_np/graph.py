@@ -27,8 +27,10 @@ class Node:
         Unique in its graph.
     op : str
         Key of `ops.OPS`.
-    attrs, ints : dataclass
-        What the operator's `forward_int` takes.
+    attrs : dataclass
+        The operator's attributes.
+    ints : dataclass
+        The integers that its `forward_int` takes.
     inputs : tuple of int
         Tensors read: 0 is the graph's input, i + 1 the output of node i.
     output : TensorSpec

@@ -39,6 +39,7 @@ import numba
 from numba import extending
 from numba import types as nb
 from numba.core import event
+from numba.core.caching import FunctionCache
 
 #: Numba's settings, which it makes from the environment.
 config: Any = numba.config
@@ -68,15 +69,32 @@ def njit(*, cache: bool, **options: Any) -> Callable[[Callable[P, R]], Compiled[
     """`numba.njit`, which keeps what it compiles if `cache` says so and it can."""
 
     def compiled(function: Callable[P, R]) -> Compiled[P, R]:
+        made = numba.njit(**options)(function)
         if cache:
             with contextlib.suppress(RuntimeError):  # there is no place for it
-                return numba.njit(cache=True, **options)(function)
+                made._cache = _Kept(function)
+                return made
             with contextlib.suppress(RuntimeError):
                 _keep_in_the_temporary_folder()
-                return numba.njit(cache=True, **options)(function)
-        return numba.njit(**options)(function)
+                made._cache = _Kept(function)
+        return made
 
     return compiled
+
+
+class _Kept(FunctionCache):
+    """Numba's cache of a function, which forgets what it cannot read.
+
+    An entry names the types it was compiled for. Where an earlier version of this
+    package has written it, a type may be gone by now.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except (AttributeError, ImportError):
+            self.flush()
+            return None
 
 
 @once

@@ -63,9 +63,11 @@ class Model:
 
     Parameters
     ----------
-    inputs, outputs : Symbol
-        What `Input` gave, and the last layer's output. Layers are those that `outputs`
-        depends on, in the order of the calls of their arguments.
+    inputs : Symbol
+        What `Input` gave.
+    outputs : Symbol
+        The last layer's output. The network's layers are those that it depends on, in
+        the order of the calls of their arguments.
     target : str or TargetSpec
         "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
     core : str, optional
@@ -248,7 +250,7 @@ class Model:
         track : bool
             Whether tracked ranges take in this batch (int8 training).
         """
-        count = self._before_softmax()
+        count = self._n_trained()
         return self._forward(x, precision, count, track).real()
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
@@ -267,7 +269,7 @@ class Model:
         if precision == "int8":
             return self.freeze().run(x)
         with no_grad():
-            return self._forward(x, precision, self._before_softmax()).tensor.data
+            return self._forward(x, precision, self._n_trained()).tensor.data
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
         """Accuracy on a dataset, by the first largest output of each image.
@@ -617,7 +619,8 @@ class Model:
                     values.pop(k, None)  # its memory may be used again
         return value
 
-    def _before_softmax(self) -> int:
+    def _n_trained(self) -> int:
+        """How many layers come before one that ends the network."""
         return len(self.layers) - self.layers[-1].op.ends_network
 
 
@@ -768,21 +771,11 @@ def _assembled(design: Design) -> Model:
     return network
 
 
-SHORT_NAMES = {
-    "conv1d": "conv",
-    "conv2d": "conv",
-    "depthwise_conv2d": "depthwise",
-    "max_pool2d": "pool",
-    "avg_pool2d": "pool",
-    "global_avg_pool2d": "pool",
-}
-
-
 def _name_layers(layers: list[Layer]) -> None:
     """Name the unnamed: conv1, pool1, conv2 ...; OptionError on a name used twice."""
     seen: Counter[str] = Counter()
     for layer in layers:
-        short = SHORT_NAMES.get(layer.op.name, layer.op.name)
+        short = layer.op.short_name or layer.op.name
         seen[short] += 1
         if not layer.name:
             layer.name = f"{short}{seen[short]}"

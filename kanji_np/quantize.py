@@ -295,7 +295,7 @@ def linear_ints(
     if numerics.bias_bits == 8:
         bounds += 2 ** (1 - int(shift[0])) >> 1  # the half that rounds
     else:
-        further = EXTRA_LEFT_SHIFT[numerics.requantize]
+        further = EXTRA_LEFT_SHIFT[numerics.rounding]
         bounds *= 2.0 ** np.maximum(shift + further, 0)
         bounds += abs(scales.y.zero_point)  # is added to what may be as large
     worst = int(bounds.argmax())
@@ -315,7 +315,7 @@ def linear_ints(
         output_offset=scales.y.zero_point,
         act_min=act_min,
         act_max=act_max,
-        rounding=numerics.requantize,
+        rounding=numerics.rounding,
         bias_shift=left,
     )
 

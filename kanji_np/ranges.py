@@ -185,7 +185,7 @@ class LearnedRange(RangeTracker):
         self,
         values: np.ndarray,
         gradients: np.ndarray,
-        scale: np.ndarray,
+        scale: np.ndarray | np.float64,
         limits: tuple[int, int],
     ) -> np.ndarray:
         """The gradient of `theta`.

@@ -10,26 +10,30 @@ from __future__ import annotations
 import json
 import platform
 import re
-import shlex
 import shutil
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kanji_np import __version__, checks, outputs, schema
+from kanji_np.choices import PRECISIONS
 from kanji_np.errors import FileFormatError, OptionError
 
 PACKAGE = Path(__file__).parent
 
+#: Of the files. 1 had the options in the command alone, as text.
+FORMAT = 2
+
+Value = bool | int | float | str
+
 #: Options of `kanji-np train` that have a column of their own or change no weight.
 SAID_ELSEWHERE = frozenset({
-    "--data", "--download", "--network", "--channels", "--batch-norm",
-    "--no-batch-norm", "--scheme", "--weight-bits", "--target", "--core", "--rounding",
-    "--library-version", "--start", "--ranges", "--epochs", "--precision",
-    "--fp32-epochs", "--seed", "--name", "--directory", "--resume", "--result",
+    "data", "download", "network", "channels", "batch-norm", "scheme", "weight-bits",
+    "target", "core", "rounding", "library-version", "start", "ranges", "epochs",
+    "precision", "fp32-epochs", "seed", "name", "directory", "resume", "result",
 })  # fmt: skip
 
 
@@ -59,7 +63,11 @@ class Result:
     Parameters
     ----------
     command : str
-        What was typed, absolute paths by their last part.
+        What was typed, for readers; absolute paths by their last part.
+    options : mapping
+        The options of `kanji-np train` that were given, in the order of its help, by
+        their names without dashes in front: True or False of a flag, else a number or
+        a text.
     source : str
         The commit of this package, or its version where it is no checkout.
     cpu : str
@@ -86,6 +94,7 @@ class Result:
     """
 
     command: str
+    options: Mapping[str, Value]
     source: str
     cpu: str
     threads: int
@@ -114,16 +123,13 @@ class Result:
         return replace(self, proofs=(*others, proof))
 
 
-def _command(place: str, value: Any) -> str:
-    """A command line; it may hold more than one line, and words that are quoted."""
-    is_text = isinstance(value, str)
-    schema.text(place, value.translate({9: " ", 10: " "}) if is_text else value)
-    try:
-        shlex.split(value)
-    except ValueError as error:
-        raise OptionError(
-            f"{place} is no command ({error}): {checks.shown(value)}"
-        ) from None
+def _value(place: str, value: Any) -> Value:
+    """What an option is given: a flag, a number or a text."""
+    if isinstance(value, str):
+        return schema.text(place, value)
+    if isinstance(value, bool):
+        return value
+    checks.number(place, value)
     return value
 
 
@@ -138,14 +144,16 @@ _PROOF = schema.record({
 
 _RESULT = schema.record(
     {
-        "command": _command,
+        "format": schema.version(FORMAT),
+        "command": schema.string,
+        "options": schema.mapping(_value),
         **dict.fromkeys(
             ("source", "cpu", "data", "network", "target", "scheme", "ranges"),
             schema.text,
         ),
         "threads": schema.integer(1),
         "weight_bits": schema.integer(1, 8),
-        "precision": schema.one_of(("int8", "fp32")),
+        "precision": schema.one_of(PRECISIONS),
         "fp32_epochs": schema.integer(),
         "is_begun": schema.flag,
         "epochs": schema.integer(),
@@ -161,8 +169,9 @@ _RESULT = schema.record(
 
 
 def write_result(path: str | Path, result: Result) -> None:
-    """Write a result as JSON, a line a fact."""
-    outputs.write(path, json.dumps(asdict(result), indent=2).encode() + b"\n")
+    """Write a result as JSON, one line per fact."""
+    facts = {"format": FORMAT, **asdict(result)}
+    outputs.write(path, json.dumps(facts, indent=2).encode() + b"\n")
 
 
 def check_output(path: str | Path) -> None:
@@ -172,11 +181,28 @@ def check_output(path: str | Path) -> None:
 
 
 def _is_result(path: Path) -> bool:
+    """Whether a file is a result, of this format or the one before."""
     try:
-        read_result(path)
+        facts = schema.read(path, schema.mapping(schema.anything), "not a result")
+        return _is_former(facts) or bool(read_result(path))
     except FileFormatError:
         return False
-    return True
+
+
+def _is_former(facts: Mapping[str, Any]) -> bool:
+    return "format" not in facts and {"command", "digest"} <= facts.keys()
+
+
+def _facts(place: str, value: Any) -> dict[str, Any]:
+    """What a file holds, the number of its format left out."""
+    if _is_former(schema.mapping(schema.anything)(place, value)):
+        raise OptionError(
+            f"its format is 1, which has no `options`, and {FORMAT} is read here: "
+            "repeat its `command`"
+        )
+    facts: dict[str, Any] = _RESULT(place, value)
+    del facts["format"]
+    return facts
 
 
 def read_result(path: str | Path) -> Result:
@@ -187,7 +213,7 @@ def read_result(path: str | Path) -> Result:
     FileFormatError
         It is something else.
     """
-    facts = schema.read(path, _RESULT, "not a file of `kanji-np train --result`")
+    facts = schema.read(path, _facts, "not a file of `kanji-np train --result`")
     proofs = tuple(Proof(**proof) for proof in facts["proofs"])
     return Result(**facts | {"proofs": proofs})
 
@@ -227,7 +253,7 @@ def results_table(results: Sequence[Result]) -> str:
         key = (
             r.data, r.network, r.target, r.precision, r.scheme, r.ranges,
             -r.weight_bits, r.is_begun, r.fp32_epochs, r.epochs,
-            _other_options(r.command),
+            _other_options(r.options),
         )  # fmt: skip
         groups.setdefault(key, []).append(r)
     rows = []
@@ -238,7 +264,7 @@ def results_table(results: Sequence[Result]) -> str:
         as_text = _score_text(r)
         rows.append((
             r.network, r.data, r.target, r.scheme, r.ranges, f"{r.weight_bits} bits",
-            _precision(r), str(r.epochs), _other_options(r.command), str(len(runs)),
+            _precision(r), str(r.epochs), _other_options(r.options), str(len(runs)),
             _spread([run.int8_score for run in runs], as_text), _spread(fp32, as_text),
             _proofs(runs),
             _spread([run.seconds / 60 for run in runs], "{:.0f}".format),
@@ -267,7 +293,7 @@ def _grids(groups: Sequence[Sequence[Result]]) -> list[str]:
             f"{r.network}, {r.data}, {r.target}, {_precision(r)}, by scheme and ranges:"
         )
         row = f"{r.scheme}, {r.weight_bits} bits, {_count(r.epochs, 'epoch')}"
-        row = f"{row} {_other_options(r.command)}".strip()
+        row = f"{row} {_other_options(r.options)}".strip()
         scores = _spread([run.int8_score for run in runs], _score_text(r))
         kinds.setdefault(kind, {}).setdefault(row, {})[r.ranges] = scores
     parts = []
@@ -291,15 +317,19 @@ def _score_text(result: Result) -> Callable[[float], str]:
     return _percent if result.metric == "accuracy" else "{:.4f} AUC".format
 
 
-def _other_options(command: str) -> str:
-    """What was typed that no column of the table says."""
-    words, is_said = [], False
-    for word in shlex.split(command)[2:]:
-        if word.startswith("-"):
-            is_said = word.partition("=")[0] in SAID_ELSEWHERE
-        if not is_said:
-            words.append(word)
-    return " ".join(words)
+def _other_options(options: Mapping[str, Value]) -> str:
+    """The options that no column of the table says, as they are typed."""
+    return " ".join(
+        _typed(name, value)
+        for name, value in options.items()
+        if name not in SAID_ELSEWHERE
+    )
+
+
+def _typed(name: str, value: Value) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {str(value).removesuffix('.0')}"
 
 
 def _precision(result: Result) -> str:

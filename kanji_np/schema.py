@@ -12,7 +12,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,8 +49,9 @@ def number(least: float = -math.inf, most: float = math.inf) -> Rule:
     return partial(_call, checks.number, least=least, most=most)
 
 
-def one_of(allowed: Iterable[str]) -> Rule:
-    return partial(_call, checks.one_of, allowed=tuple(allowed))
+def one_of(allowed: Collection[str]) -> Rule:
+    """One of what `allowed` holds when a file is read."""
+    return partial(_call, checks.one_of, allowed=allowed)
 
 
 def _call(check: Callable[..., Any], place: str, value: Any, **limits: Any) -> Any:

@@ -1,7 +1,7 @@
 """The facts everybody shares, as frozen dataclasses.
 
-What is computed here takes a line or two. A tensor's shape never includes the batch:
-one inference on the device is one image, and training adds the batch in front.
+What is computed here takes a line or two. A tensor's shape has no batch: one
+inference on the device is one image, and training adds the batch in front.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Numerics:
 
     Parameters
     ----------
-    requantize : "double", "single" or "truncate"
+    rounding : "double", "single" or "truncate"
         From sum to output; see `fixedpoint.rescale`.
     bias_bits : int
         32: biases at the scale of the sums. 8: int8, shifted left on the device.
@@ -128,7 +128,7 @@ class Numerics:
         Its base, and what the integers of `ops.softmax` are.
     """
 
-    requantize: str = "double"
+    rounding: str = "double"
     bias_bits: int = 32
     average: str = "half_away"
     softmax: str = "exp"
@@ -204,7 +204,7 @@ class LinearInts:
     """The integers a convolution or dense call is given on the device.
 
     ``y = clamp(rescale(sum((x + input_offset) * weight) + bias, multiplier, shift)
-    + output_offset, act_min, act_max)``, with `rounding` as in `Numerics.requantize`.
+    + output_offset, act_min, act_max)``, with `rounding` as in `Numerics.rounding`.
     `weight` is int8 in the layout of `LinearParams`; `bias`, `multiplier` and `shift`
     are int32 (Cout,). On a target of int8 biases ``bias >> bias_shift`` is what the
     device stores.

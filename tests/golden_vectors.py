@@ -62,7 +62,7 @@ class Case:
 
 
 def folder() -> Path:
-    """The folder that `cases` reads unless told."""
+    """The folder that `cases` reads by default."""
     return Path(os.environ.get("KANJI_GOLDEN_DIR") or OWN_FOLDER)
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kanji_np import bench, cli, paper_cnn, plots
-from kanji_np.bench import Bench, measure, measure_layers, read_results
+from kanji_np.bench import Bench, measure, measure_layers, read_measurements
 from kanji_np.errors import FileFormatError, OptionError, ToolError
 from kanji_np.loops import products
 from kanji_np.loops.threads import MOST_THREADS, limit
@@ -161,7 +161,7 @@ def test_work_of_every_layer():
 def test_results_are_read_as_written(tmp_path):
     results = [result(), replace(result("resnet8", 8), peak_rss_mb=None)]
     (tmp_path / "r.jsonl").write_text("".join(f"{r.json()}\n" for r in results))
-    assert read_results(tmp_path / "r.jsonl") == results
+    assert read_measurements(tmp_path / "r.jsonl") == results
 
 
 def test_a_line_of_before_says_what_gradients_were_rounded_to(tmp_path):
@@ -169,7 +169,7 @@ def test_a_line_of_before_says_what_gradients_were_rounded_to(tmp_path):
     told = json.loads(result("resnet8").json())
     lines = [told | {"gradients": kind} for kind in ("float32", "bfloat16")]
     (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    names = [r.network for r in read_results(tmp_path / "r.jsonl")]
+    names = [r.network for r in read_measurements(tmp_path / "r.jsonl")]
     assert names == ["resnet8", "resnet8 (bfloat16 gradients)"]
 
 
@@ -194,13 +194,13 @@ def test_a_line_that_is_no_result(tmp_path, line):
     path = tmp_path / "r.jsonl"
     path.write_text(f"{result().json()}\n{line}\n")
     with pytest.raises(FileFormatError, match="r.jsonl, line 2: not a line of"):
-        read_results(path)
+        read_measurements(path)
 
 
 def test_a_file_without_results(tmp_path):
     (tmp_path / "r.jsonl").touch()
     with pytest.raises(FileFormatError, match="r.jsonl: holds no measurements"):
-        read_results(tmp_path / "r.jsonl")
+        read_measurements(tmp_path / "r.jsonl")
 
 
 # Tables

@@ -287,7 +287,7 @@ def linear_ints(case: Case, numerics: Numerics) -> LinearInts:
         bias,
         np.broadcast_to(multiplier, len(bias)).astype(np.int32),
         np.broadcast_to(shift, len(bias)).astype(np.int32),
-        rounding=numerics.requantize,
+        rounding=numerics.rounding,
         **options,
     )
 
@@ -390,7 +390,7 @@ def add_op(case: Case, numerics: Numerics) -> OpCall:
         *factor(case, "input_2"),
         *factor(case, "out"),
         left_shift=case.params["left_shift"],
-        rounding=numerics.requantize,
+        rounding=numerics.rounding,
         **activation(case),
     )
     return OpCall("add", AddAttrs(), ints, two_inputs(case))
@@ -402,7 +402,7 @@ def mul_op(case: Case, numerics: Numerics) -> OpCall:
         p["input_1_offset"],
         p["input_2_offset"],
         *factor(case, "out"),
-        rounding=numerics.requantize,
+        rounding=numerics.rounding,
         **activation(case),
     )
     return OpCall("mul", MulAttrs(), ints, two_inputs(case))

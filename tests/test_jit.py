@@ -104,3 +104,27 @@ def test_a_folder_that_others_can_write_to_is_not_used(run, tmp_path):
     shared.chmod(0o777)
     assert "nothing compiled can be kept" in run()
     assert not any(shared.iterdir())
+
+
+def test_what_was_compiled_for_a_type_that_is_gone_is_compiled_anew(tmp_path):
+    """As where the package is updated in place."""
+    script = """
+from typing import NamedTuple
+from kanji_np.jit import njit
+
+class {name}(NamedTuple):
+    x: int
+
+@njit(cache=True)
+def twice(pair):
+    return 2 * pair.x
+
+for x in 4, 5:
+    assert twice({name}(x)) == 2 * x
+"""
+    folder = str(tmp_path / "cache")
+    for name in ("Before", "After", "After"):
+        (tmp_path / "script.py").write_text(script.format(name=name))
+        path = f"{tmp_path}{os.pathsep}{PACKAGE.parent}"
+        done = python("import script", path, NUMBA_CACHE_DIR=folder)
+        assert done.returncode == 0, done.stderr

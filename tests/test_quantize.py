@@ -250,7 +250,7 @@ def test_activations_are_ranges(activation, y, integers, reals):
 
 
 S8 = Numerics()
-Q7 = Numerics(requantize="single", bias_bits=8)
+Q7 = Numerics(rounding="single", bias_bits=8)
 
 
 def ints_of(weight, bias, activation="linear", x=5, w=6, y=4, zero=0, numerics=S8):
@@ -297,7 +297,7 @@ def test_the_bound_counts_the_zero_point_of_the_input():
 def test_the_bound_counts_a_shift_to_the_left():
     # n = 0 is shift 1: the device doubles the sum before it multiplies.
     one = LinearScales(QParams(1.0), np.ones(1), QParams(1.0))
-    for bias, numerics in ((2.0**30, S8), (2.0**29, Numerics(requantize="single"))):
+    for bias, numerics in ((2.0**30, S8), (2.0**29, Numerics(rounding="single"))):
         params = LinearParams(np.zeros((1, 1)), np.array([bias]))
         with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09"):
             linear_ints(params, one, "linear", numerics)
@@ -427,7 +427,7 @@ def test_every_channel_has_its_own_scale():
 
 def test_what_is_rounded_once_stays_below_2_to_the_30():
     """From there on v7.0.0 of CMSIS-NN loses the sign."""
-    weight, single = np.zeros((1, 1)), Numerics(requantize="single")
+    weight, single = np.zeros((1, 1)), Numerics(rounding="single")
     largest = {}
     for ratio in (1.0, 0.9, 0.51, 0.5, 0.49, 0.26):
         scales = LinearScales(QParams(1.0), np.ones(1), QParams(1 / ratio))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from kanji_np.errors import FileFormatError, OptionError
 from kanji_np.results import (
     Proof,
     Result,
+    check_output,
     portable,
     read_result,
     read_results,
@@ -23,6 +25,7 @@ from kanji_np.results import (
 
 RESULT = Result(
     command="kanji-np train --data cifar10",
+    options={"data": "cifar10"},
     source="0123456789ab",
     cpu="a processor",
     threads=1,
@@ -43,6 +46,7 @@ RESULT = Result(
     fp32_score=None,
     digest="ab12",
 )
+EXAMPLES = Path(__file__).parents[1] / "examples" / "results"
 HOST = Proof("host", "ccore", 10000, 0)
 
 
@@ -141,22 +145,18 @@ def test_schemes_and_trackers_are_shown_as_a_grid():
 
 
 def test_runs_of_other_options_have_lines_of_their_own():
-    commands = (
-        "--seed 1 --lr 0.05 --crop 2 --directory 'a b' --resume",
-        "--lr 0.05 --name=net --crop 2 --seed 2",
-        "--lr=0.1 --batch-norm --no-augment",
+    given = (
+        {"lr": 0.05, "crop": 2, "seed": 1, "directory": "a b", "resume": True},
+        {"lr": 0.05, "crop": 2, "seed": 2, "name": "net"},
+        {"batch-norm": True, "lr": 1.0, "augment": False, "grey": True},
     )
-    table = rows(
-        *(replace(RESULT, command=f"kanji-np train {c}", seed=i)
-          for i, c in enumerate(commands))
-    )  # fmt: skip
+    table = rows(*(replace(RESULT, options=o, seed=i) for i, o in enumerate(given)))
     assert [(row["other options"], row["seeds"]) for row in table] == [
         ("--lr 0.05 --crop 2", "2"),
-        ("--lr=0.1 --no-augment", "1"),
+        ("--lr 1 --no-augment --grey", "1"),
     ]
     train = kanji_np.cli.main.commands["train"]
-    known = {name for option in train.params for name in option.opts}
-    known |= {name for option in train.params for name in option.secondary_opts}
+    known = {option.opts[0].removeprefix("--") for option in train.params}
     assert results.SAID_ELSEWHERE < known
 
 
@@ -185,10 +185,37 @@ def test_what_is_no_result_is_refused_by_name(tmp_path):
     path = tmp_path / "b.json"
     for text in (
         "", "[]", "{}", json.dumps(facts | {"more": 1}), json.dumps(facts)[:-1],
+        json.dumps(facts | {"options": {"lr": [1]}}),
+        json.dumps(facts | {"options": {"lr": float("nan")}}),
+        json.dumps(facts | {"options": {"lr": "two\nlines"}}),
+        json.dumps(facts | {"format": 3}),
     ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(FileFormatError, match=r"b\.json: not a file of"):
             read_results(tmp_path)
+
+
+def test_a_result_of_the_format_before_gets_a_line_and_may_be_replaced(tmp_path):
+    path = tmp_path / "a.json"
+    write_result(path, RESULT)
+    facts = json.loads(path.read_text())
+    former = {k: v for k, v in facts.items() if k not in ("format", "options")}
+    path.write_text(json.dumps(former))
+    with pytest.raises(FileFormatError) as error:
+        read_results(tmp_path)
+    assert str(error.value) == (
+        f"{path}: not a file of `kanji-np train --result`: its format is 1, which has "
+        "no `options`, and 2 is read here: repeat its `command`"
+    )
+    check_output(path)
+    path.write_text(json.dumps(former | {"format": 1}))
+    with pytest.raises(OptionError, match="name another file"):
+        check_output(path)
+
+
+def test_the_table_of_the_examples_is_made_of_their_results():
+    table = (EXAMPLES / "results.md").read_text(encoding="utf-8")
+    assert results_table(read_results(EXAMPLES)) + "\n" == table
 
 
 def test_the_source_is_a_commit_in_a_checkout_and_else_a_version(tmp_path, monkeypatch):

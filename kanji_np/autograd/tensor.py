@@ -127,6 +127,11 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
     """The logarithm of the softmax along an axis: x - log(sum(exp(x))).
 
     It is finite for finite x: exp does not overflow on the way.
+
+    Parameters
+    ----------
+    x : Tensor or array_like
+    axis : int
     """
     array = np.asarray(_value(x))
     largest = array.max(axis=axis, keepdims=True)
@@ -136,12 +141,28 @@ def log_softmax(x: Operand, axis: int = -1) -> Tensor:
 
 
 def sum(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The sum over one axis, several, or all (None). Integers add up in 64 bits."""
+    """The sum over one axis, several, or all (None). Integers add up in 64 bits.
+
+    Parameters
+    ----------
+    x : Tensor or array_like
+    axis : int, tuple of int or None
+    keepdims : bool
+        Whether these axes stay, with length 1.
+    """
     return _numpys("sum", x, axis=axis, keepdims=keepdims)
 
 
 def mean(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The mean over one axis, several, or all (None). That of integers is float64."""
+    """The mean over one axis, several, or all (None). That of integers is float64.
+
+    Parameters
+    ----------
+    x : Tensor or array_like
+    axis : int, tuple of int or None
+    keepdims : bool
+        Whether these axes stay, with length 1.
+    """
     return _numpys("mean", x, axis=axis, keepdims=keepdims)
 
 
@@ -149,6 +170,13 @@ def max(x: Operand, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The largest over one axis, several, or all (None).
 
     Elements that tie for the largest share the gradient equally.
+
+    Parameters
+    ----------
+    x : Tensor or array_like
+    axis : int, tuple of int or None
+    keepdims : bool
+        Whether these axes stay, with length 1.
     """
     return _numpys("max", x, axis=axis, keepdims=keepdims)
 
@@ -183,6 +211,11 @@ def astype(x: Operand, dtype: DTypeLike) -> Tensor:
 
     To integers this truncates, and the gradient passes as if it did not
     (straight-through), which no check against differences will confirm.
+
+    Parameters
+    ----------
+    x : Tensor or array_like
+    dtype : dtype
     """
     return _taped("astype", np.asarray(_value(x)).astype(dtype), (x,))
 
@@ -281,7 +314,7 @@ class Tensor:
         """The data itself, not a copy."""
         return self.data
 
-    def item(self) -> Any:
+    def item(self) -> float:
         """The only element, as a Python number."""
         return self.data.item()
 
@@ -358,11 +391,24 @@ class Tensor:
         return matmul(other, self)
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
-        """The same elements in another shape; the lengths singly or as one tuple."""
+        """The same elements in another shape.
+
+        Parameters
+        ----------
+        *shape : int or tuple of int
+            The lengths, singly or as one tuple; one may be -1.
+        """
         return reshape(self, _unwrapped(shape))
 
     def transpose(self, *axes: int | Sequence[int]) -> Tensor:
-        """The axes in another order; they may come singly or as one tuple."""
+        """The axes in another order.
+
+        Parameters
+        ----------
+        *axes : int or tuple of int
+            Which axis comes first, and so on, singly or as one tuple. Without any they
+            are reversed.
+        """
         return transpose(self, _unwrapped(axes) if axes else None)
 
     @property

@@ -46,7 +46,7 @@ class CaseOptions:
             type=Channels(),
             multiple=True,
             show_default="all four sizes of paper-cnn, of others their own",
-            help="Of the paper's networks; may be given again.",
+            help="Output channels of the paper's networks; may be given again.",
         ),
     ]
     batch: Annotated[
@@ -66,7 +66,7 @@ class CaseOptions:
             type=click.IntRange(1),
             multiple=True,
             show_default="all",
-            help="May be given again.",
+            help="Threads that compute; may be given again.",
         ),
     ]
     steps: Annotated[
@@ -146,7 +146,7 @@ def bench(
     if read and (cases.are_told or layers or as_json):
         raise OptionError("--read measures nothing: only --plot goes with it")
 
-    from kanji_np.bench import read_results
+    from kanji_np.bench import read_measurements
     from kanji_np.loops.threads import check_limit
     from kanji_np.outputs import check_directory
     from kanji_np.plots import check_plot, plot_speed
@@ -160,7 +160,7 @@ def bench(
     if layers:
         _show_layers(cases, as_json)
         return
-    results = read_results(read) if read else _measure(cases, as_json)
+    results = read_measurements(read) if read else _measure(cases, as_json)
     if not as_json:
         click.echo(speed_table(results))
     if plot:

@@ -50,8 +50,8 @@ def export(
 ) -> None:  # fmt: skip
     """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
 
-    For another target than it was trained for its bytes may be others, and its
-    accuracy too: `kanji-np evaluate` with the same options says what it is.
+    Another target than the one it was trained for may give other bytes, and so another
+    accuracy: `kanji-np evaluate` with the same options says what it is.
 
     \b
     Example:
@@ -82,7 +82,8 @@ def export(
 @click.option(
     "--library",
     type=click.Choice(KERNEL_LIBRARIES),
-    help="Whose kernels to link, if not those exported with.",
+    show_default="those exported with",
+    help="Whose kernels to link.",
 )
 @click.option(
     "--cmsis-nn",
@@ -149,7 +150,7 @@ def verify(
 @click.argument("out", type=PATH)
 @data_options
 @click.option(
-    "--images", type=click.IntRange(1), default=1, help="So many test images."
+    "--images", type=click.IntRange(1), default=1, help="How many test images."
 )
 def vectors(directory: Path, out: Path, data: DataOptions, images: int) -> None:
     """Write what every layer must compute, as C arrays and .npz, to compare on a board.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kanji_np.model import Model
     from kanji_np.types import TargetSpec
 
+COMMANDLINE = click.core.ParameterSource.COMMANDLINE
+
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 
@@ -61,6 +63,10 @@ class Channels(click.ParamType):
             )
         return tuple(map(int, value.split(",")))
 
+    def typed(self, value: tuple[int, ...]) -> str:
+        """The text that stands for a value."""
+        return ",".join(map(str, value))
+
 
 class Size(click.ParamType):
     """Height and width of an image."""
@@ -81,6 +87,10 @@ class Size(click.ParamType):
             )
         return int(match[1]), int(match[2])
 
+    def typed(self, value: tuple[int, int]) -> str:
+        """The text that stands for a value."""
+        return "x".join(map(str, value))
+
 
 class PathOfFile(click.Path):
     """The path of a file or a folder; an empty one would be the folder we are in."""
@@ -94,6 +104,25 @@ class PathOfFile(click.Path):
 
 
 PATH = PathOfFile(path_type=Path)
+
+
+def given(context: click.Context) -> dict[str, bool | int | float | str]:
+    """The options that a command was given, in the order of its help, as plain data.
+
+    By their names without dashes in front. Absolute paths are shown by their last part.
+    """
+    from kanji_np.results import portable
+
+    found: dict[str, bool | int | float | str] = {}
+    for option in context.command.params:
+        if context.get_parameter_source(option.name or "") is COMMANDLINE:
+            value = context.params[option.name or ""]
+            if isinstance(option.type, Channels | Size):
+                value = option.type.typed(value)
+            if isinstance(value, str | Path):
+                value = portable(str(value))
+            found[option.opts[0].removeprefix("--")] = value
+    return found
 
 
 def group(
@@ -213,7 +242,10 @@ class TargetOptions:
     library_version: Annotated[
         str | None,
         click.option(
-            "--library-version", metavar="X.Y.Z", help="Version of the kernel library."
+            "--library-version",
+            metavar="X.Y.Z",
+            show_default="the model's own, the newest for a new network",
+            help="Version of the kernel library.",
         ),
     ]
 
@@ -289,7 +321,7 @@ class NetworkOptions:
             type=click.Choice(SCHEMES),
             show_default="pow2 for the paper's networks and the autoencoder, symmetric "
             "for the others",
-            help="Which scales there are.",
+            help="Quantization scheme: what scales weights and activations have.",
         ),
     ] = None
     weight_bits: Annotated[

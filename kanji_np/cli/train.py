@@ -19,6 +19,7 @@ from kanji_np.cli.options import (
     NetworkOptions,
     TargetOptions,
     data_options,
+    given,
     group,
     network_options,
     target_options,
@@ -80,7 +81,7 @@ class RecipeOptions:
             "--ranges",
             type=click.Choice(RANGES),
             default="minmax",
-            help="How the ranges are found that scales are made from.",
+            help="How the ranges are tracked that scales are made from.",
         ),
     ]
     epochs: Annotated[int, setting("--epochs", "epochs")]
@@ -152,7 +153,7 @@ class RecipeOptions:
             "--crop",
             type=click.IntRange(0),
             show_default="4 with --augment",
-            help="Random crops move an image so far at most [pixels].",
+            help="The most that a random crop moves an image [pixels].",
         ),
     ]
     cutout: Annotated[
@@ -190,7 +191,7 @@ class RunOptions:
         str | None,
         click.option(
             "--name",
-            show_default="made of the data's",
+            show_default="from the data's name",
             help="C identifier for files and functions.",
         ),
     ]
@@ -241,9 +242,9 @@ class Scores:
 @target_options
 @group("recipe", RecipeOptions)
 @group("run", RunOptions)
-@click.pass_obj
+@click.pass_context
 def train(
-    arguments: tuple[str, ...], data: DataOptions, network: NetworkOptions,
+    context: click.Context, data: DataOptions, network: NetworkOptions,
     target: TargetOptions, recipe: RecipeOptions, run: RunOptions,
 ) -> None:  # fmt: skip
     """Train a network of the zoo by the default recipe, or as options say.
@@ -299,7 +300,7 @@ def train(
         curves = draw_curves(history, directory)
         scores = Scores.of(net, test, recipe.precision)
     if run.result is not None:
-        made = _result(arguments, images.name, network, recipe, net, history, scores)
+        made = _result(context, images.name, network, recipe, net, history, scores)
         write_result(run.result, made)
     if scores.fp32 is not None:
         click.echo(_score_line("fp32", scores.metric, scores.fp32))
@@ -349,7 +350,7 @@ def _identifier(text: str) -> str:
 
 
 def _result(
-    arguments: tuple[str, ...], data: str, network: NetworkOptions,
+    context: click.Context, data: str, network: NetworkOptions,
     recipe: RecipeOptions, net: Model, history: History, scores: Scores,
 ) -> Result:  # fmt: skip
     """What came out, and of what."""
@@ -357,7 +358,8 @@ def _result(
     from kanji_np.results import Result, cpu_model, portable, source
 
     return Result(
-        command=shlex.join(["kanji-np", *map(portable, arguments)]),
+        command=shlex.join(["kanji-np", *map(portable, context.obj)]),
+        options=given(context),
         source=source(),
         cpu=cpu_model(),
         threads=limit(),

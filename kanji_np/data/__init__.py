@@ -153,8 +153,10 @@ def load_dataset(
         Fetch CIFAR if it is not there.
     progress : callable, optional
         Told (bytes so far, bytes in all) while downloading.
-    size, channels : optional
-        Image folders: (height, width) to resize to; 1 for grey, 3 for colour.
+    size : (int, int), optional
+        Image folders: height and width to resize to.
+    channels : int, optional
+        Image folders: 1 for grey, 3 for colour.
     test_fraction : float, optional
         Arrays and image folders that are not split yet: part for the test set.
     seed : int, optional

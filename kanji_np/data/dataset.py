@@ -31,7 +31,8 @@ class Dataset:
     name : str
         Stands at the head of every message about this set.
     augment : Augment or None
-        What leaves every image what it is: training does it unless told otherwise.
+        What may be done to an image without making it something else. `fit` does it by
+        default.
 
     Raises
     ------

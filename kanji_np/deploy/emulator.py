@@ -172,8 +172,9 @@ class Device:
 
     Parameters
     ----------
-    core, board : str
-        The core and QEMU's name of the machine it is on.
+    core : str
+    board : str
+        QEMU's name of the machine that the core is on.
     compiler : str
         Name and version.
     min_instructions, max_instructions : int
@@ -181,9 +182,10 @@ class Device:
     flash_bytes : int
         Code, constants and initial values of the network, its kernels and what they
         need of the C library [bytes].
-    arena_bytes, static_bytes : int
-        RAM: the arena, and variables of network and kernels [bytes]. The caller's input
-        and output are not in it.
+    arena_bytes : int
+        RAM of the arena [bytes]. The caller's input and output are not in it.
+    static_bytes : int
+        RAM of variables of network and kernels [bytes].
     stack_bytes : int
         Most stack an inference used [bytes].
     """

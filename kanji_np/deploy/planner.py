@@ -21,7 +21,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import combinations
 
 from kanji_np.graph import Graph, Node
 from kanji_np.targets import check_calls
@@ -261,15 +260,3 @@ def arena_text(arena_bytes: int, lower_bound_bytes: int) -> str:
         return size
     distance = f"at most {above:,} above " if above else ""
     return f"{size}, {distance}the least that any layout takes"
-
-
-def overlaps(
-    placed: Sequence[tuple[int, Need]],
-) -> list[tuple[tuple[int, Need], tuple[int, Need]]]:
-    """Pairs of (offset, need) that hold the same byte in the same step; [] if all is
-    well."""
-    return [
-        (a, b)
-        for a, b in combinations(placed, 2)
-        if a[1].meets(b[1]) and a[0] < b[0] + b[1].size and b[0] < a[0] + a[1].size
-    ]

@@ -51,8 +51,10 @@ class Firmware:
     directory : Path
     files : tuple of str
         Relative to `directory`, sorted.
-    const_bytes, arena_bytes : int
-        Flash for tables, RAM for the arena [bytes].
+    const_bytes : int
+        Flash for tables [bytes].
+    arena_bytes : int
+        RAM for the arena [bytes].
     lower_bound_bytes : int
         No arena could do with less [bytes].
     macs : int

@@ -58,8 +58,10 @@ class Difference:
     index : tuple of int
         Position in the layer's output: (h, w, c), (t, c), (k,) or what a `Reshape`
         made of them.
-    device, golden : int
-        What the C computed, and what the model does.
+    device : int
+        What the C computed.
+    golden : int
+        What the model computes.
     on : str
         "host", or the core the C ran on.
     """
@@ -119,10 +121,12 @@ class Verification:
 
     Parameters
     ----------
-    images, bytes : int
-        Compared; bytes of the network's outputs.
+    images : int
+        How many were compared.
+    bytes : int
+        Bytes of the network's outputs that were compared.
     differing_bytes : int
-        Of these.
+        How many of them differ.
     first : Difference or None
         In the first image that differs, the first layer that does.
     seconds : float

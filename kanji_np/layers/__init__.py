@@ -4,26 +4,18 @@
 and `batch_norm` what is folded into them. `keras` has the layers that users write.
 """
 
+from kanji_np.layers import declared
 from kanji_np.layers.batch_norm import BatchNorm, Statistics
+from kanji_np.layers.declare import register_op
+from kanji_np.layers.declared import *  # noqa: F403 - all that operators declare
 from kanji_np.layers.keras import (
-    Add,
     AvgPool2D,
-    Concatenate,
     Conv1D,
     Conv2D,
     Dense,
     DepthwiseConv2D,
-    Flatten,
-    GlobalAvgPool2D,
     MaxPool2D,
-    Multiply,
     Normalize,
-    ReLU,
-    ReLU6,
-    Reshape,
-    Softmax,
-    Standardize,
-    ZeroPadding2D,
 )
 from kanji_np.layers.layer import (
     Activation,
@@ -41,34 +33,25 @@ from kanji_np.layers.tracked import TrackedLayer
 
 __all__ = [
     "Activation",
-    "Add",
     "AvgPool2D",
     "BatchNorm",
-    "Concatenate",
     "Conv1D",
     "Conv2D",
     "Dense",
     "DepthwiseConv2D",
-    "Flatten",
-    "GlobalAvgPool2D",
     "Input",
     "Layer",
     "LinearLayer",
     "MaxPool2D",
-    "Multiply",
     "Normalize",
     "Quantization",
-    "ReLU",
-    "ReLU6",
-    "Reshape",
-    "Softmax",
-    "Standardize",
     "Start",
     "Statistics",
     "Symbol",
     "TrackedLayer",
-    "ZeroPadding2D",
     "drawn",
     "make_layer",
     "naming",
+    "register_op",
 ]
+__all__ += declared.__all__

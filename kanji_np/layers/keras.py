@@ -1,6 +1,12 @@
-"""The layers there are, with the names and arguments of Keras: what a user writes.
+"""Layers with the names and arguments of Keras: what a user writes.
 
 Each is an operator and its attributes; the operator's page says what it computes.
+Layers whose arguments are the fields of the attributes are not here: their operators
+declare them (`declared`).
+
+Shapes here are of one sample. Tensors are int8 on the device and in int8 training,
+float32 in fp32 training; images are uint8 in both. `name` is a C identifier; without
+one the model numbers the layer after its operator.
 """
 
 from __future__ import annotations
@@ -12,38 +18,29 @@ from kanji_np.checks import shown
 from kanji_np.errors import OptionError
 from kanji_np.layers.layer import Layer
 from kanji_np.layers.linear import LinearLayer
-from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import OPS
-from kanji_np.ops.add import AddAttrs
-from kanji_np.ops.concatenate import ConcatenateAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
-from kanji_np.ops.flatten import FlattenAttrs
-from kanji_np.ops.global_avg_pool2d import GlobalAvgPool2DAttrs
-from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
-from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.pooling import Pool2DAttrs
-from kanji_np.ops.relu import ReluAttrs
-from kanji_np.ops.relu6 import Relu6Attrs
-from kanji_np.ops.reshape import ReshapeAttrs
-from kanji_np.ops.softmax import SoftmaxAttrs
-from kanji_np.ops.standardize import StandardizeAttrs
-from kanji_np.types import Shape
 from kanji_np.window import Padding, Pair
 
 
 class Normalize(Layer):
     """uint8 image -> int8: ``(x - mean) >> shift``, rounded; see `ops.normalize`.
 
+    uint8 (H,W,C) or (K,) -> int8 of the same shape.
+
     Parameters
     ----------
     mean : int, sequence of ints, or uint8 array (H,W,C)
-        One mean a channel, or a mean image; of vectors one mean, or one an element.
+        One mean for each channel, or a mean image. For vectors: one mean for all
+        elements, or one for each.
     shift : int
         Right shift 0..7; 1 keeps the whole range of a uint8 image.
+    name : str, optional
     """
 
     def __init__(
@@ -66,15 +63,10 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-class Standardize(Layer):
-    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`."""
-
-    def __init__(self, frac_bits: int = 5, name: str | None = None) -> None:
-        super().__init__(OPS["standardize"], StandardizeAttrs(frac_bits), name)
-
-
 class Conv2D(LinearLayer):
     """2-D convolution with bias; see `ops.conv2d`.
+
+    (H,W,C) -> (OH,OW,filters); weight float32 (filters,KH,KW,C), bias (filters,).
 
     Parameters
     ----------
@@ -89,6 +81,7 @@ class Conv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -104,7 +97,7 @@ class Conv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv2DAttrs(
+        attrs = Conv2DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -119,6 +112,8 @@ class Conv2D(LinearLayer):
 class DepthwiseConv2D(LinearLayer):
     """Depthwise 2-D convolution with bias; see `ops.depthwise_conv2d`.
 
+    (H,W,C) -> (OH,OW,F), F = C * depth_multiplier; weight float32 (F,KH,KW), bias (F,).
+
     Parameters
     ----------
     kernel_size, strides, dilation_rate : int or (height, width)
@@ -132,6 +127,7 @@ class DepthwiseConv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    name : str, optional
     """
 
     def __init__(
@@ -147,7 +143,7 @@ class DepthwiseConv2D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DepthwiseConv2DAttrs(
+        attrs = DepthwiseConv2DAttrs.given(
             kernel_size,
             strides,
             dilation_rate,
@@ -162,6 +158,8 @@ class DepthwiseConv2D(LinearLayer):
 class Dense(LinearLayer):
     """Fully connected layer with bias; see `ops.dense`.
 
+    (K,) -> (units,); weight float32 (units,K), bias (units,).
+
     Parameters
     ----------
     units : int
@@ -170,6 +168,7 @@ class Dense(LinearLayer):
     batch_norm : bool
     weight_bits : 8 or 4
         Both as in `Conv2D`; int4 weights have one scale for all outputs.
+    name : str, optional
     """
 
     def __init__(
@@ -181,7 +180,7 @@ class Dense(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = DenseAttrs(
+        attrs = DenseAttrs.given(
             units,
             activation,
             weight_bits,
@@ -196,11 +195,13 @@ def _pool_attrs(
     ceil_mode: bool,
 ) -> Pool2DAttrs:
     strides = pool_size if strides is None else strides
-    return Pool2DAttrs(pool_size, strides, padding, ceil_mode)
+    return Pool2DAttrs.given(pool_size, strides, padding, ceil_mode)
 
 
 class MaxPool2D(Layer):
     """2-D max pooling; see `ops.max_pool2d`.
+
+    (H,W,C) -> (OH,OW,C).
 
     Parameters
     ----------
@@ -211,6 +212,7 @@ class MaxPool2D(Layer):
     ceil_mode : bool
         Round the number of windows up, so that every cell is seen: 32 cells give 16
         with pool 3 and stride 2, as in the paper's network. False is Keras's floor.
+    name : str, optional
     """
 
     def __init__(
@@ -229,7 +231,13 @@ class MaxPool2D(Layer):
 class AvgPool2D(Layer):
     """2-D average pooling over the cells inside the image; see `ops.avg_pool2d`.
 
-    Parameters are those of `MaxPool2D`.
+    (H,W,C) -> (OH,OW,C).
+
+    Parameters
+    ----------
+    pool_size, strides, padding, ceil_mode
+        As in `MaxPool2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -245,62 +253,10 @@ class AvgPool2D(Layer):
         super().__init__(OPS["avg_pool2d"], attrs, name)
 
 
-class ReLU(Layer):
-    """ReLU as a layer of its own; see `ops.relu`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["relu"], ReluAttrs(), name)
-
-
-class Flatten(Layer):
-    """(H,W,C) -> (H*W*C,); see `ops.flatten`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["flatten"], FlattenAttrs(), name)
-
-
-class Softmax(Layer):
-    """Softmax for deployment; see `ops.softmax`.
-
-    As the last layer it is left out of training: the loss takes the logits before it.
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["softmax"], SoftmaxAttrs(), name)
-
-
-class Add(TrackedLayer):
-    """Sum of two tensors of one shape; see `ops.add`.
-
-    Parameters
-    ----------
-    activation : None, "linear", "relu" or "relu6"
-        Fused: it costs nothing on the device.
-    """
-
-    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["add"], AddAttrs(activation), name)
-
-
-class Multiply(TrackedLayer):
-    """Product of two tensors of one shape, element by element; see `ops.mul`.
-
-    Parameters are those of `Add`.
-    """
-
-    def __init__(self, activation: str | None = None, name: str | None = None) -> None:
-        super().__init__(OPS["mul"], MulAttrs(activation), name)
-
-
-class Concatenate(TrackedLayer):
-    """Tensors side by side along their channels; see `ops.concatenate`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["concatenate"], ConcatenateAttrs(), name)
-
-
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
+
+    (T,C) -> (OT,filters); weight float32 (filters,KT,C), bias (filters,).
 
     Parameters
     ----------
@@ -312,6 +268,7 @@ class Conv1D(LinearLayer):
         Fused: it costs nothing on the device.
     batch_norm, weight_bits
         As in `Conv2D`.
+    name : str, optional
     """
 
     def __init__(
@@ -327,7 +284,7 @@ class Conv1D(LinearLayer):
         batch_norm: bool = False,
         weight_bits: int = 8,
     ) -> None:
-        attrs = Conv1DAttrs(
+        attrs = Conv1DAttrs.given(
             filters,
             kernel_size,
             strides,
@@ -337,44 +294,3 @@ class Conv1D(LinearLayer):
             weight_bits,
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)
-
-
-class GlobalAvgPool2D(Layer):
-    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["global_avg_pool2d"], GlobalAvgPool2DAttrs(), name)
-
-
-class ReLU6(Layer):
-    """ReLU6 as a layer of its own; see `ops.relu6`."""
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(OPS["relu6"], Relu6Attrs(), name)
-
-
-class Reshape(Layer):
-    """The same values under another shape; see `ops.reshape`.
-
-    Parameters
-    ----------
-    target_shape : tuple of int
-        Of one sample.
-    """
-
-    def __init__(self, target_shape: Shape, name: str | None = None) -> None:
-        super().__init__(OPS["reshape"], ReshapeAttrs(target_shape), name)
-
-
-class ZeroPadding2D(Layer):
-    """Zeros around an image; see `ops.pad`.
-
-    Parameters
-    ----------
-    padding : int or ((top, bottom), (left, right))
-    """
-
-    def __init__(
-        self, padding: int | tuple[Pair, Pair] = 1, name: str | None = None
-    ) -> None:
-        super().__init__(OPS["pad"], PadAttrs(padding), name)

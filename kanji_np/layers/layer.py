@@ -51,9 +51,16 @@ def drawn(rng: np.random.Generator) -> Start:
 
 @dataclass(frozen=True)
 class Activation:
-    """A tensor between layers: int8 with QParams, or real (qparams None).
+    """A tensor between layers, of integers or real values.
 
     Gradients are float32 with respect to the real value in both cases.
+
+    Parameters
+    ----------
+    tensor : Tensor (N, ...)
+        int8 (or a uint8 image), or floating.
+    qparams : QParams or None
+        None: the values are real.
     """
 
     tensor: Tensor
@@ -66,7 +73,13 @@ class Activation:
         return record(self.values(), (self.tensor,), lambda g: (g,), "dequantize")
 
     def values(self, step: int = 1) -> np.ndarray:
-        """The real values of every `step`-th sample, float32."""
+        """The real values, float32.
+
+        Parameters
+        ----------
+        step : int
+            Of every so many samples one is taken.
+        """
         data = self.tensor.data[::step]
         if self.qparams is None:
             return data
@@ -87,11 +100,16 @@ class Quantization:
 class Symbol:
     """What a layer gives when it is called: a tensor of a network yet to be made.
 
-    Attributes
+    `Input` and layers make it.
+
+    Parameters
     ----------
     layer : Layer or None
         None: an input of the network, of shape `shape`.
     inputs : tuple of Symbol
+        What the layer was called on.
+    shape : tuple of int or None
+        Of an input of the network, without the batch.
     """
 
     def __init__(
@@ -106,7 +124,18 @@ class Symbol:
 
 
 def Input(shape: Shape) -> Symbol:  # noqa: N802 - Keras's name
-    """The input of a network with branches, of one sample's shape; see `Model`."""
+    """The input of a network with branches; see `Model`.
+
+    Parameters
+    ----------
+    shape : (H, W, C) or (K,)
+        Of one sample.
+
+    Returns
+    -------
+    Symbol
+        For layers to be called on.
+    """
     return Symbol(None, shape=shape)
 
 
@@ -145,7 +174,9 @@ class Layer:
     def __call__(self, *inputs: Symbol | Sequence[Symbol]) -> Symbol:
         """The layer's output for one tensor, or for several, also as a list."""
         first = inputs[0] if len(inputs) == 1 else inputs
-        symbols = (first,) if isinstance(first, Symbol) else tuple(first)
+        symbols: tuple[Any, ...] = (
+            (first,) if isinstance(first, Symbol) else tuple(first)
+        )
         for symbol in symbols:
             if not isinstance(symbol, Symbol):
                 raise OptionError(
@@ -163,10 +194,22 @@ class Layer:
     ) -> tuple[Shape, tuple[KernelCall, ...]]:
         """Take the shapes of its inputs, make the parameters.
 
+        Parameters
+        ----------
+        shapes : tuple of tuple of int
+            Of each input, without the batch.
+        target : TargetSpec
+        quantization : Quantization
+            The network's scheme and kind of range trackers.
+        start : (layer's name, "weight" or "bias", shape) -> float32 array
+            What training starts from.
+
         Returns
         -------
-        The output shape, and the calls the layer becomes (with integers that only
-        have the right shapes).
+        shape : tuple of int
+            Of the output.
+        calls : tuple of KernelCall
+            What the layer becomes, with integers that only have the right shapes.
 
         Raises
         ------
@@ -212,7 +255,13 @@ class Layer:
         return {name: p.data for name, p in self.named_parameters().items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Take over checked arrays as `state` gives them."""
+        """Take over checked arrays.
+
+        Parameters
+        ----------
+        state : dict of ndarray
+            As `state` gives them.
+        """
         for name, parameter in self.named_parameters().items():
             parameter.data = state[name]
 
@@ -222,7 +271,19 @@ class Layer:
         return True
 
     def frozen(self, *x: QParams | None) -> tuple[Any, QParams]:
-        """The integers of the layer as it stands, and the QParams of its output."""
+        """The integers of the layer as it stands, and the QParams of its output.
+
+        Parameters
+        ----------
+        *x : QParams or None
+            Of each input; None of an image.
+
+        Returns
+        -------
+        ints : dataclass
+            What the operator's `forward_int` takes.
+        y : QParams
+        """
         y = self.op.output_qparams(self.attrs, x, self.numerics)
         return self._ints(x, y), y
 
@@ -236,7 +297,7 @@ class Layer:
 
         Parameters
         ----------
-        x : Activation
+        *x : Activation
             int8 (or a uint8 image) (N, ...).
         track : bool
             Whether the ranges take in this batch, as they do in training.
@@ -247,7 +308,12 @@ class Layer:
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         """The smooth function, in float32: fp32 training and its baseline.
 
-        `track`: whether batch normalization takes in this batch.
+        Parameters
+        ----------
+        *x : Activation
+            Floating (or a uint8 image) (N, ...).
+        track : bool
+            Whether batch normalization takes in this batch.
         """
         return self._recorded(x, self.op.run_float, self.constants, None)
 

@@ -21,6 +21,7 @@ from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.straight_through import fake_quantized, learned
 from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import Op
+from kanji_np.ops.op import Weights
 from kanji_np.quantize import (
     LinearScales,
     Scheme,
@@ -48,10 +49,13 @@ class LinearLayer(TrackedLayer):
     Attributes
     ----------
     weight, bias : Tensor, float32
-        In the shapes of `LinearParams`; there once the layer is built. A normalized
-        layer has no bias but its `norm`.
+        In the shapes of `LinearParams`, output channels first; there once the layer is
+        built. A normalized layer trains `norm` in place of its bias.
     norm : BatchNorm or None
-    weight_range, output_range : RangeTracker
+    weight_range : RangeTracker
+        float64 (), or (Cout,) where each output channel has a scale of its own.
+    output_range : RangeTracker
+        float64 ().
     """
 
     has_parameters = True
@@ -73,7 +77,7 @@ class LinearLayer(TrackedLayer):
         self.batch_norm = flag("batch_norm", batch_norm)
 
     def _make(self, shapes: tuple[Shape, ...], ranges: str, start: Start) -> LinearInts:
-        weight_shape, bias_shape = self.op.weights.shapes(self.attrs, shapes)
+        weight_shape, bias_shape = self._op_weights.shapes(self.attrs, shapes)
         check_products(math.prod(weight_shape[1:]))
         check_size(weight_shape, "the weight")
         channels = weight_shape[0]
@@ -92,8 +96,14 @@ class LinearLayer(TrackedLayer):
         unit = LinearScales(QParams(1.0), np.ones(channels), QParams(1.0))
         return self._quantized(LinearParams(np.zeros_like(weight), bias), unit)
 
+    @property
+    def _op_weights(self) -> Weights:
+        """What the operator says of its weights."""
+        assert self.op.weights is not None
+        return self.op.weights
+
     def _scheme(self, scheme: Scheme, target: TargetSpec) -> Scheme:
-        per_channel = self.op.weights.channel_scales(self.attrs, target)
+        per_channel = self._op_weights.channel_scales(self.attrs, target)
         return replace(scheme, per_channel=scheme.per_channel and per_channel)
 
     def trackers(self) -> dict[str, RangeTracker]:
@@ -152,7 +162,7 @@ class LinearLayer(TrackedLayer):
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         folded = self._folded(x[0], track)
         bounds = activation_bounds(self.op.activation(self.attrs))
-        if folded.batch is None:
+        if folded.batch is None or self.norm is None:
             y = self.op.run_float(self.attrs, folded.params, arrays(x))
         else:
             gamma, beta = self.norm.gamma.data, self.norm.beta.data
@@ -194,10 +204,11 @@ class LinearLayer(TrackedLayer):
         def vjp(gy: np.ndarray) -> tuple[np.ndarray | None, ...]:
             kept = saved if is_last else _unclamped(saved)
             (gx,), g = op.run_vjp(attrs, params, kept, gy, needs_gx)
+            assert g is not None  # the operator has weights
             return gx, g.weight, g.bias
 
         y = record(saved.y, (x.tensor, used.weight, used.bias), vjp, self.name)
-        if used.batch is None:
+        if used.batch is None or self.norm is None:
             return y
         gamma, beta = self.norm.gamma, self.norm.beta
         return batch_norm.of_batch(y, gamma, beta, used.batch, saved)
@@ -213,6 +224,7 @@ class LinearLayer(TrackedLayer):
         return linear_ints(params, scales, activation, self.numerics, bits)
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
+        assert x is not None  # no operator with weights reads images
         bits = self.op.weight_bits(self.attrs)
         w = self.scheme.weight_scales(self.weight_range.max_abs, bits)
         w = np.broadcast_to(w, len(params.bias))

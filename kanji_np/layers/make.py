@@ -21,5 +21,11 @@ def make_layer(
     """A layer of any operator, as model files name them."""
     if op.weights:
         return LinearLayer(op, attrs, name, constants, batch_norm=batch_norm)
-    kind = TrackedLayer if op.tracks_output else Layer
-    return kind(op, attrs, name, constants)
+    return kind_of(op)(op, attrs, name, constants)
+
+
+def kind_of(op: Op) -> type[Layer]:
+    """What an operator's layers are."""
+    if op.weights:
+        return LinearLayer
+    return TrackedLayer if op.tracks_output else Layer

@@ -42,7 +42,7 @@ def fake_quantized(
         The range of the weights, if it is trained.
     """
     real, most = weight.data, weight_max(bits)
-    each = by_output(np.float32(scales), ints)
+    each = by_output(scales.astype(np.float32), ints)
     limit = np.float32(most + 0.5)
 
     def vjp(g: np.ndarray) -> tuple[np.ndarray, ...]:

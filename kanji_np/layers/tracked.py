@@ -22,7 +22,8 @@ class TrackedLayer(Layer):
     Attributes
     ----------
     output_range : RangeTracker
-        Made when the layer is built, of the network's kind.
+        One range for the whole output, float64 (). Made when the layer is built, of
+        the network's kind.
     """
 
     output_range: RangeTracker
@@ -57,6 +58,7 @@ class TrackedLayer(Layer):
 
     @property
     def is_calibrated(self) -> bool:
+        """Whether the range of the output is known."""
         return self.output_range.updates > 0
 
     def frozen(self, *x: QParams | None) -> tuple[Any, QParams]:

@@ -74,11 +74,6 @@ class Pool:
         self._buffers: list[_Buffer] = []
         self._requests = 0
 
-    @property
-    def kept_bytes(self) -> int:
-        """Memory the pool refers to, in use or not [bytes]."""
-        return sum(buffer.memory.nbytes for buffer in self._buffers)
-
     def empty(self, shape: Shape, dtype: DTypeLike) -> np.ndarray:
         """See the function `empty`."""
         dtype = np.dtype(dtype)

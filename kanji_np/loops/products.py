@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from llvmlite import binding
+from numpy.typing import DTypeLike
 
 from kanji_np.errors import OptionError
 from kanji_np.jit import config
@@ -81,7 +83,14 @@ class Products:
     longest: int = 1 << 30
 
 
-def _products(name, needs, way, x, weight, *more) -> Products:
+def _products(
+    name: str,
+    needs: Sequence[str],
+    way: Way,
+    x: DTypeLike,
+    weight: DTypeLike,
+    *more: int,
+) -> Products:
     sets = tuple(frozenset(features.split()) for features in needs)
     return Products(name, sets, way, np.dtype(x), np.dtype(weight), *more)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kanji_np.ops.add import ADD
+from kanji_np.ops.attributes import Attributes, attribute
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
 from kanji_np.ops.concatenate import CONCATENATE
 from kanji_np.ops.conv1d import CONV1D
@@ -14,7 +15,18 @@ from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.max_pool2d import MAX_POOL2D
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
-from kanji_np.ops.op import OPS, Op, register
+from kanji_np.ops.op import (
+    OPS,
+    Arrays,
+    Constants,
+    Fast,
+    Gradients,
+    Op,
+    Shapes,
+    Specs,
+    Weights,
+    register,
+)
 from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
 from kanji_np.ops.relu6 import RELU6
@@ -22,7 +34,8 @@ from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
 
-for _op in (
+#: The operators of this package.
+BUILT_IN = (
     NORMALIZE,
     STANDARDIZE,
     CONV2D,
@@ -41,7 +54,23 @@ for _op in (
     RESHAPE,
     FLATTEN,
     SOFTMAX,
-):
+)
+
+for _op in BUILT_IN:
     register(_op)
 
-__all__ = ["OPS", "Op", "register"]
+__all__ = [
+    "BUILT_IN",
+    "OPS",
+    "Arrays",
+    "Attributes",
+    "Constants",
+    "Fast",
+    "Gradients",
+    "Op",
+    "Shapes",
+    "Specs",
+    "Weights",
+    "attribute",
+    "register",
+]

@@ -1,7 +1,7 @@
 """Sum of two tensors of one shape, with a fused activation.
 
-    v_k = requantize((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
-    Y = clamp(requantize(v_1 + v_2, multiplier, shift) + output_offset, low, high)
+    v_k = rescale((X_k + offset_k) * 2^20, multiplier_k, shift_k)        k = 1, 2
+    Y = clamp(rescale(v_1 + v_2, multiplier, shift) + output_offset, low, high)
 
 Inputs and output have scales and zero points of their own: a residual connection needs
 no common one. The factors are s_k / (2 max(s_1, s_2)) and 2 max(s_1, s_2) / (2^20 s_y).
@@ -61,14 +61,22 @@ int32 = nb.int32
 
 @dataclass(frozen=True)
 class AddAttrs(Attributes):
-    """Activation: "linear", "relu" or "relu6"."""
+    """Sum of two tensors of one shape; see `ops.add`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
 
     activation: str = attribute(fused_activation, "linear")
 
 
 @dataclass(frozen=True)
 class AddInts:
-    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
     input_1_offset: int
     input_1_mult: int
@@ -100,7 +108,7 @@ def ints_of(
         *output_factor(twice_max / 2.0**LEFT_SHIFT, 0, y),
         LEFT_SHIFT,
         *activation_range(attrs.activation, y),
-        numerics.requantize,
+        numerics.rounding,
     )
 
 
@@ -166,7 +174,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """gX_1 = gX_2 = gY where Y was not clamped."""
     gx = passed(saved, gy)
     return tuple(gx if needed else None for needed in needs_gx), None
@@ -224,6 +232,7 @@ def _add(begin, end, edges, x_1, x_2, inputs, f_1, f_2, f_y, output, y, ranges):
 ADD = Op(
     name="add",
     attrs=AddAttrs,
+    layer="Add",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -9,9 +9,9 @@ whether attributes come from a layer's arguments, from a file, or from a test.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, TypeVar
 
 from kanji_np import checks
 from kanji_np.errors import OptionError
@@ -27,6 +27,7 @@ MOST_AXES = 8
 MOST_EXTENT = 2**31 - 1
 
 Check = Callable[[str, Any], Any]
+A = TypeVar("A", bound="Attributes")
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,23 @@ class Attributes:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            name = f.metadata["called"] or f.name
-            value = f.metadata["check"](name, getattr(self, f.name))
+            value = f.metadata["check"](argument_name(f), getattr(self, f.name))
             object.__setattr__(self, f.name, value)
+
+    @classmethod
+    def given(cls: type[A], *values: Any) -> A:
+        """Attributes of values in any form that the checks take."""
+        return cls(*values)
 
 
 def attribute(check: Check, default: Any = MISSING, called: str = "") -> Any:
     """A field of `Attributes`; messages name it as the layer's argument is called."""
     return field(default=default, metadata={"check": check, "called": called})
+
+
+def argument_name(f: Field[Any]) -> str:
+    """What the layer's argument for a field of `Attributes` is called."""
+    return f.metadata["called"] or f.name
 
 
 def channel_number(name: str, value: Any) -> int:
@@ -58,15 +68,15 @@ def cell_pair(name: str, value: Any) -> Pair:
     return checks.pair(name, value, 1, MOST_CELLS)
 
 
-def right_shift(name: str, value: Any) -> int:
+def right_shift(name: str, value: int) -> int:
     return checks.integer(name, value, 0, MOST_SHIFT)
 
 
-def sample_shape(name: str, value: Any) -> Shape:
+def sample_shape(name: str, value: Sequence[int]) -> Shape:
     return checks.integers(name, value, 1, MOST_EXTENT, (1, MOST_AXES))
 
 
-def fused_activation(name: str, value: Any) -> str:
+def fused_activation(name: str, value: str | None) -> str:
     """None stands for "linear"."""
     if value is None:
         return "linear"
@@ -101,10 +111,11 @@ def row_padding(name: str, value: Any) -> str | Pair:
     )
 
 
-def sides(name: str, value: Any) -> tuple[Pair, Pair]:
+def sides(name: str, value: int | tuple[Pair, Pair]) -> tuple[Pair, Pair]:
     """((top, bottom), (left, right)), or one int for all four."""
     if isinstance(value, numbers.Integral):
-        value = ((value, value), (value, value))
+        each = (value, value)
+        return _sides(name, (each, each), "an int or ")
     return _sides(name, value, "an int or ")
 
 

@@ -191,6 +191,7 @@ def _avg_pool_int(begin, end, edges, x, kernel, stride, pad, divide, low, high, 
 
 AVG_POOL2D = Op(
     name="avg_pool2d",
+    short_name="pool",
     attrs=Pool2DAttrs,
     infer=infer,
     forward_int=forward_int,

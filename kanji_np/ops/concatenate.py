@@ -54,7 +54,10 @@ MOST_SHIFT = 30
 
 @dataclass(frozen=True)
 class ConcatenateAttrs(Attributes):
-    """Nothing to choose."""
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+    """
 
     activation: ClassVar[str] = "linear"
 
@@ -166,7 +169,8 @@ def forward_int(
                 v = int(value) + how.input_offset
                 q = rescale(v, how.multiplier, how.shift, SINGLE)
             seen[:] = min(seen[0], q), max(seen[1], q)
-            y[(*at[:-1], place.start + at[-1])] = clamp(q + offset, -128, 127)
+            index = (*at[:-1], place.start + at[-1])
+            y[index] = clamp(q + offset, -128, 127)
     return y
 
 
@@ -181,7 +185,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """Each part its channels of gY, where Y was not clamped."""
     gx = []
     for place, needed in zip(_slices(saved.x), needs_gx, strict=True):
@@ -237,6 +241,7 @@ def _copy(pointer: InputPtr, shape: Shape, channels: int, first: int) -> KernelC
 CONCATENATE = Op(
     name="concatenate",
     attrs=ConcatenateAttrs,
+    layer="Concatenate",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

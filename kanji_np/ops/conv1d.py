@@ -51,7 +51,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
-from kanji_np.window import Pair
+from kanji_np.window import Padding, Pair
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Conv1DAttrs(Attributes):
     @property
     def over_row(self) -> Conv2DAttrs:
         """The same over an image of one row."""
-        in_row = self.padding
-        padding = in_row if isinstance(in_row, str) else ((0, 0), in_row)
+        along = self.padding
+        padding: Padding = ((0, 0), along) if isinstance(along, tuple) else along
         return Conv2DAttrs(
             self.filters,
             (1, self.kernel),
@@ -162,6 +162,7 @@ def _over_row(lower: Lowering) -> Lowering:
 
 CONV1D = Op(
     name="conv1d",
+    short_name="conv",
     attrs=Conv1DAttrs,
     infer=infer,
     forward_int=forward_int,

@@ -122,11 +122,9 @@ def forward_int(
 
 @njit(cache=True)
 def _definition(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, multiplier: np.ndarray,
-    shift: np.ndarray, stride: Pair, dilation: Pair, pad: Pair,
-    limits: tuple[int, int, int, int], rounding: int, y: np.ndarray,
-    y_range: np.ndarray,
-) -> None:  # fmt: skip
+    x, weight, bias, multiplier, shift, stride, dilation, pad, limits, rounding, y,
+    y_range,
+):  # fmt: skip
     count, height, width, channels = x.shape
     outputs, kernel_h, kernel_w, _ = weight.shape
     input_offset, output_offset, low, high = limits
@@ -238,6 +236,7 @@ def lower_cmsis_nn_q7(
 
 CONV2D = Op(
     name="conv2d",
+    short_name="conv",
     attrs=Conv2DAttrs,
     infer=infer,
     forward_int=forward_int,

@@ -112,11 +112,7 @@ def forward_int(
 
 
 @njit(cache=True)
-def _definition(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, multiplier: np.ndarray,
-    shift: np.ndarray, limits: tuple[int, int, int, int], rounding: int, y: np.ndarray,
-    y_range: np.ndarray,
-) -> None:  # fmt: skip
+def _definition(x, weight, bias, multiplier, shift, limits, rounding, y, y_range):
     input_offset, output_offset, low, high = limits
     for n in range(x.shape[0]):
         for o in range(weight.shape[0]):

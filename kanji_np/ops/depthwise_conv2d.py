@@ -126,11 +126,9 @@ def forward_int(
 
 @njit(cache=True)
 def _definition(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, multiplier: np.ndarray,
-    shift: np.ndarray, depth_multiplier: int, stride: Pair, dilation: Pair, pad: Pair,
-    limits: tuple[int, int, int, int], rounding: int, y: np.ndarray,
-    y_range: np.ndarray,
-) -> None:  # fmt: skip
+    x, weight, bias, multiplier, shift, depth_multiplier, stride, dilation, pad, limits,
+    rounding, y, y_range,
+):  # fmt: skip
     count, height, width, _ = x.shape
     outputs, kernel_h, kernel_w = weight.shape
     input_offset, output_offset, low, high = limits
@@ -251,6 +249,7 @@ def _taps_first(weight: np.ndarray) -> np.ndarray:
 
 DEPTHWISE_CONV2D = Op(
     name="depthwise_conv2d",
+    short_name="depthwise",
     attrs=DepthwiseConv2DAttrs,
     infer=infer,
     forward_int=forward_int,

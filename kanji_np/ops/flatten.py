@@ -23,7 +23,7 @@ from kanji_np.types import KernelCall, Saved, Shape, TargetSpec, TensorSpec
 
 @dataclass(frozen=True)
 class FlattenAttrs(Attributes):
-    """Nothing to choose."""
+    """(H,W,C) -> (H*W*C,); see `ops.flatten`."""
 
 
 def infer(attrs: FlattenAttrs, shapes: Shapes) -> Shape:
@@ -57,6 +57,7 @@ def lower(
 FLATTEN = Op(
     name="flatten",
     attrs=FlattenAttrs,
+    layer="Flatten",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_int,

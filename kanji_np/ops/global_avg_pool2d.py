@@ -41,12 +41,12 @@ from kanji_np.window import check_image
 
 @dataclass(frozen=True)
 class GlobalAvgPool2DAttrs(Attributes):
-    """Nothing to choose."""
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
 
 
 def _pool(shape: Shape) -> Pool2DAttrs:
     """One window over an input (H, W, C)."""
-    return Pool2DAttrs(shape[:2], (1, 1))
+    return Pool2DAttrs((shape[0], shape[1]), (1, 1))
 
 
 def infer(attrs: GlobalAvgPool2DAttrs, shapes: Shapes) -> Shape:
@@ -114,7 +114,9 @@ def _as_pool(lower: Lowering) -> Lowering:
 
 GLOBAL_AVG_POOL2D = Op(
     name="global_avg_pool2d",
+    short_name="pool",
     attrs=GlobalAvgPool2DAttrs,
+    layer="GlobalAvgPool2D",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -235,6 +235,7 @@ def _max_pool_vjp(begin, end, edges, cells, gy, kernel, stride, pad, gx):
 
 MAX_POOL2D = Op(
     name="max_pool2d",
+    short_name="pool",
     attrs=Pool2DAttrs,
     infer=infer,
     forward_int=forward_int,

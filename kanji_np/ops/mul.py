@@ -1,6 +1,6 @@
 """Product of two tensors of one shape, element by element, with a fused activation.
 
-    Y = clamp(requantize((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
+    Y = clamp(rescale((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
               + output_offset, low, high)
 
 Inputs and output have scales and zero points of their own; the factor is s_1 s_2 / s_y.
@@ -59,14 +59,22 @@ int32 = nb.int32
 
 @dataclass(frozen=True)
 class MulAttrs(Attributes):
-    """Activation: "linear", "relu" or "relu6"."""
+    """Product of two tensors of one shape, element by element; see `ops.mul`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    """
 
     activation: str = attribute(fused_activation, "linear")
 
 
 @dataclass(frozen=True)
 class MulInts:
-    """The integers of the call; `rounding` as in `Numerics.requantize`."""
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
     input_1_offset: int
     input_2_offset: int
@@ -89,7 +97,7 @@ def ints_of(
         y.zero_point,
         *output_factor(first.scale * second.scale, MOST_SHIFT, y),
         *activation_range(attrs.activation, y),
-        numerics.requantize,
+        numerics.rounding,
     )
 
 
@@ -150,7 +158,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[Gradients, ...], None]:
+) -> tuple[Gradients, None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
     x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
     gx = (
@@ -229,6 +237,7 @@ def _mul_vjp(begin, end, edges, y, gy, low, high, x, scale, offset, g):
 MUL = Op(
     name="mul",
     attrs=MulAttrs,
+    layer="Multiply",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -41,9 +41,16 @@ from kanji_np.window import MOST_CELLS, Pair
 
 @dataclass(frozen=True)
 class PadAttrs(Attributes):
-    """((top, bottom), (left, right)) in cells."""
+    """Zeros around an image; see `ops.pad`.
 
-    padding: tuple[Pair, Pair] = attribute(sides)
+    (H,W,C) -> (top+H+bottom, left+W+right, C).
+
+    Parameters
+    ----------
+    padding : int or ((top, bottom), (left, right))
+    """
+
+    padding: tuple[Pair, Pair] = attribute(sides, 1)
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ def lower(
 PAD = Op(
     name="pad",
     attrs=PadAttrs,
+    layer="ZeroPadding2D",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

@@ -46,7 +46,10 @@ from kanji_np.window import Window
 
 @dataclass(frozen=True)
 class ReluAttrs(Attributes):
-    """Nothing to choose."""
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Any shape -> the same.
+    """
 
     activation: ClassVar[str] = "relu"
 
@@ -120,6 +123,7 @@ def lower_cmsis_nn_q7(
 RELU = Op(
     name="relu",
     attrs=ReluAttrs,
+    layer="ReLU",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

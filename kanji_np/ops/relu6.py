@@ -26,7 +26,10 @@ from kanji_np.types import KernelCall, TargetSpec, TensorSpec
 
 @dataclass(frozen=True)
 class Relu6Attrs(Attributes):
-    """Nothing to choose."""
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Any shape -> the same.
+    """
 
     activation: ClassVar[str] = "relu6"
 
@@ -46,6 +49,7 @@ def lower_cmsis_nn_q7(
 RELU6 = Op(
     name="relu6",
     attrs=Relu6Attrs,
+    layer="ReLU6",
     infer=relu.infer,
     forward_int=relu.forward_int,
     forward_float=relu.forward_float,

@@ -23,7 +23,13 @@ from kanji_np.types import Shape
 
 @dataclass(frozen=True)
 class ReshapeAttrs(Attributes):
-    """The new shape of one sample."""
+    """The same values under another shape; see `ops.reshape`.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Of one sample, with as many elements as the input has.
+    """
 
     shape: Shape = attribute(sample_shape, called="target_shape")
 
@@ -47,6 +53,7 @@ def forward_int(attrs: ReshapeAttrs, ints: None, xs: Arrays) -> np.ndarray:
 RESHAPE = Op(
     name="reshape",
     attrs=ReshapeAttrs,
+    layer="Reshape",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_int,

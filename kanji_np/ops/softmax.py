@@ -75,7 +75,11 @@ int64 = nb.int64
 
 @dataclass(frozen=True)
 class SoftmaxAttrs(Attributes):
-    """Nothing to choose."""
+    """Softmax for deployment; see `ops.softmax`.
+
+    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
+    logits before it.
+    """
 
 
 @dataclass(frozen=True)
@@ -293,6 +297,7 @@ def _softmax_pow2(begin, end, edges, x, y):
 SOFTMAX = Op(
     name="softmax",
     attrs=SoftmaxAttrs,
+    layer="Softmax",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

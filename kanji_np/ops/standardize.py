@@ -53,7 +53,15 @@ int64 = nb.int64
 
 @dataclass(frozen=True)
 class StandardizeAttrs(Attributes):
-    """Fractional bits of the output, 0..7; 5 holds 4 standard deviations."""
+    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
+
+    uint8 (H,W,C) -> int8 (H,W,C).
+
+    Parameters
+    ----------
+    frac_bits : int
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
+    """
 
     frac_bits: int = attribute(right_shift, 5)
 
@@ -185,6 +193,7 @@ def _standardize(begin, end, edges, x, frac_bits, y):
 STANDARDIZE = Op(
     name="standardize",
     attrs=StandardizeAttrs,
+    layer="Standardize",
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_float,

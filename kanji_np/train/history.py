@@ -20,8 +20,10 @@ class EpochRecord:
     precision : "int8" or "fp32"
     lr : float
         The learning rate of the last step.
-    train_loss, train_accuracy : float
-        Means over the epoch, as it went; accuracies are 0..1.
+    train_loss : float
+        Mean over the epoch, as it went.
+    train_accuracy : float
+        The same, 0..1.
     validation_accuracy : float
         Of the averaged weights. It is NaN without validation data; both accuracies are
         NaN if the network is trained to reproduce its inputs.

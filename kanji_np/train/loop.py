@@ -67,9 +67,10 @@ def fit(
     Parameters
     ----------
     net : Model
-    train, validation : Dataset
-        `validation` is scored after every epoch, in the epoch's precision; an
-        autoencoder takes none.
+    train : Dataset
+    validation : Dataset, optional
+        It is scored after every epoch, in the epoch's precision. An autoencoder takes
+        none.
     epochs, batch_size, optimizer, schedule, reproduce_inputs, label_smoothing, \
 averaging, freeze_batch_norm, precision, fp32_epochs, seed
         See `Recipe`.

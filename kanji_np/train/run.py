@@ -34,7 +34,7 @@ from kanji_np.train.history import EpochRecord, History
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
-CALIBRATION_IMAGES = 500
+SAMPLE_IMAGES = 500
 # Learned ranges move as fast where the weights take small steps as where they take
 # large ones. 0.01, the rate of Jain et al., 2020, is for weights that were trained
 # before: from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points
@@ -104,7 +104,7 @@ class Run:
     def sample(self) -> np.ndarray:
         """Training images to calibrate with, drawn at random: they may be sorted by
         class, or have their classes in turn."""
-        count = min(CALIBRATION_IMAGES, len(self.train))
+        count = min(SAMPLE_IMAGES, len(self.train))
         rng = np.random.default_rng(self.recipe.seed)
         return self.train.images[rng.choice(len(self.train), count, replace=False)]
 
@@ -275,8 +275,8 @@ class Run:
         if freezes:
             self._freeze_batch_norm()
         by_label = not recipe.reproduce_inputs
-        total_loss = seen = silent = 0
-        correct = 0 if by_label else math.nan
+        total_loss, seen, silent = 0.0, 0, 0
+        correct: float = 0 if by_label else math.nan
         stream = ahead(
             batches(
                 self.train, recipe.batch_size, seed=recipe.seed, epoch=self.epoch,

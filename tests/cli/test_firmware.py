@@ -71,6 +71,10 @@ def test_results_are_written_proven_and_shown(train, images):
     assert f"int8 accuracy  {100 * result.int8_score:.2f} %" in output
     command = " ".join(["kanji-np", *train, *options, "--result results/a.json"])
     assert result.command == command
+    assert list(result.options.items()) == [
+        ("data", "own.npz"), ("channels", "2"), ("epochs", 2), ("batch", 8),
+        ("fp32-epochs", 1), ("directory", "run"), ("result", "results/a.json"),
+    ]  # fmt: skip
     assert (result.data, result.seed, result.epochs) == ("own", 0, 2)
     net = kanji_np.load("run/model.npz")
     assert result.digest == net.freeze().digest()

@@ -13,6 +13,7 @@ from kanji_np.data import Augment, Dataset
 from kanji_np.quantize import SCHEMES
 from kanji_np.ranges import TRACKERS
 from kanji_np.recipe import Recipe, settings
+from kanji_np.train import checkpoint
 from kanji_np.zoo import NETWORKS
 
 from .commands import MAIN, commands_in, ok, parse, process, run
@@ -58,6 +59,8 @@ def test_choices_are_the_tables():
     assert set(choices.RANGES) == set(TRACKERS)
     assert set(choices.NETWORKS) == set(NETWORKS)
     assert set(choices.SCHEMES) == set(SCHEMES)
+    for name in ("MODEL", "CHECKPOINT", "HISTORY"):
+        assert getattr(cli.run, name) == getattr(checkpoint, name)
 
 
 def option(command, name):

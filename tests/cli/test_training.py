@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import kanji_np
-from kanji_np import Sequential
+from kanji_np import Sequential, cli
+from kanji_np.cli.options import given
 from kanji_np.results import read_result
 
 from .commands import MAIN, ok, process, run
@@ -92,6 +93,19 @@ def test_networks_of_the_zoo_are_trained(train, options, title, quantization):
     net = kanji_np.load("runs/n/model.npz")
     assert result.digest == net.freeze().digest()
     assert net.quantization.scheme.name == result.scheme
+
+
+def test_the_options_that_were_given_are_data():
+    command = cli.main.commands["train"]
+    typed = (
+        "--no-augment --lr=5e-2 --cutout 0 --batch-norm --channels 4,8 --grey "
+        "--size 8x16 --data cifar10:/home/me/data --start /home/me/model.npz"
+    )
+    assert list(given(command.make_context("train", typed.split())).items()) == [
+        ("data", "cifar10:data"), ("size", "8x16"), ("grey", True),
+        ("channels", "4,8"), ("batch-norm", True), ("start", "model.npz"),
+        ("lr", 0.05), ("augment", False), ("cutout", 0),
+    ]  # fmt: skip
 
 
 def test_training_begins_with_the_weights_of_another_run(train, images):

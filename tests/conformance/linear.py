@@ -154,7 +154,7 @@ class LinearConformance(Conformance):
                 output_offset=int(rng.integers(-60, 61)),
                 act_min=-101,
                 act_max=99,
-                rounding=case.target.numerics.requantize,
+                rounding=case.target.numerics.rounding,
             )
         weight = np.empty(shape, np.int8)
         weight[:] = rng.choice((least, most), shape)
@@ -169,7 +169,7 @@ class LinearConformance(Conformance):
             shift=shift,
             input_offset=(-127, 0, 128)[depth % 3],
             output_offset=0,
-            rounding=case.target.numerics.requantize,
+            rounding=case.target.numerics.rounding,
         )
 
     def surrogate(self, case: Case) -> tuple[LinearInts, LinearParams, QParams]:

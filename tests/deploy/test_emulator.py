@@ -29,7 +29,7 @@ CORES = list(BOARDS)
 
 
 def unnamed():
-    """Of the name that a network has unless told."""
+    """Of the name that a network has by default."""
     return kj.Sequential([kj.Conv2D(3, 2), kj.Flatten()], (5, 4, 2))
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+from itertools import combinations
 
 import hypothesis.strategies as st
 import numpy as np
@@ -13,7 +14,6 @@ from kanji_np.deploy.planner import (
     arena_text,
     lower,
     lower_bound,
-    overlaps,
     pack,
     plan,
     takes_writable,
@@ -32,6 +32,15 @@ needs = st.builds(
     st.integers(1, 12),
     st.integers(0, 6),
 )
+
+
+def overlaps(placed):
+    """Pairs of (offset, need) that hold the same byte in the same step."""
+    return [
+        (a, b)
+        for a, b in combinations(placed, 2)
+        if a[1].meets(b[1]) and a[0] < b[0] + b[1].size and b[0] < a[0] + a[1].size
+    ]
 
 
 @given(st.lists(needs, max_size=14))

@@ -8,7 +8,8 @@ seconds only, three things are smaller than the page says, and nothing else:
 - `verify` and `bench` are given the options in `BRIEF`.
 
 Lines that install something are left out, and so are blocks that are followed by
-`<!-- not run: reason -->`.
+`<!-- not run: reason -->`. A block that is part of a file in `examples/` or
+`tests/ops/` is not run either: other tests run that file.
 """
 
 import ast
@@ -26,7 +27,7 @@ import kanji_np as kj
 from kanji_np import cli, data
 from kanji_np.train import fit
 
-from .pages import PAGES, blocks, lines_of, name_of
+from .pages import PAGES, ROOT, blocks, lines_of, name_of
 
 INSTALLS = re.compile(r"(apt|pip|\S*/pip|python3 -m venv|\. \.venv/bin/activate)\b")
 TRAIN, TEST = 60, 24
@@ -91,6 +92,17 @@ def trained_model():
 PRESUMED = {"docs/your-data.md": image_folders, "docs/firmware.md": trained_model}
 
 
+FILES = [
+    path.read_text(encoding="utf-8")
+    for folder in ("examples", "tests/ops")
+    for path in sorted((ROOT / folder).glob("*.py"))
+]
+
+
+def is_excerpt(block):
+    return any(block.text in text for text in FILES)
+
+
 def run_line(line):
     """What a command line prints."""
     program, *arguments = shlex.split(line)
@@ -120,11 +132,24 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
                 output = run_line(line)
             if len(lines) == 1 and shlex.split(lines[0])[1] in EXACT:
                 printed = output
-        elif block.language == "python":
+        elif block.language == "python" and not is_excerpt(block):
             text = "\n" * (block.line - 1) + block.text
             exec(compile(text, str(page), "exec"), namespace)
         elif block.language == "text" and before is not None:
             assert block.text == before
+
+
+def test_the_page_on_operators_shows_a_whole_one():
+    """All of the example but its `main`, and its cases for the conformance suite."""
+    page = ROOT / "docs" / "adding-an-operator.md"
+    shown = [block.text.strip() for block in blocks(page) if is_excerpt(block)]
+    operator = (ROOT / "examples" / "hard_tanh.py").read_text(encoding="utf-8")
+    rest = operator.partition("\ndef main")[0]
+    *definition, suite = shown
+    for text in definition:
+        rest = rest.replace(text, "")
+    assert rest.strip() == ""
+    assert "class TestHardTanh(Conformance):" in suite
 
 
 def test_a_line_that_installs_does_nothing_else_that_is_not_run():

@@ -8,7 +8,7 @@ import pytest
 
 import kanji_np
 from kanji_np import autograd
-from kanji_np.ops import OPS
+from kanji_np.ops import BUILT_IN
 
 from .pages import ROOT
 
@@ -41,7 +41,7 @@ def test_the_reference_has_every_public_name(site):
 def test_the_reference_has_every_function_and_operator(site):
     functions = {f"kanji_np.autograd.{name}" for name in autograd.__all__}
     assert functions - {"kanji_np.autograd.Tensor"} <= documented(site, "autograd")
-    operators = {f"kanji_np.ops.{name}" for name in OPS}
+    operators = {f"kanji_np.ops.{op.name}" for op in BUILT_IN}
     assert operators <= documented(site, "operators")
 
 
@@ -52,6 +52,14 @@ def test_parameters_that_share_a_line_keep_their_own_defaults(site, name):
     for parameter, default in (("epochs", "30"), ("batch_size", "64")):
         row = described[described.index(f"<b><code>{parameter}</code></b>") :]
         assert re.search(r"default:\s+<code>(.*?)</code>", row)[1] == default
+        assert "Recipe" not in row[: row.index("</li>")]
+
+
+def test_functions_with_the_name_of_their_module_are_functions(site):
+    names = {f"kanji_np.{name}" for name in ("verify", "vectors")}
+    found = documented(site, "deployment")
+    assert names <= found
+    assert not any(name.startswith("kanji_np.verify.") for name in found)
 
 
 def test_the_site_needs_no_network(site):

@@ -82,7 +82,7 @@ def test_every_sum_of_random_scales_is_that_of_the_formula(rounding):
         y = QParams(
             largest * 2.0 ** rng.uniform(-18.9, 9), int(rng.integers(-128, 128))
         )
-        ints = ints_of(LINEAR, x, y, Numerics(requantize=rounding))
+        ints = ints_of(LINEAR, x, y, Numerics(rounding=rounding))
         fast, slow = empty_range(), empty_range()
         np.testing.assert_array_equal(
             ADD.run_int(LINEAR, ints, (x_1, x_2), y_range=fast),

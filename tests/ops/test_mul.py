@@ -68,7 +68,7 @@ def test_every_product_of_random_scales_is_that_of_the_formula(rounding):
         )
         scale = x[0].scale * x[1].scale * 2.0 ** rng.uniform(-13.9, 20)
         y = QParams(scale, int(rng.integers(-128, 128)))
-        ints = ints_of(LINEAR, x, y, Numerics(requantize=rounding))
+        ints = ints_of(LINEAR, x, y, Numerics(rounding=rounding))
         fast, slow = empty_range(), empty_range()
         np.testing.assert_array_equal(
             MUL.run_int(LINEAR, ints, (x_1, x_2), y_range=fast),

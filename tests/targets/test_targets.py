@@ -50,9 +50,9 @@ def test_numerics_follow_from_the_four_facts():
     assert dsp.numerics.average == "toward_zero_twice"
     assert c.numerics == mve.numerics
     assert c.numerics.average == "toward_zero"
-    assert (c.numerics.requantize, c.numerics.bias_bits) == ("single", 8)
+    assert (c.numerics.rounding, c.numerics.bias_bits) == ("single", 8)
     cut = target_spec("cmsis-nn-q7", rounding="truncate")
-    assert cut.numerics.requantize == "truncate"
+    assert cut.numerics.rounding == "truncate"
     s8 = {target_spec("cmsis-nn", core=x).numerics for x in ("dsp", "c", "mve")}
     assert len(s8) == 1
 

@@ -32,38 +32,29 @@ def test_a_checkpoint_that_does_not_say_its_loss_is_resumed(
     assert re.search("with loss unknown: .* cannot be told", capsys.readouterr().err)
 
 
-def test_a_checkpoint_that_says_what_gradients_were_rounded_to(
-    run_directory, model_bytes, capsys
+@pytest.mark.parametrize(
+    ("former", "other", "same", "message"),
+    [
+        ("gradients", "'bfloat16'", "'float32'", "gradients 'bfloat16', not 'float32'"),
+        ("targets", "'inputs'", "'labels'", "reproduce_inputs True, not False"),
+    ],
+)
+def test_a_checkpoint_with_a_setting_of_before(
+    run_directory, model_bytes, capsys, former, other, same, message
 ):
-    """As those of before do: a run goes on if they were as they are now."""
-    header, arrays = archive.read(run_directory / CHECKPOINT, "kanji_np checkpoint")
-    header["settings"]["gradients"] = "'bfloat16'"
-    archive.write(run_directory / CHECKPOINT, header, arrays)
-    with pytest.raises(OptionError, match="gradients 'bfloat16', not 'float32'$"):
-        trained(directory=run_directory, resume=True)
-    header["settings"]["gradients"] = "'float32'"
-    archive.write(run_directory / CHECKPOINT, header, arrays)
-    capsys.readouterr()
-    trained(directory=run_directory, resume=True)
-    assert (run_directory / MODEL).read_bytes() == model_bytes
-    assert "gradients" not in capsys.readouterr().err
-
-
-def test_a_checkpoint_with_the_former_name_of_a_setting(
-    run_directory, model_bytes, capsys
-):
+    """That is gone, or has another name: a run goes on if it was as it is now."""
     header, arrays = archive.read(run_directory / CHECKPOINT, "kanji_np checkpoint")
     del header["settings"]["reproduce_inputs"]
-    header["settings"]["targets"] = "'inputs'"
+    header["settings"] |= {"targets": "'labels'", former: other}
     archive.write(run_directory / CHECKPOINT, header, arrays)
-    with pytest.raises(OptionError, match="reproduce_inputs True, not False$"):
+    with pytest.raises(OptionError, match=f"{message}$"):
         trained(directory=run_directory, resume=True)
-    header["settings"]["targets"] = "'labels'"
+    header["settings"][former] = same
     archive.write(run_directory / CHECKPOINT, header, arrays)
     capsys.readouterr()
     trained(directory=run_directory, resume=True)
     assert (run_directory / MODEL).read_bytes() == model_bytes
-    assert "targets" not in capsys.readouterr().err
+    assert "cannot be told" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "model"])

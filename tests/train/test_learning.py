@@ -9,7 +9,7 @@ from small import small_net, stripes
 
 import kanji_np as kj
 from kanji_np.recipe import Recipe
-from kanji_np.train.run import CALIBRATION_IMAGES, RANGE_OPTIMIZER, Run
+from kanji_np.train.run import RANGE_OPTIMIZER, SAMPLE_IMAGES, Run
 
 from .runs import DATA, settings, trained, weights
 
@@ -49,8 +49,8 @@ def test_every_class_is_in_the_sample_that_statistics_come_from(order):
     train = kj.Dataset(images.astype(np.uint8), labels, names, "stripes")
     run = Run(small_net(), Recipe(), kj.cross_entropy, train)
     counts = np.bincount(run.sample[:, 0, 0, 0])
-    assert counts.sum() == CALIBRATION_IMAGES
-    assert len(counts) == 5 and counts.min() > CALIBRATION_IMAGES // 10
+    assert counts.sum() == SAMPLE_IMAGES
+    assert len(counts) == 5 and counts.min() > SAMPLE_IMAGES // 10
 
 
 def test_fp32_alone_takes_its_ranges_from_the_training_images():

@@ -32,7 +32,7 @@ V7, V4 = "7.0.0", "4.0.0"
 
 
 def _numerics(core: str, rounding: str) -> Numerics:
-    return Numerics(requantize=rounding)
+    return Numerics(rounding=rounding)
 
 
 CMSIS_NN = Library(

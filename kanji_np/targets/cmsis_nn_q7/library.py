@@ -18,12 +18,12 @@ from __future__ import annotations
 from kanji_np.targets.library import Library
 from kanji_np.types import Numerics
 
-REQUANTIZE = {"half_up": "single", "truncate": "truncate"}
+ROUNDING = {"half_up": "single", "truncate": "truncate"}
 
 
 def _numerics(core: str, rounding: str) -> Numerics:
     return Numerics(
-        requantize=REQUANTIZE[rounding],
+        rounding=ROUNDING[rounding],
         bias_bits=8,
         average="toward_zero_twice" if core == "dsp" else "toward_zero",
         softmax="pow2",

@@ -1,0 +1,198 @@
+"""The layers that operators declare, for type checkers.
+
+Made by `python -m tests.layers.stub`; a test says when it is not what operators say.
+"""
+
+from collections.abc import Sequence
+
+from kanji_np.layers.layer import Layer
+from kanji_np.layers.tracked import TrackedLayer
+from kanji_np.window import Pair
+
+__all__ = [
+    "Add",
+    "Concatenate",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "Multiply",
+    "ReLU",
+    "ReLU6",
+    "Reshape",
+    "Softmax",
+    "Standardize",
+    "ZeroPadding2D",
+]
+
+class Add(TrackedLayer):
+    """Sum of two tensors of one shape; see `ops.add`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Concatenate(TrackedLayer):
+    """Tensors side by side along their channels; see `ops.concatenate`.
+
+    (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Flatten(Layer):
+    """(H,W,C) -> (H*W*C,); see `ops.flatten`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class GlobalAvgPool2D(Layer):
+    """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Multiply(TrackedLayer):
+    """Product of two tensors of one shape, element by element; see `ops.mul`.
+
+    The output has their shape.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class ReLU(Layer):
+    """ReLU as a layer of its own; see `ops.relu`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class ReLU6(Layer):
+    """ReLU6 as a layer of its own; see `ops.relu6`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Reshape(Layer):
+    """The same values under another shape; see `ops.reshape`.
+
+    Parameters
+    ----------
+    target_shape : tuple of int
+        Of one sample, with as many elements as the input has.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        target_shape: Sequence[int],
+        name: str | None = None,
+    ) -> None: ...
+
+class Softmax(Layer):
+    """Softmax for deployment; see `ops.softmax`.
+
+    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
+    logits before it.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Standardize(Layer):
+    """uint8 image -> int8 with mean 0 and deviation 1; see `ops.standardize`.
+
+    uint8 (H,W,C) -> int8 (H,W,C).
+
+    Parameters
+    ----------
+    frac_bits : int
+        0..7, of the output, whose scale is ``2**-frac_bits``; 5 holds 4 deviations.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        frac_bits: int = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class ZeroPadding2D(Layer):
+    """Zeros around an image; see `ops.pad`.
+
+    (H,W,C) -> (top+H+bottom, left+W+right, C).
+
+    Parameters
+    ----------
+    padding : int or ((top, bottom), (left, right))
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        padding: int | tuple[Pair, Pair] = ...,
+        name: str | None = None,
+    ) -> None: ...
