@@ -95,15 +95,19 @@ def fold(
 
 @dataclass(frozen=True)
 class Batch:
-    """Z of a batch, float (N, ..., C), and its statistics."""
+    """Z of a batch, float (N, ..., C), its statistics, and gamma and beta (C,)."""
 
     z: np.ndarray
     s: Statistics
+    gamma: Tensor
+    beta: Tensor
+
+    def normalized(self, bounds: Bounds) -> np.ndarray:
+        """Y, kept between two bounds; shape and dtype of Z."""
+        return normalize(self.z, self.gamma.data, self.beta.data, self.s, bounds)
 
 
-def of_batch(
-    y: Tensor, gamma: Tensor, beta: Tensor, batch: Batch, saved: Saved
-) -> Tensor:
+def of_batch(y: Tensor, batch: Batch, saved: Saved) -> Tensor:
     """The output `y` of folded weights as a function of the batch's statistics, too.
 
     Folding takes statistics, gamma and beta as constants. Here they are what they are
@@ -113,7 +117,8 @@ def of_batch(
     def pull(gy: np.ndarray) -> tuple[np.ndarray, ...]:
         return vjp(batch.z, batch.s, saved, gy)
 
-    return record(y.data, (y, gamma, beta), pull, "batch normalization")
+    parents = (y, batch.gamma, batch.beta)
+    return record(y.data, parents, pull, "batch normalization")
 
 
 def vjp(
@@ -169,6 +174,12 @@ class BatchNorm:
         self.moving = Statistics(np.zeros(channels, np.float32), ones)
         self.updates = 0
         self.is_frozen = False
+
+    def take_in(self, z: np.ndarray) -> Batch:
+        """Z (N, ..., C) with its statistics, which the moving ones take in, too."""
+        batch = Batch(z, statistics(z), self.gamma, self.beta)
+        self.update(batch.s)
+        return batch
 
     def update(self, s: Statistics) -> None:
         """Take in one batch's statistics, as `RangeTracker` takes in ranges."""

@@ -15,8 +15,7 @@ import numpy as np
 from kanji_np.autograd import Tensor, record
 from kanji_np.checks import flag
 from kanji_np.errors import ShapeError
-from kanji_np.layers import batch_norm
-from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics
+from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics, of_batch
 from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.straight_through import fake_quantized, learned
 from kanji_np.layers.tracked import TrackedLayer
@@ -162,12 +161,10 @@ class LinearLayer(TrackedLayer):
     def forward_float(self, *x: Activation, track: bool) -> Activation:
         folded = self._folded(x[0], track)
         bounds = activation_bounds(self.op.activation(self.attrs))
-        if folded.batch is None or self.norm is None:
+        if folded.batch is None:
             y = self.op.run_float(self.attrs, folded.params, arrays(x))
         else:
-            gamma, beta = self.norm.gamma.data, self.norm.beta.data
-            z, s = folded.batch.z, folded.batch.s
-            y = batch_norm.normalize(z, gamma, beta, s, bounds)
+            y = folded.batch.normalized(bounds)
         saved = self._saved(x, y, bounds)
         return Activation(self._multiplied(x[0], folded, saved), None)
 
@@ -183,8 +180,7 @@ class LinearLayer(TrackedLayer):
                 "batch normalization needs two values a channel for a variance, and "
                 "this layer has one from a sample: give it a batch of two or more"
             )
-        batch = Batch(z, batch_norm.statistics(z))
-        self.norm.update(batch.s)
+        batch = self.norm.take_in(z)
         return _Weights(*self.norm.fold(self.weight, batch), batch)
 
     def _own(self) -> _Weights:
@@ -208,10 +204,7 @@ class LinearLayer(TrackedLayer):
             return gx, g.weight, g.bias
 
         y = record(saved.y, (x.tensor, used.weight, used.bias), vjp, self.name)
-        if used.batch is None or self.norm is None:
-            return y
-        gamma, beta = self.norm.gamma, self.norm.beta
-        return batch_norm.of_batch(y, gamma, beta, used.batch, saved)
+        return y if used.batch is None else of_batch(y, used.batch, saved)
 
     @property
     def _plain(self) -> Any:
