@@ -27,6 +27,7 @@ from kanji_np.loops.requantize import (
     new_extremes,
     requantization,
     requantize_rows,
+    widen,
 )
 from kanji_np.loops.simd import (
     LANES,
@@ -199,10 +200,11 @@ def in_one_row(
 
 
 def forward_int(
-    x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
+    x: np.ndarray, ints: LinearInts, g: Geometry, y_range: np.ndarray | None
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (shares, 2), the `y_range` of each."""
-    g, x, y = in_one_row(g, x, y)
+    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout); `y_range` as `ops.op.Op` has it."""
+    y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
+    g, x, rows = in_one_row(g, x, y)
     p = products()
     plan = plan_of(g, x.shape[3], p.way.depth, p.longest)
     ranges = empty_ranges(shares(len(x)))
@@ -214,24 +216,28 @@ def forward_int(
     run(
         _forward_int, len(x), p.way, np.ascontiguousarray(x),
         pack(ints.weight, plan, p.weight, p.way.depth), p.x.type(p.offset),
-        p.x.type(added), requantization(ints, bias), g.pad, plan.layout, plan.parts, y,
-        ranges,
+        p.x.type(added), requantization(ints, bias), g.pad, plan.layout, plan.parts,
+        rows, ranges,
     )  # fmt: skip
-    return ranges
+    if y_range is not None:
+        widen(y_range, ranges)
+    return y
 
 
 def forward_float(
-    x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds, y: np.ndarray
-) -> None:
-    """Fill floating `y`, kept between two bounds."""
-    g, x, y = in_one_row(g, x, y)
+    x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds
+) -> np.ndarray:
+    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout), kept between two bounds."""
+    y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
+    g, x, rows = in_one_row(g, x, y)
     plan = plan_of(g, x.shape[3])
     run(
         _forward_float, len(x), FLOAT, np.ascontiguousarray(x),
         pack(params.weight, plan, x.dtype), params.bias.astype(x.dtype),
         x.dtype.type(bounds[0]), x.dtype.type(bounds[1]), g.pad, plan.layout,
-        plan.parts, y,
+        plan.parts, rows,
     )  # fmt: skip
+    return y
 
 
 def backward(

@@ -52,14 +52,11 @@ def backward(
     g, x, y = conv.in_one_row(g, x, saved.y)
     saved, gy = replace(saved, x=(x,), y=y), np.ascontiguousarray(gy).reshape(y.shape)
     turned = g.turned(*x.shape[1:3])
-    gx: np.ndarray | None
     if turned and x.shape[3] >= TILE_ROWS and _most_count(saved, gy):
         gx, gparams = _all(params, saved, g, turned, gy, needs_gx)
     else:
         gx, gparams = conv.backward(params, saved, g, gy, needs_gx)
-    if gx is None or not needs_gx:
-        return None, gparams
-    return gx.reshape(shape), gparams
+    return (None if gx is None else gx.reshape(shape)), gparams
 
 
 def _all(
@@ -69,7 +66,7 @@ def _all(
     turned: Geometry,
     gy: np.ndarray,
     needs_gx: bool,
-) -> tuple[np.ndarray, LinearParams]:
+) -> tuple[np.ndarray | None, LinearParams]:
     """The same by plain products."""
     (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
     outputs, *_, channels = params.weight.shape
@@ -101,7 +98,7 @@ def _all(
     )  # fmt: skip
     gweight = _unpacked(sums.sum(axis=0), params.weight.shape)
     gweight *= gy.dtype.type(scale)
-    return gx, LinearParams(gweight, gbias.sum(axis=0))
+    return (gx if needs_gx else None), LinearParams(gweight, gbias.sum(axis=0))
 
 
 def _places(

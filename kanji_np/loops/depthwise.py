@@ -29,6 +29,7 @@ from kanji_np.loops.requantize import (
     new_extremes,
     requantization,
     requantize_pixels,
+    widen,
 )
 from kanji_np.loops.simd import (
     LANES,
@@ -107,9 +108,10 @@ def _pack(weight: np.ndarray, pixels: int, dtype: np.dtype) -> np.ndarray:
 
 
 def forward_int(
-    x: np.ndarray, ints: LinearInts, g: Geometry, y: np.ndarray
+    x: np.ndarray, ints: LinearInts, g: Geometry, y_range: np.ndarray | None
 ) -> np.ndarray:
-    """Fill int8 `y`; return int64 (shares, 2), the `y_range` of each."""
+    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout); `y_range` as `ops.op.Op` has it."""
+    y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
     plan = _plan(g, y.shape[3])
     ranges = empty_ranges(shares(len(x)))
     run(
@@ -118,13 +120,16 @@ def forward_int(
         requantization(ints, ints.bias, plan.pixels), g.stride, g.pad, plan.layout,
         plan.taps, y, ranges,
     )  # fmt: skip
-    return ranges
+    if y_range is not None:
+        widen(y_range, ranges)
+    return y
 
 
 def forward_float(
-    x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds, y: np.ndarray
-) -> None:
-    """Fill floating `y`, kept between two bounds."""
+    x: np.ndarray, params: LinearParams, g: Geometry, bounds: Bounds
+) -> np.ndarray:
+    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout), kept between two bounds."""
+    y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
     plan = _plan(g, y.shape[3])
     run(
         _forward_float, len(x), np.ascontiguousarray(x),
@@ -132,6 +137,7 @@ def forward_float(
         np.tile(params.bias.astype(x.dtype), plan.pixels), x.dtype.type(bounds[0]),
         x.dtype.type(bounds[1]), g.stride, g.pad, plan.layout, plan.taps, y,
     )  # fmt: skip
+    return y
 
 
 def backward(

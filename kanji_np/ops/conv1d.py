@@ -1,7 +1,11 @@
 """1-D convolution with bias and an optional fused activation, over (N,T,Cin).
 
-`conv2d` over an image of one row: X (N,1,T,Cin), W (Cout,1,K,Cin), Y (N,1,OT,Cout).
-Formula and accumulator are those. Weights are (Cout,K,Cin).
+    acc[n,t,o] = bias[o] + sum over i,c of
+                 (X[n, t*s + i*d - before, c] + input_offset) * W[o,i,c]
+
+Layouts: X (N,T,Cin), W (Cout,K,Cin), Y (N,OT,Cout). It is `conv2d` over an image of one
+row, X (N,1,T,Cin), W (Cout,1,K,Cin) and Y (N,1,OT,Cout). How sums become outputs, the
+gradients and the bound of the accumulator are those of `conv2d`.
 
 Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`, which has a kernel of its own for one
 row; Keras `Conv1D`. Legacy: CMSIS 5.9.0 `arm_convolve_HWC_q7_*_nonsquare`.
@@ -14,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kanji_np.errors import ShapeError
+from kanji_np.loops import conv1d as fast
 from kanji_np.ops import conv2d
 from kanji_np.ops.attributes import (
     Attributes,
@@ -79,10 +84,6 @@ class Conv1DAttrs(Attributes):
         )
 
 
-def _row(x: np.ndarray) -> np.ndarray:
-    return x[:, None]  # (N,T,C) -> (N,1,T,C), and weights (Cout,K,C) -> (Cout,1,K,C)
-
-
 def infer(attrs: Conv1DAttrs, shapes: Shapes) -> Shape:
     (shape,) = shapes
     if len(shape) != 2:
@@ -95,24 +96,13 @@ def weight_shapes(attrs: Conv1DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
     return (attrs.filters, attrs.kernel, shape[1]), (attrs.filters,)
 
 
-def fast_int(
-    attrs: Conv1DAttrs,
-    ints: LinearInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """int8 (N,T,Cin) -> int8 (N,OT,Cout)."""
-    (x,) = xs
-    return conv2d.fast_int(attrs.over_row, _ints(ints), (_row(x),), y_range)[:, 0]
-
-
 def forward_int(
     attrs: Conv1DAttrs,
     ints: LinearInts,
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one product at a time."""
+    """int8 (N,T,Cin) -> int8 (N,OT,Cout)."""
     (x,) = xs
     return conv2d.forward_int(attrs.over_row, _ints(ints), (_row(x),), y_range)[:, 0]
 
@@ -130,12 +120,15 @@ def vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, LinearParams]:
-    """As `conv2d.vjp`."""
     (x,) = saved.x
     row = replace(saved, x=(_row(x),), y=_row(saved.y))
     (gx,), g = conv2d.vjp(attrs.over_row, _params(params), row, _row(gy), needs_gx)
     gx = None if gx is None else gx[:, 0]
     return (gx,), replace(g, weight=g.weight[:, 0])
+
+
+def _row(x: np.ndarray) -> np.ndarray:
+    return x[:, None]  # (N,T,C) -> (N,1,T,C), and weights (Cout,K,C) -> (Cout,1,K,C)
 
 
 def _ints(ints: LinearInts) -> LinearInts:
@@ -182,5 +175,5 @@ CONV1D = Op(
     },
     weights=Weights(weight_shapes, lambda attrs, target: takes_channel_scales(target)),
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(fast.forward_int, fast.forward_float, fast.vjp),
 )

@@ -9,10 +9,15 @@ Layouts: X (N,H,W,Cin), W (Cout,KH,KW,Cin), Y (N,OH,OW,Cout). Padding reads as t
 point and adds nothing. ReLU is the range low = zero point of Y, ReLU6 has
 high = what stands for 6.
 
-Accumulator: |acc| <= m * sum|W[o]| + |bias[o]|. The largest |X + input_offset| is
-m = max(127 - z, 128 + z) for a zero point z = -input_offset of X: 128 where z = 0, and
-255 at most. `quantize.linear_ints` checks the bound against int32 when it makes the
-integers.
+Gradients, with gY = 0 where Y was clamped, X real, and 0 in the padding:
+
+    gW[o,i,j,c] = sum over n,y,x of gY[n,y,x,o] * X[n, y*sh + i*dh - top, ..., c]
+    gX[n, y*sh + i*dh - top, ..., c] += gY[n,y,x,o] * W[o,i,j,c]
+    gb[o] = sum over n,y,x of gY[n,y,x,o]
+
+Accumulator: |acc| <= max(127 - z, 128 + z) * sum|W[o]| + |bias[o]| for a zero point
+z = -input_offset of X. The factor is 128 where z = 0, and 255 at most.
+`quantize.linear_ints` checks the bound against int32 when it makes the integers.
 
 Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`, `_s4`; TFLite `CONV_2D` int8.
 Legacy: CMSIS 5.9.0 `arm_convolve_HWC_q7_*`, the same formula for powers of two.
@@ -27,8 +32,7 @@ import numpy as np
 
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
-from kanji_np.loops import buffers, conv, conv_gradients
-from kanji_np.loops.requantize import empty_range, widen
+from kanji_np.loops import conv2d as fast
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -38,15 +42,7 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-    Weights,
-)
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import convolution as s8
@@ -86,6 +82,12 @@ class Conv2DAttrs(Attributes):
     def window(self) -> Window:
         return Window(self.kernel, self.stride, self.dilation, self.padding)
 
+    def over(self, x: np.ndarray, weight: np.ndarray) -> Geometry:
+        """Lay the windows over a batch; ShapeError where the weights do not fit it."""
+        expected = (self.filters, *self.kernel, x.shape[-1])
+        check_weights("conv2d", x, 4, weight, expected)
+        return self.window.over(x.shape[1:])
+
 
 def infer(attrs: Conv2DAttrs, shapes: Shapes) -> Shape:
     (shape,) = shapes
@@ -98,50 +100,62 @@ def weight_shapes(attrs: Conv2DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
     return (attrs.filters, *attrs.kernel, shape[2]), (attrs.filters,)
 
 
-def fast_int(
-    attrs: Conv2DAttrs,
-    ints: LinearInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
-    (x,) = xs
-    g = _geometry(attrs, ints.weight, x)
-    y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    ranges = conv.forward_int(x, ints, g, y)
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
-
-
 def forward_int(
     attrs: Conv2DAttrs,
     ints: LinearInts,
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one product at a time."""
+    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout), one product at a time."""
     (x,) = xs
-    g = _geometry(attrs, ints.weight, x)
-    y = np.empty((len(x), g.out_h, g.out_w, attrs.filters), np.int8)
-    seen = empty_range() if y_range is None else y_range
+    g = attrs.over(x, ints.weight)
+    y = np.empty((len(x), *g.out, attrs.filters), np.int8)
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         g.stride, g.dilation, g.pad,
         (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
-        ROUNDINGS[ints.rounding], y, seen,
+        ROUNDINGS[ints.rounding],
+        y, np.zeros(2, np.int64) if y_range is None else y_range,
     )  # fmt: skip
     return y
 
 
+@njit(cache=True)
+def _definition(
+    x, weight, bias, multiplier, shift, stride, dilation, pad, limits, rounding, y,
+    y_range,
+):  # fmt: skip
+    count, height, width, channels = x.shape
+    outputs, kernel_h, kernel_w, _ = weight.shape
+    input_offset, output_offset, low, high = limits
+    for n in range(count):
+        for oy in range(y.shape[1]):
+            for ox in range(y.shape[2]):
+                for o in range(outputs):
+                    total = bias[o]
+                    for i in range(kernel_h):
+                        for j in range(kernel_w):
+                            iy = oy * stride[0] + i * dilation[0] - pad[0]
+                            ix = ox * stride[1] + j * dilation[1] - pad[1]
+                            if 0 <= iy < height and 0 <= ix < width:
+                                for c in range(channels):
+                                    total += (x[n, iy, ix, c] + input_offset) * weight[
+                                        o, i, j, c
+                                    ]
+                    q = rescale(total, multiplier[o], shift[o], rounding)
+                    y_range[0] = min(y_range[0], q)
+                    y_range[1] = max(y_range[1], q)
+                    y[n, oy, ox, o] = clamp(q + output_offset, low, high)
+
+
 def forward_float(attrs: Conv2DAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
-    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
+    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout), one kernel cell at a time."""
     (x,) = xs
-    g = _geometry(attrs, params.weight, x)
-    y = buffers.empty((len(x), g.out_h, g.out_w, attrs.filters), x.dtype)
-    bounds = activation_bounds(attrs.activation)
-    conv.forward_float(x, params, g, bounds, y)
-    return y
+    g = attrs.over(x, params.weight)
+    y = np.zeros((len(x), *g.out, attrs.filters), x.dtype)
+    for (i, j), cells in g.taps(g.padded(x)):  # (N,OH,OW,Cin) @ (Cin,Cout)
+        y += cells @ params.weight[:, i, j].T
+    return np.clip(y + params.bias, *activation_bounds(attrs.activation))
 
 
 def vjp(
@@ -151,14 +165,18 @@ def vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, LinearParams]:
-    """gW[o,i,j,c] = sum gY * X; gX = the transposed convolution of gY; gb = sum gY.
-
-    gY counts where Y was not clamped.
-    """
-    (x,), (needed,) = saved.x, needs_gx
-    g = _geometry(attrs, params.weight, x)
-    gx, gparams = conv_gradients.backward(params, saved, g, gy, needed)
-    return (gx,), gparams
+    (x,), (needed,) = saved.real_x(gy.dtype), needs_gx
+    g, gy = attrs.over(x, params.weight), saved.passed(gy)
+    padded, gweight = g.padded(x), np.zeros_like(params.weight, gy.dtype)
+    for (i, j), cells in g.taps(padded):
+        gweight[:, i, j] = np.einsum("nyxo,nyxc->oc", gy, cells)
+    gparams = LinearParams(gweight, gy.sum(axis=(0, 1, 2)))
+    if not needed:
+        return (None,), gparams
+    gpadded = np.zeros_like(padded)
+    for (i, j), gcells in g.taps(gpadded):  # (N,OH,OW,Cout) @ (Cout,Cin)
+        gcells += gy @ params.weight[:, i, j]
+    return (g.inside(gpadded, x.shape),), gparams
 
 
 def cost(attrs: Conv2DAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
@@ -216,40 +234,6 @@ def lower_cmsis_nn_q7(
     return (call, *activation_calls(ints, y.size))
 
 
-def _geometry(attrs: Conv2DAttrs, weight: np.ndarray, x: np.ndarray) -> Geometry:
-    expected = (attrs.filters, *attrs.kernel, x.shape[-1])
-    check_weights("conv2d", x, 4, weight, expected)
-    return attrs.window.over(x.shape[1:])
-
-
-@njit(cache=True)
-def _definition(
-    x, weight, bias, multiplier, shift, stride, dilation, pad, limits, rounding, y,
-    y_range,
-):  # fmt: skip
-    count, height, width, channels = x.shape
-    outputs, kernel_h, kernel_w, _ = weight.shape
-    input_offset, output_offset, low, high = limits
-    for n in range(count):
-        for oy in range(y.shape[1]):
-            for ox in range(y.shape[2]):
-                for o in range(outputs):
-                    total = bias[o]
-                    for i in range(kernel_h):
-                        for j in range(kernel_w):
-                            iy = oy * stride[0] + i * dilation[0] - pad[0]
-                            ix = ox * stride[1] + j * dilation[1] - pad[1]
-                            if 0 <= iy < height and 0 <= ix < width:
-                                for c in range(channels):
-                                    total += (x[n, iy, ix, c] + input_offset) * weight[
-                                        o, i, j, c
-                                    ]
-                    q = rescale(total, multiplier[o], shift[o], rounding)
-                    y_range[0] = min(y_range[0], q)
-                    y_range[1] = max(y_range[1], q)
-                    y[n, oy, ox, o] = clamp(q + output_offset, low, high)
-
-
 CONV2D = Op(
     name="conv2d",
     short_name="conv",
@@ -262,5 +246,5 @@ CONV2D = Op(
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     weights=Weights(weight_shapes, lambda attrs, target: takes_channel_scales(target)),
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(fast.forward_int, fast.forward_float, fast.vjp),
 )

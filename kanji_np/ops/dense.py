@@ -7,10 +7,15 @@ Layouts: X (N,Cin), W (Cout,Cin), Y (N,Cout). CMSIS-NN has a function for one
 multiplier and shift, which is taken where all are equal, and from version 7 on one for
 a multiplier and shift an output; with int4 weights it has only the former.
 
-Accumulator: |acc| <= m * sum|W[o]| + |bias[o]|. The largest |X + input_offset| is
-m = max(127 - z, 128 + z) for a zero point z = -input_offset of X: 128 where z = 0, and
-255 at most. `quantize.linear_ints` checks the bound against int32 when it makes the
-integers.
+Gradients, with gY = 0 where Y was clamped, and X real:
+
+    gW[o,k] = sum over n of gY[n,o] * X[n,k]
+    gX[n,k] = sum over o of gY[n,o] * W[o,k]
+    gb[o] = sum over n of gY[n,o]
+
+Accumulator: |acc| <= max(127 - z, 128 + z) * sum|W[o]| + |bias[o]| for a zero point
+z = -input_offset of X. The factor is 128 where z = 0, and 255 at most.
+`quantize.linear_ints` checks the bound against int32 when it makes the integers.
 
 Source: CMSIS-NN v7.0.0 `arm_fully_connected_s8`, `_per_channel_s8`, `_s4`; TFLite
 `FULLY_CONNECTED` int8. Legacy: CMSIS 5.9.0 `arm_fully_connected_q7_opt`, the same
@@ -19,17 +24,14 @@ formula for powers of two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
-from kanji_np.loops import buffers, conv, conv_gradients
-from kanji_np.loops.requantize import empty_range, widen
-from kanji_np.loops.threads import SHARES
+from kanji_np.loops import dense as fast
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -37,15 +39,7 @@ from kanji_np.ops.attributes import (
     fused_activation,
     weight_width,
 )
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-    Weights,
-)
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets.cmsis_nn import fully_connected as s8
 from kanji_np.targets.cmsis_nn_q7 import fully_connected as q7
@@ -62,7 +56,6 @@ from kanji_np.types import (
     TensorSpec,
     check_weights,
 )
-from kanji_np.window import Geometry, Window
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,10 @@ class DenseAttrs(Attributes):
     units: int = attribute(channel_number)
     activation: str = attribute(fused_activation, "linear")
     weight_bits: int = attribute(weight_width, 8)
+
+    def check(self, x: np.ndarray, weight: np.ndarray) -> None:
+        """ShapeError where the weights do not fit a batch."""
+        check_weights("dense", x, 2, weight, (self.units, *x.shape[1:]))
 
 
 def infer(attrs: DenseAttrs, shapes: Shapes) -> Shape:
@@ -89,22 +86,10 @@ def weight_shapes(attrs: DenseAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
     return (attrs.units, shape[0]), (attrs.units,)
 
 
-def fast_int(
-    attrs: DenseAttrs,
-    ints: LinearInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """int8 (N,Cin) -> int8 (N,Cout)."""
-    (x,) = xs
-    y = _output(attrs, ints.weight, x, np.int8)
-    image, kernels = _as_image(x), _as_kernels(ints.weight)
-    ranges = conv.forward_int(
-        image, replace(ints, weight=kernels), _window(image), _as_image(y)
-    )
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
+def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
+    """Whether the target takes a scale for each output."""
+    is_s8 = target.library == "cmsis-nn"
+    return is_s8 and s8.has_channel_scales(attrs.weight_bits, target)
 
 
 def forward_int(
@@ -113,27 +98,39 @@ def forward_int(
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one product at a time."""
+    """int8 (N,Cin) -> int8 (N,Cout), one product at a time."""
     (x,) = xs
-    y = _output(attrs, ints.weight, x, np.int8)
-    seen = empty_range() if y_range is None else y_range
+    attrs.check(x, ints.weight)
+    y = np.empty((len(x), attrs.units), np.int8)
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift,
         (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
-        ROUNDINGS[ints.rounding], y, seen,
+        ROUNDINGS[ints.rounding],
+        y, np.zeros(2, np.int64) if y_range is None else y_range,
     )  # fmt: skip
     return y
+
+
+@njit(cache=True)
+def _definition(x, weight, bias, multiplier, shift, limits, rounding, y, y_range):
+    input_offset, output_offset, low, high = limits
+    for n in range(x.shape[0]):
+        for o in range(weight.shape[0]):
+            total = bias[o]
+            for k in range(x.shape[1]):
+                total += (x[n, k] + input_offset) * weight[o, k]
+            q = rescale(total, multiplier[o], shift[o], rounding)
+            y_range[0] = min(y_range[0], q)
+            y_range[1] = max(y_range[1], q)
+            y[n, o] = clamp(q + output_offset, low, high)
 
 
 def forward_float(attrs: DenseAttrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     """Floating (N,Cin) -> same dtype (N,Cout)."""
     (x,) = xs
-    y = _output(attrs, params.weight, x, x.dtype)
-    image = _as_image(x)
-    kernels = replace(params, weight=_as_kernels(params.weight))
-    bounds = activation_bounds(attrs.activation)
-    conv.forward_float(image, kernels, _window(image), bounds, _as_image(y))
-    return y
+    attrs.check(x, params.weight)
+    y = x @ params.weight.T + params.bias  # (N,Cin) @ (Cin,Cout)
+    return np.clip(y, *activation_bounds(attrs.activation))
 
 
 def vjp(
@@ -143,46 +140,11 @@ def vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, LinearParams]:
-    """gW = gY' X, gX = gY W, gb = sum gY; gY counts where Y was not clamped."""
-    (x,), (needed,) = saved.x, needs_gx
-    image = _as_image(x)
-    gx, gparams = conv_gradients.backward(
-        replace(params, weight=_as_kernels(params.weight)),
-        replace(saved, x=(image,), y=_as_image(saved.y)),
-        _window(image),
-        _as_image(gy),
-        needed,
-    )
-    if gx is not None:
-        gx = gx.reshape(x.shape)  # (G,1,N/G,Cin) -> (N,Cin)
-    return (gx,), replace(gparams, weight=gparams.weight.reshape(params.weight.shape))
-
-
-def _output(
-    attrs: DenseAttrs, weight: np.ndarray, x: np.ndarray, dtype: Any
-) -> np.ndarray:
-    """Uninitialized output for a batch `x`; ShapeError if the weights do not fit."""
-    expected = (attrs.units, *x.shape[1:])
-    check_weights("dense", x, 2, weight, expected)
-    return buffers.empty((len(x), attrs.units), dtype)
-
-
-def _as_image(x: np.ndarray) -> np.ndarray:
-    """(N,C) -> (G,1,N/G,C): a 1x1 convolution over the batch is the same product.
-
-    The loops take the G images side by side.
-    """
-    count = len(x)
-    groups = max(g for g in range(1, SHARES + 1) if count % g == 0)
-    return x.reshape(groups, 1, count // groups, x.shape[1])
-
-
-def _as_kernels(weight: np.ndarray) -> np.ndarray:
-    return weight[:, None, None, :]  # (Cout,Cin) -> (Cout,1,1,Cin)
-
-
-def _window(image: np.ndarray) -> Geometry:
-    return Window((1, 1)).over(image.shape[1:])
+    (x,), (needed,) = saved.real_x(gy.dtype), needs_gx
+    gy = saved.passed(gy)
+    gx = gy @ params.weight if needed else None  # (N,Cout) @ (Cout,Cin)
+    gweight = gy.T @ x  # (Cout,N) @ (N,Cin)
+    return (gx,), LinearParams(gweight, gy.sum(axis=0))
 
 
 def cost(attrs: DenseAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
@@ -198,12 +160,6 @@ def cost(attrs: DenseAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
 def _wants_kernel_sums(attrs: DenseAttrs, target: TargetSpec) -> bool:
     is_s8 = target.library == "cmsis-nn"
     return is_s8 and s8.wants_kernel_sums(attrs.weight_bits, target)
-
-
-def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
-    """Whether the target takes a scale for each output."""
-    is_s8 = target.library == "cmsis-nn"
-    return is_s8 and s8.has_channel_scales(attrs.weight_bits, target)
 
 
 def lower_cmsis_nn(
@@ -238,20 +194,6 @@ def lower_cmsis_nn_q7(
     return (call, *activation_calls(ints, attrs.units))
 
 
-@njit(cache=True)
-def _definition(x, weight, bias, multiplier, shift, limits, rounding, y, y_range):
-    input_offset, output_offset, low, high = limits
-    for n in range(x.shape[0]):
-        for o in range(weight.shape[0]):
-            total = bias[o]
-            for k in range(x.shape[1]):
-                total += (x[n, k] + input_offset) * weight[o, k]
-            q = rescale(total, multiplier[o], shift[o], rounding)
-            y_range[0] = min(y_range[0], q)
-            y_range[1] = max(y_range[1], q)
-            y[n, o] = clamp(q + output_offset, low, high)
-
-
 DENSE = Op(
     name="dense",
     attrs=DenseAttrs,
@@ -263,5 +205,5 @@ DENSE = Op(
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     weights=Weights(weight_shapes, channel_scales),
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(fast.forward_int, fast.forward_float, fast.vjp),
 )

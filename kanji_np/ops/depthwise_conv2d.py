@@ -10,10 +10,15 @@ with m outputs k of each input channel c. Layouts: X (N,H,W,Cin), W (Cout,KH,KW)
 reads as the zero point and adds nothing. ReLU is the range low = zero point of Y,
 ReLU6 has high = what stands for 6.
 
-Accumulator: |acc| <= m * sum|W[o]| + |bias[o]|. The largest |X + input_offset| is
-m = max(127 - z, 128 + z) for a zero point z = -input_offset of X: 128 where z = 0, and
-255 at most. `quantize.linear_ints` checks the bound against int32 when it makes the
-integers.
+Gradients, with gY = 0 where Y was clamped, X real, and 0 in the padding:
+
+    gW[c*m+k,i,j] = sum over n,y,x of gY[n,y,x,c*m+k] * X[n, y*sh + i*dh - top, ..., c]
+    gX[n, y*sh + i*dh - top, ..., c] += gY[n,y,x,c*m+k] * W[c*m+k,i,j]
+    gb[c*m+k] = sum over n,y,x of gY[n,y,x,c*m+k]
+
+Accumulator: |acc| <= max(127 - z, 128 + z) * sum|W[o]| + |bias[o]| for a zero point
+z = -input_offset of X. The factor is 128 where z = 0, and 255 at most.
+`quantize.linear_ints` checks the bound against int32 when it makes the integers.
 
 Source: CMSIS-NN v7.0.0 `arm_depthwise_conv_wrapper_s8`, `_s4`; TFLite
 `DEPTHWISE_CONV_2D` int8. Legacy: CMSIS 5.9.0 `arm_depthwise_separable_conv_HWC_q7`, the
@@ -29,8 +34,7 @@ import numpy as np
 
 from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
 from kanji_np.jit import njit
-from kanji_np.loops import buffers, depthwise
-from kanji_np.loops.requantize import empty_range, widen
+from kanji_np.loops import depthwise_conv2d as fast
 from kanji_np.ops.attributes import (
     Attributes,
     attribute,
@@ -40,15 +44,7 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-    Weights,
-)
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import depthwise as s8
@@ -89,6 +85,12 @@ class DepthwiseConv2DAttrs(Attributes):
     def window(self) -> Window:
         return Window(self.kernel, self.stride, self.dilation, self.padding)
 
+    def over(self, x: np.ndarray, weight: np.ndarray) -> Geometry:
+        """Lay the windows over a batch; ShapeError where the weights do not fit it."""
+        expected = (x.shape[-1] * self.depth_multiplier, *self.kernel)
+        check_weights("depthwise_conv2d", x, 4, weight, expected)
+        return self.window.over(x.shape[1:])
+
 
 def infer(attrs: DepthwiseConv2DAttrs, shapes: Shapes) -> Shape:
     (shape,) = shapes
@@ -102,52 +104,63 @@ def weight_shapes(attrs: DepthwiseConv2DAttrs, shapes: Shapes) -> tuple[Shape, S
     return (filters, *attrs.kernel), (filters,)
 
 
-def fast_int(
-    attrs: DepthwiseConv2DAttrs,
-    ints: LinearInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout)."""
-    (x,) = xs
-    g = _geometry(attrs, ints.weight, x)
-    y = buffers.empty((len(x), *g.out, len(ints.weight)), np.int8)
-    ranges = depthwise.forward_int(x, ints, g, y)
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
-
-
 def forward_int(
     attrs: DepthwiseConv2DAttrs,
     ints: LinearInts,
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one product at a time."""
+    """int8 (N,H,W,Cin) -> int8 (N,OH,OW,Cout), one product at a time."""
     (x,) = xs
-    g = _geometry(attrs, ints.weight, x)
+    g = attrs.over(x, ints.weight)
     y = np.empty((len(x), *g.out, len(ints.weight)), np.int8)
-    seen = empty_range() if y_range is None else y_range
     _definition(
         x, ints.weight, ints.bias, ints.multiplier, ints.shift, attrs.depth_multiplier,
         g.stride, g.dilation, g.pad,
         (ints.input_offset, ints.output_offset, ints.act_min, ints.act_max),
-        ROUNDINGS[ints.rounding], y, seen,
+        ROUNDINGS[ints.rounding],
+        y, np.zeros(2, np.int64) if y_range is None else y_range,
     )  # fmt: skip
     return y
+
+
+@njit(cache=True)
+def _definition(
+    x, weight, bias, multiplier, shift, depth_multiplier, stride, dilation, pad, limits,
+    rounding, y, y_range,
+):  # fmt: skip
+    count, height, width, _ = x.shape
+    outputs, kernel_h, kernel_w = weight.shape
+    input_offset, output_offset, low, high = limits
+    for n in range(count):
+        for oy in range(y.shape[1]):
+            for ox in range(y.shape[2]):
+                for o in range(outputs):
+                    total = bias[o]
+                    for i in range(kernel_h):
+                        for j in range(kernel_w):
+                            iy = oy * stride[0] + i * dilation[0] - pad[0]
+                            ix = ox * stride[1] + j * dilation[1] - pad[1]
+                            if 0 <= iy < height and 0 <= ix < width:
+                                value = x[n, iy, ix, o // depth_multiplier]
+                                total += (value + input_offset) * weight[o, i, j]
+                    q = rescale(total, multiplier[o], shift[o], rounding)
+                    y_range[0] = min(y_range[0], q)
+                    y_range[1] = max(y_range[1], q)
+                    y[n, oy, ox, o] = clamp(q + output_offset, low, high)
 
 
 def forward_float(
     attrs: DepthwiseConv2DAttrs, params: LinearParams, xs: Arrays
 ) -> np.ndarray:
-    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout)."""
+    """Floating (N,H,W,Cin) -> same dtype (N,OH,OW,Cout), one kernel cell at a time."""
     (x,) = xs
-    g = _geometry(attrs, params.weight, x)
-    y = buffers.empty((len(x), *g.out, len(params.weight)), x.dtype)
-    bounds = activation_bounds(attrs.activation)
-    depthwise.forward_float(x, params, g, bounds, y)
-    return y
+    g = attrs.over(x, params.weight)
+    x = np.repeat(x, attrs.depth_multiplier, axis=3)  # (N,H,W,Cin) -> (N,H,W,Cout)
+    y = np.zeros((len(x), *g.out, len(params.weight)), x.dtype)
+    for (i, j), cells in g.taps(g.padded(x)):  # (N,OH,OW,Cout) * (Cout,)
+        y += cells * params.weight[:, i, j]
+    return np.clip(y + params.bias, *activation_bounds(attrs.activation))
 
 
 def vjp(
@@ -157,13 +170,20 @@ def vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, LinearParams]:
-    """gW[c*m+k,i,j] = sum gY * X; gX[c] = sum over i,j,k of gY * W; gb = sum gY.
-
-    gY counts where Y was not clamped.
-    """
-    (x,), (needed,) = saved.x, needs_gx
-    g = _geometry(attrs, params.weight, x)
-    gx, gparams = depthwise.backward(params, saved, g, gy, needed)
+    (x,), (needed,) = saved.real_x(gy.dtype), needs_gx
+    g, gy = attrs.over(x, params.weight), saved.passed(gy)
+    repeated = np.repeat(x, attrs.depth_multiplier, axis=3)  # (N,H,W,Cout)
+    padded, gweight = g.padded(repeated), np.zeros_like(params.weight, gy.dtype)
+    for (i, j), cells in g.taps(padded):
+        gweight[:, i, j] = (gy * cells).sum(axis=(0, 1, 2))
+    gparams = LinearParams(gweight, gy.sum(axis=(0, 1, 2)))
+    if not needed:
+        return (None,), gparams
+    gpadded = np.zeros_like(padded)
+    for (i, j), gcells in g.taps(gpadded):  # (N,OH,OW,Cout) * (Cout,)
+        gcells += gy * params.weight[:, i, j]
+    # (N,H,W,Cout) -> (N,H,W,Cin,m) -> (N,H,W,Cin)
+    gx = g.inside(gpadded, x.shape).reshape(*x.shape, -1).sum(axis=4)
     return (gx,), gparams
 
 
@@ -227,40 +247,6 @@ def _taps_first(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.transpose(1, 2, 0))  # (C,KH,KW) -> (KH,KW,C)
 
 
-def _geometry(
-    attrs: DepthwiseConv2DAttrs, weight: np.ndarray, x: np.ndarray
-) -> Geometry:
-    expected = (x.shape[-1] * attrs.depth_multiplier, *attrs.kernel)
-    check_weights("depthwise_conv2d", x, 4, weight, expected)
-    return attrs.window.over(x.shape[1:])
-
-
-@njit(cache=True)
-def _definition(
-    x, weight, bias, multiplier, shift, depth_multiplier, stride, dilation, pad, limits,
-    rounding, y, y_range,
-):  # fmt: skip
-    count, height, width, _ = x.shape
-    outputs, kernel_h, kernel_w = weight.shape
-    input_offset, output_offset, low, high = limits
-    for n in range(count):
-        for oy in range(y.shape[1]):
-            for ox in range(y.shape[2]):
-                for o in range(outputs):
-                    total = bias[o]
-                    for i in range(kernel_h):
-                        for j in range(kernel_w):
-                            iy = oy * stride[0] + i * dilation[0] - pad[0]
-                            ix = ox * stride[1] + j * dilation[1] - pad[1]
-                            if 0 <= iy < height and 0 <= ix < width:
-                                value = x[n, iy, ix, o // depth_multiplier]
-                                total += (value + input_offset) * weight[o, i, j]
-                    q = rescale(total, multiplier[o], shift[o], rounding)
-                    y_range[0] = min(y_range[0], q)
-                    y_range[1] = max(y_range[1], q)
-                    y[n, oy, ox, o] = clamp(q + output_offset, low, high)
-
-
 DEPTHWISE_CONV2D = Op(
     name="depthwise_conv2d",
     short_name="depthwise",
@@ -277,5 +263,5 @@ DEPTHWISE_CONV2D = Op(
         keeps_bits=True,
     ),
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(fast.forward_int, fast.forward_float, fast.vjp),
 )

@@ -10,6 +10,8 @@ at random. What is checked:
 - `forward_int` is as near to `forward_float` as quantization allows (`bound`);
 - `vjp` is the derivative of `forward_float` by central differences in float64: along
   random directions for every case, element by element for the small ones;
+- the fast floating functions equal `forward_float` and `vjp`: of float64, of float32,
+  and, going backward, of int8 with a zero point;
 - what the forward pass of training leaves for `vjp` changes no bit of the results;
 - float32 agrees with float64, and the gradients of int8 values with those of the same
   values in float64, stopped where the output is clamped;

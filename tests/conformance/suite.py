@@ -68,6 +68,7 @@ class Conformance:
         "test_integers_equal_the_definition",
         "test_a_batch_is_its_images_one_by_one",
         "test_vjp_is_the_slope_in_every_direction",
+        "test_fast_floats_equal_the_definition",
         "test_training_computes_the_same",
         "test_float32_agrees_with_float64",
         "test_attributes_survive_json",
@@ -347,6 +348,52 @@ class Conformance:
 
         check_gradients(function, *self.real_input(case), rng=case.rng())
 
+    def test_fast_floats_equal_the_definition(self, case):
+        op = self.op
+        for dtype in (np.float64, np.float32):
+            params = cast_params(self.params(case), dtype)
+            x = tuple(each.astype(dtype) for each in self.real_input(case))
+            y = op.forward_float(case.attrs, params, x)
+            assert y.dtype == dtype
+            if op.fast.forward_float is not None:
+                _assert_same_sums(op.run_float(case.attrs, params, x), y)
+            saved = self.saved(x, y, self.output_range(case))
+            self.check_fast_vjp(case, params, saved)
+        self.check_fast_vjp(case, params, self.saved_integers(case))
+
+    def saved_integers(self, case: Case) -> Saved:
+        """int8 with zero points far from 0, and outputs that are clamped, if any are
+        where there is a scale of the output's own."""
+        x, limits = self.images(case), (-math.inf, math.inf)
+        if self.op.tracks_output:
+            limits = -101, 99
+        saved = self.saved(x, self.forward_int(case, x), limits)
+        if self.op.reads_image:
+            return saved
+        offsets = case.rng().integers(-127, 129, len(x)).tolist()
+        return replace(saved, x_scale=(0.03,) * len(x), x_offset=tuple(offsets))
+
+    def check_fast_vjp(self, case: Case, params: Any, saved: Saved) -> None:
+        """Where most gradients count, and where few do: they may go different ways."""
+        if self.op.fast.vjp is None:
+            return
+        dtype = np.float64 if saved.y.dtype == np.float64 else np.float32
+        needs = (True,) * len(saved.x)
+        for kept in (1.0, 0.1):
+            gy = self.incoming(replace(case, kept=kept), saved.y).astype(dtype)
+            gx, gparams = self.op.vjp(case.attrs, params, saved, gy, needs)
+            found_gx, found = self.op.run_vjp(case.attrs, params, saved, gy, needs)
+            pairs = list(zip(found_gx, gx, strict=True))
+            if gparams is not None:
+                pairs.append((found.weight, gparams.weight))
+                pairs.append((found.bias, gparams.bias))
+            for fast, slow in pairs:
+                assert slow.dtype == dtype
+                _assert_same_sums(fast, slow)
+        needs = (False,) * len(saved.x)
+        gx, _ = self.op.vjp(case.attrs, params, saved, gy, needs)
+        assert set(gx) == {None}
+
     def test_training_computes_the_same(self, case):
         forward_train = self.op.fast.forward_train
         if forward_train is None:
@@ -494,6 +541,14 @@ def assert_near(single: np.ndarray, double: np.ndarray) -> None:
     """float32 and float64 answers agree to what a float32 sum may lose."""
     scale = np.abs(double).max(initial=0.0)
     np.testing.assert_allclose(single, double, rtol=1e-4, atol=2e-5 * scale + 1e-7)
+
+
+def _assert_same_sums(fast: np.ndarray, slow: np.ndarray) -> None:
+    """Of the same terms, added up in another order."""
+    assert (fast.shape, fast.dtype) == (slow.shape, slow.dtype)
+    lost = {np.float32: 2e-5, np.float64: 1e-12}[slow.dtype.type]
+    size = 1 + np.abs(slow).max(initial=0.0)
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=lost * size)
 
 
 def _pointed_to(arguments: Any) -> list[str]:
