@@ -22,7 +22,6 @@ from kanji_np import checks
 from kanji_np.ops import Arrays, Attributes, Gradients, Op, Shapes, Specs, attribute
 from kanji_np.targets.cmsis_nn import pooling
 from kanji_np.types import KernelCall, Numerics, QParams, Saved, TensorSpec
-from kanji_np.window import Window
 
 
 def finite(name: str, value: float) -> float:
@@ -97,11 +96,9 @@ def lower(
     y: TensorSpec,
     target: kj.TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    """The call in the generated C: a row of cells, a channel for each value."""
+    """The call in the generated C."""
     (x,) = xs
-    image = (1, x.size // x.shape[-1], x.shape[-1])
-    cell, clamp_to = Window((1, 1)).over(image), (ints.act_min, ints.act_max)
-    return (pooling.call("arm_max_pool_s8", image, image, cell, clamp_to),)
+    return (pooling.clamped(x.shape, (ints.act_min, ints.act_max)),)
 
 
 HARD_TANH = Op(

@@ -1,7 +1,7 @@
 """The integer arithmetic of the device, one element at a time.
 
 These functions are the definition of every rounding in this package. Each is an
-ordinary Python function over int values that Numba compiles for the loops in `ops`;
+ordinary Python function over int values that Numba compiles for the fast loops;
 ``requantize.py_func`` runs the same text uncompiled. Products are formed in int64, as C
 does with an explicit cast; every result fits int32 where the stated bound holds.
 
@@ -116,3 +116,66 @@ def divide_half_away(numerator: int, denominator: int) -> int:
     if numerator > 0:
         return (numerator + half) // denominator
     return -((-numerator + half) // denominator)
+
+
+#: The exponents of `exp_on_negative` are Q5.26.
+EXP_INTEGER_BITS = 5
+
+
+@njit(cache=True)
+def _shift_left_saturating(value: int, exponent: int) -> int:
+    return clamp(value << exponent, INT32_MIN, INT32_MAX)
+
+
+@njit(cache=True)
+def exp_on_negative(a: int) -> int:
+    """exp(a) of a <= 0 in Q5.26, as Q0.31; gemmlowp `exp_on_negative_values`."""
+    quarter = 1 << 24
+    a_mod = (a & (quarter - 1)) - quarter
+    remainder = a_mod - a
+    # polynomial around -1/8 on (-1/4, 0], in Q0.31
+    x = (a_mod << EXP_INTEGER_BITS) + (1 << 28)
+    multiply = saturating_doubling_high_multiply
+    x2 = multiply(x, x)
+    x3 = multiply(x2, x)
+    x4 = multiply(x2, x2)
+    tail = multiply(rounding_divide_by_pot(x4, 2) + x3, 715827883) + x2
+    result = 1895147668 + multiply(1895147668, x + rounding_divide_by_pot(tail, 1))
+    # times exp(-2^k) for every bit of what was taken off, from 1/4 up to 16
+    factors = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+    for k in range(7):
+        if remainder & (quarter << k):
+            result = multiply(result, factors[k])
+    return INT32_MAX if a == 0 else result
+
+
+@njit(cache=True)
+def one_over_one_plus(a: int) -> int:
+    """1 / (1 + a), 0 <= a < 1, Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
+    multiply = saturating_doubling_high_multiply
+    half_denominator = (a + INT32_MAX + 1) >> 1
+    x = 1515870810 + multiply(half_denominator, -1010580540)
+    for _ in range(3):
+        correction = (1 << 29) - multiply(half_denominator, x)
+        x += _shift_left_saturating(multiply(x, correction), 2)
+    return _shift_left_saturating(x, 1)
+
+
+def average(rows: list[list[int]], how: str) -> int:
+    """The mean of a window's cells, divided as `Numerics.average` says.
+
+    Parameters
+    ----------
+    rows : list of rows of cells
+    how : "half_away", "toward_zero" or "toward_zero_twice"
+        To the nearest integer, halves away from zero; toward zero; or toward zero
+        twice: the sum of each row by the number of columns, then the sum of those by
+        the number of rows.
+    """
+    total, columns = sum(map(sum, rows)), len(rows[0])
+    if how == "half_away":
+        return divide_half_away(total, len(rows) * columns)
+    if how == "toward_zero":
+        return divide_toward_zero(total, len(rows) * columns)
+    means = (divide_toward_zero(sum(row), columns) for row in rows)
+    return divide_toward_zero(sum(means), len(rows))

@@ -371,3 +371,21 @@ def multiplier_and_shift(scale: float) -> tuple[int, int]:
     """
     (multiplier,), (shift,) = multipliers_and_shifts(np.array([scale]))
     return int(multiplier), int(shift)
+
+
+def input_factor(real: float) -> tuple[int, int]:
+    """Multiplier and shift, 0 and 0 where a shift of 31 to the right is not enough."""
+    multiplier, shift = multiplier_and_shift(real)
+    return (multiplier, shift) if shift >= -31 else (0, 0)
+
+
+def output_factor(real: float, most_shift: int, y: QParams) -> tuple[int, int]:
+    """Multiplier and shift of ``real / y.scale``; RangeError if y is too fine."""
+    multiplier, shift = input_factor(real / y.scale)
+    if shift > most_shift:
+        raise RangeError(
+            f"an output scale of {y.scale:.4g} is too fine for these inputs: it must "
+            f"be above {real / 2.0**most_shift:.4g} (if this came while training: it "
+            "diverged, lower the learning rate)"
+        )
+    return multiplier, shift

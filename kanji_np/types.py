@@ -123,7 +123,7 @@ class Numerics:
     bias_bits : int
         32: biases at the scale of the sums. 8: int8, shifted left on the device.
     average : "half_away", "toward_zero" or "toward_zero_twice"
-        How average pooling divides; see `ops.avg_pool2d`.
+        How average pooling divides; see `fixedpoint.average`.
     softmax : "exp" or "pow2"
         Its base, and what the integers of `ops.softmax` are.
     """
@@ -220,6 +220,21 @@ class LinearInts:
     act_max: int = 127
     rounding: str = "double"
     bias_shift: int = 0
+
+
+@dataclass(frozen=True)
+class ClampInts:
+    """The integers of a call that is only given a range to clamp its output to."""
+
+    act_min: int = -128
+    act_max: int = 127
+
+
+@dataclass(frozen=True)
+class AvgPoolInts(ClampInts):
+    """Range the output is clamped to; `divide` as in `Numerics.average`."""
+
+    divide: str = "half_away"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ MOST_CELLS = 32_767
 
 Pair = tuple[int, int]
 Padding = str | tuple[Pair, Pair]
+#: The index of one window's cells in images (N,H,W,C).
+Place = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,36 @@ class Geometry:
     def pad(self) -> Pair:
         """Padding before."""
         return self.pad_top, self.pad_left
+
+    def places(self) -> Iterator[tuple[Pair, Place]]:
+        """Each window's place in the output, (oy, ox), and its place in the input.
+
+        Cells in the padding are left out.
+        """
+        for oy, ox in np.ndindex(*self.out):
+            rows = _cells(
+                oy, self.kernel_h, self.stride_h, self.dilation_h, self.pad_top
+            )
+            columns = _cells(
+                ox, self.kernel_w, self.stride_w, self.dilation_w, self.pad_left
+            )
+            yield (oy, ox), (slice(None), rows, columns)
+
+    def check_cells(self, shape: Shape) -> None:
+        """ShapeError if a pool's window has no cell of an (H, W, C) input."""
+        for axis in (0, 1):
+            if self.pad[axis] >= self.kernel[axis]:
+                raise ShapeError(
+                    f"pooling: padding {self.pad[axis]} leaves a window of "
+                    f"{self.kernel[axis]} without a cell along "
+                    f"{('height', 'width')[axis]}; it must be smaller"
+                )
+        bottom = (self.out_h - 1) * self.stride_h - self.pad_top
+        right = (self.out_w - 1) * self.stride_w - self.pad_left
+        if bottom >= shape[0] or right >= shape[1]:
+            raise ShapeError(
+                "pooling: the last window lies in the padding; use less padding"
+            )
 
     @property
     def reach(self) -> Pair:
@@ -118,6 +150,13 @@ class Geometry:
             self, out_h=out_h, out_w=out_w, kernel_h=kernel_h, kernel_w=kernel_w,
             stride_h=1, stride_w=1, pad_top=top, pad_left=left,
         )  # fmt: skip
+
+
+def _cells(index: int, kernel: int, stride: int, dilation: int, before: int) -> slice:
+    """The cells of one window along one axis, those before the input left out."""
+    first = index * stride - before
+    end = first + dilation * (kernel - 1) + 1
+    return slice(max(first, first % dilation), max(end, 0), dilation)
 
 
 def _turned_axis(

@@ -19,18 +19,17 @@ from golden_vectors import OWN_FOLDER, Case, cases, folder
 from ccore import driver
 from kanji_np.ops import OPS
 from kanji_np.ops.add import AddAttrs, AddInts
-from kanji_np.ops.avg_pool2d import AvgPoolInts
+from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.mul import MulAttrs, MulInts
-from kanji_np.ops.pooling import ClampInts, Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
 from kanji_np.ops.softmax import Pow2SoftmaxInts, SoftmaxAttrs, SoftmaxInts
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.targets import target_spec
 from kanji_np.targets.cmsis_nn_q7.fully_connected import interleave
-from kanji_np.types import LinearInts, Numerics
+from kanji_np.types import AvgPoolInts, ClampInts, LinearInts, Numerics
 
 
 def hw(case: Case, name: str) -> tuple[int, int]:

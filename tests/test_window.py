@@ -90,3 +90,17 @@ def test_what_was_padded_is_inside(window, size):
     assert padded.sum() == x.sum()
     g.inside(padded, x.shape)[:] = 0  # a view
     assert not padded.any()
+
+
+@pytest.mark.parametrize(("window", "size"), WINDOWS, ids=str)
+def test_a_place_is_what_lies_in_one_window(window, size):
+    x = 1 + np.arange(2 * math.prod(size) * 3).reshape(2, *size, 3)
+    g = window.over(x.shape[1:])
+    places = dict(g.places())
+    assert list(places) == list(np.ndindex(*g.out))
+    taps = dict(g.taps(g.padded(x)))
+    for (oy, ox), place in places.items():
+        under = np.array([cells[:, oy, ox] for cells in taps.values()])
+        inside = under[under[:, 0, 0] > 0]  # (cells, N, C)
+        found = x[place].reshape(2, -1, 3).swapaxes(0, 1)
+        np.testing.assert_array_equal(found, inside)

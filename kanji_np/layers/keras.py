@@ -19,12 +19,12 @@ from kanji_np.errors import OptionError
 from kanji_np.layers.layer import Layer
 from kanji_np.layers.linear import LinearLayer
 from kanji_np.ops import OPS
+from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
-from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.window import Padding, Pair
 
 

@@ -19,29 +19,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.jit import nb, njit
-from kanji_np.loops import buffers
-from kanji_np.loops.requantize import empty_range, empty_ranges, widen
-from kanji_np.loops.threads import run, shares
+from kanji_np.errors import ShapeError
+from kanji_np.fixedpoint import ROUNDINGS, rescale
+from kanji_np.loops import elementwise
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
-from kanji_np.ops.elementwise import (
-    clipped,
-    factor,
-    infer,
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.quantize import (
+    activation_bounds,
+    activation_range,
     input_factor,
     output_factor,
-    passed,
-    scaled,
 )
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Specs,
-)
-from kanji_np.quantize import activation_range
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     InputPtr,
@@ -50,13 +38,12 @@ from kanji_np.types import (
     OutputPtr,
     QParams,
     Saved,
+    Shape,
     TargetSpec,
     TensorSpec,
 )
 
 LEFT_SHIFT = 20
-
-int32 = nb.int32
 
 
 @dataclass(frozen=True)
@@ -93,6 +80,13 @@ class AddInts:
     rounding: str = "double"
 
 
+def infer(attrs: AddAttrs, shapes: Shapes) -> Shape:
+    first, second = shapes
+    if first != second:
+        raise ShapeError(f"both inputs must have one shape, got {first} and {second}")
+    return first
+
+
 def ints_of(
     attrs: AddAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> AddInts:
@@ -112,60 +106,29 @@ def ints_of(
     )
 
 
-def fast_int(
-    attrs: AddAttrs,
-    ints: AddInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """Two int8 (N, ...) -> int8 (N, ...)."""
-    y = buffers.empty(xs[0].shape, np.int8)
-    count = len(y)
-    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
-    ranges = empty_ranges(shares(count))
-    run(
-        _add,
-        count,
-        x_1,
-        x_2,
-        (ints.input_1_offset, ints.input_2_offset, ints.left_shift),
-        factor(ints.input_1_mult, ints.input_1_shift, ints.rounding),
-        factor(ints.input_2_mult, ints.input_2_shift, ints.rounding),
-        factor(ints.output_mult, ints.output_shift, ints.rounding),
-        (ints.output_offset, ints.act_min, ints.act_max),
-        flat,
-        ranges,
-    )
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
-
-
 def forward_int(
-    attrs: AddAttrs,
-    ints: AddInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
+    attrs: AddAttrs, ints: AddInts, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one element at a time."""
+    """Two int8 (N, ...) -> int8 (N, ...), one element at a time."""
     x_1, x_2 = xs
-    y = np.empty(x_1.shape, np.int8)
-    seen = empty_range() if y_range is None else y_range
+    q = np.empty(x_1.shape, np.int64)
     rounding = ROUNDINGS[ints.rounding]
     for i, (a, b) in enumerate(zip(x_1.flat, x_2.flat, strict=True)):
-        v_1 = int(a) + ints.input_1_offset << ints.left_shift
-        v_2 = int(b) + ints.input_2_offset << ints.left_shift
+        v_1 = (int(a) + ints.input_1_offset) << ints.left_shift
+        v_2 = (int(b) + ints.input_2_offset) << ints.left_shift
         total = rescale(v_1, ints.input_1_mult, ints.input_1_shift, rounding)
         total += rescale(v_2, ints.input_2_mult, ints.input_2_shift, rounding)
-        q = rescale(total, ints.output_mult, ints.output_shift, rounding)
-        seen[:] = min(seen[0], q), max(seen[1], q)
-        y.flat[i] = clamp(q + ints.output_offset, ints.act_min, ints.act_max)
-    return y
+        q.flat[i] = rescale(total, ints.output_mult, ints.output_shift, rounding)
+    if y_range is not None:
+        y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
+    y = np.clip(q + ints.output_offset, ints.act_min, ints.act_max)
+    return y.astype(np.int8)
 
 
 def forward_float(attrs: AddAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Two floating (N, ...) -> same dtype (N, ...)."""
-    return clipped(attrs, np.add, *xs)
+    x_1, x_2 = xs
+    return np.clip(x_1 + x_2, *activation_bounds(attrs.activation))
 
 
 def vjp(
@@ -176,7 +139,7 @@ def vjp(
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
     """gX_1 = gX_2 = gY where Y was not clamped."""
-    gx = passed(saved, gy)
+    gx = saved.passed(gy)
     return tuple(gx if needed else None for needed in needs_gx), None
 
 
@@ -212,23 +175,6 @@ def lower(
     return (call,)
 
 
-@njit(cache=True, nogil=True)
-def _add(begin, end, edges, x_1, x_2, inputs, f_1, f_2, f_y, output, y, ranges):
-    offset_1, offset_2, left = int32(inputs[0]), int32(inputs[1]), int32(inputs[2])
-    offset, low, high = int32(output[0]), int32(output[1]), int32(output[2])
-    for share in range(begin, end):
-        smallest, largest = int32(2**31 - 1), int32(-(2**31))
-        for n in range(edges[share], edges[share + 1]):
-            row_1, row_2, row = x_1[n], x_2[n], y[n]
-            for k in range(row.shape[0]):
-                v_1 = scaled(int32((row_1[k] + offset_1) << left), f_1)
-                v_2 = scaled(int32((row_2[k] + offset_2) << left), f_2)
-                q = scaled(int32(v_1 + v_2), f_y)
-                smallest, largest = min(smallest, q), max(largest, q)
-                row[k] = min(max(int32(q + offset), low), high)
-        ranges[share] = smallest, largest
-
-
 ADD = Op(
     name="add",
     attrs=AddAttrs,
@@ -241,5 +187,5 @@ ADD = Op(
     ints=ints_of,
     inputs=2,
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(elementwise.add_int, elementwise.add_float, elementwise.add_vjp),
 )

@@ -17,7 +17,7 @@ from kanji_np import checks
 from kanji_np.errors import OptionError
 from kanji_np.quantize import ACTIVATIONS
 from kanji_np.types import Shape
-from kanji_np.window import MOST_CELLS, Padding, Pair
+from kanji_np.window import MOST_CELLS, Geometry, Padding, Pair, Window
 
 # As many as a sum may have products: no layer could read more.
 MOST_CHANNELS = 65_535
@@ -137,3 +137,23 @@ def _sides(name: str, value: Any, alternative: str) -> tuple[Pair, Pair]:
         f"{name} must be {alternative}((top, bottom), (left, right)) of 0 .. "
         f"{MOST_CELLS} cells, got {checks.shown(value)}"
     )
+
+
+@dataclass(frozen=True)
+class Pool2DAttrs(Attributes):
+    """(height, width) of window and stride, padding as in `Conv2DAttrs`, and whether
+    the number of windows is rounded up."""
+
+    pool_size: Pair = attribute(cell_pair)
+    strides: Pair = attribute(cell_pair)
+    padding: Padding = attribute(image_padding, "valid")
+    ceil_mode: bool = attribute(checks.flag, True)
+
+    def over(self, shape: Shape) -> Geometry:
+        """The windows over an (H, W, C) input; ShapeError where one has no cell."""
+        window = Window(
+            self.pool_size, self.strides, (1, 1), self.padding, self.ceil_mode
+        )
+        g = window.over(shape)
+        g.check_cells(shape)
+        return g

@@ -17,46 +17,31 @@ Source: CMSIS-NN v7.0.0 `arm_avgpool_s8`; TFLite `AVERAGE_POOL_2D` int8. Legacy:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
-from kanji_np.jit import njit
-from kanji_np.loops import buffers
-from kanji_np.loops.threads import run
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Specs,
-)
-from kanji_np.ops.pooling import (
-    ClampInts,
-    Pool2DAttrs,
-    infer,
-    new_output,
-    window_numbers,
-    windows,
-)
+from kanji_np.fixedpoint import average
+from kanji_np.loops import pooling as loops
+from kanji_np.ops.attributes import Pool2DAttrs
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets.cmsis_nn import pooling as s8
 from kanji_np.targets.cmsis_nn_q7 import pooling as q7
-from kanji_np.types import KernelCall, Numerics, QParams, Saved, TargetSpec, TensorSpec
+from kanji_np.types import (
+    AvgPoolInts,
+    KernelCall,
+    Numerics,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
+)
 
-HALF_AWAY, TOWARD_ZERO, TOWARD_ZERO_TWICE = 0, 1, 2
-DIVISIONS = {
-    "half_away": HALF_AWAY,
-    "toward_zero": TOWARD_ZERO,
-    "toward_zero_twice": TOWARD_ZERO_TWICE,
-}
 
-
-@dataclass(frozen=True)
-class AvgPoolInts(ClampInts):
-    """Range the output is clamped to; `divide` as in `Numerics.average`."""
-
-    divide: str = "half_away"
+def infer(attrs: Pool2DAttrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
+    return *attrs.over(shape).out, shape[2]
 
 
 def ints_of(
@@ -65,41 +50,25 @@ def ints_of(
     return AvgPoolInts(divide=numerics.average)
 
 
-def fast_int(attrs: Pool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray:
-    """int8 (N,H,W,C) -> int8 (N,OH,OW,C)."""
-    (x,) = xs
-    y = new_output(attrs, x)
-    divide, numbers = DIVISIONS[ints.divide], window_numbers(attrs, x)
-    limits = (ints.act_min, ints.act_max)
-    run(_avg_pool_int, len(x), x, *numbers, divide, *limits, y)
-    return y
-
-
 def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray:
-    """`forward_int` as the formula says it, one window at a time."""
+    """int8 (N,H,W,C) -> int8 (N,OH,OW,C), one window and channel at a time."""
     (x,) = xs
-    y = new_output(attrs, x)
-    for (oy, ox), window in windows(attrs, x, y):
-        rows, columns = window.shape[1:3]
-        total = window.sum(axis=(1, 2), dtype=np.int64)
-        if ints.divide == "half_away":
-            half = rows * columns // 2
-            mean = np.sign(total) * ((np.abs(total) + half) // (rows * columns))
-        elif ints.divide == "toward_zero":
-            mean = np.trunc(total / (rows * columns))
-        else:
-            means = np.trunc(window.sum(axis=2, dtype=np.int64) / columns)
-            mean = np.trunc(means.sum(axis=1) / rows)
-        y[:, oy, ox] = np.clip(mean, ints.act_min, ints.act_max)
+    g = attrs.over(x.shape[1:])
+    y = np.empty((len(x), *g.out, x.shape[3]), np.int8)
+    for (oy, ox), place in g.places():
+        for n, c in np.ndindex(len(x), x.shape[3]):
+            mean = average(x[place][n, :, :, c].tolist(), ints.divide)
+            y[n, oy, ox, c] = min(max(mean, ints.act_min), ints.act_max)
     return y
 
 
 def forward_float(attrs: Pool2DAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Floating (N,H,W,C) -> same dtype (N,OH,OW,C)."""
     (x,) = xs
-    y = new_output(attrs, x)
-    for (oy, ox), window in windows(attrs, x, y):
-        y[:, oy, ox] = window.mean(axis=(1, 2))
+    g = attrs.over(x.shape[1:])
+    y = np.empty((len(x), *g.out, x.shape[3]), x.dtype)
+    for (oy, ox), place in g.places():
+        y[:, oy, ox] = x[place].mean(axis=(1, 2))
     return y
 
 
@@ -112,10 +81,10 @@ def vjp(
 ) -> tuple[Gradients, None]:
     """gX = gY / cells, at every cell of the window."""
     (x,) = saved.x
-    gx = buffers.empty(x.shape, gy.dtype)
-    gx[...] = 0
-    for (oy, ox), window in windows(attrs, gx, saved.y):
-        window += (gy[:, oy, ox] / (window.shape[1] * window.shape[2]))[:, None, None]
+    gx = np.zeros(x.shape, gy.dtype)
+    for (oy, ox), place in attrs.over(x.shape[1:]).places():
+        cells = math.prod(gx[place].shape[1:3])
+        gx[place] += gy[:, oy, ox, None, None] / cells
     return (gx,), None
 
 
@@ -127,16 +96,8 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     (x,) = xs
-    call = s8.call(
-        "arm_avgpool_s8",
-        x.shape,
-        y.shape,
-        attrs.window.over(x.shape),
-        (ints.act_min, ints.act_max),
-        scratch_bytes=s8.average_scratch_bytes(x.shape[2], target),
-        buffer_size=s8.average_buffer_size(y.shape),
-    )
-    return (call,)
+    g, limits = attrs.over(x.shape), (ints.act_min, ints.act_max)
+    return (s8.average(x.shape, y.shape, g, limits, target),)
 
 
 def lower_cmsis_nn_q7(
@@ -147,46 +108,7 @@ def lower_cmsis_nn_q7(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     (x,) = xs
-    g = attrs.window.over(x.shape)
-    q7.check_average(g)
-    call = q7.call(
-        "arm_avepool_q7_HWC",
-        x.shape,
-        y.shape,
-        g,
-        target,
-        scratch_bytes=q7.average_scratch_bytes(y.shape, target),
-    )
-    return (call,)
-
-
-@njit(cache=True, nogil=True)
-def _avg_pool_int(begin, end, edges, x, kernel, stride, pad, divide, low, high, y):
-    _, height, width, channels = x.shape
-    for n in range(edges[begin], edges[end]):
-        for oy in range(y.shape[1]):
-            top = oy * stride[0] - pad[0]
-            rows = range(max(top, 0), min(top + kernel[0], height))
-            for ox in range(y.shape[2]):
-                left = ox * stride[1] - pad[1]
-                columns = range(max(left, 0), min(left + kernel[1], width))
-                cells = len(rows) * len(columns)
-                for c in range(channels):
-                    total = 0
-                    for iy in rows:
-                        row = 0
-                        for ix in columns:
-                            row += x[n, iy, ix, c]
-                        if divide == TOWARD_ZERO_TWICE:
-                            row = divide_toward_zero(row, len(columns))
-                        total += row
-                    if divide == HALF_AWAY:
-                        mean = divide_half_away(total, cells)
-                    elif divide == TOWARD_ZERO:
-                        mean = divide_toward_zero(total, cells)
-                    else:
-                        mean = divide_toward_zero(total, len(rows))
-                    y[n, oy, ox, c] = clamp(mean, low, high)
+    return (q7.average(x.shape, y.shape, attrs.over(x.shape), target),)
 
 
 AVG_POOL2D = Op(
@@ -199,5 +121,5 @@ AVG_POOL2D = Op(
     vjp=vjp,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     ints=ints_of,
-    fast=Fast(fast_int),
+    fast=Fast(loops.avg_pool_int, loops.avg_pool_float, loops.avg_pool_vjp),
 )

@@ -15,26 +15,16 @@ Source: CMSIS-NN v7.0.0 `arm_concatenation_s8_x`; ccore `kanji_requantize_s8`. T
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from kanji_np.errors import RangeError, ShapeError
-from kanji_np.fixedpoint import SINGLE, clamp, rescale
-from kanji_np.loops import buffers
-from kanji_np.loops.requantize import empty_range
+from kanji_np.fixedpoint import SINGLE, rescale
+from kanji_np.loops import elementwise
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.elementwise import input_factor
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-)
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.quantize import input_factor
 from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER, check_extents
 from kanji_np.types import (
@@ -58,8 +48,6 @@ class ConcatenateAttrs(Attributes):
 
     (H,W,C1), (H,W,C2), ... -> (H,W,C1+C2+...); the other lengths must be equal.
     """
-
-    activation: ClassVar[str] = "linear"
 
 
 @dataclass(frozen=True)
@@ -108,75 +96,31 @@ def _rescaling(x: QParams, y: QParams) -> Rescaling | None:
     return Rescaling(-x.zero_point, multiplier, shift)
 
 
-def _slices(parts: Arrays) -> Iterator[slice]:
-    """Where each part's channels are in the output."""
-    end = 0
-    for part in parts:
-        start, end = end, end + part.shape[-1]
-        yield slice(start, end)
-
-
-def fast_int(
-    attrs: ConcatenateAttrs,
-    ints: ConcatenateInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """int8 (N, ..., C_1), (N, ..., C_2), ... -> int8 (N, ..., C)."""
-    y = _output(xs)
-    for part, how, place in zip(xs, ints.parts, _slices(xs), strict=True):
-        table = _table(how, ints.output_offset)
-        if how is None:
-            y[..., place] = part
-        else:
-            limited = np.clip(table + ints.output_offset, -128, 127).astype(np.int8)
-            y[..., place] = limited[part.view(np.uint8)]
-        if y_range is not None:  # rescaling keeps the order
-            low, high = (table[end & 255] for end in (int(part.min()), int(part.max())))
-            y_range[:] = min(y_range[0], low), max(y_range[1], high)
-    return y
-
-
-def _output(xs: Arrays) -> np.ndarray:
-    """Uninitialized output for a batch of parts."""
-    shape = infer(ConcatenateAttrs(), tuple(part.shape[1:] for part in xs))
-    return buffers.empty((len(xs[0]), *shape), xs[0].dtype)
-
-
-def _table(how: Rescaling | None, output_offset: int) -> np.ndarray:
-    """Outputs without zero point and before clamping, int64 (256,), by input as a
-    uint8."""
-    x = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
-    if how is None:
-        return x - output_offset
-    product = (x + how.input_offset) * how.multiplier
-    return ((product >> (30 - how.shift)) + 1) >> 1
-
-
 def forward_int(
     attrs: ConcatenateAttrs,
     ints: ConcatenateInts,
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one element at a time."""
-    y, offset = _output(xs), ints.output_offset
-    seen = empty_range() if y_range is None else y_range
-    for part, how, place in zip(xs, ints.parts, _slices(xs), strict=True):
-        for at, value in np.ndenumerate(part):
-            q = int(value) - offset
-            if how is not None:
+    """int8 (N, ..., C_1), (N, ..., C_2), ... -> int8 (N, ..., C), one element at a
+    time."""
+    parts = []
+    for x, how in zip(xs, ints.parts, strict=True):
+        q = x.astype(np.int64) - ints.output_offset
+        if how is not None:
+            for at, value in np.ndenumerate(x):
                 v = int(value) + how.input_offset
-                q = rescale(v, how.multiplier, how.shift, SINGLE)
-            seen[:] = min(seen[0], q), max(seen[1], q)
-            index = (*at[:-1], place.start + at[-1])
-            y[index] = clamp(q + offset, -128, 127)
-    return y
+                q[at] = rescale(v, how.multiplier, how.shift, SINGLE)
+        parts.append(q)
+    q = np.concatenate(parts, axis=-1)
+    if y_range is not None:
+        y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
+    return np.clip(q + ints.output_offset, -128, 127).astype(np.int8)
 
 
 def forward_float(attrs: ConcatenateAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Floating (N, ..., C_1), (N, ..., C_2), ... -> same dtype (N, ..., C)."""
-    return np.concatenate(xs, axis=-1, out=_output(xs))
+    return np.concatenate(xs, axis=-1)
 
 
 def vjp(
@@ -187,12 +131,9 @@ def vjp(
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
     """Each part its channels of gY, where Y was not clamped."""
-    gx = []
-    for place, needed in zip(_slices(saved.x), needs_gx, strict=True):
-        y, g = saved.y[..., place], gy[..., place]
-        inside = (y > saved.low) & (y < saved.high)
-        gx.append(np.where(inside, g, g.dtype.type(0)) if needed else None)
-    return tuple(gx), None
+    ends = np.cumsum([x.shape[-1] for x in saved.x])[:-1]
+    gx = np.split(saved.passed(gy), ends, axis=-1)
+    return tuple(g if n else None for g, n in zip(gx, needs_gx, strict=True)), None
 
 
 def lower(
@@ -250,5 +191,9 @@ CONCATENATE = Op(
     ints=ints_of,
     inputs=None,
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(
+        elementwise.concatenate_int,
+        elementwise.concatenate_float,
+        elementwise.concatenate_vjp,
+    ),
 )

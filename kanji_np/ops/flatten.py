@@ -11,13 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import (
-    Arrays,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-)
+from kanji_np.ops.op import Arrays, Gradients, Op, Shapes, Specs
 from kanji_np.types import KernelCall, Saved, Shape, TargetSpec, TensorSpec
 
 

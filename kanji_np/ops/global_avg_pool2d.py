@@ -1,33 +1,34 @@
-"""Global average pooling: (N,H,W,C) -> (N,C), one window as large as the image.
+"""Global average pooling.
 
-Formula, divisions and accumulator are those of `avg_pool2d`; input and output share one
-scale.
+    Y[n,c] = clamp(divide(sum over y,x of X[n,y,x,c], H*W), low, high)
 
-Source: CMSIS-NN v7.0.0 `arm_avgpool_s8`; Keras `GlobalAveragePooling2D`; TFLite
-`AVERAGE_POOL_2D` int8 (not `MEAN`, whose output has a scale of its own).
+X (N,H,W,C), Y (N,C); input and output share one scale.
+
+The target decides how it is divided: to the nearest integer, halves away from zero;
+toward zero; or toward zero twice, the sum of each row by the number of columns and then
+the sum of those by the number of rows.
+
+Accumulator: |sum| <= 128 * H * W, inside int32 for any image that fits a device.
+
+Source: CMSIS-NN v7.0.0 `arm_avgpool_s8` with a window as large as the image; Keras
+`GlobalAveragePooling2D`; TFLite `AVERAGE_POOL_2D` int8 (not `MEAN`, whose output has a
+scale of its own). Legacy: CMSIS 5.9.0 `arm_avepool_q7_HWC`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.ops import avg_pool2d
+from kanji_np.fixedpoint import average
+from kanji_np.loops import pooling as loops
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.avg_pool2d import AvgPoolInts
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Lowering,
-    Op,
-    Shapes,
-    Specs,
-)
-from kanji_np.ops.pooling import Pool2DAttrs
-from kanji_np.ops.pooling import infer as infer_pool
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.targets.cmsis_nn import pooling as s8
+from kanji_np.targets.cmsis_nn_q7 import pooling as q7
 from kanji_np.types import (
+    AvgPoolInts,
     KernelCall,
     Numerics,
     QParams,
@@ -36,7 +37,7 @@ from kanji_np.types import (
     TargetSpec,
     TensorSpec,
 )
-from kanji_np.window import check_image
+from kanji_np.window import Geometry, Window, check_image
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,10 @@ class GlobalAvgPool2DAttrs(Attributes):
     """(H,W,C) -> (C,), the average of every channel; see `ops.global_avg_pool2d`."""
 
 
-def _pool(shape: Shape) -> Pool2DAttrs:
-    """One window over an input (H, W, C)."""
-    return Pool2DAttrs((shape[0], shape[1]), (1, 1))
-
-
 def infer(attrs: GlobalAvgPool2DAttrs, shapes: Shapes) -> Shape:
     (shape,) = shapes
     check_image(shape)
-    return infer_pool(_pool(shape), shapes)[2:]
+    return shape[2:]
 
 
 def ints_of(
@@ -61,18 +57,16 @@ def ints_of(
     return AvgPoolInts(divide=numerics.average)
 
 
-def fast_int(attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray:
-    """int8 (N,H,W,C) -> int8 (N,C)."""
-    (x,) = xs
-    return avg_pool2d.fast_int(_pool(x.shape[1:]), ints, xs)[:, 0, 0]
-
-
 def forward_int(
     attrs: GlobalAvgPool2DAttrs, ints: AvgPoolInts, xs: Arrays
 ) -> np.ndarray:
-    """`forward_int` as the formula says it."""
+    """int8 (N,H,W,C) -> int8 (N,C), one channel at a time."""
     (x,) = xs
-    return avg_pool2d.forward_int(_pool(x.shape[1:]), ints, xs)[:, 0, 0]
+    y = np.empty((len(x), x.shape[3]), np.int8)
+    for n, c in np.ndindex(y.shape):
+        mean = average(x[n, :, :, c].tolist(), ints.divide)
+        y[n, c] = min(max(mean, ints.act_min), ints.act_max)
+    return y
 
 
 def forward_float(attrs: GlobalAvgPool2DAttrs, params: None, xs: Arrays) -> np.ndarray:
@@ -95,21 +89,33 @@ def vjp(
     return (np.broadcast_to(g, x.shape).copy(),), None
 
 
-def _as_pool(lower: Lowering) -> Lowering:
-    """The lowering of an average pool, for (C,) instead of (1, 1, C)."""
+def _whole(shape: Shape) -> Geometry:
+    """One window over an input (H, W, C)."""
+    height, width, _ = shape
+    return Window((height, width)).over(shape)
 
-    def lower_global(
-        attrs: GlobalAvgPool2DAttrs,
-        ints: AvgPoolInts,
-        xs: Specs,
-        y: TensorSpec,
-        target: TargetSpec,
-    ) -> tuple[KernelCall, ...]:
-        (x,) = xs
-        pooled = replace(y, shape=(1, 1, *y.shape))
-        return lower(_pool(x.shape), ints, xs, pooled, target)
 
-    return lower_global
+def lower_cmsis_nn(
+    attrs: GlobalAvgPool2DAttrs,
+    ints: AvgPoolInts,
+    xs: Specs,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    (x,) = xs
+    limits = ints.act_min, ints.act_max
+    return (s8.average(x.shape, (1, 1, *y.shape), _whole(x.shape), limits, target),)
+
+
+def lower_cmsis_nn_q7(
+    attrs: GlobalAvgPool2DAttrs,
+    ints: AvgPoolInts,
+    xs: Specs,
+    y: TensorSpec,
+    target: TargetSpec,
+) -> tuple[KernelCall, ...]:
+    (x,) = xs
+    return (q7.average(x.shape, (1, 1, *y.shape), _whole(x.shape), target),)
 
 
 GLOBAL_AVG_POOL2D = Op(
@@ -122,9 +128,9 @@ GLOBAL_AVG_POOL2D = Op(
     forward_float=forward_float,
     vjp=vjp,
     lowerings={
-        "cmsis-nn": _as_pool(avg_pool2d.lower_cmsis_nn),
-        "cmsis-nn-q7": _as_pool(avg_pool2d.lower_cmsis_nn_q7),
+        "cmsis-nn": lower_cmsis_nn,
+        "cmsis-nn-q7": lower_cmsis_nn_q7,
     },
     ints=ints_of,
-    fast=Fast(fast_int),
+    fast=Fast(loops.global_avg_pool_int),
 )

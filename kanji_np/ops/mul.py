@@ -19,27 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.fixedpoint import ROUNDINGS, clamp, rescale
-from kanji_np.jit import nb, njit
-from kanji_np.loops import buffers
-from kanji_np.loops.requantize import empty_range, empty_ranges, widen
-from kanji_np.loops.threads import run, shares
+from kanji_np.errors import ShapeError
+from kanji_np.fixedpoint import ROUNDINGS, rescale
+from kanji_np.loops import elementwise
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
-from kanji_np.ops.elementwise import (
-    clipped,
-    factor,
-    infer,
-    output_factor,
-    scaled,
-)
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Specs,
-)
-from kanji_np.quantize import activation_range
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.quantize import activation_bounds, activation_range, output_factor
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     InputPtr,
@@ -48,13 +33,12 @@ from kanji_np.types import (
     OutputPtr,
     QParams,
     Saved,
+    Shape,
     TargetSpec,
     TensorSpec,
 )
 
 MOST_SHIFT = 14
-
-int32 = nb.int32
 
 
 @dataclass(frozen=True)
@@ -86,6 +70,13 @@ class MulInts:
     rounding: str = "double"
 
 
+def infer(attrs: MulAttrs, shapes: Shapes) -> Shape:
+    first, second = shapes
+    if first != second:
+        raise ShapeError(f"both inputs must have one shape, got {first} and {second}")
+    return first
+
+
 def ints_of(
     attrs: MulAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> MulInts:
@@ -101,55 +92,26 @@ def ints_of(
     )
 
 
-def fast_int(
-    attrs: MulAttrs,
-    ints: MulInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
-) -> np.ndarray:
-    """Two int8 (N, ...) -> int8 (N, ...)."""
-    y = buffers.empty(xs[0].shape, np.int8)
-    count = len(y)
-    x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
-    ranges = empty_ranges(shares(count))
-    run(
-        _mul,
-        count,
-        x_1,
-        x_2,
-        (ints.input_1_offset, ints.input_2_offset),
-        factor(ints.output_mult, ints.output_shift, ints.rounding),
-        (ints.output_offset, ints.act_min, ints.act_max),
-        flat,
-        ranges,
-    )
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
-
-
 def forward_int(
-    attrs: MulAttrs,
-    ints: MulInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
+    attrs: MulAttrs, ints: MulInts, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
-    """`forward_int` as the formula says it, one element at a time."""
+    """Two int8 (N, ...) -> int8 (N, ...), one element at a time."""
     x_1, x_2 = xs
-    y = np.empty(x_1.shape, np.int8)
-    seen = empty_range() if y_range is None else y_range
+    q = np.empty(x_1.shape, np.int64)
     rounding = ROUNDINGS[ints.rounding]
     for i, (a, b) in enumerate(zip(x_1.flat, x_2.flat, strict=True)):
         product = (int(a) + ints.input_1_offset) * (int(b) + ints.input_2_offset)
-        q = rescale(product, ints.output_mult, ints.output_shift, rounding)
-        seen[:] = min(seen[0], q), max(seen[1], q)
-        y.flat[i] = clamp(q + ints.output_offset, ints.act_min, ints.act_max)
-    return y
+        q.flat[i] = rescale(product, ints.output_mult, ints.output_shift, rounding)
+    if y_range is not None:
+        y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
+    y = np.clip(q + ints.output_offset, ints.act_min, ints.act_max)
+    return y.astype(np.int8)
 
 
 def forward_float(attrs: MulAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Two floating (N, ...) -> same dtype (N, ...)."""
-    return clipped(attrs, np.multiply, *xs)
+    x_1, x_2 = xs
+    return np.clip(x_1 * x_2, *activation_bounds(attrs.activation))
 
 
 def vjp(
@@ -160,25 +122,9 @@ def vjp(
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
     """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
-    x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
-    gx = (
-        _gradient(saved, gy, *other) if needed else None
-        for needed, other in zip(needs_gx, (x_2, x_1), strict=True)
-    )
-    return tuple(gx), None
-
-
-def _gradient(
-    saved: Saved, gy: np.ndarray, x: np.ndarray, scale: float, offset: int
-) -> np.ndarray:
-    """`gy` times a real input, 0 where the output was clamped."""
-    g, real = buffers.empty(gy.shape, gy.dtype), gy.dtype.type
-    count, limits = len(gy), (saved.low, saved.high)
-    y, gy, x, out = (
-        np.ascontiguousarray(a).reshape(count, -1) for a in (saved.y, gy, x, g)
-    )
-    run(_mul_vjp, count, y, gy, *limits, x, real(scale), real(offset), out)
-    return g
+    x_1, x_2 = saved.real_x(gy.dtype)
+    gx = saved.passed(gy * x_2), saved.passed(gy * x_1)
+    return tuple(g if n else None for g, n in zip(gx, needs_gx, strict=True)), None
 
 
 def lower(
@@ -208,32 +154,6 @@ def lower(
     return (call,)
 
 
-@njit(cache=True, nogil=True)
-def _mul(begin, end, edges, x_1, x_2, inputs, f_y, output, y, ranges):
-    offset_1, offset_2 = int32(inputs[0]), int32(inputs[1])
-    offset, low, high = int32(output[0]), int32(output[1]), int32(output[2])
-    for share in range(begin, end):
-        smallest, largest = int32(2**31 - 1), int32(-(2**31))
-        for n in range(edges[share], edges[share + 1]):
-            row_1, row_2, row = x_1[n], x_2[n], y[n]
-            for k in range(row.shape[0]):
-                product = int32((row_1[k] + offset_1) * (row_2[k] + offset_2))
-                q = scaled(product, f_y)
-                smallest, largest = min(smallest, q), max(largest, q)
-                row[k] = min(max(int32(q + offset), low), high)
-        ranges[share] = smallest, largest
-
-
-@njit(cache=True, nogil=True)
-def _mul_vjp(begin, end, edges, y, gy, low, high, x, scale, offset, g):
-    real = gy.dtype.type
-    for n in range(edges[begin], edges[end]):
-        for k in range(y.shape[1]):
-            inside = (y[n, k] > low) & (y[n, k] < high)
-            value = gy[n, k] * (scale * (real(x[n, k]) + offset))
-            g[n, k] = value if inside else real(0)
-
-
 MUL = Op(
     name="mul",
     attrs=MulAttrs,
@@ -246,5 +166,5 @@ MUL = Op(
     ints=ints_of,
     inputs=2,
     tracks_output=True,
-    fast=Fast(fast_int),
+    fast=Fast(elementwise.mul_int, elementwise.mul_float, elementwise.mul_vjp),
 )

@@ -19,19 +19,9 @@ import numpy as np
 
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError, ShapeError
-from kanji_np.jit import njit
-from kanji_np.loops import buffers
-from kanji_np.loops.threads import run
+from kanji_np.loops.images import normalize_int
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
-from kanji_np.ops.op import (
-    Arrays,
-    Constants,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-)
+from kanji_np.ops.op import Arrays, Constants, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Constant,
@@ -97,32 +87,12 @@ def output_qparams(
     return QParams(2.0 ** (attrs.shift - UNIT_BITS))
 
 
-def fast_int(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
+def forward_int(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
     """uint8 (N,...) -> int8 (N,...)."""
     (x,) = xs
-    y = buffers.empty(x.shape, np.int8)
-    mean = np.broadcast_to(ints.mean, x.shape[1:]).astype(np.int16).ravel()
-    run(
-        _normalize,
-        len(x),
-        np.ascontiguousarray(x).reshape(len(x), -1),  # (N,...) -> (N,K)
-        mean,
-        attrs.shift,
-        y.reshape(len(x), -1),
-    )
-    return y
-
-
-def forward_int(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
-    """`forward_int`, one element at a time."""
-    (x,) = xs
     half = (1 << attrs.shift) >> 1
-    mean = np.broadcast_to(ints.mean, x.shape).ravel().tolist()
-    y = [
-        min(max((v - m + half) >> attrs.shift, -128), 127)
-        for v, m in zip(x.ravel().tolist(), mean, strict=True)
-    ]
-    return np.array(y, np.int8).reshape(x.shape)
+    y = (x.astype(np.int64) - ints.mean + half) >> attrs.shift
+    return np.clip(y, -128, 127).astype(np.int8)
 
 
 def forward_float(attrs: NormalizeAttrs, ints: NormalizeInts, xs: Arrays) -> np.ndarray:
@@ -170,16 +140,6 @@ def lower(
     return (call,)
 
 
-@njit(cache=True, nogil=True)
-def _normalize(begin, end, edges, x, mean, shift, y):
-    size = x.shape[1]
-    half = np.int16((1 << shift) >> 1)
-    for n in range(edges[begin], edges[end]):
-        for k in range(size):
-            value = np.int16(np.int16(x[n, k]) - mean[k] + half) >> np.int16(shift)
-            y[n, k] = min(max(value, -128), 127)
-
-
 NORMALIZE = Op(
     name="normalize",
     attrs=NormalizeAttrs,
@@ -192,5 +152,5 @@ NORMALIZE = Op(
     output_qparams=output_qparams,
     constants=NormalizeInts,
     reads_image=True,
-    fast=Fast(fast_int),
+    fast=Fast(normalize_int),
 )

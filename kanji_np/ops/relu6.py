@@ -1,27 +1,38 @@
 """ReLU6 as a layer of its own: ``Y = clamp(X, low, high)``, any shape, same scale.
 
 `low` and `high` stand for 0 and 6: the zero point, and what is 6 above it or the end of
-int8. Everything else is as in `relu`. CMSIS-NN's `arm_relu6_s8` is of no use, because
-it clamps the integers themselves to 0 and 6, whatever they stand for. The legacy API
-has no function that clamps to a range.
+int8. Fused into the layer before it, where that is a convolution, a dense layer or a
+sum, it costs nothing: give that layer ``activation="relu6"``. No accumulator.
 
-Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`, with a window of one cell.
+CMSIS-NN's `arm_relu6_s8` is of no use, because it clamps the integers themselves to 0
+and 6, whatever they stand for; a max pool with a window of one cell clamps to any
+range. The legacy API has no function that does.
+
+Source: CMSIS-NN v7.0.0 `arm_max_pool_s8`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+
+import numpy as np
 
 from kanji_np.errors import UnsupportedOp
-from kanji_np.ops import relu
+from kanji_np.loops import elementwise
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import (
-    Op,
-    Specs,
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.quantize import RELU6_MAX, activation_range
+from kanji_np.targets.cmsis_nn import pooling
+from kanji_np.types import (
+    ClampInts,
+    KernelCall,
+    Numerics,
+    QParams,
+    Saved,
+    Shape,
+    TargetSpec,
+    TensorSpec,
 )
-from kanji_np.ops.pooling import ClampInts
-from kanji_np.types import KernelCall, TargetSpec, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -31,15 +42,55 @@ class Relu6Attrs(Attributes):
     Any shape -> the same.
     """
 
-    activation: ClassVar[str] = "relu6"
+
+def infer(attrs: Relu6Attrs, shapes: Shapes) -> Shape:
+    (shape,) = shapes
+    return shape
+
+
+def ints_of(
+    attrs: Relu6Attrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> ClampInts:
+    (x,) = xs
+    return ClampInts(*activation_range("relu6", x))
+
+
+def forward_int(attrs: Relu6Attrs, ints: ClampInts, xs: Arrays) -> np.ndarray:
+    """int8 -> int8, same shape."""
+    (x,) = xs
+    return np.clip(x, ints.act_min, ints.act_max)
+
+
+def forward_float(attrs: Relu6Attrs, params: None, xs: Arrays) -> np.ndarray:
+    """Floating -> same dtype and shape."""
+    (x,) = xs
+    return np.clip(x, 0, RELU6_MAX)
+
+
+def vjp(
+    attrs: Relu6Attrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
+    """gX = gY where X is between 0 and 6."""
+    (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
+    most = RELU6_MAX / scale
+    if x.dtype == np.int8:
+        most = round(most)
+    return (np.where((-offset < x) & (x < most - offset), gy, 0),), None
+
+
+def lower_cmsis_nn(
+    attrs: Relu6Attrs, ints: ClampInts, xs: Specs, y: TensorSpec, target: TargetSpec
+) -> tuple[KernelCall, ...]:
+    (x,) = xs
+    return (pooling.clamped(x.shape, (ints.act_min, ints.act_max)),)
 
 
 def lower_cmsis_nn_q7(
-    attrs: Relu6Attrs,
-    ints: ClampInts,
-    xs: Specs,
-    y: TensorSpec,
-    target: TargetSpec,
+    attrs: Relu6Attrs, ints: ClampInts, xs: Specs, y: TensorSpec, target: TargetSpec
 ) -> tuple[KernelCall, ...]:
     raise UnsupportedOp(
         f"{target.library} has no relu6: nothing in it clamps to a range; use relu"
@@ -50,11 +101,11 @@ RELU6 = Op(
     name="relu6",
     attrs=Relu6Attrs,
     layer="ReLU6",
-    infer=relu.infer,
-    forward_int=relu.forward_int,
-    forward_float=relu.forward_float,
-    vjp=relu.vjp,
-    lowerings={"cmsis-nn": relu.lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    ints=relu.ints_of,
-    fast=relu.RELU.fast,
+    infer=infer,
+    forward_int=forward_int,
+    forward_float=forward_float,
+    vjp=vjp,
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
+    ints=ints_of,
+    fast=Fast(elementwise.clip_int, elementwise.relu6_float),
 )

@@ -11,14 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.ops import flatten
 from kanji_np.ops.attributes import Attributes, attribute, sample_shape
-from kanji_np.ops.op import (
-    Arrays,
-    Op,
-    Shapes,
-)
-from kanji_np.types import Shape
+from kanji_np.ops.op import Arrays, Gradients, Op, Shapes, Specs
+from kanji_np.types import KernelCall, Saved, Shape, TargetSpec, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,23 @@ def forward_int(attrs: ReshapeAttrs, ints: None, xs: Arrays) -> np.ndarray:
     return x.reshape(len(x), *infer(attrs, (x.shape[1:],)))
 
 
+def vjp(
+    attrs: ReshapeAttrs,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
+    (x,) = saved.x
+    return (gy.reshape(x.shape),), None
+
+
+def lower(
+    attrs: ReshapeAttrs, ints: None, xs: Specs, y: TensorSpec, target: TargetSpec
+) -> tuple[KernelCall, ...]:
+    return ()
+
+
 RESHAPE = Op(
     name="reshape",
     attrs=ReshapeAttrs,
@@ -57,6 +69,6 @@ RESHAPE = Op(
     infer=infer,
     forward_int=forward_int,
     forward_float=forward_int,
-    vjp=flatten.vjp,
-    lowerings={"cmsis-nn": flatten.lower, "cmsis-nn-q7": flatten.lower},
+    vjp=vjp,
+    lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
 )

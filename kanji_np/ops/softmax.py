@@ -29,30 +29,22 @@ Legacy: CMSIS 5.9.0 `arm_softmax_q7`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-import scipy.special
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import (
-    INT32_MAX,
-    INT32_MIN,
+    EXP_INTEGER_BITS,
     clamp,
+    exp_on_negative,
+    one_over_one_plus,
     rounding_divide_by_pot,
     saturating_doubling_high_multiply,
 )
-from kanji_np.jit import nb, njit
-from kanji_np.loops.threads import run
+from kanji_np.loops.softmax import softmax_int
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-)
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.quantize import multiplier_and_shift
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
@@ -67,10 +59,7 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-INTEGER_BITS = 5
 MOST_CLASSES = 511
-
-int64 = nb.int64
 
 
 @dataclass(frozen=True)
@@ -86,6 +75,7 @@ class SoftmaxAttrs(Attributes):
 class SoftmaxInts:
     """Multiplier and shift of the input scale; differences below `diff_min` give 0."""
 
+    base: ClassVar[str] = "exp"
     multiplier: int
     shift: int
     diff_min: int
@@ -94,6 +84,8 @@ class SoftmaxInts:
 @dataclass(frozen=True)
 class Pow2SoftmaxInts:
     """The softmax of base 2, which knows no scale."""
+
+    base: ClassVar[str] = "pow2"
 
 
 def infer(attrs: SoftmaxAttrs, shapes: Shapes) -> Shape:
@@ -112,10 +104,10 @@ def ints_of(
     (x,) = xs
     if numerics.softmax == "pow2":
         return Pow2SoftmaxInts()
-    real = min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1)
+    real = min(x.scale * 2.0 ** (31 - EXP_INTEGER_BITS), 2.0**31 - 1)
     multiplier, shift = multiplier_and_shift(real)
     shift = max(shift, 0)
-    radius = ((1 << INTEGER_BITS) - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
+    radius = ((1 << EXP_INTEGER_BITS) - 1) * 2.0 ** (31 - EXP_INTEGER_BITS) / 2.0**shift
     return SoftmaxInts(multiplier, shift, -int(radius))
 
 
@@ -125,38 +117,51 @@ def output_qparams(
     return QParams(2.0**-7) if numerics.softmax == "pow2" else QParams(1 / 256, -128)
 
 
-def fast_int(
-    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, xs: Arrays
-) -> np.ndarray:
-    """int8 (N,K) -> int8 (N,K)."""
-    (x,) = xs
-    kernel, numbers = _kernel(ints)
-    y = np.empty(x.shape, np.int8)
-    run(kernel, len(x), x, *numbers, y)
-    return y
-
-
 def forward_int(
     attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, xs: Arrays
 ) -> np.ndarray:
-    """The same text, uncompiled."""
+    """int8 (N,K) -> int8 (N,K), one row at a time."""
     (x,) = xs
-    kernel, numbers = _kernel(ints)
-    y = np.empty(x.shape, np.int8)
-    kernel.py_func(0, 1, (0, len(x)), x, *numbers, y)
-    return y
+    rows = [
+        _softmax(row, ints) if isinstance(ints, SoftmaxInts) else _softmax_pow2(row)
+        for row in x.tolist()
+    ]
+    return np.array(rows, np.int8)
 
 
-def _kernel(ints: SoftmaxInts | Pow2SoftmaxInts) -> tuple[Any, tuple[int, ...]]:
-    """The loop, and the numbers it takes."""
-    if isinstance(ints, Pow2SoftmaxInts):
-        return _softmax_pow2, ()
-    return _softmax, (ints.multiplier, ints.shift, ints.diff_min)
+def _softmax(row: list[int], ints: SoftmaxInts) -> list[int]:
+    """Of base e."""
+    e = [_exp(value - max(row), ints) for value in row]
+    s = sum(rounding_divide_by_pot(each, 12) for each in e)
+    headroom = 32 - s.bit_length()
+    share = one_over_one_plus((s << headroom) - 2**31)  # 1 / s
+    y = []
+    for each in e:
+        product = saturating_doubling_high_multiply(share, each)
+        y.append(rounding_divide_by_pot(product, 35 - headroom) - 128)
+    return [clamp(value, -128, 127) for value in y]
+
+
+def _exp(d: int, ints: SoftmaxInts) -> int:
+    """exp(d * scale) in Q0.31, 0 where it is left out."""
+    if d < ints.diff_min:
+        return 0
+    scaled = saturating_doubling_high_multiply(d << ints.shift, ints.multiplier)
+    return exp_on_negative(scaled)
+
+
+def _softmax_pow2(row: list[int]) -> list[int]:
+    """Of base 2."""
+    b = max(row) - 8
+    share = 2**20 // sum(2 ** clamp(x - b, 0, 7) for x in row)
+    return [clamp(share >> clamp(13 + b - x, 0, 31), -128, 127) for x in row]
 
 
 def forward_float(attrs: SoftmaxAttrs, params: None, xs: Arrays) -> np.ndarray:
+    """Floating (N,K) -> same dtype (N,K)."""
     (x,) = xs
-    return scipy.special.softmax(x, axis=1)
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
 
 
 def vjp(
@@ -214,86 +219,6 @@ def lower_cmsis_nn_q7(
     return (call,)
 
 
-@njit(cache=True)
-def _shift_left_saturating(value, exponent):
-    return clamp(value << exponent, INT32_MIN, INT32_MAX)
-
-
-@njit(cache=True)
-def _exp_on_negative(a):
-    """exp(a) of a <= 0 in Q5.26, as Q0.31; gemmlowp `exp_on_negative_values`."""
-    quarter = 1 << 24
-    a_mod = (a & (quarter - 1)) - quarter
-    remainder = a_mod - a
-    # polynomial around -1/8 on (-1/4, 0], in Q0.31
-    x = (a_mod << INTEGER_BITS) + (1 << 28)
-    multiply = saturating_doubling_high_multiply
-    x2 = multiply(x, x)
-    x3 = multiply(x2, x)
-    x4 = multiply(x2, x2)
-    tail = multiply(rounding_divide_by_pot(x4, 2) + x3, 715827883) + x2
-    result = 1895147668 + multiply(1895147668, x + rounding_divide_by_pot(tail, 1))
-    # times exp(-2^k) for every bit of what was taken off, from 1/4 up to 16
-    factors = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
-    for k in range(7):
-        if remainder & (quarter << k):
-            result = multiply(result, factors[k])
-    return INT32_MAX if a == 0 else result
-
-
-@njit(cache=True)
-def _one_over_one_plus(a):
-    """1 / (1 + a), 0 <= a < 1, Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
-    multiply = saturating_doubling_high_multiply
-    half_denominator = (a + INT32_MAX + 1) >> 1
-    x = 1515870810 + multiply(half_denominator, -1010580540)
-    for _ in range(3):
-        correction = (1 << 29) - multiply(half_denominator, x)
-        x += _shift_left_saturating(multiply(x, correction), 2)
-    return _shift_left_saturating(x, 1)
-
-
-@njit(cache=True, nogil=True)
-def _softmax(begin, end, edges, x, multiplier, shift, diff_min, y):
-    columns = x.shape[1]
-    for n in range(edges[begin], edges[end]):
-        largest = int(x[n].max())
-        total = int64(0)
-        for k in range(columns):
-            diff = int(x[n, k]) - largest
-            if diff >= diff_min:
-                scaled = saturating_doubling_high_multiply(diff << shift, multiplier)
-                total += rounding_divide_by_pot(_exp_on_negative(scaled), 12)
-        headroom = 0
-        while headroom < 32 and total < (int64(1) << (31 - headroom)):
-            headroom += 1
-        scale = _one_over_one_plus((total << headroom) - (int64(1) << 31))
-        right = 12 - headroom + 23
-        for k in range(columns):
-            diff = int(x[n, k]) - largest
-            value = -128
-            if diff >= diff_min:
-                scaled = saturating_doubling_high_multiply(diff << shift, multiplier)
-                product = saturating_doubling_high_multiply(
-                    scale, _exp_on_negative(scaled)
-                )
-                value = rounding_divide_by_pot(product, right) - 128
-            y[n, k] = clamp(value, -128, 127)
-
-
-@njit(cache=True, nogil=True)
-def _softmax_pow2(begin, end, edges, x, y):
-    columns = x.shape[1]
-    for n in range(edges[begin], edges[end]):
-        base = int(x[n].max()) - 8
-        total = 0
-        for k in range(columns):
-            total += 1 << clamp(int(x[n, k]) - base, 0, 7)
-        share = (1 << 20) // total
-        for k in range(columns):
-            y[n, k] = clamp(share >> clamp(13 + base - int(x[n, k]), 0, 31), -128, 127)
-
-
 SOFTMAX = Op(
     name="softmax",
     attrs=SoftmaxAttrs,
@@ -306,5 +231,5 @@ SOFTMAX = Op(
     output_qparams=output_qparams,
     ints=ints_of,
     ends_network=True,
-    fast=Fast(fast_int),
+    fast=Fast(softmax_int),
 )

@@ -22,17 +22,9 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
-from kanji_np.jit import nb, njit
-from kanji_np.loops.threads import run
+from kanji_np.loops.images import standardize_int
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-)
+from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     InputPtr,
@@ -47,8 +39,6 @@ from kanji_np.types import (
 )
 
 MOST_PIXELS = 1 << 20
-
-int64 = nb.int64
 
 
 @dataclass(frozen=True)
@@ -83,33 +73,16 @@ def output_qparams(
     return QParams(2.0**-attrs.frac_bits)
 
 
-def fast_int(attrs: StandardizeAttrs, ints: None, xs: Arrays) -> np.ndarray:
-    """uint8 (N,H,W,C) -> int8 (N,H,W,C)."""
-    (x,) = xs
-    y = np.empty(x.shape, np.int8)
-    count = len(x)
-    run(
-        _standardize,
-        count,
-        np.ascontiguousarray(x).reshape(count, -1),  # (N,H,W,C) -> (N,H*W*C)
-        attrs.frac_bits,
-        y.reshape(count, -1),
-    )
-    return y
-
-
 def forward_int(attrs: StandardizeAttrs, ints: None, xs: Arrays) -> np.ndarray:
-    """`forward_int` in Python's own integers, one element at a time."""
+    """uint8 (N,H,W,C) -> int8 (N,H,W,C), one element at a time."""
     (x,) = xs
     y = np.empty(x.shape, np.int8)
     for image, out in zip(x, y, strict=True):
         values = image.ravel().tolist()
-        n, total = len(values), sum(values)
-        d = max(math.isqrt(n * sum(v * v for v in values) - total**2), math.isqrt(n))
+        n, total, squares = len(values), sum(values), sum(v * v for v in values)
+        d = max(math.isqrt(n * squares - total**2), math.isqrt(n))
         scaled = [(n * v - total) << attrs.frac_bits for v in values]
-        out.flat = [
-            clamp.py_func(divide_half_away.py_func(a, d), -128, 127) for a in scaled
-        ]
+        out.flat = [clamp(divide_half_away(a, d), -128, 127) for a in scaled]
     return y
 
 
@@ -159,37 +132,6 @@ def lower(
     return (kanji_nn.call("kanji_standardize_u8_s8", *arguments),)
 
 
-@njit(cache=True)
-def _isqrt(value):
-    """Floor of the square root of a non-negative int64, bit by bit."""
-    root, bit = int64(0), int64(1) << 60
-    while bit > value:
-        bit >>= 2
-    while bit:
-        if value >= root + bit:
-            value -= root + bit
-            root = (root >> 1) + bit
-        else:
-            root >>= 1
-        bit >>= 2
-    return root
-
-
-@njit(cache=True, nogil=True)
-def _standardize(begin, end, edges, x, frac_bits, y):
-    n = x.shape[1]
-    for i in range(edges[begin], edges[end]):
-        total, squares = int64(0), int64(0)
-        for k in range(n):
-            v = int64(x[i, k])
-            total += v
-            squares += v * v
-        d = max(_isqrt(n * squares - total * total), _isqrt(n))
-        for k in range(n):
-            a = (n * int64(x[i, k]) - total) << frac_bits
-            y[i, k] = clamp(divide_half_away(a, d), -128, 127)
-
-
 STANDARDIZE = Op(
     name="standardize",
     attrs=StandardizeAttrs,
@@ -201,5 +143,5 @@ STANDARDIZE = Op(
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
     reads_image=True,
-    fast=Fast(fast_int),
+    fast=Fast(standardize_int),
 )

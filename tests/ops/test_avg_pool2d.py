@@ -7,8 +7,9 @@ from test_max_pool2d import DRAWN, POOLS, REFUSALS, legacy_reason
 
 import kanji_np as kj
 from kanji_np.errors import UnsupportedOp
-from kanji_np.ops.avg_pool2d import AVG_POOL2D, AvgPoolInts
-from kanji_np.ops.pooling import Pool2DAttrs
+from kanji_np.ops.attributes import Pool2DAttrs
+from kanji_np.ops.avg_pool2d import AVG_POOL2D
+from kanji_np.types import AvgPoolInts
 
 
 class TestAvgPool2D(Conformance):

@@ -7,12 +7,8 @@ import pytest
 from conformance import Case, Conformance, Refusal, random_cases
 
 import kanji_np as kj
-from kanji_np.ops.global_avg_pool2d import (
-    GLOBAL_AVG_POOL2D,
-    AvgPoolInts,
-    GlobalAvgPool2DAttrs,
-)
-from kanji_np.types import QParams
+from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D, GlobalAvgPool2DAttrs
+from kanji_np.types import AvgPoolInts, QParams
 
 ATTRS = GlobalAvgPool2DAttrs()
 

@@ -10,12 +10,12 @@ from conformance import Conformance
 
 from kanji_np.errors import FileFormatError, OptionError
 from kanji_np.ops import BUILT_IN, OPS
+from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.normalize import NormalizeInts
 from kanji_np.ops.op import attrs_from_json
 from kanji_np.ops.pad import PadAttrs
-from kanji_np.ops.pooling import Pool2DAttrs
 from kanji_np.ops.relu import ReluAttrs
 
 

@@ -6,7 +6,9 @@ needs scratch memory.
 
 from __future__ import annotations
 
-from kanji_np.targets.arm import HEADER
+import math
+
+from kanji_np.targets import arm
 from kanji_np.targets.cmsis_nn.calls import activation_range, dims, scratch, tile
 from kanji_np.types import (
     BufferSize,
@@ -17,10 +19,48 @@ from kanji_np.types import (
     Struct,
     TargetSpec,
 )
-from kanji_np.window import Geometry, Pair
+from kanji_np.window import Geometry, Pair, Window
 
 
-def call(
+def maximum(x_shape: Shape, y_shape: Shape, g: Geometry, clamp_to: Pair) -> KernelCall:
+    """A max pool of (H,W,C) to (OH,OW,C), its outputs clamped to (low, high)."""
+    return _call("arm_max_pool_s8", x_shape, y_shape, g, clamp_to)
+
+
+def average(
+    x_shape: Shape, y_shape: Shape, g: Geometry, clamp_to: Pair, target: TargetSpec
+) -> KernelCall:
+    """The same of an average pool.
+
+    DSP cores keep an int32 sum of each channel in scratch memory.
+    """
+    _, width, channels = y_shape
+    return _call(
+        "arm_avgpool_s8",
+        x_shape,
+        y_shape,
+        g,
+        clamp_to,
+        scratch_bytes=4 * channels if target.core == "dsp" else 0,
+        buffer_size=BufferSize("arm_avgpool_s8_get_buffer_size", (width, channels)),
+    )
+
+
+def clamped(shape: Shape, clamp_to: Pair) -> KernelCall:
+    """A tensor of any shape clamped to (low, high).
+
+    To (0, 127) `arm_relu_q7` does it, in place. To any other range a max pool does it
+    whose windows have one cell, because only pools take a range.
+    """
+    if clamp_to == (0, 127):
+        return arm.relu(math.prod(shape))
+    if len(shape) != 3:
+        shape = (math.prod(shape[:-1]), shape[-1])
+    image = (1, *shape)[-3:]
+    return maximum(image, image, Window((1, 1)).over(image), clamp_to)
+
+
+def _call(
     function: str,
     x_shape: Shape,
     y_shape: Shape,
@@ -42,7 +82,7 @@ def call(
     )
     return KernelCall(
         function=function,
-        header=HEADER,
+        header=arm.HEADER,
         arguments=(
             scratch(),
             params,
@@ -55,14 +95,3 @@ def call(
         scratch_bytes=scratch_bytes,
         buffer_size=buffer_size,
     )
-
-
-def average_scratch_bytes(channels: int, target: TargetSpec) -> int:
-    """DSP cores keep an int32 sum of each channel [bytes]."""
-    return 4 * channels if target.core == "dsp" else 0
-
-
-def average_buffer_size(y_shape: Shape) -> BufferSize:
-    """How the linked library is asked for the same."""
-    _, width, channels = y_shape
-    return BufferSize("arm_avgpool_s8_get_buffer_size", (width, channels))

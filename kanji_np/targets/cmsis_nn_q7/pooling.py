@@ -21,7 +21,33 @@ from kanji_np.window import Geometry
 MOST_AVERAGE_CELLS = 256  # a side: more could leave the int16 of its sums
 
 
-def call(
+def maximum(
+    x_shape: Shape, y_shape: Shape, g: Geometry, target: TargetSpec
+) -> KernelCall:
+    """A max pool of (H,W,C) to (OH,OW,C); UnsupportedOp where the function cannot."""
+    return _call("arm_maxpool_q7_HWC", x_shape, y_shape, g, target)
+
+
+def average(
+    x_shape: Shape, y_shape: Shape, g: Geometry, target: TargetSpec
+) -> KernelCall:
+    """The same of an average pool.
+
+    Its sums are int16, which the cells of a larger window could leave. DSP cores keep
+    one row of outputs as int16 in scratch memory.
+    """
+    function = "arm_avepool_q7_HWC"
+    if g.kernel_h > MOST_AVERAGE_CELLS:
+        raise UnsupportedOp(
+            f"{function} takes windows of {MOST_AVERAGE_CELLS} cells a side at most, "
+            f"got {g.kernel_h}"
+        )
+    row_bytes = 2 * y_shape[1] * y_shape[2]
+    scratch_bytes = row_bytes if target.core == "dsp" else 0
+    return _call(function, x_shape, y_shape, g, target, scratch_bytes=scratch_bytes)
+
+
+def _call(
     function: str,
     x_shape: Shape,
     y_shape: Shape,
@@ -66,17 +92,3 @@ def call(
         destroys_input=target.core == "dsp",
         status=None,
     )
-
-
-def check_average(g: Geometry) -> None:
-    """UnsupportedOp if the sum of a window's cells could leave the function's int16."""
-    if g.kernel_h > MOST_AVERAGE_CELLS:
-        raise UnsupportedOp(
-            f"arm_avepool_q7_HWC takes windows of {MOST_AVERAGE_CELLS} cells a side at "
-            f"most, got {g.kernel_h}"
-        )
-
-
-def average_scratch_bytes(y_shape: Shape, target: TargetSpec) -> int:
-    """DSP cores keep one row of outputs as int16 [bytes]."""
-    return 2 * y_shape[1] * y_shape[2] if target.core == "dsp" else 0
