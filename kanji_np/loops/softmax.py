@@ -19,7 +19,7 @@ from kanji_np.loops.threads import run
 int64: Any = nb.int64
 
 
-def softmax_int(attrs: Any, ints: Any, xs: tuple[np.ndarray, ...]) -> np.ndarray:
+def forward_int(attrs: Any, ints: Any, xs: tuple[np.ndarray, ...]) -> np.ndarray:
     (x,) = xs
     y = np.empty(x.shape, np.int8)
     if ints.base == "pow2":

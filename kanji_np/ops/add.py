@@ -21,7 +21,7 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import ROUNDINGS, rescale
-from kanji_np.loops import elementwise
+from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.quantize import (
@@ -187,5 +187,5 @@ ADD = Op(
     ints=ints_of,
     inputs=2,
     tracks_output=True,
-    fast=Fast(elementwise.add_int, elementwise.add_float, elementwise.add_vjp),
+    fast=Fast(fast.add_int, fast.add_float, fast.add_vjp),
 )

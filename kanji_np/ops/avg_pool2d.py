@@ -22,7 +22,7 @@ import math
 import numpy as np
 
 from kanji_np.fixedpoint import average
-from kanji_np.loops import pooling as loops
+from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets.cmsis_nn import pooling as s8
@@ -121,5 +121,5 @@ AVG_POOL2D = Op(
     vjp=vjp,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     ints=ints_of,
-    fast=Fast(loops.avg_pool_int, loops.avg_pool_float, loops.avg_pool_vjp),
+    fast=Fast(fast.avg_pool_int, fast.avg_pool_float, fast.avg_pool_vjp),
 )

@@ -21,7 +21,7 @@ import numpy as np
 
 from kanji_np.errors import RangeError, ShapeError
 from kanji_np.fixedpoint import SINGLE, rescale
-from kanji_np.loops import elementwise
+from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.quantize import input_factor
@@ -192,8 +192,8 @@ CONCATENATE = Op(
     inputs=None,
     tracks_output=True,
     fast=Fast(
-        elementwise.concatenate_int,
-        elementwise.concatenate_float,
-        elementwise.concatenate_vjp,
+        fast.concatenate_int,
+        fast.concatenate_float,
+        fast.concatenate_vjp,
     ),
 )

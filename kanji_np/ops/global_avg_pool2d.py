@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.fixedpoint import average
-from kanji_np.loops import pooling as loops
+from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets.cmsis_nn import pooling as s8
@@ -132,5 +132,5 @@ GLOBAL_AVG_POOL2D = Op(
         "cmsis-nn-q7": lower_cmsis_nn_q7,
     },
     ints=ints_of,
-    fast=Fast(loops.global_avg_pool_int),
+    fast=Fast(fast.global_avg_pool_int),
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kanji_np.loops import pooling as loops
+from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets.cmsis_nn import pooling as s8
@@ -111,9 +111,9 @@ MAX_POOL2D = Op(
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     ints=ints_of,
     fast=Fast(
-        loops.max_pool_int,
-        loops.max_pool_float,
-        loops.max_pool_vjp,
-        loops.max_pool_train,
+        fast.max_pool_int,
+        fast.max_pool_float,
+        fast.max_pool_vjp,
+        fast.max_pool_train,
     ),
 )

@@ -21,7 +21,7 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import ROUNDINGS, rescale
-from kanji_np.loops import elementwise
+from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.quantize import activation_bounds, activation_range, output_factor
@@ -166,5 +166,5 @@ MUL = Op(
     ints=ints_of,
     inputs=2,
     tracks_output=True,
-    fast=Fast(elementwise.mul_int, elementwise.mul_float, elementwise.mul_vjp),
+    fast=Fast(fast.mul_int, fast.mul_float, fast.mul_vjp),
 )

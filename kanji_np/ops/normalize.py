@@ -19,7 +19,7 @@ import numpy as np
 
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError, ShapeError
-from kanji_np.loops.images import normalize_int
+from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
 from kanji_np.ops.op import Arrays, Constants, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets import kanji_nn
@@ -152,5 +152,5 @@ NORMALIZE = Op(
     output_qparams=output_qparams,
     constants=NormalizeInts,
     reads_image=True,
-    fast=Fast(normalize_int),
+    fast=Fast(fast.normalize_int),
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.loops.images import pad_float, pad_int
+from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute, sides
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets.arm import HEADER
@@ -129,5 +129,5 @@ PAD = Op(
     vjp=vjp,
     lowerings={"cmsis-nn": lower},
     ints=ints_of,
-    fast=Fast(pad_int, pad_float),
+    fast=Fast(fast.pad_int, fast.pad_float),
 )

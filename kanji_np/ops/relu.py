@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.loops import elementwise
+from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets import arm
@@ -101,5 +101,5 @@ RELU = Op(
     vjp=vjp,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     ints=ints_of,
-    fast=Fast(elementwise.clip_int, elementwise.relu_float),
+    fast=Fast(fast.clip_int, fast.relu_float),
 )

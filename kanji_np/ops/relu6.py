@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import UnsupportedOp
-from kanji_np.loops import elementwise
+from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.quantize import RELU6_MAX, activation_range
@@ -107,5 +107,5 @@ RELU6 = Op(
     vjp=vjp,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     ints=ints_of,
-    fast=Fast(elementwise.clip_int, elementwise.relu6_float),
+    fast=Fast(fast.clip_int, fast.relu6_float),
 )

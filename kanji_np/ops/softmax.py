@@ -42,7 +42,7 @@ from kanji_np.fixedpoint import (
     rounding_divide_by_pot,
     saturating_doubling_high_multiply,
 )
-from kanji_np.loops.softmax import softmax_int
+from kanji_np.loops import softmax as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.quantize import multiplier_and_shift
@@ -231,5 +231,5 @@ SOFTMAX = Op(
     output_qparams=output_qparams,
     ints=ints_of,
     ends_network=True,
-    fast=Fast(softmax_int),
+    fast=Fast(fast.forward_int),
 )

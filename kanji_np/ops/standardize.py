@@ -22,7 +22,7 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
-from kanji_np.loops.images import standardize_int
+from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
 from kanji_np.targets import kanji_nn
@@ -143,5 +143,5 @@ STANDARDIZE = Op(
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
     output_qparams=output_qparams,
     reads_image=True,
-    fast=Fast(standardize_int),
+    fast=Fast(fast.standardize_int),
 )

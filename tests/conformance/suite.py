@@ -390,6 +390,8 @@ class Conformance:
             for fast, slow in pairs:
                 assert slow.dtype == dtype
                 _assert_same_sums(fast, slow)
+        if self.op.weights is None and self.op.inputs == 1:
+            return  # it is not called where nothing needs a gradient
         needs = (False,) * len(saved.x)
         gx, _ = self.op.vjp(case.attrs, params, saved, gy, needs)
         assert set(gx) == {None}
