@@ -46,7 +46,6 @@ from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import convolution as s8
-from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.targets.cmsis_nn_q7 import convolution as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
 from kanji_np.targets.flash import convolution_bytes
@@ -201,7 +200,6 @@ def lower_cmsis_nn(
         function,
         s8.conv_params(ints, g),
         ints,
-        filter_dims=dims("filter_dims", attrs.filters, *attrs.kernel, x.shape[2]),
         layout="(Cout,KH,KW,Cin)",
         weight_bits=bits,
         x_shape=x.shape,

@@ -48,7 +48,6 @@ from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import depthwise as s8
-from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.targets.cmsis_nn.convolution import wrapper_call
 from kanji_np.targets.cmsis_nn_q7 import convolution as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
@@ -210,7 +209,6 @@ def lower_cmsis_nn(
         function,
         s8.dw_conv_params(ints, g, multiplier),
         replace(ints, weight=_taps_first(ints.weight)[np.newaxis]),
-        filter_dims=dims("filter_dims", 1, *attrs.kernel, y.shape[2]),
         layout="(1,KH,KW,Cout)",
         weight_bits=bits,
         x_shape=x.shape,

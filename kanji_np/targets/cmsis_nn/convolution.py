@@ -51,7 +51,6 @@ def wrapper_call(
     params: Struct,
     ints: LinearInts,
     *,
-    filter_dims: Struct,
     layout: str,
     weight_bits: int,
     x_shape: Shape,
@@ -60,9 +59,10 @@ def wrapper_call(
 ) -> KernelCall:
     """The call of a wrapper, depthwise ones included.
 
-    `ints.weight` must be in the library's order of axes already; `layout` names it in
-    the generated C. `x_shape` and `y_shape` are (H,W,C).
+    `ints.weight` must have the library's four axes in its order already; `layout` names
+    them in the generated C. `x_shape` and `y_shape` are (H,W,C).
     """
+    filter_dims = dims("filter_dims", *ints.weight.shape)
     input_dims = dims("input_dims", 1, *x_shape)
     output_dims = dims("output_dims", 1, *y_shape)
     return KernelCall(
