@@ -141,8 +141,15 @@ def _sides(name: str, value: Any, alternative: str) -> tuple[Pair, Pair]:
 
 @dataclass(frozen=True)
 class Pool2DAttrs(Attributes):
-    """(height, width) of window and stride, padding as in `Conv2DAttrs`, and whether
-    the number of windows is rounded up."""
+    """The windows of max and average pooling.
+
+    Parameters
+    ----------
+    pool_size, strides : (height, width), or one int for both
+    padding : "same", "valid" or ((top, bottom), (left, right)) in cells
+    ceil_mode : bool
+        The number of windows is rounded up: the last ones may reach past the input.
+    """
 
     pool_size: Pair = attribute(cell_pair)
     strides: Pair = attribute(cell_pair)

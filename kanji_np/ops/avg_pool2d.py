@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from kanji_np.fixedpoint import average
+from kanji_np.fixedpoint import average, clamp
 from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
@@ -58,7 +58,7 @@ def forward_int(attrs: Pool2DAttrs, ints: AvgPoolInts, xs: Arrays) -> np.ndarray
     for (oy, ox), place in g.places():
         for n, c in np.ndindex(len(x), x.shape[3]):
             mean = average(x[place][n, :, :, c].tolist(), ints.divide)
-            y[n, oy, ox, c] = min(max(mean, ints.act_min), ints.act_max)
+            y[n, oy, ox, c] = clamp(mean, ints.act_min, ints.act_max)
     return y
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kanji_np.fixedpoint import average
+from kanji_np.fixedpoint import average, clamp
 from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
@@ -65,7 +65,7 @@ def forward_int(
     y = np.empty((len(x), x.shape[3]), np.int8)
     for n, c in np.ndindex(y.shape):
         mean = average(x[n, :, :, c].tolist(), ints.divide)
-        y[n, c] = min(max(mean, ints.act_min), ints.act_max)
+        y[n, c] = clamp(mean, ints.act_min, ints.act_max)
     return y
 
 
@@ -127,10 +127,7 @@ GLOBAL_AVG_POOL2D = Op(
     forward_int=forward_int,
     forward_float=forward_float,
     vjp=vjp,
-    lowerings={
-        "cmsis-nn": lower_cmsis_nn,
-        "cmsis-nn-q7": lower_cmsis_nn_q7,
-    },
+    lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     ints=ints_of,
     fast=Fast(fast.global_avg_pool_int),
 )

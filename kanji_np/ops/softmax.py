@@ -131,15 +131,16 @@ def forward_int(
 
 def _softmax(row: list[int], ints: SoftmaxInts) -> list[int]:
     """Of base e."""
-    e = [_exp(value - max(row), ints) for value in row]
+    largest, y = max(row), []
+    e = [_exp(value - largest, ints) for value in row]
     s = sum(rounding_divide_by_pot(each, 12) for each in e)
-    headroom = 32 - s.bit_length()
-    share = one_over_one_plus((s << headroom) - 2**31)  # 1 / s
-    y = []
+    headroom = 32 - s.bit_length()  # s << headroom is 1 .. 2 in Q0.31
+    reciprocal = one_over_one_plus((s << headroom) - 2**31)
     for each in e:
-        product = saturating_doubling_high_multiply(share, each)
-        y.append(rounding_divide_by_pot(product, 35 - headroom) - 128)
-    return [clamp(value, -128, 127) for value in y]
+        product = saturating_doubling_high_multiply(reciprocal, each)
+        q = rounding_divide_by_pot(product, 35 - headroom)
+        y.append(clamp(q - 128, -128, 127))
+    return y
 
 
 def _exp(d: int, ints: SoftmaxInts) -> int:
