@@ -156,7 +156,8 @@ class Op:
         `params` are LinearParams of an operator with weights, constants, or None.
     vjp : (attrs, params, saved, gy, needs_gx) -> (gxs, gparams)
         The gradient of each input, None where it is not needed, and of the parameters,
-        None where there are none.
+        None where there are none. Nothing else is asked of a single input without
+        parameters: then its gradient is always needed.
     lowerings : mapping of library name to (attrs, ints, xs, y, target) -> KernelCalls
         `xs` and `y` are TensorSpecs. No call at all where the output is the input's
         bytes under another shape.
