@@ -21,7 +21,7 @@ them.
 
 To add an operator: write its page, add its row in `ops/__init__.py`, and give
 `tests/ops/` a file with its list of cases for the conformance suite. An operator of
-your own need not be in this folder: `register` it.
+your own need not be in this folder: `kj.register_op` makes a layer of it.
 """
 
 from __future__ import annotations
