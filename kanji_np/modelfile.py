@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kanji_np import archive, outputs, schema
-from kanji_np.checks import integer, one_of
+from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError, KanjiError
 from kanji_np.layers import (
     Input,
@@ -58,14 +58,9 @@ _TRACKER = schema.record({
 })  # fmt: skip
 
 
-def _operator(place: str, value: Any) -> str:
-    """A name in the table as it is now: programs add operators of their own."""
-    return one_of(place, value, OPS)
-
-
 _LAYER = schema.record(
     {
-        "op": _operator,
+        "op": schema.one_of(OPS),  # as it is then: programs add operators
         "name": schema.text,
         "attrs": schema.mapping(schema.anything),  # `Attributes` checks them
         "inputs": schema.array(schema.integer(), 1),
