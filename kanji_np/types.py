@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from kanji_np.checks import integer, number
 from kanji_np.errors import OptionError, ShapeError
 
 Shape = tuple[int, ...]
+
+# Of the inputs of an operator, always one for each, also where there is only one.
+Arrays: TypeAlias = tuple[np.ndarray, ...]
+Gradients: TypeAlias = tuple[np.ndarray | None, ...]
+Shapes: TypeAlias = tuple[Shape, ...]
+Specs: TypeAlias = tuple["TensorSpec", ...]
 
 # Of one tensor of one image, or of one layer's weights; beyond what any device of this
 # kind has.

@@ -20,9 +20,9 @@ from kanji_np.autograd import Tensor, record
 from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops import Op
-from kanji_np.ops.op import Arrays
 from kanji_np.quantize import Scheme
 from kanji_np.types import (
+    Arrays,
     KernelCall,
     Numerics,
     QParams,

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from kanji_np.loops import conv2d
-from kanji_np.types import LinearInts, LinearParams, Saved
+from kanji_np.types import Arrays, Gradients, LinearInts, LinearParams, Saved
 
 
 class Attrs(Protocol):
@@ -24,7 +24,7 @@ class Attrs(Protocol):
 def forward_int(
     attrs: Attrs,
     ints: LinearInts,
-    xs: tuple[np.ndarray, ...],
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     (x,) = xs
@@ -32,9 +32,7 @@ def forward_int(
     return conv2d.forward_int(attrs.over_row, ints, (x[:, None],), y_range)[:, 0]
 
 
-def forward_float(
-    attrs: Attrs, params: LinearParams, xs: tuple[np.ndarray, ...]
-) -> np.ndarray:
+def forward_float(attrs: Attrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     (x,) = xs
     params = replace(params, weight=params.weight[:, None])
     return conv2d.forward_float(attrs.over_row, params, (x[:, None],))[:, 0]
@@ -46,7 +44,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], LinearParams]:
+) -> tuple[Gradients, LinearParams]:
     (x,) = saved.x
     params = replace(params, weight=params.weight[:, None])
     saved = replace(saved, x=(x[:, None],), y=saved.y[:, None])

@@ -8,7 +8,7 @@ import numpy as np
 
 from kanji_np.loops import conv, conv_gradients
 from kanji_np.quantize import activation_bounds
-from kanji_np.types import LinearInts, LinearParams, Saved
+from kanji_np.types import Arrays, Gradients, LinearInts, LinearParams, Saved
 from kanji_np.window import Geometry
 
 
@@ -24,16 +24,14 @@ class Attrs(Protocol):
 def forward_int(
     attrs: Attrs,
     ints: LinearInts,
-    xs: tuple[np.ndarray, ...],
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     (x,) = xs
     return conv.forward_int(x, ints, attrs.over(x, ints.weight), y_range)
 
 
-def forward_float(
-    attrs: Attrs, params: LinearParams, xs: tuple[np.ndarray, ...]
-) -> np.ndarray:
+def forward_float(attrs: Attrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     (x,) = xs
     g, bounds = attrs.over(x, params.weight), activation_bounds(attrs.activation)
     return conv.forward_float(x, params, g, bounds)
@@ -45,7 +43,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], LinearParams]:
+) -> tuple[Gradients, LinearParams]:
     (x,), (needed,) = saved.x, needs_gx
     g = attrs.over(x, params.weight)
     gx, gparams = conv_gradients.backward(params, saved, g, gy, needed)

@@ -13,7 +13,7 @@ import numpy as np
 from kanji_np.loops import conv, conv_gradients
 from kanji_np.loops.threads import SHARES
 from kanji_np.quantize import activation_bounds
-from kanji_np.types import LinearInts, LinearParams, Saved
+from kanji_np.types import Arrays, Gradients, LinearInts, LinearParams, Saved
 from kanji_np.window import Geometry, Window
 
 Linear = TypeVar("Linear", LinearInts, LinearParams)
@@ -31,7 +31,7 @@ class Attrs(Protocol):
 def forward_int(
     attrs: Attrs,
     ints: LinearInts,
-    xs: tuple[np.ndarray, ...],
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     (x,) = xs
@@ -41,9 +41,7 @@ def forward_int(
     return y.reshape(len(x), -1)  # (G,1,N/G,Cout) -> (N,Cout)
 
 
-def forward_float(
-    attrs: Attrs, params: LinearParams, xs: tuple[np.ndarray, ...]
-) -> np.ndarray:
+def forward_float(attrs: Attrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     (x,) = xs
     attrs.check(x, params.weight)
     image, bounds = _as_image(x), activation_bounds(attrs.activation)
@@ -57,7 +55,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], LinearParams]:
+) -> tuple[Gradients, LinearParams]:
     (x,), (needed,) = saved.x, needs_gx
     image = _as_image(x)
     gx, gparams = conv_gradients.backward(

@@ -7,22 +7,20 @@ import numpy as np
 from kanji_np.loops import depthwise
 from kanji_np.loops.conv2d import Attrs
 from kanji_np.quantize import activation_bounds
-from kanji_np.types import LinearInts, LinearParams, Saved
+from kanji_np.types import Arrays, Gradients, LinearInts, LinearParams, Saved
 
 
 def forward_int(
     attrs: Attrs,
     ints: LinearInts,
-    xs: tuple[np.ndarray, ...],
+    xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     (x,) = xs
     return depthwise.forward_int(x, ints, attrs.over(x, ints.weight), y_range)
 
 
-def forward_float(
-    attrs: Attrs, params: LinearParams, xs: tuple[np.ndarray, ...]
-) -> np.ndarray:
+def forward_float(attrs: Attrs, params: LinearParams, xs: Arrays) -> np.ndarray:
     (x,) = xs
     g, bounds = attrs.over(x, params.weight), activation_bounds(attrs.activation)
     return depthwise.forward_float(x, params, g, bounds)
@@ -34,7 +32,7 @@ def vjp(
     saved: Saved,
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
-) -> tuple[tuple[np.ndarray | None, ...], LinearParams]:
+) -> tuple[Gradients, LinearParams]:
     (x,), (needed,) = saved.x, needs_gx
     g = attrs.over(x, params.weight)
     gx, gparams = depthwise.backward(params, saved, g, gy, needed)

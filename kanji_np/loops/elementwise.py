@@ -17,10 +17,7 @@ from kanji_np.loops import buffers
 from kanji_np.loops.requantize import empty_ranges, widen
 from kanji_np.loops.threads import run, shares
 from kanji_np.quantize import RELU6_MAX, activation_bounds
-from kanji_np.types import ClampInts, Saved
-
-Arrays = tuple[np.ndarray, ...]
-Gradients = tuple[np.ndarray | None, ...]
+from kanji_np.types import Arrays, ClampInts, Gradients, Saved
 
 int32, int64 = nb.int32, nb.int64
 

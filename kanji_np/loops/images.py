@@ -14,9 +14,8 @@ from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.jit import nb, njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
+from kanji_np.types import Arrays
 from kanji_np.window import Pair
-
-Arrays = tuple[np.ndarray, ...]
 
 int64 = nb.int64
 

@@ -18,11 +18,8 @@ from kanji_np.fixedpoint import clamp, divide_half_away, divide_toward_zero
 from kanji_np.jit import njit
 from kanji_np.loops import buffers
 from kanji_np.loops.threads import run
-from kanji_np.types import AvgPoolInts, ClampInts, Saved, Shape
+from kanji_np.types import Arrays, AvgPoolInts, ClampInts, Gradients, Saved, Shape
 from kanji_np.window import Geometry, Pair
-
-Arrays = tuple[np.ndarray, ...]
-Gradients = tuple[np.ndarray | None, ...]
 
 HALF_AWAY, TOWARD_ZERO, TOWARD_ZERO_TWICE = 0, 1, 2
 DIVISIONS = {

@@ -15,11 +15,12 @@ from kanji_np.fixedpoint import (
 )
 from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
+from kanji_np.types import Arrays
 
 int64: Any = nb.int64
 
 
-def forward_int(attrs: Any, ints: Any, xs: tuple[np.ndarray, ...]) -> np.ndarray:
+def forward_int(attrs: Any, ints: Any, xs: Arrays) -> np.ndarray:
     (x,) = xs
     y = np.empty(x.shape, np.int8)
     if ints.base == "pow2":

@@ -15,24 +15,14 @@ from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.max_pool2d import MAX_POOL2D
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
-from kanji_np.ops.op import (
-    OPS,
-    Arrays,
-    Constants,
-    Fast,
-    Gradients,
-    Op,
-    Shapes,
-    Specs,
-    Weights,
-    register,
-)
+from kanji_np.ops.op import OPS, Constants, Fast, Op, Weights, register
 from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
 from kanji_np.ops.relu6 import RELU6
 from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
+from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
 #: The operators of this package.
 BUILT_IN = (

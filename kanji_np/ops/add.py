@@ -23,7 +23,7 @@ from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import ROUNDINGS, rescale
 from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import (
     activation_bounds,
     activation_range,
@@ -32,6 +32,8 @@ from kanji_np.quantize import (
 )
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
+    Arrays,
+    Gradients,
     InputPtr,
     KernelCall,
     Numerics,
@@ -39,6 +41,8 @@ from kanji_np.types import (
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

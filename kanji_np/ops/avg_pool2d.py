@@ -24,16 +24,20 @@ import numpy as np
 from kanji_np.fixedpoint import average, clamp
 from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Pool2DAttrs
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.targets.cmsis_nn import pooling as s8
 from kanji_np.targets.cmsis_nn_q7 import pooling as q7
 from kanji_np.types import (
+    Arrays,
     AvgPoolInts,
+    Gradients,
     KernelCall,
     Numerics,
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

@@ -23,11 +23,13 @@ from kanji_np.errors import RangeError, ShapeError
 from kanji_np.fixedpoint import SINGLE, rescale
 from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import input_factor
 from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER, check_extents
 from kanji_np.types import (
+    Arrays,
+    Gradients,
     InputPtr,
     KernelCall,
     Numerics,
@@ -35,6 +37,8 @@ from kanji_np.types import (
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

@@ -30,24 +30,19 @@ from kanji_np.ops.attributes import (
     weight_width,
 )
 from kanji_np.ops.conv2d import Conv2DAttrs
-from kanji_np.ops.op import (
-    Arrays,
-    Fast,
-    Gradients,
-    Lowering,
-    Op,
-    Shapes,
-    Specs,
-    Weights,
-)
+from kanji_np.ops.op import Fast, Lowering, Op, Weights
 from kanji_np.targets import takes_channel_scales
 from kanji_np.types import (
+    Arrays,
     Cost,
+    Gradients,
     KernelCall,
     LinearInts,
     LinearParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

@@ -39,19 +39,23 @@ from kanji_np.ops.attributes import (
     fused_activation,
     weight_width,
 )
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
+from kanji_np.ops.op import Fast, Op, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets.cmsis_nn import fully_connected as s8
 from kanji_np.targets.cmsis_nn_q7 import fully_connected as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
 from kanji_np.targets.flash import bias_bytes, weight_bytes
 from kanji_np.types import (
+    Arrays,
     Cost,
+    Gradients,
     KernelCall,
     LinearInts,
     LinearParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
     check_weights,

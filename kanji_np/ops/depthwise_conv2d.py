@@ -44,7 +44,7 @@ from kanji_np.ops.attributes import (
     image_padding,
     weight_width,
 )
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs, Weights
+from kanji_np.ops.op import Fast, Op, Weights
 from kanji_np.quantize import activation_bounds
 from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import depthwise as s8
@@ -53,12 +53,16 @@ from kanji_np.targets.cmsis_nn_q7 import convolution as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
 from kanji_np.targets.flash import convolution_bytes
 from kanji_np.types import (
+    Arrays,
     Cost,
+    Gradients,
     KernelCall,
     LinearInts,
     LinearParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
     check_weights,

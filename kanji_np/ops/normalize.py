@@ -21,12 +21,14 @@ from kanji_np.checks import shown
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute, right_shift, sample_shape
-from kanji_np.ops.op import Arrays, Constants, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Constants, Fast, Op
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
+    Arrays,
     Constant,
     ConstPtr,
     Cost,
+    Gradients,
     InputPtr,
     KernelCall,
     Numerics,
@@ -34,6 +36,8 @@ from kanji_np.types import (
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

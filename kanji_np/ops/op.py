@@ -35,22 +35,20 @@ import numpy as np
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, OptionError, UnsupportedOp
 from kanji_np.types import (
+    Arrays,
     Cost,
+    Gradients,
     KernelCall,
     LinearParams,
     Numerics,
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )
-
-# Of the inputs of an operator, always one for each, also where there is only one.
-Shapes: TypeAlias = tuple[Shape, ...]
-Arrays: TypeAlias = tuple[np.ndarray, ...]
-Specs: TypeAlias = tuple[TensorSpec, ...]
-Gradients: TypeAlias = tuple[np.ndarray | None, ...]
 
 ForwardInt: TypeAlias = Callable[..., np.ndarray]
 ForwardFloat: TypeAlias = Callable[[Any, Any, Arrays], np.ndarray]

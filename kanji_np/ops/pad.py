@@ -15,10 +15,12 @@ import numpy as np
 from kanji_np.errors import ShapeError
 from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute, sides
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.targets.arm import HEADER
 from kanji_np.targets.cmsis_nn.calls import dims
 from kanji_np.types import (
+    Arrays,
+    Gradients,
     InputPtr,
     KernelCall,
     Numerics,
@@ -26,6 +28,8 @@ from kanji_np.types import (
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

@@ -18,16 +18,20 @@ import numpy as np
 
 from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.targets import arm
 from kanji_np.targets.cmsis_nn import pooling
 from kanji_np.types import (
+    Arrays,
     ClampInts,
+    Gradients,
     KernelCall,
     Numerics,
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

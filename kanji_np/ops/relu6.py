@@ -20,16 +20,20 @@ import numpy as np
 from kanji_np.errors import UnsupportedOp
 from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import RELU6_MAX, activation_range
 from kanji_np.targets.cmsis_nn import pooling
 from kanji_np.types import (
+    Arrays,
     ClampInts,
+    Gradients,
     KernelCall,
     Numerics,
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

@@ -12,8 +12,18 @@ import numpy as np
 
 from kanji_np.errors import ShapeError
 from kanji_np.ops.attributes import Attributes, attribute, sample_shape
-from kanji_np.ops.op import Arrays, Gradients, Op, Shapes, Specs
-from kanji_np.types import KernelCall, Saved, Shape, TargetSpec, TensorSpec
+from kanji_np.ops.op import Op
+from kanji_np.types import (
+    Arrays,
+    Gradients,
+    KernelCall,
+    Saved,
+    Shape,
+    Shapes,
+    Specs,
+    TargetSpec,
+    TensorSpec,
+)
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,12 @@ from kanji_np.fixedpoint import (
 )
 from kanji_np.loops import softmax as fast
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import multiplier_and_shift
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
+    Arrays,
+    Gradients,
     InputPtr,
     KernelCall,
     Numerics,
@@ -55,6 +57,8 @@ from kanji_np.types import (
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

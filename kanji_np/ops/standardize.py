@@ -24,9 +24,11 @@ from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import clamp, divide_half_away
 from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute, right_shift
-from kanji_np.ops.op import Arrays, Fast, Gradients, Op, Shapes, Specs
+from kanji_np.ops.op import Fast, Op
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
+    Arrays,
+    Gradients,
     InputPtr,
     KernelCall,
     Numerics,
@@ -34,6 +36,8 @@ from kanji_np.types import (
     QParams,
     Saved,
     Shape,
+    Shapes,
+    Specs,
     TargetSpec,
     TensorSpec,
 )

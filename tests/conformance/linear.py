@@ -17,7 +17,6 @@ from kanji_np.layers import Layer, make_layer
 from kanji_np.loops import products
 from kanji_np.loops.requantize import empty_range
 from kanji_np.model import Sequential
-from kanji_np.ops.op import Arrays
 from kanji_np.quantize import (
     SCHEMES,
     LinearScales,
@@ -29,6 +28,7 @@ from kanji_np.quantize import (
 )
 from kanji_np.targets import target_spec
 from kanji_np.types import (
+    Arrays,
     LinearInts,
     LinearParams,
     QParams,

@@ -22,9 +22,10 @@ from kanji_np.deploy import export, verify
 from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.layers import Layer, make_layer
 from kanji_np.model import Model, Sequential
-from kanji_np.ops.op import Arrays, Op, attrs_from_json, attrs_to_json
+from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
 from kanji_np.targets import LIBRARIES, check_calls, target_spec
 from kanji_np.types import (
+    Arrays,
     Constant,
     ConstPtr,
     LinearParams,
