@@ -68,7 +68,7 @@ ALLOWED = {
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("deploy", "results", "bench", "report", "plots", "cli")
+AFTER = ("formats", "deploy", "results", "bench", "report", "plots", "cli")
 
 
 def part_of(path: Path) -> str:

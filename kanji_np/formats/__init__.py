@@ -1,0 +1,1 @@
+"""Networks from elsewhere, and back: `.tflite`, ONNX, arrays."""
