@@ -18,6 +18,7 @@ import click
 from kanji_np import __version__
 from kanji_np.cli import (
     bench,
+    convert,
     datasets,
     deploy,
     evaluate,
@@ -125,6 +126,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     deploy.export,
+    convert.convert,
     deploy.verify,
     deploy.vectors,
     report.report,

@@ -71,9 +71,7 @@ class Draft:
     def like(self, tensor: int, name: str, shape: Shape) -> int:
         """Another activation of the same dtype and scale."""
         like = self._tensors[tensor]
-        return self._add(
-            SourceTensor(name, shape, like.dtype, None, like.quantization)
-        )
+        return self._add(SourceTensor(name, shape, like.dtype, None, like.quantization))
 
     def name(self, tensor: int) -> str:
         """What a tensor is called."""

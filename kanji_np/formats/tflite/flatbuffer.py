@@ -153,7 +153,9 @@ def _subgraph(builder: Any, net: SourceNet, codes: Sequence[str]) -> int:
     tensors, buffer = [], 0
     for tensor in net.tensors:
         buffer += tensor.data is not None
-        tensors.append(_tensor(builder, tensor, buffer if tensor.data is not None else 0))
+        tensors.append(
+            _tensor(builder, tensor, buffer if tensor.data is not None else 0)
+        )
     ops = [_operator(builder, op, codes.index(op.kind)) for op in net.ops]
     fields = {
         "tensors": _offsets(builder, tensors),

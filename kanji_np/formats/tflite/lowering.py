@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.formats.saved import meaning
 from kanji_np.formats.tflite.draft import Draft, quantization
 from kanji_np.graph import Node
 from kanji_np.ops.normalize import UNIT_BITS
 from kanji_np.quantize import activation_range
-from kanji_np.types import LinearInts, QParams, Shape, TensorSpec
+from kanji_np.types import LinearInts, QParams, Shape
 from kanji_np.window import Geometry, Pair, Window
 
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
@@ -35,12 +36,6 @@ MOST_PARTS = 10  # of a concatenation, in TFLite Micro
 Inputs = tuple[int, ...]
 #: (draft, node, its inputs) -> its output; the numbers of tensors.
 Lower = Callable[[Draft, Node, Inputs], int]
-
-
-def spec_meaning(spec: TensorSpec) -> QParams:
-    """What the integers of an activation stand for."""
-    assert spec.qparams is not None  # only images have none
-    return spec.qparams
 
 
 def wanted_shape(node: Node, shape: Shape) -> Shape | None:
@@ -70,7 +65,7 @@ def wanted_shape(node: Node, shape: Shape) -> Shape | None:
 def _result(draft: Draft, node: Node, shape: Shape | None = None) -> int:
     """The tensor of a node's output, if need be under another shape."""
     return draft.tensor(
-        node.name, shape or (1, *node.output.shape), spec_meaning(node.output)
+        node.name, shape or (1, *node.output.shape), meaning(node.output)
     )
 
 
@@ -78,7 +73,7 @@ def _activation(node: Node) -> str:
     """TFLite's name of what is fused; UnsupportedOp if the range is another."""
     activation = node.operator.activation(node.attrs)
     own = node.ints.act_min, node.ints.act_max
-    if own != activation_range(activation, spec_meaning(node.output)):
+    if own != activation_range(activation, meaning(node.output)):
         raise UnsupportedOp(
             f"its outputs are clamped to {own[0]} .. {own[1]}, and no activation of "
             "TFLite does that with this scale"
@@ -297,7 +292,7 @@ def _concatenate(draft: Draft, node: Node, xs: Inputs) -> int:
         raise UnsupportedOp(
             f"TFLite Micro concatenates at most {MOST_PARTS} tensors, got {len(xs)}"
         )
-    y = spec_meaning(node.output)
+    y = meaning(node.output)
     parts = []
     for number, x in enumerate(xs):
         if not draft.means(x, y):
@@ -345,7 +340,7 @@ def _normalize(draft: Draft, node: Node, image: Shape) -> tuple[int, int]:
     than half a step of the output, and brings what lies half way above it. So the
     result is rounded up there, however a runtime rounds.
     """
-    y, mean = spec_meaning(node.output), node.ints.mean
+    y, mean = meaning(node.output), node.ints.mean
     unit = 2.0**-UNIT_BITS
     if node.attrs.shift == 0 and (mean == mean.flat[0]).all():
         x = draft.image("input", image, unit, int(mean.flat[0]))

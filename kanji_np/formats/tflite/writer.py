@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kanji_np import outputs
 from kanji_np.errors import OptionError, UnsupportedOp
-from kanji_np.formats.saved import SavedNetwork
+from kanji_np.formats.saved import SavedNetwork, meaning, naming
 from kanji_np.formats.source import SourceNet, SourceTensor
 from kanji_np.formats.tflite.draft import Draft
 from kanji_np.formats.tflite.flatbuffer import IDENTIFIER, pack
@@ -17,7 +15,6 @@ from kanji_np.formats.tflite.lowering import (
     IMAGES,
     TABLE,
     Lower,
-    spec_meaning,
     wanted_shape,
 )
 from kanji_np.graph import Graph, Node
@@ -155,7 +152,7 @@ def to_source(graph: Graph) -> tuple[SourceNet, tuple[str, ...]]:
 
 
 def _input(draft: Draft, spec: TensorSpec) -> int:
-    return draft.tensor("input", (1, *spec.shape), spec_meaning(spec))
+    return draft.tensor("input", (1, *spec.shape), meaning(spec))
 
 
 def _lower_of(node: Node) -> Lower:
@@ -175,12 +172,3 @@ def _read(draft: Draft, graph: Graph, node: Node, number: int, value: int) -> in
     if shape is None:
         return value
     return draft.shaped(value, shape, f"{node.name}/input")
-
-
-@contextmanager
-def naming(node: Node) -> Iterator[None]:
-    """What is refused in this context names the layer."""
-    try:
-        yield
-    except UnsupportedOp as error:
-        raise UnsupportedOp(f"layer {node.name!r}: {error}") from None
