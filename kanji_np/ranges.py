@@ -93,6 +93,11 @@ class RangeTracker:
         self.updates = 0
         self.observe(values)
 
+    def forget(self) -> None:
+        """Be as if nothing had been seen yet."""
+        self.low, self.high = np.zeros_like(self.low), np.zeros_like(self.high)
+        self.updates = 0
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The range, low and high, float64 () or (channels,)."""
         return self.low, self.high
@@ -167,6 +172,10 @@ class LearnedRange(RangeTracker):
 
     def renew(self, values: np.ndarray) -> None:
         pass
+
+    def forget(self) -> None:
+        super().forget()
+        self.theta.data = np.zeros_like(self.theta.data)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         theta = self.theta.data.astype(np.float64)
