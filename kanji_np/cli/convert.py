@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from kanji_np.cli.options import PATH, TargetOptions, target_options
 from kanji_np.errors import OptionError
-
-if TYPE_CHECKING:
-    from kanji_np.formats.saved import SavedNetwork
-
-
-def _writer(suffix: str) -> Callable[..., SavedNetwork]:
-    import kanji_np as kj
-
-    writers: dict[str, Any] = {".tflite": kj.save_tflite, ".onnx": kj.save_onnx}
-    return writers[suffix]
 
 
 @click.command()
@@ -37,7 +25,9 @@ def convert(model: Path, file: Path, target: TargetOptions) -> None:
     Example:
       kanji-np convert runs/cifar10/model.npz cifar10.tflite
     """
-    if file.suffix not in (".tflite", ".onnx"):
-        raise OptionError(f"{file}: the file must end in .tflite or .onnx")
-    write = _writer(file.suffix)
-    click.echo(write(target.load(model), file))
+    from kanji_np.formats.save import save_onnx, save_tflite
+
+    writers = {".tflite": save_tflite, ".onnx": save_onnx}
+    if file.suffix not in writers:
+        raise OptionError(f"{file}: the file must end in {' or '.join(writers)}")
+    click.echo(writers[file.suffix](target.load(model), file))

@@ -18,57 +18,8 @@ if TYPE_CHECKING:
     from kanji_np.model import Model
 
 
-def save_onnx(network: Model | Graph, path: str | Path) -> SavedNetwork:
-    """Write a network as an ONNX file in QDQ form, for onnxruntime.
-
-    Every tensor passes a QuantizeLinear and a DequantizeLinear with its scale and zero
-    point. Weights are int8 and biases int32, with a scale for each output channel. What
-    is between is computed in real values, or by integer kernels, as a runtime chooses.
-    Its bytes may therefore differ by a step or two from those of this package, and a
-    whole network's by more than its layers' do.
-
-    Parameters
-    ----------
-    network : Model or Graph
-        For any target.
-    path : path
-        Of the file. An older one is replaced if this function wrote it.
-
-    Returns
-    -------
-    SavedNetwork
-        What the file takes and gives; it prints as a few lines.
-
-    Raises
-    ------
-    UnsupportedOp
-        A layer has no counterpart in ONNX; the message says why.
-    OptionError
-        Something else is at `path`.
-    ToolError
-        The package `onnx` is not installed.
-
-    Notes
-    -----
-    The file is of opset 19. It takes real values, float32, any number of samples,
-    channels first: images (N, C, H, W) and rows (N, C, T). Images are pixels, 0 to 255,
-    where the network has a layer that reads them. The output is real values, float32,
-    the int8 of the network times its scale:
-
-        session = onnxruntime.InferenceSession("net.onnx")
-        x = images.transpose(0, 3, 1, 2).astype(np.float32)
-        (y,) = session.run(None, {"input": x})
-
-    On x86 processors without VNNI the int8 kernels of onnxruntime saturate sums of two
-    products at 16 bits, and give other answers altogether. This option of a session
-    makes them exact:
-
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.x64quantprecision", "1")
-
-    Weights of 4 bits are written as int8. The file is the same, byte for byte, for the
-    same network.
-    """
+def write(network: Model | Graph, path: str | Path) -> SavedNetwork:
+    """See `formats.save.save_onnx`."""
     outputs.check(path, _is_ours, "an ONNX file that this program wrote")
     graph = network if isinstance(network, Graph) else network.freeze()
     data = to_onnx(graph)

@@ -24,50 +24,16 @@ from kanji_np.types import TensorSpec
 if TYPE_CHECKING:
     from kanji_np.model import Model
 
+# Stands in the description of every file that is written.
+MAKER = "written by kanji_np"
 
-def save_tflite(network: Model | Graph, path: str | Path) -> SavedNetwork:
-    """Write a network as an int8 `.tflite` file, for TFLite Micro and LiteRT.
 
-    A file does not say how a runtime rounds. What the file answers is what the network
-    answers whose target is that runtime, byte for byte: TFLite Micro answers
-    ``network.for_target("tflm").predict(x)``, and LiteRT what "litert" or, as it runs
-    by default, "xnnpack" does. A network for another target is frozen for "tflm" first;
-    evaluate that to know what its accuracy will be.
-
-    Parameters
-    ----------
-    network : Model or Graph
-        A graph must be for a runtime: "tflm", "litert" or "xnnpack".
-    path : path
-        Of the file. An older one is replaced if it is a `.tflite` as well.
-
-    Returns
-    -------
-    SavedNetwork
-        What the file takes and gives; it prints as a few lines.
-
-    Raises
-    ------
-    UnsupportedOp
-        A layer has no counterpart in TFLite; the message says why.
-    OptionError
-        Something else than a `.tflite` is at `path`.
-    ToolError
-        The packages `tflite` and `flatbuffers` are not installed.
-
-    Notes
-    -----
-    The input is what the network takes, with a batch of 1 in front: uint8 images, if
-    the first layer is `Normalize`, which becomes integers of TFLite that give the same
-    bytes. `Standardize` has no counterpart: the file then starts with the int8 output
-    of that layer, and a note says so. The output is int8. LiteRT can resize the batch.
-
-    The file is the same, byte for byte, for the same network.
-    """
-    outputs.check(path, _is_tflite, "a .tflite file")
+def write(network: Model | Graph, path: str | Path) -> SavedNetwork:
+    """See `formats.save.save_tflite`."""
+    outputs.check(path, _is_ours, "a .tflite file that this program wrote")
     graph, notes = _frozen(network)
     net, started = to_source(graph)
-    data = pack(net, f"{graph.name}, written by kanji_np for {graph.target.library}")
+    data = pack(net, f"{graph.name}, for {graph.target.library}, {MAKER}")
     outputs.write(path, data)
     (x,), (y,) = net.inputs, net.outputs
     return SavedNetwork(
@@ -79,9 +45,9 @@ def save_tflite(network: Model | Graph, path: str | Path) -> SavedNetwork:
     )
 
 
-def _is_tflite(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(8)[4:] == IDENTIFIER
+def _is_ours(path: Path) -> bool:
+    data = path.read_bytes()
+    return data[4:8] == IDENTIFIER and MAKER.encode() in data
 
 
 def _frozen(network: Model | Graph) -> tuple[Graph, tuple[str, ...]]:
@@ -94,8 +60,8 @@ def _frozen(network: Model | Graph) -> tuple[Graph, tuple[str, ...]]:
             'than a .tflite: freeze net.for_target("tflm"), or give the network itself'
         )
     note = (
-        f"the network is for {network.target.library}, which rounds in another way than "
-        'a .tflite is computed: net.for_target("tflm") answers as TFLite Micro does'
+        f"the network is for {network.target.library}, and runtimes round in other "
+        'ways: net.for_target("tflm") answers as TFLite Micro does'
     )
     return network.for_target("tflm").freeze(), (note,)
 
