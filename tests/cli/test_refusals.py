@@ -56,7 +56,7 @@ WRONG = [
     ((*TRAIN, "--cutout", "-1"), "--cutout.*-1.*x>=0"),
     ((*TRAIN, "--crop", "-1"), "--crop.*-1.*x>=0"),
     (
-        (*TRAIN, "--target", "tflm"),
+        (*TRAIN, "--target", "tflite"),
         "^--target must be one of cmsis-nn, cmsis-nn-q7; got",
     ),
     ((*TRAIN, "--core", "z80"), "^--core must be one of c, dsp, mve, .*got 'z80'"),
