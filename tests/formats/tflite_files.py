@@ -28,6 +28,8 @@ ENUMS = {
     "type": tflite.TensorType,
     "builtin_options_type": tflite.BuiltinOptions,
 }
+#: Fields that are tables of their own.
+TABLES = {"sparsity": "SparsityParameters"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class _Writer(flatbuffers.Builder):
             return getattr(ENUMS[name], value)
         if isinstance(value, str):
             return self.CreateString(value)
+        if name in TABLES:
+            return self.table(TABLES[name], value)
         return value
 
     def offsets(self, places: Sequence[int]) -> int:

@@ -10,6 +10,7 @@ Reference: TensorFlow Lite's schema, version 3, `schema.fbs`.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ MOST_FILE_BYTES = 2**28
 # times the bytes of a file may be read as constants of its operators.
 MOST_CONSTANTS = 4
 MOST_NAME = 60
+BUILTIN_CODE = 3  # the number of the field in OperatorCode
 
 #: NumPy's names of the types that have one. 4-bit integers lie two in a byte.
 DTYPES = {
@@ -127,16 +129,17 @@ def read(path: str | Path) -> SourceNet:
     Raises
     ------
     FileFormatError
-        It is missing, damaged, or no `.tflite` file.
+        It is missing, or no regular file.
+    OptionError
+        It is damaged, or no `.tflite` file.
     UnsupportedOp
         It has what no network here can have, such as operators of its own.
     """
     with schema.opened(path) as file:
-        data = file.read(MOST_FILE_BYTES + 1)
-    with schema.refusing(path):
-        if len(data) > MOST_FILE_BYTES:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_FILE_BYTES:
             raise OptionError(f"has more than {MOST_FILE_BYTES:,} bytes")
-        return parse(data)
+        return parse(file.read(size))
 
 
 def parse(data: bytes) -> SourceNet:
@@ -144,9 +147,7 @@ def parse(data: bytes) -> SourceNet:
 
     Raises
     ------
-    OptionError
-        They are damaged, or no `.tflite` file.
-    UnsupportedOp
+    OptionError, UnsupportedOp
         As of `read`.
     """
     if data[4:8] != IDENTIFIER:
@@ -203,8 +204,9 @@ def _buffer(table: Table, data: bytes) -> np.ndarray:
 
 def _kind(code: Table) -> str:
     """The name of an operator; that of one of the file's own has a colon."""
-    builtin, former = code.value("builtin_code"), code.value("deprecated_builtin_code")
-    number = max(builtin, former)
+    # `tflite` gives the former code for the newer one where that is small.
+    former = code.value("deprecated_builtin_code")
+    number = max(code.int32(BUILTIN_CODE), former)
     if former < 0 or number not in KINDS:
         raise UnsupportedOp(
             f"has an operator of number {number}, which this version of the package "
@@ -333,7 +335,8 @@ def _quantization(table: Table, dtype: str, shape: Shape) -> Quantization | None
         raise OptionError(
             f"has {count} scales and {found.length('zero_point')} zero points"
         )
-    scales = found.numbers("scale").astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of what is no number
+        scales = found.numbers("scale").astype(np.float64)
     zero_points = found.numbers("zero_point").astype(np.int64)
     if not (np.isfinite(scales) & (scales > 0)).all():
         raise OptionError("has a scale that is not a positive number")

@@ -58,6 +58,8 @@ class File:
 
     def table(self, kind: str, position: int) -> Table:
         """The table that lies at a place."""
+        if position > len(self.data):
+            raise OptionError(f"is damaged: a {kind} does not lie in the file")
         made = getattr(tflite, kind)()
         made.Init(self.data, position)
         return Table(self, made)
@@ -87,9 +89,9 @@ class Table:
         self.file = file
         self.kind = type(made).__name__
         self._made = made
-        fields = self._fields(made._tab.Pos)
+        self._places = self._fields(made._tab.Pos)
         known = field_count(self.kind)
-        if any(fields[known:]):
+        if any(self._places[known:]):
             raise OptionError(
                 f"a {self.kind} has more than the {known} fields that the installed "
                 "package tflite knows: a newer one may know them"
@@ -121,6 +123,17 @@ class Table:
     def value(self, name: str) -> Any:
         """A number or a truth value."""
         return self._get(_accessor(name))
+
+    def int32(self, number: int) -> int:
+        """The field of a number, counted from 0, as it stands in the file."""
+        at = self._places[number] if number < len(self._places) else 0
+        if not at:
+            return 0
+        try:
+            place = self._made._tab.Pos + at
+            return int(struct.unpack_from("<i", self.file.data, place)[0])
+        except struct.error:
+            raise self._damaged() from None
 
     def text(self, name: str) -> str:
         """A string, "" where there is none."""
