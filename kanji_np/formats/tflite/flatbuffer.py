@@ -8,56 +8,38 @@ without data shares the empty buffer 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kanji_np.formats.source import Quantization, SourceNet, SourceOp, SourceTensor
 from kanji_np.formats.tflite.package import flatbuffers, tflite
+from kanji_np.formats.tflite.reader import IDENTIFIER, OPTIONS, VERSION
 
-IDENTIFIER = b"TFL3"
-SCHEMA_VERSION = 3
 # Of the data of a tensor in the file [bytes]: what runtimes expect.
 ALIGNMENT = 16
 # Codes from here on do not fit the older of the two fields for them.
 PLACEHOLDER = 127
 
 
-@dataclass(frozen=True)
-class Form:
-    """How an operator stands in a file.
-
-    Parameters
-    ----------
-    version : int
-        The one from which on runtimes have it for int8.
-    options : str
-        The schema's table of its options, "" if it has none.
-    """
-
-    version: int
-    options: str = ""
-
-
-#: The operators that are written. Reference for the versions: TensorFlow Lite,
-#: tools/versioning/op_version.cc.
-FORMS: dict[str, Form] = {
-    "ADD": Form(2, "AddOptions"),
-    "AVERAGE_POOL_2D": Form(2, "Pool2DOptions"),
-    "CONCATENATION": Form(2, "ConcatenationOptions"),
-    "CONV_2D": Form(3, "Conv2DOptions"),
-    "DEPTHWISE_CONV_2D": Form(3, "DepthwiseConv2DOptions"),
-    "FULLY_CONNECTED": Form(4, "FullyConnectedOptions"),
-    "MAX_POOL_2D": Form(2, "Pool2DOptions"),
-    "MUL": Form(2, "MulOptions"),
-    "PAD": Form(2, "PadOptions"),
-    "PADV2": Form(2, "PadV2Options"),
-    "QUANTIZE": Form(1, "QuantizeOptions"),
-    "RELU": Form(2),
-    "RELU6": Form(2),
-    "RESHAPE": Form(1, "ReshapeOptions"),
-    "SOFTMAX": Form(2, "SoftmaxOptions"),
+#: The operators that are written, and the version from which on runtimes have each for
+#: int8. Reference: TensorFlow Lite, tools/versioning/op_version.cc.
+VERSIONS = {
+    "ADD": 2,
+    "AVERAGE_POOL_2D": 2,
+    "CONCATENATION": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 4,
+    "MAX_POOL_2D": 2,
+    "MUL": 2,
+    "PAD": 2,
+    "PADV2": 2,
+    "QUANTIZE": 1,
+    "RELU": 2,
+    "RELU6": 2,
+    "RESHAPE": 1,
+    "SOFTMAX": 2,
 }
 
 #: The schema's enumerations, by the fields that have them.
@@ -73,7 +55,7 @@ def pack(net: SourceNet, description: str) -> bytes:
     Parameters
     ----------
     net : SourceNet
-        Its operators are in `FORMS`; their options have the schema's names.
+        Its operators are in `VERSIONS`; their options have the schema's names.
     description : str
         Stands in the file for those who look at it.
 
@@ -87,7 +69,7 @@ def pack(net: SourceNet, description: str) -> bytes:
     buffers = [_buffer(builder, None), *(_buffer(builder, array) for array in data)]
     codes = list(dict.fromkeys(op.kind for op in net.ops))
     fields = {
-        "version": SCHEMA_VERSION,
+        "version": VERSION,
         "operator_codes": _offsets(builder, [_code(builder, kind) for kind in codes]),
         "subgraphs": _offsets(builder, [_subgraph(builder, net, codes)]),
         "description": builder.CreateString(description),
@@ -143,7 +125,7 @@ def _code(builder: Any, kind: str) -> int:
     code = getattr(tflite.BuiltinOperator, kind)
     fields = {
         "deprecated_builtin_code": min(code, PLACEHOLDER),
-        "version": FORMS[kind].version,
+        "version": VERSIONS[kind],
         "builtin_code": code,
     }
     return _table(builder, "OperatorCode", fields)
@@ -194,8 +176,8 @@ def _operator(builder: Any, op: SourceOp, code: int) -> int:
         "inputs": _numbers(builder, op.inputs, np.int32),
         "outputs": _numbers(builder, op.outputs, np.int32),
     }
-    table = FORMS[op.kind].options
-    if table:
+    table, _ = OPTIONS[op.kind]
+    if table != "NONE":
         kind = getattr(tflite.BuiltinOptions, table)
         fields |= {
             "builtin_options_type": kind,

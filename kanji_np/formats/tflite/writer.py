@@ -10,13 +10,14 @@ from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.saved import SavedNetwork, meaning, naming
 from kanji_np.formats.source import SourceNet, SourceTensor
 from kanji_np.formats.tflite.draft import Draft
-from kanji_np.formats.tflite.flatbuffer import IDENTIFIER, pack
+from kanji_np.formats.tflite.flatbuffer import pack
 from kanji_np.formats.tflite.lowering import (
     IMAGES,
     TABLE,
     Lower,
     wanted_shape,
 )
+from kanji_np.formats.tflite.reader import IDENTIFIER
 from kanji_np.graph import Graph, Node
 from kanji_np.targets import generates_c
 from kanji_np.types import TensorSpec
