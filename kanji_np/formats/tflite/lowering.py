@@ -109,9 +109,9 @@ def _convolution(
     kind: str,
     window: Window,
     weight: np.ndarray,
-    options: Mapping[str, int],
+    own: Mapping[str, int],
 ) -> int:
-    """Weights in TFLite's layout; the options are those of one kind alone."""
+    """Weights in TFLite's layout; `own` are the options of one kind alone."""
     x, padding = _padding(draft, xs[0], window, node.name)
     axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
     rows = 1, *node.output.shape[:-2]  # (1,OH), or (1,) of a row
@@ -121,7 +121,7 @@ def _convolution(
         **_strides(window.stride),
         "dilation_w_factor": window.dilation[1],
         "dilation_h_factor": window.dilation[0],
-        **options,
+        **own,
         "fused_activation_function": _activation(node),
     }
     return draft.op(kind, (x, *_weights(draft, node, x, weight, axis)), y, options)
@@ -204,7 +204,7 @@ def _padded(
     inputs = [x, draft.constant(f"{name}/paddings", paddings)]
     if filler is None:
         return draft.op("PAD", inputs, y)
-    value = draft.constant(f"{name}/value", np.int8(filler)[...], draft.meaning(x))
+    value = draft.constant(f"{name}/value", np.array(filler, np.int8), draft.meaning(x))
     return draft.op("PADV2", [*inputs, value], y)
 
 

@@ -96,7 +96,8 @@ def to_source(graph: Graph) -> tuple[SourceNet, tuple[str, ...]]:
     UnsupportedOp
         A layer has no counterpart; the message names it.
     """
-    draft, first, notes = Draft(), graph.nodes[0], ()
+    draft, first = Draft(), graph.nodes[0]
+    notes: tuple[str, ...] = ()
     values: dict[int, int] = {}
     if first.op in IMAGES:
         start, values[1] = IMAGES[first.op](draft, first, (1, *graph.input.shape))
