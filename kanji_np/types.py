@@ -124,6 +124,8 @@ class Numerics:
 
     Parameters
     ----------
+    kernels : "cmsis-nn", "cmsis-nn-q7", "tflm", "litert" or "xnnpack"
+        Whose kernel it is. A runtime may take some of its kernels from another.
     rounding : "double", "single" or "truncate"
         From sum to output; see `fixedpoint.rescale`.
     bias_bits : int
@@ -134,6 +136,7 @@ class Numerics:
         Its base, and what the integers of `ops.softmax` are.
     """
 
+    kernels: str = "cmsis-nn"
     rounding: str = "double"
     bias_bits: int = 32
     average: str = "half_away"
