@@ -7,6 +7,7 @@ inference on the device is one image, and training adds the batch in front.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -149,7 +150,9 @@ class TargetSpec:
 
     Parameters
     ----------
-    library : "cmsis-nn" or "cmsis-nn-q7"
+    library : str
+        Key of `targets.LIBRARIES`: "cmsis-nn", "cmsis-nn-q7", "tflm", "litert",
+        "xnnpack".
     version : str
         Of the library.
     core : "c", "dsp" or "mve"
@@ -158,6 +161,8 @@ class TargetSpec:
         How the library is built.
     numerics : Numerics
         How it computes, which follows from the others.
+    operators : mapping of str to Numerics
+        The operators that compute otherwise, by name.
     """
 
     library: str
@@ -165,6 +170,19 @@ class TargetSpec:
     core: str
     rounding: str
     numerics: Numerics = field(compare=False, repr=False)
+    operators: Mapping[str, Numerics] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def numerics_of(self, op: str) -> Numerics:
+        """How an operator computes.
+
+        Parameters
+        ----------
+        op : str
+            Its name.
+        """
+        return self.operators.get(op, self.numerics)
 
     def __str__(self) -> str:
         return f"{self.library}/{self.version}/{self.core}/{self.rounding}"
