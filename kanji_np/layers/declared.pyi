@@ -110,7 +110,7 @@ class LeakyReLU(TrackedLayer):
     Parameters
     ----------
     negative_slope : float
-        0..128.
+        0..1.
     name : str, optional
     """
 

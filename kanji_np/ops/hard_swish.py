@@ -26,7 +26,7 @@ from kanji_np.loops import elementwise as fast
 from kanji_np.ops import table
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Fast, Op
-from kanji_np.quantize import input_factor
+from kanji_np.quantize import multiplier_and_shift
 from kanji_np.types import Arrays, Numerics, QParams
 
 
@@ -68,7 +68,7 @@ def values(x: QParams, y: QParams) -> list[int]:
 
 def _factor(real: np.float32) -> tuple[int, int]:
     """A multiplier of 15 bits, and a power of two."""
-    multiplier, exponent = input_factor(float(real))
+    multiplier, exponent = multiplier_and_shift(float(real))
     return min((multiplier + 2**15) >> 16, 2**15 - 1), exponent
 
 

@@ -25,7 +25,7 @@ from kanji_np.fixedpoint import (
     rounding_divide_by_pot,
 )
 from kanji_np.ops.op import Vjp
-from kanji_np.quantize import input_factor
+from kanji_np.quantize import multiplier_and_shift
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Arrays,
@@ -109,7 +109,7 @@ def scaled(values: Iterable[int], factor: float, y: QParams) -> list[int]:
     RangeError
         If `y` is too fine for them.
     """
-    multiplier, shift = input_factor(factor)
+    multiplier, shift = multiplier_and_shift(factor)
     if shift > MOST_SHIFT:
         raise too_fine(y)
     return [requantize(v, multiplier, shift) + y.zero_point for v in values]
@@ -140,7 +140,7 @@ def by_fixed_point(
         The scale of the output is 2^-bits.
     x, y : QParams
     """
-    multiplier, shift = input_factor(
+    multiplier, shift = multiplier_and_shift(
         float(np.float32(x.scale)) * 2.0 ** (31 - TANH_INTEGER_BITS)
     )
     reach = 2**TANH_INTEGER_BITS - 1
