@@ -52,9 +52,10 @@ ALLOWED = {
         "archive", "checks", "errors", "layers", "ops", "outputs", "quantize", "ranges",
         "schema", "targets", "types",
     },
+    "weights": {"checks", "errors", "layers", "quantize", "types"},
     "model": {
         "autograd", "checks", "choices", "deprecation", "errors", "graph", "layers",
-        "modelfile", "ops", "quantize", "ranges", "targets", "types",
+        "modelfile", "ops", "quantize", "ranges", "targets", "types", "weights",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},

@@ -265,6 +265,9 @@ class Layer:
         for name, parameter in self.named_parameters().items():
             parameter.data = state[name]
 
+    def forget_ranges(self) -> None:
+        """Make every range one that is yet to be seen."""
+
     @property
     def is_calibrated(self) -> bool:
         """Whether everything the layer quantizes has a range."""
