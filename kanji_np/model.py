@@ -71,7 +71,9 @@ class Model:
         The last layer's output. The network's layers are those that it depends on, in
         the order of the calls of their arguments.
     target : str or TargetSpec
-        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
+        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5; or a runtime,
+        whose arithmetic the network has, and for which no C is generated: "tflm",
+        "litert" or "xnnpack".
     core : str, optional
         The class of cores it runs on, "c", "dsp" (the default) or "mve", or the name
         of one: "cortex-m4".

@@ -43,8 +43,8 @@ ALLOWED = {
     },
     "graph": {"checks", "errors", "types", "ops"},
     "layers": {
-        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "types",
-        "window",
+        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "targets",
+        "types", "window",
     },
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
