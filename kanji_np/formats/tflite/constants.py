@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kanji_np.checks import shown
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.source import SourceOp, SourceTensor
 
@@ -54,22 +55,28 @@ def data(inputs: Sequence[SourceTensor], index: int) -> np.ndarray:
 
 def dequantize(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
     """float16 or integers as float32."""
-    values, found = data(inputs, 0), inputs[0].quantization
-    if inputs[0].dtype == "float16":
-        with np.errstate(invalid="ignore"):
-            return values.astype(np.float32)
+    values = data(inputs, 0)
+    if inputs[0].dtype != "float16":
+        return dequantized(inputs[0])
+    with np.errstate(invalid="ignore"):  # of what is no number
+        return values.astype(np.float32)
+
+
+def dequantized(tensor: SourceTensor) -> np.ndarray:
+    """The real values of integers, float32; UnsupportedOp without scales."""
+    found, values = tensor.quantization, tensor.data
+    assert values is not None  # only constants are asked for
     if found is None:
         raise UnsupportedOp(
-            f"of {inputs[0].dtype} without a scale is not supported; of float16, and "
-            "of integers with scales, it is"
+            f"tensor {shown(tensor.name)} is {tensor.dtype} without a scale; with one "
+            "it is supported"
         )
     shape = [1] * values.ndim
     if found.per_channel:
         shape[found.axis] = -1
     scale, zero = found.scales.reshape(shape), found.zero_points.reshape(shape)
-    return (scale.astype(np.float32) * (values.astype(np.int64) - zero)).astype(
-        np.float32
-    )
+    steps = (values.astype(np.int64) - zero).astype(np.float32)
+    return scale.astype(np.float32) * steps
 
 
 def shape_of(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from kanji_np.checks import shown
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported, IntWeights
 from kanji_np.formats.source import SourceNet, SourceOp, SourceTensor
-from kanji_np.formats.tflite.constants import FOLDS, fold
+from kanji_np.formats.tflite.constants import FOLDS, dequantized, fold
 from kanji_np.formats.tflite.making import (
     Call,
     Linear,
@@ -31,13 +32,18 @@ from kanji_np.formats.tflite.making import (
 )
 from kanji_np.layers import Symbol
 from kanji_np.ops.add import AddAttrs
-from kanji_np.ops.attributes import Pool2DAttrs
+from kanji_np.ops.attributes import Attributes, Pool2DAttrs
 from kanji_np.ops.concatenate import ConcatenateAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
+from kanji_np.ops.hard_swish import HardSwishAttrs
+from kanji_np.ops.leaky_relu import LeakyReluAttrs
 from kanji_np.ops.mul import MulAttrs
+from kanji_np.ops.requantize import RequantizeAttrs
+from kanji_np.ops.sigmoid import SigmoidAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
+from kanji_np.ops.tanh import TanhAttrs
 from kanji_np.types import LinearParams, Shape
 from kanji_np.window import Pair
 
@@ -140,18 +146,35 @@ def _params(
     turned : function
         Brings the weight to the layout of `LinearParams`.
     """
-    weight, values = call.tensor(1), turned(call.values(1))
-    is_float = call.tensor().dtype == "float32"
-    if is_float and weight.dtype != "float32":
+    weight, channels = call.tensor(1), call.tensor(1).shape[axis]
+    if call.tensor().dtype == "float32":
+        values = _real_weight(weight)
+        return LinearParams(turned(values), _bias(call, channels, np.float32))
+    bias = _bias(call, channels, np.int32)
+    return IntWeights(turned(call.values(1)), bias, _weight_scales(weight, axis))
+
+
+def _real_weight(weight: SourceTensor) -> np.ndarray:
+    """What a float32 input is multiplied by.
+
+    Weights of int8 stand for real ones. Runtimes quantize the input while they run, for
+    speed alone; here it stays as it is.
+    """
+    assert weight.data is not None  # `_weight` has looked
+    if weight.dtype == "float32":
+        return weight.data
+    if weight.dtype not in ("int8", "int4"):
         raise UnsupportedOp(
-            f"the weight {shown(weight.name)} is {weight.dtype} and what it multiplies "
-            "float32, which is quantized while it runs; networks that are float32 or "
-            "int8 throughout are supported"
+            f"the weight {shown(weight.name)} is {weight.dtype}; float32, and int8 or "
+            "int4 with scales, are supported"
         )
-    bias = _bias(call, weight.shape[axis], np.float32 if is_float else np.int32)
-    if is_float:
-        return LinearParams(np.asarray(values, np.float32), bias)
-    return IntWeights(np.asarray(values), bias, _weight_scales(weight, axis))
+    return dequantized(weight)
+
+
+def _notes(call: Call) -> tuple[str, ...]:
+    is_float = call.tensor().dtype == "float32"
+    dtype = call.tensor(1).dtype
+    return (f"{dtype} weights made real",) if is_float and dtype != "float32" else ()
 
 
 def _bias(call: Call, channels: int, dtype: type) -> np.ndarray:
@@ -213,7 +236,7 @@ def conv_2d(call: Call) -> None:
         weight_bits=_bits(weight),
     )
     params = _params(call, 0, lambda w: w)
-    call.making.wait(Linear(call, "conv2d", attrs, x, params))
+    call.making.wait(Linear(call, "conv2d", attrs, x, params, _notes(call)))
 
 
 def depthwise_conv_2d(call: Call) -> None:
@@ -239,7 +262,8 @@ def depthwise_conv_2d(call: Call) -> None:
     )
     # (1,KH,KW,Cout) -> (Cout,KH,KW)
     params = _params(call, 3, lambda w: w[0].transpose(2, 0, 1))
-    call.making.wait(Linear(call, "depthwise_conv2d", attrs, x, params))
+    linear = Linear(call, "depthwise_conv2d", attrs, x, params, _notes(call))
+    call.making.wait(linear)
 
 
 def fully_connected(call: Call) -> None:
@@ -261,7 +285,8 @@ def fully_connected(call: Call) -> None:
     if rows == 1:
         dense = DenseAttrs(units, call.fused(), _bits(weight))
         params = _params(call, 0, lambda w: w)
-        linear = Linear(call, "dense", dense, call.shaped(x, (depth,)), params)
+        flat = call.shaped(x, (depth,))
+        linear = Linear(call, "dense", dense, flat, params, _notes(call))
         if wanted == (units,):
             call.making.wait(linear)
         else:
@@ -293,7 +318,8 @@ def _rows(call: Call, x: Symbol, rows: int) -> Symbol:
     # (Cout,Cin) -> (Cout,1,1,Cin)
     params = _params(call, 0, lambda w: w[:, np.newaxis, np.newaxis])
     image = call.shaped(x, (rows, 1, depth))
-    return _made(Linear(call, "conv2d", attrs, image, params, ("rows as pixels",)))
+    notes = (*_notes(call), "rows as pixels")
+    return _made(Linear(call, "conv2d", attrs, image, params, notes))
 
 
 def _pool(name: str) -> Row:
@@ -382,10 +408,52 @@ def _activation(name: str) -> Row:
             return
         if linear is not None:
             linear.make()
-        call.keeps_scale()
-        call.give(call.clamped(call.x(), name))
+        x, output = call.x(), qparams_of(call.output)
+        if same:
+            call.give(call.clamped(x, name))
+        else:
+            attrs = RequantizeAttrs(name)
+            call.give(call.layer("requantize", attrs, [x], output))
 
     return row
+
+
+def _unary(name: str, attrs: Attributes) -> Row:
+    """A function of each element."""
+
+    def row(call: Call) -> None:
+        call.count(1, 1)
+        call.give(call.layer(name, attrs, [call.x()], qparams_of(call.output)))
+
+    return row
+
+
+def leaky_relu(call: Call) -> None:
+    _unary("leaky_relu", LeakyReluAttrs(call.option("alpha")))(call)
+
+
+def quantize(call: Call) -> None:
+    """From int8 to int8; at the end also to uint8, of which the network gives int8."""
+    call.count(1, 1)
+    x, output = call.x(), call.output
+    if qparams_of(call.tensor()) is None:
+        raise UnsupportedOp("of float32 is supported right behind the input")
+    if call.op.outputs[0] == call.making.output and output.dtype == "uint8":
+        output = as_int8(output)
+        call.builder.drop(str(call.op), "the network gives int8 in place of uint8")
+    wanted = qparams_of(output)
+    if wanted != qparams_of(call.tensor()):
+        x = call.layer("requantize", RequantizeAttrs(), [x], wanted)
+    call.give(x)
+
+
+def as_int8(tensor: SourceTensor) -> SourceTensor:
+    """A tensor of uint8 as one of int8, whose integers are smaller by 128."""
+    found = tensor.quantization
+    if found is None:
+        raise UnsupportedOp(f"tensor {shown(tensor.name)} is uint8 without a scale")
+    moved = replace(found, zero_points=found.zero_points - 128)
+    return replace(tensor, dtype="int8", quantization=moved)
 
 
 def reshape(call: Call) -> None:
@@ -514,13 +582,18 @@ ROWS: Mapping[str, Row] = {
     "DEQUANTIZE": dequantize,
     "EXPAND_DIMS": reshape,
     "FULLY_CONNECTED": fully_connected,
+    "HARD_SWISH": _unary("hard_swish", HardSwishAttrs()),
+    "LEAKY_RELU": leaky_relu,
+    "LOGISTIC": _unary("sigmoid", SigmoidAttrs()),
     "MAX_POOL_2D": _pool("max_pool2d"),
     "MUL": _binary("mul", MulAttrs),
     "PAD": pad,
+    "QUANTIZE": quantize,
     "PADV2": pad,
     "RELU": _activation("relu"),
     "RELU6": _activation("relu6"),
     "RESHAPE": reshape,
     "SOFTMAX": softmax,
     "SQUEEZE": reshape,
+    "TANH": _unary("tanh", TanhAttrs()),
 }
