@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from formats.tflite_files import Op, Tensor, file
 
 X_SCALE, X_ZERO = np.float32(0.03), -9

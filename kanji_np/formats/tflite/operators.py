@@ -351,6 +351,13 @@ def _binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
     return row
 
 
+def sub(call: Call) -> None:
+    """In float32, with a constant."""
+    call.count(2, 2)
+    if not (call.is_constant(0) or call.is_constant(1)) or not _is_affine(call):
+        raise UnsupportedOp("is supported in float32, with a constant for each channel")
+
+
 def _is_affine(call: Call) -> bool:
     """Make a factor or an offset for each channel of an operator on float32, and a
     constant; False if it is none."""
@@ -595,5 +602,6 @@ ROWS: Mapping[str, Row] = {
     "RESHAPE": reshape,
     "SOFTMAX": softmax,
     "SQUEEZE": reshape,
+    "SUB": sub,
     "TANH": _unary("tanh", TanhAttrs()),
 }
