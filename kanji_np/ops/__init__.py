@@ -13,6 +13,7 @@ from kanji_np.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from kanji_np.ops.flatten import FLATTEN
 from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.mean import MEAN
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
 from kanji_np.ops.op import OPS, Constants, Fast, Op, Weights, register
@@ -20,8 +21,10 @@ from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
 from kanji_np.ops.relu6 import RELU6
 from kanji_np.ops.reshape import RESHAPE
+from kanji_np.ops.slice import SLICE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
+from kanji_np.ops.transpose import TRANSPOSE
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
 #: The operators of this package.
@@ -35,12 +38,15 @@ BUILT_IN = (
     MAX_POOL2D,
     AVG_POOL2D,
     GLOBAL_AVG_POOL2D,
+    MEAN,
     RELU,
     RELU6,
     ADD,
     MUL,
     CONCATENATE,
     PAD,
+    SLICE,
+    TRANSPOSE,
     RESHAPE,
     FLATTEN,
     SOFTMAX,
