@@ -56,6 +56,10 @@ class TrackedLayer(Layer):
             tracker.low, tracker.high = np.array(state[name])
             tracker.updates = int(state[f"{name}_updates"])
 
+    def forget_ranges(self) -> None:
+        for tracker in self.trackers().values():
+            tracker.forget()
+
     @property
     def is_calibrated(self) -> bool:
         """Whether the range of the output is known."""
@@ -82,6 +86,9 @@ class TrackedLayer(Layer):
         return Activation(self._on_tape(x, saved), None)
 
     def _output_qparams(self) -> QParams:
+        said = self.output_range
+        if said.scale is not None:
+            return QParams(float(said.scale), said.zero_point)
         low, high = self.output_range.bounds()
         return self.scheme.activation_qparams(float(low), float(high))
 
