@@ -38,7 +38,7 @@ def permutation(name: str, value: Sequence[int]) -> tuple[int, ...]:
     dims = checks.integers(name, value, 1, MOST_AXES, (1, MOST_AXES))
     if sorted(dims) != list(range(1, len(dims) + 1)):
         raise OptionError(
-            f"{name} must name each of 1 .. {len(dims)} once, got {dims}",
+            f"{name} must be the axes 1 .. {len(dims)} in some order, got {dims}",
             arguments=(name,),
         )
     return dims

@@ -99,7 +99,7 @@ def test_the_finest_output_stays_in_int32_and_a_finer_one_is_refused():
     ("axis", "said"),
     [
         (0, "axis must be"),
-        ((1, 1), "each axis once"),
+        ((1, 1), "axis must be different axes"),
         ((), "axis must be"),
         ("hw", "axis must be"),
         (9, "axis must be 1 to 8 ints in 1 .. 8"),
