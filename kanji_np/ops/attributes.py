@@ -78,9 +78,8 @@ def sample_shape(name: str, value: Sequence[int]) -> Shape:
 
 def axes(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
     """Axes in ascending order, counted from 1; an int for a single one."""
-    if isinstance(value, numbers.Integral):
-        value = (value,)
-    found = tuple(sorted(checks.integers(name, value, 1, MOST_AXES, (1, MOST_AXES))))
+    each = (value,) if isinstance(value, numbers.Integral) else value
+    found = tuple(sorted(checks.integers(name, each, 1, MOST_AXES, (1, MOST_AXES))))
     if len(set(found)) < len(found):
         raise OptionError(
             f"{name} must be different axes, got {checks.shown(value)}",

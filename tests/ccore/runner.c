@@ -98,6 +98,22 @@ static int32_t run_copy(const call_t *call)
                          NULLED(&extents, 1),
                          NULLED(&steps, 2),
                          NULLED(call->output, 3));
+static int32_t run_lookup(const call_t *call)
+{
+    const int32_t *v = call->ints;
+    const void *input = v[1] != 0 ? in_place(call) : call->arrays[0];
+
+    return kanji_lookup_s8(
+        NULLED(input, 0), v[0], NULLED(call->arrays[1], 1), NULLED(call->output, 2));
+}
+
+static int32_t run_lookup_u8(const call_t *call)
+{
+    const int32_t *v = call->ints;
+    const void *input = v[2] != 0 ? in_place(call) : call->arrays[0];
+
+    return kanji_lookup_u8_s8(
+        NULLED(input, 0), v[0], NULLED(call->arrays[1], 1), v[1], NULLED(call->output, 2));
 }
 
 /* What is compiled with either API. */
@@ -108,6 +124,8 @@ static const function_t common_functions[] = {
     {"kanji_requantize_s8", run_requantize},
     {"kanji_mean_s8", run_mean},
     {"kanji_copy_s8", run_copy},
+    {"kanji_lookup_s8", run_lookup},
+    {"kanji_lookup_u8_s8", run_lookup_u8},
     {NULL, NULL},
 };
 

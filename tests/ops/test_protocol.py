@@ -29,7 +29,7 @@ def test_every_operator_is_in_the_suite():
 
 
 #: Operators of one input without parameters whose output has a range of its own.
-TRACKED = {"mean"}
+TRACKED = {"hard_swish", "leaky_relu", "mean", "requantize"}
 
 
 @pytest.mark.parametrize("name", [op.name for op in BUILT_IN])
@@ -90,6 +90,7 @@ BAD = {
     "begin": (0, (), (-1,), (2**31,)),
     "end": (0, (), (-1,)),
     "dims": (1, (), (0, 1), (1, 1), (1, 3)),
+    "negative_slope": (-0.1, 1.01, None, float("inf")),
 }
 NEVER = (1.5, "ab", {}, [[[1]]], float("nan"), b"8", np.zeros(3), 10**5000)
 
