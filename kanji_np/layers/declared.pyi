@@ -22,6 +22,7 @@ __all__ = [
     "ReLU",
     "ReLU6",
     "Requantize",
+    "Rescaling",
     "Reshape",
     "Sigmoid",
     "Slice",
@@ -227,6 +228,30 @@ class Requantize(TrackedLayer):
     def __init__(
         self,
         activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Rescaling(Layer):
+    """uint8 image -> int8 of ``pixel * scale + offset``; see `ops.rescaling`.
+
+    uint8 (H,W,C) or (K,) -> int8 of the same shape.
+
+    Parameters
+    ----------
+    scale, offset : float, or one for each channel
+    output_scale : float or None
+        Of the int8 output. None: the finest power of two that holds all values.
+    output_zero_point : int
+        -128..127; used where `output_scale` is given.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        scale: float | Sequence[float],
+        offset: float | Sequence[float] = ...,
+        output_scale: float | None = ...,
+        output_zero_point: int = ...,
         name: str | None = None,
     ) -> None: ...
 

@@ -23,6 +23,7 @@ from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
 from kanji_np.ops.relu6 import RELU6
 from kanji_np.ops.requantize import REQUANTIZE
+from kanji_np.ops.rescaling import RESCALING
 from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.sigmoid import SIGMOID
 from kanji_np.ops.slice import SLICE
@@ -36,6 +37,7 @@ from kanji_np.types import Arrays, Gradients, Shapes, Specs
 BUILT_IN = (
     NORMALIZE,
     STANDARDIZE,
+    RESCALING,
     CONV2D,
     DEPTHWISE_CONV2D,
     CONV1D,
