@@ -79,7 +79,9 @@ class Model:
         The last layer's output. The network's layers are those that it depends on, in
         the order of the calls of their arguments.
     target : str or TargetSpec
-        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
+        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5; or a runtime,
+        whose arithmetic the network has, and for which no C is generated: "tflm",
+        "litert" or "xnnpack".
     core : str, optional
         The class of cores it runs on, "c", "dsp" (the default) or "mve", or the name
         of one: "cortex-m4".
@@ -92,7 +94,8 @@ class Model:
         Which scales there are: "pow2", "pow2-per-channel", "symmetric" or
         "asymmetric"; see `quantize.SCHEMES`.
     ranges : str
-        How ranges are tracked: "minmax", "percentile" or "learned"; see `ranges`.
+        How ranges are tracked: "minmax", "percentile", "learned" or "fixed"; see
+        `ranges`.
     seed : int
         Of the initial weights.
     name : str

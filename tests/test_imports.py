@@ -43,8 +43,8 @@ ALLOWED = {
     },
     "graph": {"checks", "errors", "types", "ops", "quantize"},
     "layers": {
-        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "types",
-        "window",
+        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "targets",
+        "types", "window",
     },
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
@@ -69,7 +69,9 @@ ALLOWED = {
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("formats", "deploy", "results", "bench", "report", "plots", "cli")
+AFTER = (
+    "formats", "deploy", "results", "bench", "report", "explanation", "plots", "cli",
+)  # fmt: skip
 
 
 def part_of(path: Path) -> str:
