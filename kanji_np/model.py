@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,8 @@ from kanji_np.layers import (
 )
 from kanji_np.modelfile import Design
 from kanji_np.ops.attributes import sample_shape
-from kanji_np.quantize import FINEST, LARGEST, SCHEMES, by_output
-from kanji_np.ranges import check_ranges
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES, Scheme, by_output
+from kanji_np.ranges import RangeTracker, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
@@ -89,6 +90,10 @@ class Model:
         A C identifier in lower case; names the exported files and functions.
     input_scale : float
         Without an image layer in front the input is int8; its scale, a power of two.
+    input_qparams : QParams, optional
+        In place of `input_scale`: any scale and zero point that the scheme has.
+    input_range : (low, high) or "data", optional
+        In place of both: the range of the real inputs. "data": calibration finds it.
 
     Raises
     ------
@@ -110,11 +115,17 @@ class Model:
         seed: int = 0,
         name: str = "network",
         input_scale: float = 2.0**-7,
+        input_qparams: QParams | None = None,
+        input_range: tuple[float, float] | str | None = None,
     ) -> None:
         spec = target_spec(target, core=core, rounding=rounding, version=version)
         start = drawn(np.random.default_rng(integer("seed", seed, 0)))
+        qparams, tracker = _input_quantization(
+            SCHEMES[one_of("scheme", scheme, SCHEMES)],
+            input_scale, input_qparams, input_range,
+        )  # fmt: skip
         self._assemble(
-            Design(inputs, outputs, spec, scheme, ranges, start, name, input_scale)
+            Design(inputs, outputs, spec, scheme, ranges, start, name, qparams, tracker)
         )
 
     def _assemble(self, design: Design) -> None:
@@ -126,9 +137,9 @@ class Model:
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(design.ranges))
         self.layers, self.wiring = _wired(design.inputs, design.outputs)
         _name_layers(self.layers)
-        self.input = _input_spec(
-            design.inputs.shape, self.layers[0], design.input_scale
-        )
+        self.input = _input_spec(design.inputs.shape, self.layers[0], design.input)
+        self.input_range = design.input_range
+        _check_qparams(self.quantization.scheme, self.input.qparams)
         self.shapes: list[Shape] = []
         for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
             with naming(layer):
@@ -336,7 +347,9 @@ class Model:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether every layer has the ranges it is frozen with."""
+        """Whether the input and every layer have the ranges they are frozen with."""
+        if self.input_range is not None and not self.input_range.updates:
+            return False
         return all(layer.is_calibrated for layer in self.layers)
 
     def calibrate(self, x: np.ndarray) -> None:
@@ -346,8 +359,19 @@ class Model:
         ----------
         x : uint8 or int8 (N, *input_shape)
         """
+        self._observe_input(x)
         with no_grad():
             self._forward(x, "int8", len(self.layers))
+
+    def _observe_input(self, x: np.ndarray) -> None:
+        """Take the input's range from real values, if it is yet to be found."""
+        tracker = self.input_range
+        if tracker is None or tracker.updates or x.dtype.kind != "f":
+            return
+        tracker.observe(x)
+        scheme = self.quantization.scheme
+        qparams = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        self.input = replace(self.input, qparams=qparams)
 
     def renew_weight_ranges(self) -> None:
         """Take the range of every weight from the weight as it is."""
@@ -470,7 +494,7 @@ class Model:
         """
         header, arrays = self.snapshot()
         header = modelfile.with_quantization(header, scheme, ranges, weight_bits)
-        network = _assembled(modelfile.design(header, arrays))
+        network = assembled(modelfile.design(header, arrays))
         network.take_weights(self)
         return network
 
@@ -632,7 +656,8 @@ class Sequential(Model):
     layers : sequence of Layer
         The first is `Normalize` or `Standardize` where the input is images.
     input_shape : (H, W, C) or (K,)
-    target, core, rounding, version, scheme, ranges, seed, name, input_scale
+    target, core, rounding, version, scheme, ranges, seed, name
+    input_scale, input_qparams, input_range
         As `Model` has them.
     """
 
@@ -650,6 +675,8 @@ class Sequential(Model):
         seed: int = 0,
         name: str = "network",
         input_scale: float = 2.0**-7,
+        input_qparams: QParams | None = None,
+        input_range: tuple[float, float] | str | None = None,
     ) -> None:
         if not layers:
             raise OptionError("a network needs at least one layer")
@@ -659,7 +686,8 @@ class Sequential(Model):
         super().__init__(
             first, value, target, core=core, rounding=rounding, version=version,
             scheme=scheme, ranges=ranges, seed=seed, name=name,
-            input_scale=input_scale,
+            input_scale=input_scale, input_qparams=input_qparams,
+            input_range=input_range,
         )  # fmt: skip
 
 
@@ -695,19 +723,63 @@ def _wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
     return layers, wiring
 
 
-def _input_spec(given: Any, first: Layer, scale: float) -> TensorSpec:
-    image = first.op.reads_image
+def _input_quantization(
+    scheme: Scheme,
+    scale: float,
+    qparams: QParams | None,
+    given: tuple[float, float] | str | None,
+) -> tuple[QParams, RangeTracker | None]:
+    """What the integers of the input mean, and the tracker that is to find it."""
     scale = number("input_scale", scale, FINEST, LARGEST)
     if math.frexp(scale)[0] != 0.5:
-        raise OptionError(f"input_scale must be a power of two, got {scale}")
+        raise OptionError(
+            f"input_scale must be a power of two, got {scale}; input_qparams takes any"
+        )
+    if qparams is not None and given is not None:
+        raise OptionError("input_qparams and input_range exclude each other")
+    if qparams is not None:
+        if not isinstance(qparams, QParams):
+            raise OptionError(f"input_qparams must be QParams, got {shown(qparams)}")
+        return qparams, None
+    if given is None:
+        return QParams(scale), None
+    if isinstance(given, str) and given == "data":
+        return QParams(scale), RangeTracker()
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise OptionError(
+            f'input_range must be (low, high) or "data", got {shown(given)}'
+        )
+    low, high = (number("input_range", end, -LARGEST, LARGEST) for end in given)
+    if low >= high:
+        raise OptionError(f"input_range must rise, got {shown(given)}")
+    return scheme.activation_qparams(low, high), None
+
+
+def _check_qparams(scheme: Scheme, qparams: QParams | None) -> None:
+    """OptionError if a scheme has no such scale or zero point."""
+    if qparams is None:
+        return
+    if scheme.pow2 and math.frexp(qparams.scale)[0] != 0.5:
+        raise OptionError(
+            f"scheme {scheme.name} has scales that are powers of two; the input's is "
+            f"{qparams.scale}"
+        )
+    if qparams.zero_point and not scheme.asymmetric:
+        raise OptionError(
+            f"scheme {scheme.name} has zero points of 0; the input's is "
+            f"{qparams.zero_point}"
+        )
+
+
+def _input_spec(given: Any, first: Layer, qparams: QParams) -> TensorSpec:
+    image = first.op.reads_image
     try:
         shape = sample_shape("input_shape", given)
     except OptionError:
         raise ShapeError(
             f"input_shape must be (H, W, C) or (K,), all positive, got {shown(given)}"
         ) from None
-    qparams = None if image else QParams(scale)
-    return TensorSpec(shape, "uint8" if image else "int8", qparams)
+    return TensorSpec(shape, "uint8" if image else "int8", None if image else qparams)
 
 
 def _listed(names: Sequence[Any], most: int = 8) -> str:
@@ -759,12 +831,12 @@ def from_snapshot(
     target: TargetSpec | None = None,
 ) -> Model:
     """A network from what `Model.snapshot` gave, by default for its own target."""
-    network = _assembled(modelfile.design(header, arrays, target))
+    network = assembled(modelfile.design(header, arrays, target))
     network.restore(header, arrays)
     return network
 
 
-def _assembled(design: Design) -> Model:
+def assembled(design: Design) -> Model:
     """A network with a design's weights, and ranges that have seen nothing."""
     network = Model.__new__(Model)
     network._assemble(design)

@@ -29,10 +29,10 @@ from kanji_np.layers import (
 )
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
-from kanji_np.quantize import FINEST, LARGEST, SCHEMES
-from kanji_np.ranges import TRACKERS
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES, KeptInts
+from kanji_np.ranges import TRACKERS, RangeTracker
 from kanji_np.targets import target_spec
-from kanji_np.types import TargetSpec
+from kanji_np.types import QParams, TargetSpec
 
 if TYPE_CHECKING:
     from kanji_np.model import Model
@@ -50,12 +50,17 @@ def _numbers(place: str, value: Any) -> Any:
     return rule(place, value)
 
 
-_TRACKER = schema.record({
-    "low": _numbers,
-    "high": _numbers,
-    "momentum": schema.number(0, 1),
-    "updates": schema.integer(),
-})  # fmt: skip
+_TRACKER = schema.record(
+    {
+        "low": _numbers,
+        "high": _numbers,
+        "momentum": schema.number(0, 1),
+        "updates": schema.integer(),
+        "scale": _numbers,
+        "zero_point": schema.integer(-128, 127),
+    },
+    optional=("scale", "zero_point"),
+)
 
 
 _LAYER = schema.record(
@@ -71,24 +76,30 @@ _LAYER = schema.record(
 )
 
 #: The header of a model file.
-HEADER = schema.record({
-    "kind": schema.text,
-    "format": schema.version(FORMAT),
-    "name": schema.text,
-    "target": schema.columns(*[schema.text] * 4),
-    "scheme": schema.one_of(SCHEMES),
-    "ranges": schema.one_of(TRACKERS),
-    "input_shape": schema.array(schema.integer(1), 1),
-    "input_scale": schema.nullable(schema.number(FINEST, LARGEST)),
-    "layers": schema.array(_LAYER, 1),
-})  # fmt: skip
+HEADER = schema.record(
+    {
+        "kind": schema.text,
+        "format": schema.version(FORMAT),
+        "name": schema.text,
+        "target": schema.columns(*[schema.text] * 4),
+        "scheme": schema.one_of(SCHEMES),
+        "ranges": schema.one_of(TRACKERS),
+        "input_shape": schema.array(schema.integer(1), 1),
+        "input_scale": schema.nullable(schema.number(FINEST, LARGEST)),
+        "input_zero_point": schema.integer(-128, 127),
+        "input_range": _TRACKER,
+        "layers": schema.array(_LAYER, 1),
+    },
+    optional=("input_zero_point", "input_range"),
+)
 
 
 @dataclass(frozen=True)
 class Design:
     """What a network is made from; see `Model`.
 
-    `start` says what the parameters of each layer start from.
+    `start` says what the parameters of each layer start from. `input` are the QParams
+    of an int8 input; it is calibrated where `input_range` has a tracker.
     """
 
     inputs: Symbol
@@ -98,7 +109,8 @@ class Design:
     ranges: str
     start: Start
     name: str
-    input_scale: float
+    input: QParams
+    input_range: RangeTracker | None = None
 
 
 def write(network: Model, path: str | Path) -> None:
@@ -146,13 +158,15 @@ def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         if isinstance(layer, TrackedLayer):
             entry["ranges"] = {n: t.state() for n, t in layer.trackers().items()}
         norm = layer.norm if isinstance(layer, LinearLayer) else None
+        if isinstance(layer, LinearLayer) and layer.kept is not None:
+            arrays[f"{layer.name}/bias_residue"] = layer.kept.bias_residue
         if norm is not None:
             entry["batch_norm"] = [norm.updates, norm.is_frozen]
             arrays[f"{layer.name}/moving_mean"] = norm.moving.mean
             arrays[f"{layer.name}/moving_var"] = norm.moving.var
         layers.append(entry)
-    target = network.target
-    header = {
+    target, qparams = network.target, network.input.qparams
+    header: dict[str, Any] = {
         "kind": KIND,
         "format": FORMAT,
         "name": network.name,
@@ -160,9 +174,13 @@ def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "scheme": network.quantization.scheme.name,
         "ranges": network.quantization.ranges,
         "input_shape": network.input.shape,
-        "input_scale": network.input.qparams.scale if network.input.qparams else None,
+        "input_scale": qparams.scale if qparams else None,
         "layers": layers,
     }
+    if qparams is not None and qparams.zero_point:
+        header["input_zero_point"] = qparams.zero_point
+    if network.input_range is not None:
+        header["input_range"] = network.input_range.state()
     return header, arrays
 
 
@@ -187,6 +205,10 @@ def design(
             for n, k in enumerate(entry["inputs"])
         ]
         values.append(layer(*inputs))
+    scale, input_range = header["input_scale"], None
+    if "input_range" in header:
+        input_range = RangeTracker()
+        input_range.restore(header["input_range"])
     library, version, core, rounding = header["target"]
     spec = target or target_spec(library, version=version, core=core, rounding=rounding)
     return Design(
@@ -199,7 +221,8 @@ def design(
             arrays, f"{layer}/{kind}", shape
         ),
         name=header["name"],
-        input_scale=1.0 if header["input_scale"] is None else header["input_scale"],
+        input=QParams(scale or 1.0, header.get("input_zero_point", 0)),
+        input_range=input_range,
     )
 
 
@@ -269,7 +292,22 @@ def restore(
                 )
             for name, tracker in trackers.items():
                 tracker.restore(states[name])
+            if isinstance(layer, LinearLayer):
+                _restore_kept(layer, arrays)
     _restore_norms(network, header, arrays)
+
+
+def _restore_kept(layer: LinearLayer, arrays: dict[str, np.ndarray]) -> None:
+    """The integers of another file, as `LinearLayer.keep` left them."""
+    name, said = f"{layer.name}/bias_residue", layer.weight_range.scale
+    if (said is None) == (name in arrays):
+        why = "is missing" if said is not None else "does not belong here"
+        raise FileFormatError(f"{name} {why}")
+    if said is None:
+        return
+    residue = archive.stored(arrays, name, layer.bias.shape, np.int32)
+    lowest = int(np.rint(layer.weight_range.low / said).min())
+    layer.kept = KeptInts(lowest, residue)
 
 
 def restore_weights(

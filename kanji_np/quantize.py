@@ -177,16 +177,45 @@ def pow2_qparams(bits: int) -> QParams:
 
 @dataclass(frozen=True)
 class LinearScales:
-    """Scales of one layer: input, weight (float64, one for each output), output."""
+    """Scales of one layer: input, weight (float64, one for each output), output.
+
+    `float32_sums`: the factors between sums and output are made of sums' scales that
+    were rounded to float32, as TFLite's fully connected layers are.
+    """
 
     x: QParams
     w: np.ndarray
     y: QParams
+    float32_sums: bool = False
 
     @property
     def sums(self) -> np.ndarray:
         """Scales of the sums, float64 (Cout,)."""
         return self.x.scale * self.w
+
+    @property
+    def factors(self) -> np.ndarray:
+        """What sums are multiplied by to become outputs, float64 (Cout,)."""
+        sums = self.sums
+        if self.float32_sums:
+            sums = sums.astype(np.float32).astype(np.float64)
+        return sums / self.y.scale
+
+
+@dataclass(frozen=True, eq=False)
+class KeptInts:
+    """What the integers of a file have that real parameters and scales do not say.
+
+    Parameters
+    ----------
+    lowest : int
+        The smallest weight there may be, -127 or -128.
+    bias_residue : int32 (Cout,)
+        Added to each bias: what float32 cannot hold of the file's.
+    """
+
+    lowest: int
+    bias_residue: np.ndarray
 
 
 def legal_scales(
@@ -230,14 +259,18 @@ def by_output(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return values.reshape(-1, *[1] * (weight.ndim - 1))  # (C,) -> (C,1,...)
 
 
-def quantize_weight(weight: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
+def quantize_weight(
+    weight: np.ndarray, scales: np.ndarray, bits: int, lowest: int | None = None
+) -> np.ndarray:
     """Real weights to int8, halves to even, saturating at ``+-weight_max(bits)``.
 
     `scales` has one for each of the first axis of `weight`, whose shape the result has.
+    `lowest` is the smallest integer, where that is another.
     """
     largest = weight_max(bits)
     each = by_output(scales, weight)
-    return np.clip(np.rint(weight / each), -largest, largest).astype(np.int8)
+    lowest = -largest if lowest is None else lowest
+    return np.clip(np.rint(weight / each), lowest, largest).astype(np.int8)
 
 
 def bias_shift(bias: np.ndarray, sum_bits: int) -> int:
@@ -256,6 +289,7 @@ def linear_ints(
     activation: str,
     numerics: Numerics,
     weight_bits: int = 8,
+    kept: KeptInts | None = None,
 ) -> LinearInts:
     """The integers of a convolution or dense layer.
 
@@ -270,6 +304,8 @@ def linear_ints(
     numerics : Numerics
         Of the target.
     weight_bits : 8 or 4
+    kept : KeptInts or None
+        Of a layer whose scales are a file's.
 
     Raises
     ------
@@ -280,12 +316,15 @@ def linear_ints(
     """
     channels = len(params.bias)
     check_params(params)
-    weight = quantize_weight(params.weight, scales.w, weight_bits)
-    multiplier, shift = multipliers_and_shifts(scales.sums / scales.y.scale)
+    lowest = kept.lowest if kept else None
+    weight = quantize_weight(params.weight, scales.w, weight_bits, lowest)
+    multiplier, shift = multipliers_and_shifts(scales.factors)
     left = 0
     if numerics.bias_bits == 8:
         left = bias_shift(params.bias, -int(np.frexp(scales.sums[0])[1]) + 1)
     bias = np.rint(params.bias / (scales.sums * 2**left))
+    if kept is not None:
+        bias += kept.bias_residue
     if numerics.bias_bits == 8:
         bias = np.clip(bias, -128, 127) * 2**left
     zero_point = scales.x.zero_point
@@ -348,6 +387,8 @@ def check_products(count: int) -> None:
 def multipliers_and_shifts(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`multiplier_and_shift` of positive float64 (C,), two int32 arrays (C,).
 
+    Both are 0 where a shift of 31 to the right is not enough.
+
     Raises
     ------
     RangeError
@@ -360,12 +401,16 @@ def multipliers_and_shifts(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mantissa, shift = np.frexp(scales)
     multiplier = np.rint(mantissa * 2.0**31).astype(np.int64)
     carried = multiplier == 2**31
-    multiplier = np.where(carried, 2**30, multiplier)
-    return multiplier.astype(np.int32), (shift + carried).astype(np.int32)
+    multiplier, shift = np.where(carried, 2**30, multiplier), shift + carried
+    vanishes = shift < -31
+    multiplier, shift = (np.where(vanishes, 0, a) for a in (multiplier, shift))
+    return multiplier.astype(np.int32), shift.astype(np.int32)
 
 
 def multiplier_and_shift(scale: float) -> tuple[int, int]:
     """``scale = multiplier * 2^(shift - 31)`` with 2^30 <= multiplier < 2^31.
+
+    Both are 0 where a shift of 31 to the right is not enough.
 
     Reference: TFLite `QuantizeMultiplier`.
     """
@@ -373,15 +418,9 @@ def multiplier_and_shift(scale: float) -> tuple[int, int]:
     return int(multiplier), int(shift)
 
 
-def input_factor(real: float) -> tuple[int, int]:
-    """Multiplier and shift, 0 and 0 where a shift of 31 to the right is not enough."""
-    multiplier, shift = multiplier_and_shift(real)
-    return (multiplier, shift) if shift >= -31 else (0, 0)
-
-
 def output_factor(real: float, most_shift: int, y: QParams) -> tuple[int, int]:
     """Multiplier and shift of ``real / y.scale``; RangeError if y is too fine."""
-    multiplier, shift = input_factor(real / y.scale)
+    multiplier, shift = multiplier_and_shift(real / y.scale)
     if shift > most_shift:
         raise RangeError(
             f"an output scale of {y.scale:.4g} is too fine for these inputs: it must "

@@ -1,6 +1,6 @@
 """The ranges that training tracks, from which scales are made.
 
-Three trackers, one interface. `RangeTracker` keeps a moving minimum and maximum, the
+Four trackers, one interface. `RangeTracker` keeps a moving minimum and maximum, the
 paper's way. `PercentileRange` leaves out the farthest values, which are few and would
 cost all others resolution. `LearnedRange` starts like the first and is then trained:
 its range is 2^theta times the one it started from. Theta is a parameter of the network,
@@ -13,6 +13,9 @@ and call it the threshold.) Its gradient is
 of a scale s proportional to 2^theta. It grows where clamping costs more than rounding,
 and shrinks where rounding costs more. How large the gradient is says little, as it
 grows with tensor and loss: `fit` leaves theta to Adam, whose steps do not.
+
+`FixedRange` never moves once it is known: from the first batch, or because a file says
+the very scale (`keep`). Networks that were quantized elsewhere have it.
 
 References: Jain et al., "Trained Quantization Thresholds for Accurate and Efficient
 Fixed-Point Inference of Deep Neural Networks", 2020 (powers of two, Adam); Esser
@@ -60,6 +63,10 @@ class RangeTracker:
 
     #: Whether it wants a tensor's values, not only the ends of their range.
     wants_values = False
+    #: The scale that a file says, float64 () or (channels,); None: the range makes it.
+    scale: np.ndarray | None = None
+    #: With `scale`: the integer that stands for 0.
+    zero_point = 0
 
     def __init__(
         self, momentum: float = MOMENTUM, *, channels: int | None = None
@@ -212,12 +219,56 @@ class LearnedRange(RangeTracker):
         return total.astype(np.float32)
 
 
+class FixedRange(RangeTracker):
+    """A range that stays: that of the first batch, or one whose scale a file says."""
+
+    def update(self, low: Any, high: Any) -> None:
+        if not self.updates:
+            super().update(low, high)
+
+    def renew(self, values: np.ndarray) -> None:
+        if self.scale is None:
+            super().renew(values)
+
+    def keep(self, scale: Any, zero_point: int = 0, lowest: int = -128) -> None:
+        """Take a file's scale.
+
+        Parameters
+        ----------
+        scale : float or float64 (channels,)
+        zero_point : int
+        lowest : int
+            The smallest integer there may be; the largest is 127.
+        """
+        self.scale = np.array(scale, np.float64).reshape(self.low.shape)
+        self.zero_point = zero_point
+        self.low = self.scale * (lowest - zero_point)
+        self.high = self.scale * (127 - zero_point)
+        self.updates = 1
+
+    def state(self) -> dict[str, Any]:
+        if self.scale is None:
+            return super().state()
+        said = {"scale": self.scale.tolist(), "zero_point": self.zero_point}
+        return super().state() | said
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        if "scale" not in state:
+            return
+        scale = np.array(state["scale"], np.float64)
+        if scale.shape != self.low.shape or not (scale > 0).all():
+            raise RangeError(f"a kept scale is {state['scale']}")
+        self.scale, self.zero_point = scale, state["zero_point"]
+
+
 #: Trackers of activations by name, and of weights where they are others: the ends of a
 #: weight's range are few and matter.
 TRACKERS: dict[str, type[RangeTracker]] = {
     "minmax": RangeTracker,
     "percentile": PercentileRange,
     "learned": LearnedRange,
+    "fixed": FixedRange,
 }
 WEIGHT_TRACKERS = TRACKERS | {"percentile": RangeTracker}
 

@@ -18,6 +18,7 @@ CLASSES = {name: x for name, x in PUBLIC.items() if isinstance(x, type)}
 #: deployment hand each other.
 INTERNAL = {
     "BatchNorm",
+    "KeptInts",
     "KernelCall",
     "LinearInts",
     "Op",

@@ -6,15 +6,32 @@ file's parameters and scales, and assembles the network.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kanji_np.layers import Symbol
-from kanji_np.model import Model
+from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.layers import (
+    Input,
+    Layer,
+    LinearLayer,
+    Symbol,
+    TrackedLayer,
+    make_layer,
+    naming,
+)
+from kanji_np.model import Model, assembled
+from kanji_np.modelfile import Design
+from kanji_np.ops import OPS, Op
+from kanji_np.ranges import FixedRange, RangeTracker
+from kanji_np.targets import LIBRARIES
 from kanji_np.types import LinearParams, QParams, Shape, TargetSpec
+
+MOST_NAME = 40  # characters of a layer's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +98,32 @@ class Builder:
     target : TargetSpec
     name : str
         Of the network: a C identifier in lower case.
+    scheme : str or None
+        None: "asymmetric", or the first that the target's library computes with.
     """
 
-    def __init__(self, target: TargetSpec, name: str) -> None:
-        raise NotImplementedError
+    def __init__(
+        self, target: TargetSpec, name: str, *, scheme: str | None = None
+    ) -> None:
+        self.target, self.name = target, name
+        schemes = LIBRARIES[target.library].schemes
+        self.scheme = scheme or (
+            "asymmetric" if "asymmetric" in schemes else schemes[0]
+        )
+        self._tensors: dict[Symbol, _Tensor] = {}
+        self._input: Symbol | None = None
+        self._made: list[_Made] = []
+        self._names: Counter[str] = Counter()
+        self._dropped: list[str] = []
 
     def input(self, shape: Shape, qparams: QParams | None = None) -> Symbol:
         """The network's input, without the batch, channels last.
 
         `qparams` are the file's; None of a float network: calibration finds them.
         """
-        raise NotImplementedError
+        self._input = Input(shape)
+        self._tensors[self._input] = _Tensor(shape, qparams)
+        return self._input
 
     def layer(
         self,
@@ -128,17 +160,153 @@ class Builder:
         name : str or None
             The layer's, where the file has a telling one: made a C identifier, and
             numbered if used before.
+
+        Raises
+        ------
+        UnsupportedOp, ShapeError
+            The operator does not take these inputs, or cannot have that output.
         """
-        raise NotImplementedError
+        operator, xs = OPS[op], [self._tensors[symbol] for symbol in inputs]
+        layer = make_layer(operator, attrs, self._unique(name, operator), constants)
+        shape = operator.infer(attrs, tuple(x.shape for x in xs))
+        if output is not None and not operator.tracks_output:
+            self._check_output(operator, attrs, xs, output)
+        known = output or self._passed_on(operator, attrs, xs)
+        symbol = layer(*inputs)
+        self._tensors[symbol] = _Tensor(shape, known)
+        self._made.append(_Made(layer, params, output, tuple(inputs), source, notes))
+        return symbol
 
     def shape(self, symbol: Symbol) -> Shape:
         """The shape of a tensor, without the batch."""
-        raise NotImplementedError
+        return self._tensors[symbol].shape
+
+    def qparams(self, symbol: Symbol) -> QParams | None:
+        """The scale and zero point of a tensor, as far as the file says them."""
+        return self._tensors[symbol].qparams
 
     def drop(self, source: str, why: str) -> None:
         """Note an operator that nothing is made of: "Dropout", "Identity"."""
-        raise NotImplementedError
+        self._dropped.append(f"{source}: {why}")
 
     def finish(self, output: Symbol) -> Imported:
-        """The network, built."""
-        raise NotImplementedError
+        """The network, built.
+
+        Raises
+        ------
+        UnsupportedOp, ShapeError, AccumulatorOverflow
+            A layer does not fit the target; the message names it.
+        """
+        assert self._input is not None  # tables begin with it
+        given = self._tensors[self._input].qparams
+        starts = {made.layer.name: made.params for made in self._made}
+        keeps = any(
+            made.output is not None or isinstance(made.params, IntWeights)
+            for made in self._made
+        )
+        network = assembled(
+            Design(
+                inputs=self._input,
+                outputs=output,
+                target=self.target,
+                scheme=self.scheme,
+                ranges="fixed" if keeps else "minmax",
+                start=lambda layer, kind, shape: _start(starts[layer], kind, shape),
+                name=self.name,
+                input=given or QParams(2.0**-7),
+                input_range=RangeTracker() if given is None else None,
+            )
+        )
+        rows = []
+        used = set(network.layers)
+        for made in (m for m in self._made if m.layer in used):
+            with naming(made.layer):
+                self._keep(made)
+            rows.append(self._row(made))
+        return Imported(network, tuple(rows), tuple(self._dropped))
+
+    def _keep(self, made: _Made) -> None:
+        """Give a built layer the integers and scales of the file."""
+        layer = made.layer
+        if made.output is not None and isinstance(layer, TrackedLayer):
+            assert isinstance(layer.output_range, FixedRange)
+            layer.output_range.keep(made.output.scale, made.output.zero_point)
+        if isinstance(made.params, IntWeights):
+            assert isinstance(layer, LinearLayer)
+            x = self._tensors[made.inputs[0]].qparams
+            if x is None:
+                raise UnsupportedOp(
+                    f"{made.source} has integer weights, and its input no scale"
+                )
+            layer.keep(made.params.weight, made.params.bias, made.params.scales, x)
+
+    def _row(self, made: _Made) -> MappedLayer:
+        symbol = next(s for s in self._tensors if s.layer is made.layer)
+        tensor = self._tensors[symbol]
+        return MappedLayer(
+            source=made.source,
+            layer=made.layer.name,
+            op=made.layer.op.name,
+            shape=tensor.shape,
+            scale="" if tensor.qparams is None else str(tensor.qparams),
+            notes=tuple(made.notes),
+        )
+
+    def _passed_on(self, op: Op, attrs: Any, xs: Sequence[_Tensor]) -> QParams | None:
+        """The QParams of the output that follow from the inputs'."""
+        if op.tracks_output or any(x.qparams is None for x in xs):
+            return None
+        qparams = tuple(x.qparams for x in xs)
+        return op.output_qparams(attrs, qparams, self.target.numerics)
+
+    def _check_output(
+        self, op: Op, attrs: Any, xs: Sequence[_Tensor], wanted: QParams
+    ) -> None:
+        given = self._passed_on(op, attrs, xs)
+        if given is not None and given != wanted:
+            raise UnsupportedOp(
+                f"{op.name} gives an output of scale {given}, the file has {wanted}"
+            )
+
+    def _unique(self, name: str | None, op: Op) -> str:
+        """A C identifier that no other layer has."""
+        if name is not None:
+            name = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:MOST_NAME]
+        if not name or not name.isidentifier():
+            name = op.short_name or op.name
+            self._names[name] += 1
+            return f"{name}{self._names[name]}"
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """What is known of a tensor while the network is made."""
+
+    shape: Shape
+    qparams: QParams | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A layer and what it is to get once it is built."""
+
+    layer: Layer
+    params: LinearParams | IntWeights | None
+    output: QParams | None
+    inputs: tuple[Symbol, ...]
+    source: str
+    notes: Sequence[str]
+
+
+def _start(
+    params: LinearParams | IntWeights | None, kind: str, shape: Shape
+) -> np.ndarray:
+    """What a parameter begins with; ShapeError if the file's has another shape."""
+    if not isinstance(params, LinearParams):
+        return np.zeros(shape, np.float32)
+    values: np.ndarray = getattr(params, kind)
+    if values.shape != shape:
+        raise ShapeError(f"the {kind} must have shape {shape}, got {values.shape}")
+    return values.astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from kanji_np.autograd import Tensor, record
 from kanji_np.checks import flag
-from kanji_np.errors import ShapeError
+from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics, of_batch
 from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.straight_through import fake_quantized, learned
@@ -22,15 +22,18 @@ from kanji_np.layers.tracked import TrackedLayer
 from kanji_np.ops import Op
 from kanji_np.ops.op import Weights
 from kanji_np.quantize import (
+    KeptInts,
     LinearScales,
     Scheme,
     activation_bounds,
+    by_output,
     check_params,
     check_products,
     legal_scales,
     linear_ints,
+    weight_max,
 )
-from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, RangeTracker
+from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, FixedRange, RangeTracker
 from kanji_np.types import (
     LinearInts,
     LinearParams,
@@ -55,6 +58,8 @@ class LinearLayer(TrackedLayer):
         float64 (), or (Cout,) where each output channel has a scale of its own.
     output_range : RangeTracker
         float64 ().
+    kept : KeptInts or None
+        Of a layer whose integers come from a file; see `keep`.
     """
 
     has_parameters = True
@@ -62,6 +67,7 @@ class LinearLayer(TrackedLayer):
     bias: Tensor
     norm: BatchNorm | None
     weight_range: RangeTracker
+    kept: KeptInts | None = None
 
     def __init__(
         self,
@@ -130,6 +136,53 @@ class LinearLayer(TrackedLayer):
         if self.norm is not None:
             self.norm.moving = Statistics(state["moving_mean"], state["moving_var"])
             self.norm.updates = int(state["moving_updates"])
+
+    def keep(
+        self, weight: np.ndarray, bias: np.ndarray, scales: np.ndarray, x: QParams
+    ) -> None:
+        """Take the integers of a file and the scales of its weights as they are.
+
+        The parameters become the real values, which training goes on from. Quantized
+        again they give the same integers.
+
+        Parameters
+        ----------
+        weight : int8 (Cout, ...)
+        bias : int32 (Cout,)
+            At the scale of the sums.
+        scales : float64 (Cout,)
+            Of the weight.
+        x : QParams
+            Of the input.
+
+        Raises
+        ------
+        UnsupportedOp
+            The target takes one scale for all outputs, and there are several.
+        ShapeError
+            Weight or bias has another shape than the layer's.
+        """
+        for what, ints, own in (
+            ("weight", weight, self.weight),
+            ("bias", bias, self.bias),
+        ):
+            if ints.shape != own.shape:
+                raise ShapeError(
+                    f"the {what} must have shape {own.shape}, got {ints.shape}"
+                )
+        if not self.scheme.per_channel and (scales != scales[0]).any():
+            raise UnsupportedOp(
+                "has a weight scale for each output, and the target takes only one"
+            )
+        assert isinstance(self.weight_range, FixedRange)
+        lowest = min(int(weight.min()), -weight_max(8))
+        said = scales if self.scheme.per_channel else scales[0]
+        self.weight_range.keep(said, lowest=lowest)
+        sums = LinearScales(x, scales, x).sums
+        self.weight.data = (weight * by_output(scales, weight)).astype(np.float32)
+        self.bias.data = (bias * sums).astype(np.float32)
+        residue = bias - np.rint(self.bias.data / sums)
+        self.kept = KeptInts(lowest, residue.astype(np.int32))
 
     def renew_weight_range(self) -> None:
         """Take the weight's range from the weight as it is."""
@@ -214,14 +267,17 @@ class LinearLayer(TrackedLayer):
     def _quantized(self, params: LinearParams, scales: LinearScales) -> LinearInts:
         activation = self.op.activation(self.attrs)
         bits = self.op.weight_bits(self.attrs)
-        return linear_ints(params, scales, activation, self.numerics, bits)
+        return linear_ints(params, scales, activation, self.numerics, bits, self.kept)
 
     def _scales(self, x: QParams | None, params: LinearParams) -> LinearScales:
         assert x is not None  # no operator with weights reads images
+        said, y = self.weight_range.scale, self._output_qparams()
+        if said is not None:
+            w = np.broadcast_to(said, len(params.bias))
+            return LinearScales(x, w, y, self._op_weights.float32_sums)
         bits = self.op.weight_bits(self.attrs)
         w = self.scheme.weight_scales(self.weight_range.max_abs, bits)
-        w = np.broadcast_to(w, len(params.bias))
-        scales = LinearScales(x, w, self._output_qparams())
+        scales = LinearScales(x, np.broadcast_to(w, len(params.bias)), y)
         return legal_scales(scales, params.bias, self.scheme, self.numerics)
 
 

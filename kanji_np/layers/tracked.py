@@ -82,6 +82,9 @@ class TrackedLayer(Layer):
         return Activation(self._on_tape(x, saved), None)
 
     def _output_qparams(self) -> QParams:
+        said = self.output_range
+        if said.scale is not None:
+            return QParams(float(said.scale), said.zero_point)
         low, high = self.output_range.bounds()
         return self.scheme.activation_qparams(float(low), float(high))
 

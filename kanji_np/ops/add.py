@@ -27,7 +27,7 @@ from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import (
     activation_bounds,
     activation_range,
-    input_factor,
+    multiplier_and_shift,
     output_factor,
 )
 from kanji_np.targets.arm import HEADER
@@ -99,9 +99,9 @@ def ints_of(
     twice_max = 2 * max(first.scale, second.scale)
     return AddInts(
         -first.zero_point,
-        *input_factor(first.scale / twice_max),
+        *multiplier_and_shift(first.scale / twice_max),
         -second.zero_point,
-        *input_factor(second.scale / twice_max),
+        *multiplier_and_shift(second.scale / twice_max),
         y.zero_point,
         *output_factor(twice_max / 2.0**LEFT_SHIFT, 0, y),
         LEFT_SHIFT,

@@ -24,7 +24,7 @@ from kanji_np.fixedpoint import SINGLE, rescale
 from kanji_np.loops import elementwise as fast
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Fast, Op
-from kanji_np.quantize import input_factor
+from kanji_np.quantize import multiplier_and_shift
 from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER, check_extents
 from kanji_np.types import (
@@ -91,7 +91,7 @@ def ints_of(
 def _rescaling(x: QParams, y: QParams) -> Rescaling | None:
     if x == y:
         return None
-    multiplier, shift = input_factor(x.scale / y.scale)
+    multiplier, shift = multiplier_and_shift(x.scale / y.scale)
     if shift > MOST_SHIFT:
         raise RangeError(
             f"concatenate: an output scale of {y.scale:.4g} is too fine for an input "

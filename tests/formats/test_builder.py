@@ -1,0 +1,132 @@
+"""Networks made of a file's integers keep them: built, saved, and trained on."""
+
+import numpy as np
+import pytest
+
+import kanji_np as kj
+from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.formats.builder import Builder, IntWeights
+from kanji_np.ops.conv2d import Conv2DAttrs
+from kanji_np.ops.dense import DenseAttrs
+from kanji_np.ops.flatten import FlattenAttrs
+from kanji_np.ops.relu import ReluAttrs
+from kanji_np.types import LinearParams, QParams
+
+RNG = np.random.default_rng(5)
+
+
+def f32(value):
+    return float(np.float32(value))
+
+
+def weights(*shape, scales):
+    weight = RNG.integers(-128, 128, shape).astype(np.int8)
+    weight.flat[0] = -128
+    # The last needs more bits than float32 has.
+    bias = RNG.integers(-2000, 2000, shape[0]).astype(np.int32)
+    bias[-1] = 2**24 + 12345
+    return IntWeights(weight, bias, np.array([f32(s) for s in scales]))
+
+
+CONV = weights(3, 3, 3, 2, scales=(0.003, 0.011, 0.0007))
+DENSE = weights(4, 48, scales=(0.0123,) * 4)
+X, HIDDEN, Y = (
+    QParams(f32(0.1), -128),
+    QParams(f32(0.3717), -100),
+    QParams(f32(9.1), 17),
+)
+
+
+def built(target="cmsis-nn"):
+    builder = Builder(kj.target_spec(target), "imported")
+    x = builder.input((4, 4, 2), X)
+    conv = Conv2DAttrs(3, (3, 3), padding="same", activation="relu")
+    x = builder.layer(
+        "conv2d", conv, [x], source="CONV_2D", params=CONV, output=HIDDEN,
+        notes=["RELU fused"], name="model/conv:0",
+    )  # fmt: skip
+    x = builder.layer("flatten", FlattenAttrs(), [x], source="RESHAPE", output=HIDDEN)
+    dense = DenseAttrs(4)
+    x = builder.layer(
+        "dense", dense, [x], source="FULLY_CONNECTED", params=DENSE, output=Y
+    )
+    builder.drop("IDENTITY 'out'", "does nothing")
+    return builder.finish(x)
+
+
+def test_the_integers_of_a_file_are_those_of_the_graph():
+    imported = built()
+    conv, _, dense = imported.network.freeze().nodes
+    for node, given in ((conv, CONV), (dense, DENSE)):
+        np.testing.assert_array_equal(node.ints.weight, given.weight)
+        np.testing.assert_array_equal(node.ints.bias, given.bias)
+    assert conv.output.qparams == HIDDEN and dense.output.qparams == Y
+    assert conv.ints.input_offset == 128 and conv.ints.act_min == -100
+    row = imported.layers[0]
+    assert (row.source, row.layer, row.op) == ("CONV_2D", "model_conv_0", "conv2d")
+    assert row.notes == ("RELU fused",) and row.scale == str(HIDDEN)
+    assert imported.dropped == ("IDENTITY 'out': does nothing",)
+
+
+def test_dense_layers_round_the_scale_of_their_sums_to_float32():
+    dense = built().network.freeze().nodes[-1]
+    product = np.float32(HIDDEN.scale) * np.float32(DENSE.scales[0])
+    real = dense.ints.multiplier[0] * 2.0 ** (int(dense.ints.shift[0]) - 31)
+    assert abs(real / (float(product) / Y.scale) - 1) < 2**-31
+    assert abs(real / (HIDDEN.scale * DENSE.scales[0] / Y.scale) - 1) > 2**-31
+
+
+def test_a_saved_network_gives_the_same_bytes(tmp_path):
+    net = built().network
+    x = RNG.integers(-128, 128, (20, 4, 4, 2)).astype(np.int8)
+    net.save(tmp_path / "net.npz")
+    loaded = kj.load(tmp_path / "net.npz")
+    assert loaded.input == net.input
+    np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
+    assert loaded.freeze().digest() == net.freeze().digest()
+
+
+def test_training_forward_is_that_of_the_file():
+    net = built().network
+    x = RNG.integers(-128, 128, (20, 4, 4, 2)).astype(np.int8)
+    real = (net.predict(x).astype(np.float32) - Y.zero_point) * np.float32(Y.scale)
+    logits = net.logits(x, track=True)
+    np.testing.assert_array_equal(logits.data, real)
+    (logits * logits).mean().backward()
+    weight = net.layers[0].weight
+    assert np.abs(weight.grad).max() > 0
+    weight.data = weight.data - 1e-3 * weight.grad / np.abs(weight.grad).max()
+    net.logits(x, track=True)
+    assert net.freeze().nodes[0].output.qparams == HIDDEN  # scales stay
+
+
+def test_other_ranges_let_go_of_the_scales():
+    net = built().network.with_quantization(ranges="minmax")
+    net.calibrate(RNG.integers(-128, 128, (20, 4, 4, 2)).astype(np.int8))
+    assert net.freeze().nodes[0].output.qparams != HIDDEN
+
+
+def test_an_output_that_an_operator_cannot_have_is_refused():
+    builder = Builder(kj.target_spec(), "imported")
+    x = builder.input((4,), X)
+    with pytest.raises(UnsupportedOp, match="relu gives an output of scale"):
+        builder.layer("relu", ReluAttrs(), [x], source="RELU", output=Y)
+
+
+def test_parameters_of_another_shape_are_refused():
+    builder = Builder(kj.target_spec(), "imported")
+    x = builder.input((4,))
+    params = LinearParams(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
+    y = builder.layer("dense", DenseAttrs(2), [x], source="Gemm", params=params)
+    with pytest.raises(ShapeError, match="the weight must have shape"):
+        builder.finish(y)
+
+
+def test_a_float_network_finds_the_range_of_its_input_in_data():
+    builder = Builder(kj.target_spec(), "imported")
+    x = builder.input((4,))
+    params = LinearParams(np.eye(2, 4, dtype=np.float32), np.ones(2, np.float32))
+    y = builder.layer("dense", DenseAttrs(2), [x], source="Gemm", params=params)
+    net = builder.finish(y).network
+    assert not net.is_calibrated and net.input_range is not None
+    np.testing.assert_array_equal(net.layers[0].weight.data, params.weight)
