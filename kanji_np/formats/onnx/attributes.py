@@ -23,7 +23,9 @@ Floats = tuple[float, ...]
 
 
 def _is_row(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, tuple) and all(type(v) is kind for v in value)
+    return lambda value: (
+        isinstance(value, tuple) and all(type(v) is kind for v in value)
+    )
 
 
 #: What a value of an annotation must be.

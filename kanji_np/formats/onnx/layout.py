@@ -188,7 +188,7 @@ class Arranger:
         if key not in self._made:
             self._made[key] = self.builder.layer(
                 "transpose",
-                OPS["transpose"].attrs(axes),
+                OPS["transpose"].attrs(tuple(axis + 1 for axis in axes)),
                 [symbol],
                 source=owner,
                 notes=("our elements change places",),

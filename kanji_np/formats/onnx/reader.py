@@ -212,9 +212,7 @@ class _Tensors:
             return
         tensor = info.type.tensor_type
         dims = tensor.shape.dim
-        shape = tuple(
-            int(d.dim_value) if d.HasField("dim_value") else -1 for d in dims
-        )
+        shape = tuple(int(d.dim_value) if d.HasField("dim_value") else -1 for d in dims)
         if any(not -1 <= d <= MOST_SIZE for d in shape) or len(shape) > MOST_AXES:
             raise FileFormatError(
                 f"the tensor {shown(info.name)} cannot have the shape {shown(shape)}"

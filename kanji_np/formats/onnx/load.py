@@ -1,0 +1,246 @@
+"""Networks from ONNX files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kanji_np.checks import shown
+from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
+from kanji_np.formats.builder import Builder, Imported
+from kanji_np.formats.onnx.folding import FOLDS, Constant, fold
+from kanji_np.formats.onnx.layout import View, view_of
+from kanji_np.formats.onnx.net import Net
+from kanji_np.formats.onnx.operators import OPERATORS
+from kanji_np.formats.onnx.orientation import channels_last
+from kanji_np.formats.onnx.quantized import qparams
+from kanji_np.formats.onnx.reader import naming, read
+from kanji_np.formats.source import SourceNet, SourceOp
+from kanji_np.model import Model
+from kanji_np.targets import target_spec
+from kanji_np.types import QParams, TargetSpec
+
+
+def load_onnx(
+    path: str | Path,
+    target: str | TargetSpec = "cmsis-nn",
+    *,
+    core: str | None = None,
+    rounding: str | None = None,
+    version: str | None = None,
+    name: str | None = None,
+) -> Model:
+    """A network from an ONNX file, of float32 or of quantized operators ("QDQ").
+
+    Parameters
+    ----------
+    path : path
+        PyTorch, Keras and TensorFlow write such files.
+    target, core, rounding, version : optional
+        As `Model` has them.
+    name : str, optional
+        The network's; by default made of the file's.
+
+    Returns
+    -------
+    Model
+        With the weights of the file, its inputs with the channels last. A network of
+        float32 has no ranges yet: `Model.calibrate` or `fit` find them. One of
+        integers keeps the scales and zero points of the file.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing, damaged, or contradicts itself.
+    UnsupportedOp
+        An operator, or what it is told, has no counterpart; the message names it.
+    ToolError
+        The `onnx` package is not installed.
+    """
+    spec = target_spec(target, core=core, rounding=rounding, version=version)
+    return imported(path, spec, name).network
+
+
+def imported(path: str | Path, target: TargetSpec, name: str | None = None) -> Imported:
+    """A network from an ONNX file, and how its layers were made.
+
+    Parameters
+    ----------
+    path : path
+    target : TargetSpec
+    name : str or None
+        See `load_onnx`.
+    """
+    path = Path(path)
+    source = read(path)
+    with naming(path):
+        return convert(source, Builder(target, name or _name_of(path))).imported
+
+
+def _name_of(path: Path) -> str:
+    """A name of a network, made of a file's."""
+    word = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
+    return word if re.match("[a-z]", word) else f"network_{word}".strip("_")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A network, and which axes of a sample in the file its axes are.
+
+    Parameters
+    ----------
+    imported : Imported
+    inputs, outputs : tuple of int
+        For each axis of ours, one of theirs, from 0 without the batch.
+    """
+
+    imported: Imported
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def convert(source: SourceNet, builder: Builder) -> Converted:
+    """Make layers of the operators of a file.
+
+    Parameters
+    ----------
+    source : SourceNet
+    builder : Builder
+        One that nothing is made with yet.
+    """
+    net = Net(source, builder)
+    for op in source.ops:
+        _fold(net, op)
+    inputs = _input(net)
+    for op in source.ops:
+        if op.outputs[0] in net.done or op.outputs[0] in net.values:
+            continue
+        with _naming(op):
+            _convert(net, op)
+    view, outputs = _output(net, inputs)
+    return Converted(builder.finish(view.symbol), inputs, outputs)
+
+
+def _fold(net: Net, op: SourceOp) -> bool:
+    """Compute an operator of constants; whether it was one."""
+    values = [net.values.get(number) for number in op.inputs if number >= 0]
+    is_known = all(isinstance(value, Constant) for value in values)
+    if not is_known or op.kind not in FOLDS or (not values and op.inputs):
+        return False
+    with _naming(op):
+        made = fold(op, net.known(op))
+    for number, array in zip(op.outputs, made, strict=False):
+        if number >= 0:
+            net.values[number] = Constant(array)
+    return True
+
+
+def _convert(net: Net, op: SourceOp) -> None:
+    if _fold(net, op):
+        return
+    row = OPERATORS.get(op.kind)
+    if row is None:
+        raise net.refusal(op, "is not supported; these are: " + ", ".join(OPERATORS))
+    if len(op.inputs) > row.most_inputs:
+        raise FileFormatError(f"{op} has {len(op.inputs)} inputs")
+    if not op.outputs or op.outputs[0] < 0:
+        raise FileFormatError(f"{op} has no output")
+    for number in op.outputs[1:] if op.kind != "Split" else ():
+        if number >= 0 and (net.readers(number) or number in net.source.outputs):
+            raise net.refusal(
+                op, f"its second output, {net.name(number)}, is not supported"
+            )
+    row.convert(net, op)
+
+
+@contextmanager
+def _naming(op: SourceOp) -> Iterator[None]:
+    """Errors of this package that leave this context name the node."""
+    try:
+        yield
+    except KanjiError as error:
+        if str(error).startswith(str(op)):
+            raise
+        kind = error if isinstance(error, FileFormatError) else UnsupportedOp()
+        raise type(kind)(f"{op}: {error}") from error
+
+
+def _input(net: Net) -> tuple[int, ...]:
+    """The network's input; which axes of theirs ours are."""
+    source = net.source
+    if len(source.inputs) != 1 or len(source.outputs) != 1:
+        names = [net.name(k) for k in (*source.inputs, *source.outputs)]
+        raise UnsupportedOp(
+            f"a network has one input and one output; this one has "
+            f"{len(source.inputs)} and {len(source.outputs)}: {', '.join(names[:8])}"
+        )
+    (number,) = source.inputs
+    tensor = source.tensors[number]
+    if tensor.dtype not in ("float32", "int8", "uint8"):
+        raise UnsupportedOp(
+            f"the input {net.name(number)} is of {tensor.dtype or 'no type'}; float32, "
+            "int8 and uint8 are supported"
+        )
+    if not tensor.shape or any(size < 1 for size in tensor.shape[1:]):
+        raise UnsupportedOp(
+            f"the input {net.name(number)} has the shape {shown(tensor.shape)}; all "
+            "axes after the batch must have a size"
+        )
+    if tensor.shape[0] == 0 or tensor.shape[0] < -1:
+        raise FileFormatError(f"the input {net.name(number)} has no samples")
+    sample = tensor.shape[1:]
+    axes = channels_last(net, number, sample)
+    ours = tuple(sample[axis] for axis in axes) or (1,)
+    symbol = net.builder.input(ours, _input_qparams(net, number))
+    order = [axes.index(k) for k in range(len(sample))]
+    net.values[number] = view_of(symbol, ours).transposed(order)
+    if axes != tuple(range(len(sample))):
+        net.builder.drop(
+            f"input {net.name(number)}",
+            f"{sample} in the file; the network takes {ours}, channels last",
+        )
+    return axes
+
+
+def _input_qparams(net: Net, number: int) -> QParams | None:
+    """What the first node says that makes integers of the input, or reads them."""
+    readers = net.readers(number)
+    kinds = {op.kind for op in readers}
+    if kinds and kinds <= {"QuantizeLinear"} or kinds == {"DequantizeLinear"}:
+        with _naming(readers[0]):
+            return qparams(net, readers[0])
+    if net.source.tensors[number].dtype != "float32":
+        raise UnsupportedOp(
+            f"the input {net.name(number)} is of integers, and no DequantizeLinear "
+            "says what they mean"
+        )
+    return None
+
+
+def _output(net: Net, inputs: tuple[int, ...]) -> tuple[View, tuple[int, ...]]:
+    """The network's output, and which axes of theirs ours are.
+
+    The channels come last where those of the input do.
+    """
+    (number,) = net.source.outputs
+    view = net.values[number]
+    if not isinstance(view, View):
+        raise UnsupportedOp(f"the output {net.name(number)} is a constant")
+    rank = len(view.axes)
+    plain = tuple(range(rank))
+    last = (*plain[1:], 0) if rank > 1 else plain
+    orders = [plain, last] if inputs == tuple(range(len(inputs))) else [last, plain]
+    for axes in orders:
+        runs = view.runs(axes)
+        if list(runs) == sorted(runs, key=lambda run: -run.stride):
+            break
+    else:
+        axes = orders[0]
+    groups = [(axis,) for axis in axes]
+    symbol = net.arranger.arranged(view, groups, "output")
+    if symbol.layer is None:
+        raise UnsupportedOp("no operator is left: the output is the input")
+    return view.of(symbol), axes
