@@ -43,6 +43,7 @@ from kanji_np.quantize import FINEST, LARGEST, SCHEMES, Scheme, by_output
 from kanji_np.ranges import RangeTracker, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
+from kanji_np.weights import load_weights, weights_of
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
@@ -70,7 +71,9 @@ class Model:
         The last layer's output. The network's layers are those that it depends on, in
         the order of the calls of their arguments.
     target : str or TargetSpec
-        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5.
+        "cmsis-nn", the current s8 API, or "cmsis-nn-q7", that of CMSIS 5; or a runtime,
+        whose arithmetic the network has, and for which no C is generated: "tflm",
+        "litert" or "xnnpack".
     core : str, optional
         The class of cores it runs on, "c", "dsp" (the default) or "mve", or the name
         of one: "cortex-m4".
@@ -174,7 +177,12 @@ class Model:
     thresholds = former_name("thresholds", learned_ranges)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """("conv1/weight", Tensor) and so on, in the order of the layers."""
+        """("conv1/weight", Tensor) and so on, in the order of the layers.
+
+        These are what gradients train, and no more: neither the moving statistics of
+        batch normalization, without which its gamma and beta mean something else, nor
+        any range. To copy a network take `weights`, or `state`.
+        """
         for layer in self.layers:
             for kind, parameter in layer.named_parameters().items():
                 yield f"{layer.name}/{kind}", parameter
@@ -551,7 +559,8 @@ class Model:
         dict of ndarray
             "conv1/weight", "conv1/bias" and so on, as `named_parameters`, float32.
             Of batch normalization "conv1/gamma", "conv1/beta", "conv1/moving_mean" and
-            "conv1/moving_var", float32 (C,), and "conv1/moving_updates", int64 ().
+            "conv1/moving_var", float32 (C,), and "conv1/moving_updates", int64 ();
+            "conv1/epsilon", float64 (), where it is not 1e-3.
             Of each range "conv1/output_range" (and "weight_range"), low and high,
             float64 (2,) or (2, C), and "conv1/output_range_updates", int64 (), how
             often it was updated: 0 is a range yet to be seen.
@@ -596,6 +605,78 @@ class Model:
         new = {name: _fitting(name, state[name], like) for name, like in own.items()}
         for layer in self.layers:
             layer.load_state({k: new[f"{layer.name}/{k}"] for k in layer.state()})
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Copies of all that the network's real values are computed from, by name.
+
+        `load_weights` takes them. Unlike `state` they hold no ranges, and fit networks
+        of another scheme or target.
+
+        Returns
+        -------
+        dict of ndarray
+            "conv1/weight" (Cout, ...) and "conv1/bias" (Cout,), float32. Of a
+            normalized layer "conv1/weight", "conv1/gamma", "conv1/beta",
+            "conv1/moving_mean" and "conv1/moving_var", float32; and "conv1/epsilon",
+            float64 (), where it is not 1e-3.
+        """
+        return weights_of(self)
+
+    def load_weights(
+        self,
+        weights: Mapping[str, ArrayLike],
+        *,
+        layout: str = "kanji",
+        names: Mapping[str, str | Sequence[str]] | None = None,
+        epsilon: float | None = None,
+    ) -> dict[str, str]:
+        """Take over arrays of this layout, of PyTorch or of Keras, or none.
+
+        Afterwards the network computes in fp32 what the one they come from does. No
+        range holds any more, nor a scale that a file of integers gave: `calibrate` the
+        network, or train it. The range of the input stays.
+
+        Parameters
+        ----------
+        weights : mapping of array_like
+            What `weights` gave; a `state_dict` of PyTorch; or of a Keras model
+            ``{v.path: v.numpy() for v in model.weights}``. Tensors of PyTorch are read
+            as they are. All arrays must find their place.
+        layout : "kanji", "torch" or "keras"
+            "torch": convolutions (Cout, Cin, KH, KW), dense layers (Cout, Cin) that
+            read images flattened channel by channel. "keras": convolutions
+            (KH, KW, Cin, Cout), dense layers (Cin, Cout).
+        names : mapping of str, optional
+            What each layer is called in `weights`: ``{"conv1": "features.0"}``, or
+            ``{"conv1": ("features.0", "features.1")}`` with the batch normalization
+            that follows. By default modules of PyTorch and Keras are taken in their
+            order, as the layers in theirs, and batch normalizations likewise.
+        epsilon : float, optional
+            What their batch normalization adds to variances. Default: "conv1/epsilon",
+            or 1e-3; of PyTorch 1e-5; of Keras 1e-3.
+
+        Returns
+        -------
+        dict of str
+            Where each array came from: ``{"conv1/weight": "features.0.weight"}``.
+
+        Raises
+        ------
+        OptionError
+            A name is missing, is not known, or cannot be told from others.
+        ShapeError
+            Arrays have other shapes.
+        DataError
+            One is not made of finite numbers, or a variance is negative.
+        UnsupportedOp
+            How the framework keeps the weights of a layer is not known here.
+
+        Notes
+        -----
+        Batch normalization of a layer that has none here is folded into weight and
+        bias. Moving statistics count as those of many batches.
+        """
+        return load_weights(self, weights, layout, names, epsilon)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Header and arrays that `load` makes the network from."""

@@ -17,6 +17,7 @@ from kanji_np import archive, outputs, schema
 from kanji_np.checks import integer
 from kanji_np.errors import FileFormatError, KanjiError
 from kanji_np.layers import (
+    EPSILON,
     Input,
     Layer,
     LinearLayer,
@@ -71,8 +72,9 @@ _LAYER = schema.record(
         "inputs": schema.array(schema.integer(), 1),
         "ranges": schema.mapping(_TRACKER),
         "batch_norm": schema.columns(schema.integer(), schema.flag),
+        "epsilon": schema.number(0, LARGEST),
     },
-    optional=("ranges", "batch_norm"),
+    optional=("ranges", "batch_norm", "epsilon"),
 )
 
 #: The header of a model file.
@@ -164,6 +166,8 @@ def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             entry["batch_norm"] = [norm.updates, norm.is_frozen]
             arrays[f"{layer.name}/moving_mean"] = norm.moving.mean
             arrays[f"{layer.name}/moving_var"] = norm.moving.var
+            if norm.moving.epsilon != EPSILON:
+                entry["epsilon"] = norm.moving.epsilon
         layers.append(entry)
     target, qparams = network.target, network.input.qparams
     header: dict[str, Any] = {
@@ -338,5 +342,5 @@ def _restore_norms(
         )
         if (var < 0).any():
             raise FileFormatError(f"{layer.name}/moving_var holds {var.min()}")
-        norm.moving = Statistics(mean, var)
+        norm.moving = Statistics(mean, var, entry.get("epsilon", EPSILON))
         norm.updates, norm.is_frozen = entry["batch_norm"]

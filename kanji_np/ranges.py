@@ -100,6 +100,11 @@ class RangeTracker:
         self.updates = 0
         self.observe(values)
 
+    def forget(self) -> None:
+        """Be as if nothing had been seen yet."""
+        self.low, self.high = np.zeros_like(self.low), np.zeros_like(self.high)
+        self.updates = 0
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The range, low and high, float64 () or (channels,)."""
         return self.low, self.high
@@ -175,6 +180,10 @@ class LearnedRange(RangeTracker):
     def renew(self, values: np.ndarray) -> None:
         pass
 
+    def forget(self) -> None:
+        super().forget()
+        self.theta.data = np.zeros_like(self.theta.data)
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         theta = self.theta.data.astype(np.float64)
         if not (np.abs(theta) <= MOST_THETA).all():
@@ -229,6 +238,10 @@ class FixedRange(RangeTracker):
     def renew(self, values: np.ndarray) -> None:
         if self.scale is None:
             super().renew(values)
+
+    def forget(self) -> None:
+        super().forget()
+        self.scale, self.zero_point = None, 0
 
     def keep(self, scale: Any, zero_point: int = 0, lowest: int = -128) -> None:
         """Take a file's scale.

@@ -119,17 +119,28 @@ def cost_report(network: Model | Graph) -> Report:
     Parameters
     ----------
     network : Model or Graph
-        Not changed.
+        Not changed. A Model for a runtime costs what it does with CMSIS-NN.
 
     Returns
     -------
     Report
         Prints as a table.
+
+    Raises
+    ------
+    UnsupportedOp
+        The library has no kernel for a layer, or a Graph is for a runtime.
     """
     from kanji_np.deploy.planner import lower, plan, scratch_bytes, works_in_place
     from kanji_np.graph import Graph
+    from kanji_np.targets import generates_c
 
-    graph = network if isinstance(network, Graph) else network.freeze()
+    if isinstance(network, Graph):
+        graph = network
+    elif generates_c(network.target):
+        graph = network.freeze()
+    else:
+        graph = network.for_target("cmsis-nn").freeze()
     calls = lower(graph)
     planned = plan(graph, calls)
     layers = []

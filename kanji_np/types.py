@@ -7,6 +7,7 @@ inference on the device is one image, and training adds the batch in front.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -124,6 +125,8 @@ class Numerics:
 
     Parameters
     ----------
+    kernels : "cmsis-nn", "cmsis-nn-q7", "tflm", "litert" or "xnnpack"
+        Whose kernel it is. A runtime may take some of its kernels from another.
     rounding : "double", "single" or "truncate"
         From sum to output; see `fixedpoint.rescale`.
     bias_bits : int
@@ -134,6 +137,7 @@ class Numerics:
         Its base, and what the integers of `ops.softmax` are.
     """
 
+    kernels: str = "cmsis-nn"
     rounding: str = "double"
     bias_bits: int = 32
     average: str = "half_away"
@@ -146,7 +150,9 @@ class TargetSpec:
 
     Parameters
     ----------
-    library : "cmsis-nn" or "cmsis-nn-q7"
+    library : str
+        Key of `targets.LIBRARIES`: "cmsis-nn", "cmsis-nn-q7", "tflm", "litert",
+        "xnnpack".
     version : str
         Of the library.
     core : "c", "dsp" or "mve"
@@ -155,6 +161,8 @@ class TargetSpec:
         How the library is built.
     numerics : Numerics
         How it computes, which follows from the others.
+    operators : mapping of str to Numerics
+        The operators that compute otherwise, by name.
     """
 
     library: str
@@ -162,6 +170,19 @@ class TargetSpec:
     core: str
     rounding: str
     numerics: Numerics = field(compare=False, repr=False)
+    operators: Mapping[str, Numerics] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def numerics_of(self, op: str) -> Numerics:
+        """How an operator computes.
+
+        Parameters
+        ----------
+        op : str
+            Its name.
+        """
+        return self.operators.get(op, self.numerics)
 
     def __str__(self) -> str:
         return f"{self.library}/{self.version}/{self.core}/{self.rounding}"

@@ -14,10 +14,12 @@ from kanji_np.targets import LIBRARIES, target_spec
 from kanji_np.targets.library import CORES
 from kanji_np.types import QParams, TargetSpec
 
-#: Every library and version, every class of cores and every rounding of each.
+#: Every library and version, every class of cores and every rounding of each. Runtimes
+#: have no C, and nothing to tell apart but their names.
 EVERY_TARGET: tuple[TargetSpec, ...] = tuple(
     target_spec(name, core=core, rounding=rounding, version=version)
     for name, library in LIBRARIES.items()
+    if library.generates_c
     for version in library.versions
     for core in dict.fromkeys(CORES.values())
     for rounding in library.roundings

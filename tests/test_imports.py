@@ -43,8 +43,8 @@ ALLOWED = {
     },
     "graph": {"checks", "errors", "types", "ops"},
     "layers": {
-        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "types",
-        "window",
+        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "targets",
+        "types", "window",
     },
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
@@ -52,9 +52,10 @@ ALLOWED = {
         "archive", "checks", "errors", "layers", "ops", "outputs", "quantize", "ranges",
         "schema", "targets", "types",
     },
+    "weights": {"checks", "errors", "layers", "quantize", "types"},
     "model": {
         "autograd", "checks", "choices", "deprecation", "errors", "graph", "layers",
-        "modelfile", "ops", "quantize", "ranges", "targets", "types",
+        "modelfile", "ops", "quantize", "ranges", "targets", "types", "weights",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model"},

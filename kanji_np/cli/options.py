@@ -220,7 +220,8 @@ class TargetOptions:
         click.option(
             "--target",
             show_default="the model's own, cmsis-nn for a new network",
-            help="cmsis-nn, the current s8 API, or cmsis-nn-q7, CMSIS 5's.",
+            help="cmsis-nn, the current s8 API; cmsis-nn-q7, CMSIS 5's; or a runtime "
+            "whose arithmetic it computes: tflm, litert or xnnpack.",
         ),
     ]
     core: Annotated[

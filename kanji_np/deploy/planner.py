@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kanji_np.graph import Graph, Node
-from kanji_np.targets import check_calls
+from kanji_np.targets import check_calls, check_generates_c
 from kanji_np.types import InputPtr, KernelCall
 
 ALIGNMENT = 16  # bytes: the widest load of any core the library supports
@@ -93,6 +93,7 @@ class Plan:
 
 def lower(graph: Graph) -> Calls:
     """Every node's calls; UnsupportedOp where the target has none."""
+    check_generates_c(graph.target)
     return tuple(_lower(graph, node) for node in graph.nodes)
 
 

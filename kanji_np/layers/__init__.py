@@ -5,7 +5,7 @@ and `batch_norm` what is folded into them. `keras` has the layers that users wri
 """
 
 from kanji_np.layers import declared
-from kanji_np.layers.batch_norm import BatchNorm, Statistics
+from kanji_np.layers.batch_norm import EPSILON, BatchNorm, Statistics
 from kanji_np.layers.declare import register_op
 from kanji_np.layers.declared import *  # noqa: F403 - all that operators declare
 from kanji_np.layers.keras import (
@@ -32,6 +32,7 @@ from kanji_np.layers.make import make_layer
 from kanji_np.layers.tracked import TrackedLayer
 
 __all__ = [
+    "EPSILON",
     "Activation",
     "AvgPool2D",
     "BatchNorm",

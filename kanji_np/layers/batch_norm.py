@@ -34,25 +34,27 @@ from kanji_np.loops.threads import run, shares
 from kanji_np.quantize import by_output, check_values
 from kanji_np.types import Saved
 
-EPSILON = 1e-3  # Keras's
+EPSILON = 1e-3  # Keras's; a layer whose weights come from elsewhere has theirs
 # The weight of the past in moving statistics: of some twenty batches, because weights
 # that change fast are folded with what they were normalized by lately.
 MOMENTUM = 0.95
+WARM_UPDATES = round(MOMENTUM / (1 - MOMENTUM))  # after them the past has that weight
 
 
 class Statistics(NamedTuple):
-    """Mean and variance of each channel, float (C,)."""
+    """Mean and variance of each channel, float (C,); what is added to the variance."""
 
     mean: np.ndarray
     var: np.ndarray
+    epsilon: float = EPSILON
 
     @property
     def inverse(self) -> np.ndarray:
         """1 / sqrt(var + epsilon), (C,)."""
-        return 1 / np.sqrt(self.var + np.asarray(EPSILON, self.var.dtype))
+        return 1 / np.sqrt(self.var + np.asarray(self.epsilon, self.var.dtype))
 
 
-def statistics(z: np.ndarray) -> Statistics:
+def statistics(z: np.ndarray, epsilon: float = EPSILON) -> Statistics:
     """Of a batch (N, ..., C), in its dtype."""
     rows = z.reshape(len(z), -1, z.shape[-1])  # (N, ..., C) -> (N, M, C)
     count = z.size // z.shape[-1]
@@ -61,7 +63,8 @@ def statistics(z: np.ndarray) -> Statistics:
     mean = (parts[0].sum(axis=0) / count).astype(z.dtype)
     run(loops.add_squares, len(z), rows, mean, parts[1])
     with np.errstate(over="ignore"):  # `BatchNorm` refuses what is not finite
-        return Statistics(mean, (parts[1].sum(axis=0) / count).astype(z.dtype))
+        var = (parts[1].sum(axis=0) / count).astype(z.dtype)
+    return Statistics(mean, var, epsilon)
 
 
 def normalize(
@@ -161,7 +164,8 @@ class BatchNorm:
     ----------
     gamma, beta : Tensor, float32 (C,)
     moving : Statistics, float32 (C,)
-        Moving mean and variance: what is folded unless a batch's own are.
+        Moving mean and variance: what is folded unless a batch's own are. Batches are
+        normalized with its epsilon.
     updates : int
     is_frozen : bool
         Training goes on with the moving statistics as they are.
@@ -177,7 +181,7 @@ class BatchNorm:
 
     def take_in(self, z: np.ndarray) -> Batch:
         """Z (N, ..., C) with its statistics, which the moving ones take in, too."""
-        batch = Batch(z, statistics(z), self.gamma, self.beta)
+        batch = Batch(z, statistics(z, self.moving.epsilon), self.gamma, self.beta)
         self.update(batch.s)
         return batch
 
@@ -186,10 +190,15 @@ class BatchNorm:
         past = np.float32(min(MOMENTUM, self.updates / (self.updates + 1)))
         mean, var = (
             past * old + (1 - past) * new
-            for old, new in zip(self.moving, s, strict=True)
+            for old, new in zip(self.moving[:2], s[:2], strict=True)
         )
-        self.moving = Statistics(mean, var)
+        self.moving = self.moving._replace(mean=mean, var=var)
         self.updates += 1
+
+    def load(self, moving: Statistics) -> None:
+        """Take over statistics of many batches: the next batch is one among them."""
+        self.moving = moving
+        self.updates = WARM_UPDATES
 
     def absorb(self, weight: Tensor) -> np.ndarray:
         """Move into the weight what would make its steps larger once it is folded.
@@ -207,11 +216,11 @@ class BatchNorm:
         slopes = np.abs(self.gamma.data * self.moving.inverse)
         # What was rounded in an earlier call is not to be done again.
         factors = np.where(slopes > 1 + 1e-5, slopes, 1).astype(np.float32)
-        mean, var = self.moving
-        eps = np.float32(EPSILON)
+        mean, var, epsilon = self.moving
+        eps = np.float32(epsilon)
         weight.data = weight.data * by_output(factors, weight.data)
         var = np.where(factors > 1, factors**2 * (var + eps) - eps, var)
-        self.moving = Statistics(factors * mean, var)
+        self.moving = Statistics(factors * mean, var, epsilon)
         return factors
 
     def fold(self, weight: Tensor, batch: Batch | None = None) -> tuple[Tensor, Tensor]:

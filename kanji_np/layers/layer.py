@@ -21,6 +21,7 @@ from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops import Op
 from kanji_np.quantize import Scheme
+from kanji_np.targets import generates_c
 from kanji_np.types import (
     Arrays,
     KernelCall,
@@ -154,7 +155,7 @@ class Layer:
     """
 
     has_parameters = False
-    numerics: Numerics  # the target's, once the layer is built
+    numerics: Numerics  # the operator's on the target, once the layer is built
     scheme: Scheme  # the network's, as far as operator and target allow
 
     def __init__(
@@ -209,7 +210,8 @@ class Layer:
         shape : tuple of int
             Of the output.
         calls : tuple of KernelCall
-            What the layer becomes, with integers that only have the right shapes.
+            What the layer becomes, with integers that only have the right shapes. None
+            where the target is a runtime, for which no C is generated.
 
         Raises
         ------
@@ -228,12 +230,14 @@ class Layer:
             )
         output = self.op.infer(self.attrs, shapes)
         y = TensorSpec(output, "int8", QParams(1.0))
-        self.numerics = target.numerics
+        self.numerics = target.numerics_of(self.op.name)
         self.scheme = self._scheme(quantization.scheme, target)
         ints = self._make(shapes, quantization.ranges, start)
         dtype = "uint8" if self.op.reads_image else "int8"
         xs = tuple(TensorSpec(shape, dtype, QParams(1.0)) for shape in shapes)
-        calls = self.op.lower(self.attrs, ints, xs, y, target)
+        calls: tuple[KernelCall, ...] = ()
+        if generates_c(target):
+            calls = self.op.lower(self.attrs, ints, xs, y, target)
         self.is_built = True
         return output, calls
 
@@ -264,6 +268,9 @@ class Layer:
         """
         for name, parameter in self.named_parameters().items():
             parameter.data = state[name]
+
+    def forget_ranges(self) -> None:
+        """Make every range one that is yet to be seen."""
 
     @property
     def is_calibrated(self) -> bool:

@@ -15,7 +15,13 @@ import numpy as np
 from kanji_np.autograd import Tensor, record
 from kanji_np.checks import flag
 from kanji_np.errors import ShapeError, UnsupportedOp
-from kanji_np.layers.batch_norm import Batch, BatchNorm, Statistics, of_batch
+from kanji_np.layers.batch_norm import (
+    EPSILON,
+    Batch,
+    BatchNorm,
+    Statistics,
+    of_batch,
+)
 from kanji_np.layers.layer import Activation, Start, arrays, needs_gradients
 from kanji_np.layers.straight_through import fake_quantized, learned
 from kanji_np.layers.tracked import TrackedLayer
@@ -125,17 +131,60 @@ class LinearLayer(TrackedLayer):
     def state(self) -> dict[str, np.ndarray]:
         if self.norm is None:
             return super().state()
-        return super().state() | {
+        state = super().state() | {
             "moving_mean": self.norm.moving.mean,
             "moving_var": self.norm.moving.var,
             "moving_updates": np.asarray(self.norm.updates, np.int64),
         }
+        if self.norm.moving.epsilon != EPSILON:
+            state["epsilon"] = np.asarray(self.norm.moving.epsilon, np.float64)
+        return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         super().load_state(state)
         if self.norm is not None:
-            self.norm.moving = Statistics(state["moving_mean"], state["moving_var"])
+            self.norm.moving = Statistics(
+                state["moving_mean"],
+                state["moving_var"],
+                float(state.get("epsilon", EPSILON)),
+            )
             self.norm.updates = int(state["moving_updates"])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """All that the layer's real values are computed from; see `Model.weights`."""
+        if self.norm is None:
+            return {"weight": self.weight.data, "bias": self.bias.data}
+        mean, var, epsilon = self.norm.moving
+        own = {
+            "weight": self.weight.data,
+            "gamma": self.norm.gamma.data,
+            "beta": self.norm.beta.data,
+            "moving_mean": mean,
+            "moving_var": var,
+        }
+        return own if epsilon == EPSILON else own | {"epsilon": np.asarray(epsilon)}
+
+    def load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        """Take over checked arrays; ranges stay as they are.
+
+        Parameters
+        ----------
+        weights : dict of ndarray
+            As `weights` gives them, always with the epsilon of a normalization.
+        """
+        own = {name: np.array(a, np.float32, order="C") for name, a in weights.items()}
+        self.weight.data = own["weight"]
+        if self.norm is None:
+            self.bias.data = own["bias"]
+            return
+        self.norm.gamma.data, self.norm.beta.data = own["gamma"], own["beta"]
+        self.norm.load(
+            Statistics(own["moving_mean"], own["moving_var"], float(weights["epsilon"]))
+        )
+
+    def forget_ranges(self) -> None:
+        super().forget_ranges()
+        self.kept = None
 
     def keep(
         self, weight: np.ndarray, bias: np.ndarray, scales: np.ndarray, x: QParams

@@ -56,6 +56,10 @@ class TrackedLayer(Layer):
             tracker.low, tracker.high = np.array(state[name])
             tracker.updates = int(state[f"{name}_updates"])
 
+    def forget_ranges(self) -> None:
+        for tracker in self.trackers().values():
+            tracker.forget()
+
     @property
     def is_calibrated(self) -> bool:
         """Whether the range of the output is known."""

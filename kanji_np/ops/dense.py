@@ -41,6 +41,7 @@ from kanji_np.ops.attributes import (
 )
 from kanji_np.ops.op import Fast, Op, Weights
 from kanji_np.quantize import activation_bounds
+from kanji_np.targets import takes_channel_scales
 from kanji_np.targets.cmsis_nn import fully_connected as s8
 from kanji_np.targets.cmsis_nn_q7 import fully_connected as q7
 from kanji_np.targets.cmsis_nn_q7.calls import activation_calls, check_layer
@@ -92,8 +93,9 @@ def weight_shapes(attrs: DenseAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
 
 def channel_scales(attrs: DenseAttrs, target: TargetSpec) -> bool:
     """Whether the target takes a scale for each output."""
-    is_s8 = target.library == "cmsis-nn"
-    return is_s8 and s8.has_channel_scales(attrs.weight_bits, target)
+    if target.library == "cmsis-nn":
+        return s8.has_channel_scales(attrs.weight_bits, target)
+    return takes_channel_scales(target)
 
 
 def forward_int(

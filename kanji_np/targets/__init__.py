@@ -1,4 +1,8 @@
-"""The libraries a network can be built for: a folder and a row in `LIBRARIES` each."""
+"""The libraries a network can be built for: a row in `LIBRARIES` each.
+
+Libraries of kernels for the chip have a folder each. The runtimes that read `.tflite`
+files share one, `tflite`.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,11 @@ from kanji_np.errors import UnsupportedOp
 from kanji_np.targets.cmsis_nn.library import CMSIS_NN
 from kanji_np.targets.cmsis_nn_q7.library import CMSIS_NN_Q7
 from kanji_np.targets.library import CORES, Library
+from kanji_np.targets.tflite import LITERT, TFLM, XNNPACK
 from kanji_np.types import KernelCall, TargetSpec
 
 LIBRARIES: dict[str, Library] = {
-    library.name: library for library in (CMSIS_NN, CMSIS_NN_Q7)
+    library.name: library for library in (CMSIS_NN, CMSIS_NN_Q7, TFLM, LITERT, XNNPACK)
 }
 
 
@@ -28,7 +33,8 @@ def target_spec(
     Parameters
     ----------
     target : str or TargetSpec
-        "cmsis-nn" or "cmsis-nn-q7"; or a spec, of which the others replace a part.
+        Key of `LIBRARIES`: "cmsis-nn", "cmsis-nn-q7", "tflm", "litert" or "xnnpack"; or
+        a spec, of which the others replace a part.
     core : str, optional
         A class, "c", "dsp" (the default) or "mve", or a core, such as "cortex-m4".
     rounding : str, optional
@@ -55,8 +61,9 @@ def target_spec(
     )
     core = one_of("core", core or "dsp", CORES)
     core = CORES[core]
+    numerics = library.numerics(core, rounding)
     return TargetSpec(
-        library.name, version, core, rounding, library.numerics(core, rounding)
+        library.name, version, core, rounding, numerics, library.operators
     )
 
 
@@ -67,8 +74,23 @@ def release_of(target: TargetSpec) -> str:
 
 def has(target: TargetSpec, function: str) -> bool:
     """Whether the target's version of its library has a function already."""
-    first = LIBRARIES[target.library].since.get(function, target.version)
-    return _number(first) <= _number(target.version)
+    first = LIBRARIES[target.library].since.get(function)
+    return first is None or _number(first) <= _number(target.version)
+
+
+def generates_c(target: TargetSpec) -> bool:
+    """Whether networks for this target become C."""
+    return LIBRARIES[target.library].generates_c
+
+
+def check_generates_c(target: TargetSpec) -> None:
+    """UnsupportedOp if no C is generated for this target."""
+    if not generates_c(target):
+        raise UnsupportedOp(
+            f"no C is generated for {target.library}, a runtime that reads .tflite "
+            "files: write one with save_tflite(net, path), or take "
+            'net.for_target("cmsis-nn")'
+        )
 
 
 def check_calls(target: TargetSpec, calls: Iterable[KernelCall]) -> None:

@@ -1,9 +1,13 @@
-"""What the row of a library says, and which core is of which class."""
+"""What the row of a library says, and which core is of which class.
+
+A library is a set of kernels for the chip, or a runtime that reads `.tflite` files.
+Networks run and train in the arithmetic of either; C is generated for the former.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kanji_np.types import Numerics
 
@@ -28,7 +32,7 @@ CORES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Library:
-    """A library that networks are built for.
+    """A library, or a runtime, that networks are built for.
 
     Parameters
     ----------
@@ -47,6 +51,10 @@ class Library:
         Functions that are not in every version: the first that has them.
     releases : mapping of str to str
         What each of the versions stands for, as its publisher names it.
+    operators : mapping of str to Numerics
+        The operators that compute otherwise than `numerics` says, by name.
+    generates_c : bool
+        False: a runtime.
     """
 
     name: str
@@ -57,3 +65,5 @@ class Library:
     channel_scales: bool
     since: Mapping[str, str]
     releases: Mapping[str, str]
+    operators: Mapping[str, Numerics] = field(default_factory=dict)
+    generates_c: bool = True

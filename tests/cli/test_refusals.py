@@ -56,8 +56,8 @@ WRONG = [
     ((*TRAIN, "--cutout", "-1"), "--cutout.*-1.*x>=0"),
     ((*TRAIN, "--crop", "-1"), "--crop.*-1.*x>=0"),
     (
-        (*TRAIN, "--target", "tflm"),
-        "^--target must be one of cmsis-nn, cmsis-nn-q7; got",
+        (*TRAIN, "--target", "tflite"),
+        "^--target must be one of cmsis-nn, cmsis-nn-q7, tflm, litert, xnnpack; got",
     ),
     ((*TRAIN, "--core", "z80"), "^--core must be one of c, dsp, mve, .*got 'z80'"),
     ((*TRAIN, "--rounding", "up"), "^--rounding of cmsis-nn must be one of double"),

@@ -1,7 +1,10 @@
 """Targets: names of cores, defaults, versions."""
 
+import numpy as np
 import pytest
+import small
 
+import kanji_np as kj
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.targets import LIBRARIES, check_calls, release_of, target_spec
 from kanji_np.types import KernelCall
@@ -19,6 +22,9 @@ from kanji_np.types import KernelCall
             {"target": "cmsis-nn-q7", "core": "cortex-m85", "rounding": "truncate"},
             "cmsis-nn-q7/5.9.0/mve/truncate",
         ),
+        ({"target": "tflm"}, "tflm/0.dev20261023/dsp/mixed"),
+        ({"target": "litert", "core": "cortex-m0"}, "litert/2.3.0/c/mixed"),
+        ({"target": "xnnpack"}, "xnnpack/2.3.0/dsp/mixed"),
     ],
 )
 def test_a_target_is_named_in_parts(options, text):
@@ -34,7 +40,7 @@ def test_a_part_of_a_target_is_replaced():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "tflite"}, "target must be one of cmsis-nn, cmsis-nn-q7; got"),
+        ({"target": "tflite"}, "target must be one of cmsis-nn, cmsis-nn-q7, tflm, "),
         ({"core": "cortex-a53"}, "core must be one of c, dsp, mve, cortex-m0, "),
         ({"rounding": "half_up"}, "rounding of cmsis-nn must be one of double, single"),
         ({"version": "9"}, "version must be one of 7.0.0, 4.0.0; got '9'"),
@@ -62,6 +68,24 @@ def test_every_version_says_which_release_it_is():
         assert set(library.releases) == set(library.versions)
     release = release_of(target_spec("cmsis-nn"))
     assert release.startswith("CMSIS-NN v7.0.0, and commits after it up to v7.0.0+43")
+
+
+@pytest.mark.parametrize("runtime", ["tflm", "litert", "xnnpack"])
+def test_a_network_for_a_runtime_runs_and_is_not_exported(runtime, tmp_path):
+    net = small.small_net(target=runtime, scheme="asymmetric")
+    images = small.images()
+    net.calibrate(images)
+    net.save(tmp_path / "net.npz")
+    again = kj.load(tmp_path / "net.npz")
+    assert again.target == net.target == target_spec(runtime)
+    np.testing.assert_array_equal(again.predict(images), net.predict(images))
+    refused = f"no C is generated for {runtime}, a runtime that reads .tflite files"
+    with pytest.raises(UnsupportedOp, match=refused):
+        kj.export(net, tmp_path / "firmware")
+    assert not (tmp_path / "firmware").exists()
+    twin = net.for_target("cmsis-nn")
+    assert twin.target == target_spec("cmsis-nn")
+    assert str(kj.cost_report(net)) == str(kj.cost_report(twin))
 
 
 def test_functions_that_came_later_are_refused():

@@ -23,6 +23,7 @@ ROUNDING = {"half_up": "single", "truncate": "truncate"}
 
 def _numerics(core: str, rounding: str) -> Numerics:
     return Numerics(
+        kernels="cmsis-nn-q7",
         rounding=ROUNDING[rounding],
         bias_bits=8,
         average="toward_zero_twice" if core == "dsp" else "toward_zero",
