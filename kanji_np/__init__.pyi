@@ -31,6 +31,7 @@ from kanji_np.errors import ShapeError as ShapeError
 from kanji_np.errors import ToolError as ToolError
 from kanji_np.errors import UnsupportedOp as UnsupportedOp
 from kanji_np.errors import VerificationError as VerificationError
+from kanji_np.formats.onnx import load_onnx as load_onnx
 from kanji_np.formats.tflite import load_tflite as load_tflite
 from kanji_np.graph import Graph as Graph
 from kanji_np.graph import Node as Node

@@ -111,4 +111,4 @@ class SourceNet:
     ops: tuple[SourceOp, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    opset: int = 0
+    opset: int = field(default=0, kw_only=True)

@@ -86,7 +86,7 @@ def fold(op: SourceOp, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         The inputs do not fit the operator.
     """
     row = FOLDS[op.kind]
-    attrs = given.given(row.attributes, op)
+    attrs: Any = given.given(row.attributes, op)
     try:
         with np.errstate(all="ignore"):
             made = [np.asarray(y) for y in row.fold(attrs, inputs)]

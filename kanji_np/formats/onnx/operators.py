@@ -75,18 +75,16 @@ def conv(net: Net, op: SourceOp) -> None:
     if rank == 1 and not is_depthwise:
         _conv_row(net, op, view, given_weights, w)
         return
-    w = w.over_image
-    if is_depthwise:
-        name, more = "depthwise_conv2d", (outputs // channels,)
-        laid = given_weights.weight[:, 0]
-    else:
-        name, more = "conv2d", ()
-        laid = np.moveaxis(given_weights.weight, 1, -1)
+    w, weights = w.over_image, given_weights.weight
     if rank == 1:
-        laid = laid[:, None]
-    first = () if is_depthwise else (outputs,)
-    attrs_of = OPS[name].attrs
-    plain = attrs_of(*first, w.kernel, w.strides, w.dilations, w.pads, *more)
+        weights = weights[:, :, None]
+    window = (w.kernel, w.strides, w.dilations, w.pads)
+    if is_depthwise:
+        name, laid = "depthwise_conv2d", weights[:, 0]
+        plain = OPS[name].attrs(*window, outputs // channels)
+    else:
+        name, laid = "conv2d", np.moveaxis(weights, 1, -1)
+        plain = OPS[name].attrs(outputs, *window)
     image = net.arranger.arranged(view, IMAGE[rank], op.kind)
     shape = OPS[name].infer(plain, (net.builder.shape(image),))
     net.with_weights(

@@ -24,8 +24,8 @@ SAY_IT = {
 }  # fmt: skip
 #: They leave every axis where it is.
 PASS_ON = {
-    "Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Dropout", "HardSigmoid",
-    "HardSwish", "Identity", "LeakyRelu", "Max", "Min", "Mul", "Pad", "QuantizeLinear",
+    "Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Dropout",
+    "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Min", "Mul", "Pad", "QuantizeLinear",
     "Relu", "Sigmoid", "Slice", "Sub", "Tanh",
 }  # fmt: skip
 

@@ -4,7 +4,9 @@
 cell. Limits become an activation: ReLU, ReLU6, or one of them between two ``k x + b``:
 
     max(x, low) = low + max(x - low, 0)
-    min(max(x, low), high) = low + s min(max((x - low) / s, 0), 6),  s = (high - low) / 6
+    min(max(x, low), high) = low + s min(max((x - low) / s, 0), 6)
+
+with s = (high - low) / 6.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ SIX = 6.0
 
 
 class Affine(NamedTuple):
-    """``k x + b``; float64 arrays that broadcast to a sample of x, with all its axes."""
+    """``k x + b``: float64 arrays with all axes of a sample, or 1 in their place."""
 
     k: np.ndarray
     b: np.ndarray
@@ -164,8 +166,7 @@ def clip(net: Net, op: SourceOp) -> Limits:
             if constant.data.size != 1 or constant.data.dtype == object:
                 raise net.refusal(op, "its limits must be single numbers")
             value = float(constant.real().reshape(()))
-        no_limit = value is None or abs(value) >= NO_LIMIT
-        ends.append(none if no_limit else value)
+        ends.append(none if value is None or abs(value) >= NO_LIMIT else value)
     low, high = ends
     if not low < high:
         raise net.refusal(op, f"its limits, {low} and {high}, must rise")

@@ -84,17 +84,16 @@ def read(path: str | Path) -> SourceNet:
         The `onnx` package is not installed.
     """
     path = Path(path)
-    with naming(path):
-        return _net(_parsed(path), path.parent)
+    return net_of(_parsed(path), path.parent)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: str | Path) -> Iterator[None]:
     """Errors of this package that leave this context name the file."""
     try:
         yield
     except KanjiError as error:
-        raise type(error)(f"{line(str(path))}: {error}") from error
+        raise type(error)(f"{line(str(path))}: {error}") from None
 
 
 def _parsed(path: Path) -> Any:
@@ -109,6 +108,11 @@ def _parsed(path: Path) -> Any:
     if not model.HasField("graph"):
         raise FileFormatError("is not an ONNX file: it holds no graph")
     return model
+
+
+def text(word: str | bytes) -> str:
+    """A string of the file: bytes where it is no UTF-8."""
+    return word if isinstance(word, str) else word.decode("utf-8", "replace")
 
 
 def _bytes(path: Path, offset: int = 0, length: int | None = None) -> bytes:
@@ -135,25 +139,27 @@ def _bytes(path: Path, offset: int = 0, length: int | None = None) -> bytes:
         raise FileFormatError(f"cannot be read: {reason}") from None
 
 
-def _net(model: Any, folder: Path) -> SourceNet:
+def net_of(model: Any, folder: Path) -> SourceNet:
+    """The network of a ModelProto, of whose constants some may lie in a folder."""
     graph = model.graph
     if len(graph.sparse_initializer):
         raise UnsupportedOp("sparse constants are not supported: make them dense")
     opset = _opset(model)
-    functions = {(f.domain, f.name) for f in model.functions}
+    functions = {(text(f.domain), text(f.name)) for f in model.functions}
     tensors = _Tensors()
     for proto in graph.initializer:
-        tensors.define(proto.name, array_of(proto, folder))
+        tensors.define(text(proto.name), array_of(proto, folder))
     constants = set(tensors.numbers)
     for info in graph.input:
-        if info.name not in constants:
-            tensors.define(info.name)
+        if text(info.name) not in constants:
+            tensors.define(text(info.name))
         tensors.declare(info)
     for info in (*graph.output, *graph.value_info):
         tensors.declare(info)
     ops = [_op(node, tensors, functions, folder) for node in graph.node]
-    inputs = [i.name for i in graph.input if i.name not in constants]
-    outputs = [o.name for o in graph.output]
+    names = [text(info.name) for info in graph.input]
+    inputs = [name for name in names if name not in constants]
+    outputs = [text(info.name) for info in graph.output]
     for name in outputs:
         if name not in tensors.defined:
             raise FileFormatError(f"nothing makes the output {shown(name)}")
@@ -164,13 +170,13 @@ def _net(model: Any, folder: Path) -> SourceNet:
         _needed(_sorted(ops, tensors), ends),
         tuple(tensors.numbers[name] for name in inputs),
         ends,
-        opset,
+        opset=opset,
     )
 
 
 def _opset(model: Any) -> int:
     """The version of the operators."""
-    versions = {o.version for o in model.opset_import if o.domain in OWN_DOMAINS}
+    versions = {o.version for o in model.opset_import if text(o.domain) in OWN_DOMAINS}
     if len(versions) != 1:
         raise FileFormatError("must name one version of ONNX's operators")
     (version,) = versions
@@ -208,6 +214,7 @@ class _Tensors:
 
     def declare(self, info: Any) -> None:
         """Take in what the graph says of a tensor's shape and type."""
+        name = text(info.name)
         if not info.type.HasField("tensor_type"):
             return
         tensor = info.type.tensor_type
@@ -215,11 +222,11 @@ class _Tensors:
         shape = tuple(int(d.dim_value) if d.HasField("dim_value") else -1 for d in dims)
         if any(not -1 <= d <= MOST_SIZE for d in shape) or len(shape) > MOST_AXES:
             raise FileFormatError(
-                f"the tensor {shown(info.name)} cannot have the shape {shown(shape)}"
+                f"the tensor {shown(name)} cannot have the shape {shown(shape)}"
             )
         known = ELEMENTS.get(tensor.elem_type)
         dtype = known.dtype if known else f"element type {tensor.elem_type}"
-        self.declared[info.name] = shape, dtype
+        self.declared[name] = shape, dtype
 
     def made(self) -> tuple[SourceTensor, ...]:
         made = []
@@ -236,27 +243,29 @@ class _Tensors:
 def _op(
     node: Any, tensors: _Tensors, functions: set[tuple[str, str]], folder: Path
 ) -> SourceOp:
-    kind = node.op_type
-    outputs = tuple(tensors.define(name) if name else -1 for name in node.output)
-    name = node.name or next(filter(None, node.output), "")
+    kind, domain = text(node.op_type), text(node.domain)
+    written = [text(name) for name in node.output]
+    outputs = tuple(tensors.define(name) if name else -1 for name in written)
+    name = text(node.name) or next(filter(None, written), "")
     if not re.fullmatch(r"\w{1,64}", kind, re.ASCII):
         raise FileFormatError(f"no operator can be called {shown(kind)}")
     where = f"{kind} {shown(name)}"
-    if (node.domain, kind) in functions:
+    if (domain, kind) in functions:
         raise UnsupportedOp(
             f"{where} is a function of the file; onnx.inliner writes it out"
         )
-    if node.domain not in OWN_DOMAINS:
+    if domain not in OWN_DOMAINS:
         raise UnsupportedOp(
-            f"{where} is of the domain {shown(node.domain)}; only ONNX's own operators "
+            f"{where} is of the domain {shown(domain)}; only ONNX's own operators "
             "are known"
         )
-    inputs = tuple(tensors.number(name) for name in node.input)
+    inputs = tuple(tensors.number(text(name)) for name in node.input)
     options: dict[str, Any] = {}
     for attribute in node.attribute:
-        if attribute.name in options:
-            raise FileFormatError(f"{where} has {shown(attribute.name)} twice")
-        options[attribute.name] = _value(attribute, where, folder)
+        key = text(attribute.name)
+        if key in options:
+            raise FileFormatError(f"{where} has {shown(key)} twice")
+        options[key] = _value(attribute, where, folder)
     return SourceOp(kind, name, inputs, outputs, options)
 
 
@@ -267,22 +276,21 @@ def _value(attribute: Any, where: str, folder: Path) -> Any:
     field = ATTRIBUTES.get(attribute.type)
     if field is None or attribute.ref_attr_name:
         raise UnsupportedOp(
-            f"{where} has the attribute {shown(attribute.name)} of a type that is not "
+            f"{where} has the attribute {shown(text(attribute.name))} of a type that is not "
             "known"
         )
     value = getattr(attribute, field)
     if field == "t":
         return array_of(value, folder)
     if field in ("s", "strings"):
-        texts = [value] if field == "s" else value
-        words = [text.decode("utf-8", "replace") for text in texts]
+        words = [text(word) for word in ([value] if field == "s" else value)]
         return words[0] if field == "s" else tuple(words)
     return value if field in ("f", "i") else tuple(value)
 
 
 def array_of(proto: Any, folder: Path) -> np.ndarray:
     """The array of a TensorProto, if it has as many values as its shape asks for."""
-    what = f"the constant {shown(proto.name)}"
+    what = f"the constant {shown(text(proto.name))}"
     element = ELEMENTS.get(proto.data_type)
     if element is None:
         known = ", ".join(e.dtype for e in ELEMENTS.values())
@@ -329,7 +337,7 @@ def _listed(
 
 def _outside(proto: Any, folder: Path, wanted: int, what: str) -> bytes:
     """The bytes of a constant that lie in another file of the folder."""
-    facts: Mapping[str, str] = {e.key: e.value for e in proto.external_data}
+    facts = {text(entry.key): text(entry.value) for entry in proto.external_data}
     location = facts.get("location", "")
     parts = {*PurePosixPath(location).parts, *PureWindowsPath(location).parts}
     is_absolute = (
@@ -360,12 +368,12 @@ def _outside(proto: Any, folder: Path, wanted: int, what: str) -> bytes:
 
 
 def _size(facts: Mapping[str, str], key: str, what: str) -> int | None:
-    text = facts.get(key)
-    if text is None:
+    digits = facts.get(key)
+    if digits is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise FileFormatError(f"{what} has the {key} {shown(text)}, which is no size")
-    return int(text)
+    if not re.fullmatch(r"[0-9]{1,18}", digits):
+        raise FileFormatError(f"{what} has the {key} {shown(digits)}, which is no size")
+    return int(digits)
 
 
 def _sorted(ops: Sequence[SourceOp], tensors: _Tensors) -> list[SourceOp]:

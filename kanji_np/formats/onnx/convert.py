@@ -1,12 +1,10 @@
-"""Networks from ONNX files."""
+"""From `SourceNet` to layers: the input, every operator in turn, the output."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
@@ -17,73 +15,8 @@ from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.onnx.operators import OPERATORS
 from kanji_np.formats.onnx.orientation import channels_last
 from kanji_np.formats.onnx.quantized import qparams
-from kanji_np.formats.onnx.reader import naming, read
 from kanji_np.formats.source import SourceNet, SourceOp
-from kanji_np.model import Model
-from kanji_np.targets import target_spec
-from kanji_np.types import QParams, TargetSpec
-
-
-def load_onnx(
-    path: str | Path,
-    target: str | TargetSpec = "cmsis-nn",
-    *,
-    core: str | None = None,
-    rounding: str | None = None,
-    version: str | None = None,
-    name: str | None = None,
-) -> Model:
-    """A network from an ONNX file, of float32 or of quantized operators ("QDQ").
-
-    Parameters
-    ----------
-    path : path
-        PyTorch, Keras and TensorFlow write such files.
-    target, core, rounding, version : optional
-        As `Model` has them.
-    name : str, optional
-        The network's; by default made of the file's.
-
-    Returns
-    -------
-    Model
-        With the weights of the file, its inputs with the channels last. A network of
-        float32 has no ranges yet: `Model.calibrate` or `fit` find them. One of
-        integers keeps the scales and zero points of the file.
-
-    Raises
-    ------
-    FileFormatError
-        The file is missing, damaged, or contradicts itself.
-    UnsupportedOp
-        An operator, or what it is told, has no counterpart; the message names it.
-    ToolError
-        The `onnx` package is not installed.
-    """
-    spec = target_spec(target, core=core, rounding=rounding, version=version)
-    return imported(path, spec, name).network
-
-
-def imported(path: str | Path, target: TargetSpec, name: str | None = None) -> Imported:
-    """A network from an ONNX file, and how its layers were made.
-
-    Parameters
-    ----------
-    path : path
-    target : TargetSpec
-    name : str or None
-        See `load_onnx`.
-    """
-    path = Path(path)
-    source = read(path)
-    with naming(path):
-        return convert(source, Builder(target, name or _name_of(path))).imported
-
-
-def _name_of(path: Path) -> str:
-    """A name of a network, made of a file's."""
-    word = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
-    return word if re.match("[a-z]", word) else f"network_{word}".strip("_")
+from kanji_np.types import QParams
 
 
 @dataclass(frozen=True)
@@ -121,7 +54,10 @@ def convert(source: SourceNet, builder: Builder) -> Converted:
         with _naming(op):
             _convert(net, op)
     view, outputs = _output(net, inputs)
-    return Converted(builder.finish(view.symbol), inputs, outputs)
+    made = builder.finish(view.symbol)
+    if made.network.is_calibrated:
+        made.network.freeze()  # integers of a file can be such that sums overflow
+    return Converted(made, inputs, outputs)
 
 
 def _fold(net: Net, op: SourceOp) -> bool:
