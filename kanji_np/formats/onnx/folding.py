@@ -90,7 +90,7 @@ def fold(op: SourceOp, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
     try:
         with np.errstate(all="ignore"):
             made = [np.asarray(y) for y in row.fold(attrs, inputs)]
-    except (ValueError, IndexError, OverflowError, AttributeError) as error:
+    except (ValueError, IndexError, ArithmeticError, AttributeError) as error:
         raise FileFormatError(f"{op} cannot be computed: {shown(str(error))}") from None
     except TypeError:
         raise UnsupportedOp(

@@ -49,16 +49,18 @@ class Linear:
         if (weight > MOST_WEIGHT).any():
             raise UnsupportedOp("a weight of -128 cannot change its sign")
         bias = np.where(k == 0, 0, sign * self.bias)
-        bias = bias + np.rint(b / (scales * self.x_scale)).astype(np.int64)
+        bias = bias + _integers(b / (scales * self.x_scale))
         return replace(self, weight=weight.astype(np.int8), bias=bias, scales=scales)
 
     @property
     def params(self) -> LinearParams | IntWeights:
         """As layers take them."""
         if self.scales is None:
-            weight, bias = (
-                np.ascontiguousarray(a, np.float32) for a in (self.weight, self.bias)
-            )
+            with np.errstate(over="ignore"):  # layers refuse what is not finite
+                weight, bias = (
+                    np.ascontiguousarray(array, np.float32)
+                    for array in (self.weight, self.bias)
+                )
             return LinearParams(weight, bias)
         if np.abs(self.bias).max(initial=0) > MOST_BIAS:
             raise UnsupportedOp("a bias does not fit int32 at the scale of the sums")
@@ -99,14 +101,21 @@ def linear(
         )
     scales = np.broadcast_to(q.scales, count)
     sums = scales * x_scale
-    ints = np.rint(real / sums)
+    ints = _integers(real / sums)
     if bias is not None and bias.quantization is not None:
         own = np.broadcast_to(bias.quantization.scales, count)
         is_exact = not bias.quantization.zero_points.any()
         if is_exact and np.allclose(own, sums, rtol=1e-5, atol=0):
-            ints = bias.data.reshape(-1)
+            ints = np.broadcast_to(bias.data.reshape(-1), count).astype(np.int64)
     weights = np.moveaxis(symmetric(weight), axis, 0)
-    return Linear(weights, ints.astype(np.int64), scales, x_scale)
+    return Linear(weights, ints, scales, x_scale)
+
+
+def _integers(values: np.ndarray) -> np.ndarray:
+    """The nearest, int64; UnsupportedOp beyond int32."""
+    if not (np.abs(values) <= MOST_BIAS).all():
+        raise UnsupportedOp("a bias does not fit int32 at the scale of the sums")
+    return np.rint(values).astype(np.int64)
 
 
 def _bias(bias: Constant, count: int) -> np.ndarray:

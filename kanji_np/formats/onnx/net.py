@@ -24,6 +24,7 @@ from kanji_np.formats.onnx.pointwise import (
     FUSED,
     LIMITS,
     NO_LIMITS,
+    NOTHING,
     Affine,
     Clamped,
     Limits,
@@ -238,6 +239,10 @@ class Net:
             return False
         if op.kind == "QuantizeLinear":
             tail.output = qparams(self, op)
+            return True
+        if op.kind in NOTHING:
+            NOTHING[op.kind](self, op)
+            self.builder.drop(str(op), "the output is the input")
             return True
         if tail.activation != "linear":
             return False

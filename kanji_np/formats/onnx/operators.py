@@ -26,6 +26,7 @@ from kanji_np.formats.onnx.pointwise import (
     FUSED,
     LIMITS,
     NO_LIMITS,
+    NOTHING,
     SIX,
     Affine,
     Clamped,
@@ -34,7 +35,6 @@ from kanji_np.formats.onnx.pointwise import (
     of_sample,
 )
 from kanji_np.formats.onnx.quantized import dequantized, qparams, quantized
-from kanji_np.formats.onnx.reader import ELEMENTS
 from kanji_np.formats.onnx.windows import Spans, count, spans
 from kanji_np.formats.source import SourceOp
 from kanji_np.layers import Symbol
@@ -663,24 +663,9 @@ def passed(net: Net, op: SourceOp) -> None:
     net.builder.drop(str(op), "the output is the input")
 
 
-def dropout(net: Net, op: SourceOp) -> None:
-    given.given(given.Dropout, op)
-    training = net.given(op, 2)
-    if training is not None and training.data.any():
-        raise net.refusal(op, "is in training mode")
-    passed(net, op)
-
-
-def identity(net: Net, op: SourceOp) -> None:
-    given.given(given.Plain, op)
-    passed(net, op)
-
-
-def cast(net: Net, op: SourceOp) -> None:
-    attrs = given.given(given.Cast, op)
-    element = ELEMENTS.get(attrs.to)
-    if element is None or element.dtype != "float32":
-        raise net.refusal(op, "from float32 to another type")
+def nothing(net: Net, op: SourceOp) -> None:
+    """`Identity`, `Dropout` of inference, `Cast` to the type that there is."""
+    NOTHING[op.kind](net, op)
     passed(net, op)
 
 
@@ -997,14 +982,14 @@ OPERATORS: dict[str, Row] = {
     "Add": Row(pointwise, 2),
     "AveragePool": Row(average_pool, 1),
     "BatchNormalization": Row(batch_norm, 5),
-    "Cast": Row(cast, 1),
+    "Cast": Row(nothing, 1),
     "Clip": Row(limited, 3),
     "Concat": Row(concat, 2**16),
     "Conv": Row(conv, 3),
     "ConvTranspose": Row(conv_transpose, 3),
     "DequantizeLinear": Row(dequantize, 3),
     "Div": Row(pointwise, 2),
-    "Dropout": Row(dropout, 3),
+    "Dropout": Row(nothing, 3),
     "Flatten": Row(flatten, 1),
     "Gather": Row(gather, 2),
     "Gemm": Row(gemm, 3),
@@ -1012,7 +997,7 @@ OPERATORS: dict[str, Row] = {
     "GlobalMaxPool": Row(global_pool("max"), 1),
     "HardSigmoid": Row(hard_sigmoid, 1),
     "HardSwish": Row(function("hard_swish"), 1),
-    "Identity": Row(identity, 1),
+    "Identity": Row(nothing, 1),
     "LeakyRelu": Row(leaky_relu, 1),
     "MatMul": Row(matmul, 2),
     "Max": Row(extremes, 2**16),

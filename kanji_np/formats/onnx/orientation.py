@@ -1,8 +1,8 @@
 """Which axis of the input holds the channels.
 
-ONNX does not say it. The first operator that does, a convolution, a pool, a batch
-normalization, has them in the axis after the batch; between it and the input there may
-be transposes.
+ONNX does not say it. The first operator that does has them in the axis after the batch,
+if it is a convolution, a pool or a batch normalization, and in the last, if it is a
+product with a matrix. Between it and the input there may be transposes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,40 @@ if TYPE_CHECKING:
 
 #: Their channels are axis 1.
 SAY_IT = {
-    "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "GlobalAveragePool",
-    "GlobalMaxPool", "MaxPool", "Resize", "Upsample",
-}  # fmt: skip
+    "AveragePool",
+    "BatchNormalization",
+    "Conv",
+    "ConvTranspose",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "MaxPool",
+    "Resize",
+    "Upsample",
+}
 #: They leave every axis where it is.
 PASS_ON = {
-    "Add", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Dropout",
-    "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Min", "Mul", "Pad", "QuantizeLinear",
-    "Relu", "Sigmoid", "Slice", "Sub", "Tanh",
-}  # fmt: skip
+    "Add",
+    "Cast",
+    "Clip",
+    "Concat",
+    "DequantizeLinear",
+    "Div",
+    "Dropout",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Max",
+    "Min",
+    "Mul",
+    "Pad",
+    "QuantizeLinear",
+    "Relu",
+    "Sigmoid",
+    "Slice",
+    "Sub",
+    "Tanh",
+}
 
 #: For each axis of a tensor, the one of the input that it is; None of a new one.
 Axes = tuple[int | None, ...]
@@ -46,7 +71,9 @@ def channels_last(net: Net, number: int, sample: Shape) -> tuple[int, ...]:
         at, axes = waiting.popleft()
         for op in net.readers(at):
             if op.kind in SAY_IT and len(axes) > 2:
-                return _order(axes, rank)
+                return _order((*axes[2:], axes[1]), rank)
+            if op.kind == "MatMul" and op.inputs[0] == at:
+                return _order(axes[1:], rank)
             onward = _through(net, op, axes)
             if onward is not None and op.outputs and op.outputs[0] not in seen:
                 seen.add(op.outputs[0])
@@ -56,8 +83,8 @@ def channels_last(net: Net, number: int, sample: Shape) -> tuple[int, ...]:
 
 
 def _order(axes: Axes, rank: int) -> tuple[int, ...]:
-    """Height and width, then channels; what is neither of them first."""
-    named = [axis for axis in (*axes[2:], axes[1]) if axis]
+    """These axes of the input; what is none of them before."""
+    named = [axis for axis in axes if axis]
     others = [axis for axis in range(1, rank + 1) if axis not in named]
     return tuple(axis - 1 for axis in (*others, *named))
 

@@ -21,6 +21,7 @@ from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
 from kanji_np.formats.onnx.folding import Constant
 from kanji_np.formats.onnx.layout import View
+from kanji_np.formats.onnx.reader import ELEMENTS
 from kanji_np.formats.source import SourceOp
 from kanji_np.types import Shape
 from kanji_np.window import MOST_CELLS
@@ -205,6 +206,34 @@ def clamped_by(limits: Limits, rank: int) -> Clamped:
     )
     return clamped(low, high)
 
+
+# What does nothing.
+
+
+def identity(net: Net, op: SourceOp) -> None:
+    given.given(given.Plain, op)
+
+
+def dropout(net: Net, op: SourceOp) -> None:
+    given.given(given.Dropout, op)
+    training = net.given(op, 2)
+    if training is not None and training.data.any():
+        raise net.refusal(op, "is in training mode")
+
+
+def cast(net: Net, op: SourceOp) -> None:
+    attrs = given.given(given.Cast, op)
+    element = ELEMENTS.get(attrs.to)
+    if element is None or element.dtype != "float32":
+        raise net.refusal(op, "from float32 to another type")
+
+
+#: (net, op) -> None; UnsupportedOp where the output is not the input.
+NOTHING: dict[str, Callable[[Net, SourceOp], None]] = {
+    "Cast": cast,
+    "Dropout": dropout,
+    "Identity": identity,
+}
 
 # Constants along our axes.
 

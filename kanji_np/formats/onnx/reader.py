@@ -276,8 +276,8 @@ def _value(attribute: Any, where: str, folder: Path) -> Any:
     field = ATTRIBUTES.get(attribute.type)
     if field is None or attribute.ref_attr_name:
         raise UnsupportedOp(
-            f"{where} has the attribute {shown(text(attribute.name))} of a type that is not "
-            "known"
+            f"{where} has the attribute {shown(text(attribute.name))} of a type that "
+            "is not known"
         )
     value = getattr(attribute, field)
     if field == "t":
