@@ -31,6 +31,9 @@ from kanji_np.errors import ShapeError as ShapeError
 from kanji_np.errors import ToolError as ToolError
 from kanji_np.errors import UnsupportedOp as UnsupportedOp
 from kanji_np.errors import VerificationError as VerificationError
+from kanji_np.explanation import ExplainedLayer as ExplainedLayer
+from kanji_np.explanation import Explanation as Explanation
+from kanji_np.explanation import explain as explain
 from kanji_np.formats.onnx import load_onnx as load_onnx
 from kanji_np.formats.tflite import load_tflite as load_tflite
 from kanji_np.graph import Graph as Graph
@@ -63,6 +66,7 @@ from kanji_np.optim import OneCycle as OneCycle
 from kanji_np.optim import Optimizer as Optimizer
 from kanji_np.optim import Schedule as Schedule
 from kanji_np.optim import Step as Step
+from kanji_np.plots import plot_explanation as plot_explanation
 from kanji_np.plots import plot_history as plot_history
 from kanji_np.recipe import Recipe as Recipe
 from kanji_np.report import LayerReport as LayerReport

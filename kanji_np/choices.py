@@ -6,7 +6,7 @@ here too, and a test holds both equal.
 """
 
 PRECISIONS = ("int8", "fp32")
-RANGES = ("minmax", "percentile", "learned")
+RANGES = ("minmax", "percentile", "learned", "fixed")
 SCHEMES = ("pow2", "pow2-per-channel", "symmetric", "asymmetric")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("one-cycle", "cosine", "step", "exponential", "constant")

@@ -86,7 +86,8 @@ class Model:
         Which scales there are: "pow2", "pow2-per-channel", "symmetric" or
         "asymmetric"; see `quantize.SCHEMES`.
     ranges : str
-        How ranges are tracked: "minmax", "percentile" or "learned"; see `ranges`.
+        How ranges are tracked: "minmax", "percentile", "learned" or "fixed"; see
+        `ranges`.
     seed : int
         Of the initial weights.
     name : str

@@ -1,8 +1,12 @@
-"""Plots: how a training went, and how fast training is. matplotlib draws them."""
+"""Plots: how a training went, how fast training is, what quantization costs.
+
+matplotlib draws them.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kanji_np.bench import Bench
+    from kanji_np.explanation import Explanation
     from kanji_np.train import EpochRecord, History
 
 DRAWING = "a drawing of this program"
@@ -151,6 +156,60 @@ def plot_speed(results: Sequence[Bench], path: str | Path) -> None:
         machines(results), x=0.995, ha="right", fontsize="small", color=INK
     )
     _save(figure, path)
+
+
+def plot_explanation(explanation: Explanation, path: str | Path) -> None:
+    """Draw where a network loses accuracy, layer by layer.
+
+    Above are the signal-to-noise ratios, without a point where nothing is lost; below
+    is how much of the int8 range a layer uses, and how much of its output is clamped.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    path : path
+        A `.png` file.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    layers = explanation.layers
+    figure = _figure(max(7, 4 + 0.32 * len(layers)), 5.6)
+    noise, share = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    places = range(len(layers))
+
+    noise.set_title(
+        f"signal to quantization noise [dB], {explanation.network}",
+        loc="left", color=INK,
+    )  # fmt: skip
+    for label, color, style, ratio in (
+        ("network up to the layer", BLUE, "o-", attrgetter("sqnr_db")),
+        ("layer alone", ORANGE, "s", attrgetter("own_sqnr_db")),
+        ("effect on the output", INK, "v", attrgetter("effect_sqnr_db")),
+    ):
+        values = [_or_nan(ratio(layer)) for layer in layers]
+        noise.plot(places, values, style, color=color, ms=4, label=label)
+
+    share.set_title("outputs [%]", loc="left", color=INK)
+    used = [100 * layer.range_used for layer in layers]
+    share.bar(places, used, color=PALE, label="range used")
+    clamped = [100 * layer.clamped for layer in layers]
+    share.bar(places, clamped, color=ORANGE, width=0.4, label="clamped")
+    share.set_ylim(0, 100)
+    share.set_xticks(places, [layer.name for layer in layers], rotation=90)
+    for axes in (noise, share):
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor=INK
+        )
+        _plain(axes)
+    _save(figure, path)
+
+
+def _or_nan(value: float | None) -> float:
+    """A value to draw, NaN for none."""
+    return value if value is not None and math.isfinite(value) else math.nan
 
 
 def _draw_steps(

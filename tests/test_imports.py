@@ -69,7 +69,9 @@ ALLOWED = {
 }  # fmt: skip
 
 #: The parts that come after training, in their order; each may use all before it.
-AFTER = ("formats", "deploy", "results", "bench", "report", "plots", "cli")
+AFTER = (
+    "formats", "deploy", "results", "bench", "report", "explanation", "plots", "cli",
+)  # fmt: skip
 
 
 def part_of(path: Path) -> str:

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, and from one scale to
- * another, in integers alone. They depend on no other header, so a firmware that links
- * CMSIS-NN, of either generation, compiles these sources beside it.
+ * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, from one scale to
+ * another, and functions of one element by a table, in integers alone. They depend on no
+ * other header, so a firmware that links CMSIS-NN, of either generation, compiles these
+ * sources beside it.
  *
  * All return 0, or -1 and write nothing on NULL pointers and on arguments outside the
- * limits stated. Output and input of the first two may be the same memory.
+ * limits stated. Output and input of a call may be the same memory where nothing else is
+ * said.
  */
 #ifndef KANJI_NN_H
 #define KANJI_NN_H
@@ -66,6 +68,27 @@ int32_t kanji_requantize_s8(const int8_t *input,
                             int8_t *output,
                             int32_t output_row_size,
                             int32_t first);
+
+/* Looks every element up in a table of 256 bytes.
+ *
+ *     y[i] = table[x[i] + 128]
+ *
+ * 1 <= size.
+ */
+int32_t kanji_lookup_s8(const int8_t *input, int32_t size, const int8_t *table, int8_t *output);
+
+/* The same of raw uint8 data, with one table in all or one for each channel, each of 256
+ * bytes, one after the other.
+ *
+ *     y[i] = tables[256 * (i mod table_count) + x[i]]
+ *
+ * 1 <= table_count, which divides size >= 1.
+ */
+int32_t kanji_lookup_u8_s8(const uint8_t *input,
+                           int32_t size,
+                           const int8_t *tables,
+                           int32_t table_count,
+                           int8_t *output);
 
 #ifdef __cplusplus
 }

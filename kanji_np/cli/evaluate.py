@@ -64,3 +64,9 @@ def score_of(net: Model, data: Dataset, precision: str) -> float:
     from kanji_np.anomaly import anomaly_scores, auc
 
     return auc(anomaly_scores(net, data.images, precision=precision), data.labels)
+
+
+def score_line(precision: str, metric: str, score: float) -> str:
+    """A score as commands show it: "int8 accuracy  87.50 %"."""
+    text = f"{100 * score:.2f} %" if metric == ACCURACY else f"{score:.4f}"
+    return f"{precision} {metric:<8}  {text}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from kanji_np.choices import OPTIMIZERS, RANGES, SCHEDULES
-from kanji_np.cli.evaluate import ACCURACY, metric_of, score_of
+from kanji_np.cli.evaluate import metric_of, score_line, score_of
 from kanji_np.cli.options import (
     PATH,
     DataOptions,
@@ -303,9 +303,9 @@ def train(
         made = _result(context, images.name, network, recipe, net, history, scores)
         write_result(run.result, made)
     if scores.fp32 is not None:
-        click.echo(_score_line("fp32", scores.metric, scores.fp32))
-    score_line = _score_line("int8", scores.metric, scores.int8)
-    click.echo(f"{score_line} on {len(test):,} test images")
+        click.echo(score_line("fp32", scores.metric, scores.fp32))
+    text = score_line("int8", scores.metric, scores.int8)
+    click.echo(f"{text} on {len(test):,} test images")
     click.echo(f"curves         {curves}")
     model, firmware = directory / MODEL, directory / FIRMWARE
     click.echo(f"\nnext:\n  {command_line('export', model, firmware)}")
@@ -380,8 +380,3 @@ def _result(
         fp32_score=scores.fp32,
         digest=net.freeze().digest(),
     )
-
-
-def _score_line(precision: str, metric: str, score: float) -> str:
-    text = f"{100 * score:.2f} %" if metric == ACCURACY else f"{score:.4f}"
-    return f"{precision} {metric:<8}  {text}"

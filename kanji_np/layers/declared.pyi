@@ -14,12 +14,17 @@ __all__ = [
     "Concatenate",
     "Flatten",
     "GlobalAvgPool2D",
+    "HardSwish",
+    "LeakyReLU",
     "Multiply",
     "ReLU",
     "ReLU6",
+    "Requantize",
     "Reshape",
+    "Sigmoid",
     "Softmax",
     "Standardize",
+    "Tanh",
     "ZeroPadding2D",
 ]
 
@@ -82,6 +87,39 @@ class GlobalAvgPool2D(Layer):
         name: str | None = None,
     ) -> None: ...
 
+class HardSwish(TrackedLayer):
+    """``x * clamp(x + 3, 0, 6) / 6`` of every element; see `ops.hard_swish`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class LeakyReLU(TrackedLayer):
+    """``x`` above 0, ``negative_slope * x`` below; see `ops.leaky_relu`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    negative_slope : float
+        0..1.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        negative_slope: float = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
@@ -130,6 +168,23 @@ class ReLU6(Layer):
         name: str | None = None,
     ) -> None: ...
 
+class Requantize(TrackedLayer):
+    """The same values at a scale of their own; see `ops.requantize`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Reshape(Layer):
     """The same values under another shape; see `ops.reshape`.
 
@@ -143,6 +198,21 @@ class Reshape(Layer):
     def __init__(
         self,
         target_shape: Sequence[int],
+        name: str | None = None,
+    ) -> None: ...
+
+class Sigmoid(Layer):
+    """``1 / (1 + exp(-x))`` of every element; see `ops.sigmoid`.
+
+    Any shape -> the same, of scale 1/256 and zero point -128.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
         name: str | None = None,
     ) -> None: ...
 
@@ -177,6 +247,21 @@ class Standardize(Layer):
     def __init__(
         self,
         frac_bits: int = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Tanh(Layer):
+    """``tanh(x)`` of every element; see `ops.tanh`.
+
+    Any shape -> the same, of scale 1/128 and zero point 0.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
         name: str | None = None,
     ) -> None: ...
 

@@ -150,6 +150,20 @@ class LinearLayer(TrackedLayer):
             )
             self.norm.updates = int(state["moving_updates"])
 
+    def folded_weight(self) -> np.ndarray:
+        """The weight of inference with normalization in it, float32 (Cout, ...)."""
+        return self._own().params.weight
+
+    def weight_scales(self, x: QParams) -> np.ndarray:
+        """Scales of the quantized weight, float64 (Cout,).
+
+        Parameters
+        ----------
+        x : QParams
+            Of the input.
+        """
+        return self._scales(x, self._own().params).w
+
     def weights(self) -> dict[str, np.ndarray]:
         """All that the layer's real values are computed from; see `Model.weights`."""
         if self.norm is None:
@@ -235,7 +249,7 @@ class LinearLayer(TrackedLayer):
 
     def renew_weight_range(self) -> None:
         """Take the weight's range from the weight as it is."""
-        self.weight_range.renew(self._own().params.weight)
+        self.weight_range.renew(self.folded_weight())
 
     def frozen(self, *x: QParams | None) -> tuple[LinearInts, QParams]:
         params = self._own().params

@@ -8,12 +8,16 @@ HEADER = "kanji_nn.h"
 
 
 def call(
-    function: str, *arguments: Argument, constants: tuple[Constant, ...] = ()
+    function: str,
+    *arguments: Argument,
+    constants: tuple[Constant, ...] = (),
+    in_place: bool = False,
 ) -> KernelCall:
     return KernelCall(
         function=function,
         header=HEADER,
         arguments=arguments,
         constants=constants,
+        in_place=in_place,
         status="int32_t",
     )

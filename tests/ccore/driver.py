@@ -581,6 +581,17 @@ def standardize_u8_s8(x: np.ndarray, frac_bits: int, *, in_place: bool = False) 
     return Call("kanji_standardize_u8_s8", ints, (x,), x.shape)
 
 
+def lookup_s8(x: np.ndarray, table: np.ndarray, *, in_place: bool = False) -> Call:
+    """x int8, any shape; table int8 (256,)."""
+    return Call("kanji_lookup_s8", (x.size, int(in_place)), (x, table), x.shape)
+
+
+def lookup_u8_s8(x: np.ndarray, tables: np.ndarray, *, in_place: bool = False) -> Call:
+    """x uint8, any shape; tables int8 (channels, 256)."""
+    ints = (x.size, len(tables), int(in_place))
+    return Call("kanji_lookup_u8_s8", ints, (x, tables), x.shape)
+
+
 def requantize_s8(
     x: np.ndarray,
     *,

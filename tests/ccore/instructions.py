@@ -174,6 +174,8 @@ CASES: dict[str, dict[str, Call]] = {
             pixels(32, 32, 3), pixels(3), 1
         ),
         "kanji_standardize_u8_s8": driver.standardize_u8_s8(pixels(32, 32), 5),
+        "kanji_lookup_s8": driver.lookup_s8(values(4096), values(256)),
+        "kanji_lookup_u8_s8": driver.lookup_u8_s8(pixels(32, 32, 3), values(3, 256)),
         "kanji_requantize_s8": driver.requantize_s8(
             values(64, 16),
             input_offset=3,

@@ -98,6 +98,8 @@ SOFTMAX = driver.softmax_s8(np.ones((2, 3), np.int8), 2**30, 20, -100)
 RELU = driver.relu_q7(np.ones(3, np.int8))
 NORMALIZE = driver.normalize_u8_s8(np.ones(6, np.uint8), np.ones(3, np.uint8), 1)
 STANDARDIZE = driver.standardize_u8_s8(np.ones(6, np.uint8), 4)
+LOOKUP = driver.lookup_s8(np.ones(6, np.int8), np.ones(256, np.int8))
+LOOKUP_U8 = driver.lookup_u8_s8(np.ones(6, np.uint8), np.ones((3, 256), np.int8))
 REQUANTIZE = driver.requantize_s8(
     np.ones((3, 2), np.int8),
     input_offset=3,
@@ -153,6 +155,8 @@ NAMES = {
     "arm_relu_q7": ["size"],
     "kanji_normalize_u8_s8": ["size", "mean_size", "shift", "in_place"],
     "kanji_standardize_u8_s8": ["size", "frac_bits", "in_place"],
+    "kanji_lookup_s8": ["size", "in_place"],
+    "kanji_lookup_u8_s8": ["size", "table_count", "in_place"],
     "kanji_requantize_s8": [
         "rows",
         "row_size",
@@ -324,6 +328,8 @@ REFUSED = [
         {"size": (0, -6, 7), "mean_size": (0, -3, 4, 7), "shift": (-1, 8)},
     ),
     (STANDARDIZE, {"size": (0, -1, 2**20 + 1), "frac_bits": (-1, 8)}),
+    (LOOKUP, {"size": POSITIVE[:3]}),
+    (LOOKUP_U8, {"size": (0, -6, 7), "table_count": (0, -3, 4)}),
     (
         REQUANTIZE,
         {
@@ -383,6 +389,8 @@ POINTERS = [
     (SOFTMAX, (0, 1), ()),
     (NORMALIZE, (0, 1, 2), ()),
     (STANDARDIZE, (0, 1), ()),
+    (LOOKUP, (0, 1, 2), ()),
+    (LOOKUP_U8, (0, 1, 2), ()),
     (REQUANTIZE, (0, 1), ()),
     (ADD, (0, 1, 2), ()),
     (MUL, (0, 1, 2), ()),

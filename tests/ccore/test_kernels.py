@@ -741,6 +741,30 @@ def test_normalize(build, in_place):
     expect(build, calls, [normalize(*case) for case in cases])
 
 
+@every_build
+@pytest.mark.parametrize("in_place", (False, True))
+def test_lookups(build, in_place):
+    rng = np.random.default_rng(256)
+    every, table = np.arange(-128, 128).astype(np.int8), int8s(rng, 256)
+    grey, tables = np.arange(256, dtype=np.uint8), int8s(rng, 3, 256)
+    pixels = np.stack([grey, grey[::-1], np.roll(grey, 7)], axis=1)  # (256, 3)
+    expect(
+        build,
+        [
+            driver.lookup_s8(every, table, in_place=in_place),
+            driver.lookup_s8(every[:1], table, in_place=in_place),
+            driver.lookup_u8_s8(grey, tables[:1], in_place=in_place),
+            driver.lookup_u8_s8(pixels, tables, in_place=in_place),
+        ],
+        [
+            table,
+            table[:1],
+            tables[0],
+            np.stack([tables[c][pixels[:, c]] for c in range(3)], axis=1),
+        ],
+    )
+
+
 def standardize(x, frac_bits):
     n, values = x.size, x.ravel().tolist()
     s, q = sum(values), sum(v * v for v in values)
