@@ -470,62 +470,46 @@ def _side_by_side(
     if first.axes == second.axes:
         x = net.builder.shape(first.symbol)
         return [first.symbol, net.arranger.shaped(second.symbol, x, op.kind)], first
-    large, small = (first, second) if first.size >= second.size else (second, first)
-    sizes = [[run.size for run in axis] for axis in large.axes]
-    for axis, size in enumerate(shape):
-        if math.prod(sizes[axis]) != size:
-            sizes[axis] = [size]
-    rank, fine = len(shape), []
-    for view in (first, second):
-        own = tuple(
-            1 if view.shape[axis] == 1 else size
-            for axis in range(rank)
-            for size in sizes[axis]
-        )
-        reshaped = view.reshaped(own)
-        if reshaped is None:
-            reshaped = net.arranger.in_order(view, op.kind).reshaped(own)
-        assert reshaped is not None  # in order, any shape is one
-        fine.append(reshaped)
-    leader = fine[0] if large is first else fine[1]
-    follower = fine[1] if large is first else fine[0]
+    sizes = [_sizes(axis, first, second) for axis in range(len(shape))]
+    fine = [_split(net, op, view, sizes) for view in (first, second)]
+    large, small = sorted(fine, key=lambda view: -view.size)
     order = sorted(
-        range(len(leader.axes)),
-        key=lambda k: (
-            -_stride(leader, k) if leader.axes[k] else -math.inf,
-            -_stride(follower, k),
-        ),
-    )
-    order = [k for k in order if leader.axes[k] or follower.axes[k]] or [0][
-        : len(order)
-    ]
-    whole = tuple(size for row in sizes for size in row)
-    groups = _joined_groups(order, fine)
+        range(len(large.axes)),
+        key=lambda k: (-_stride(large, k) if large.axes[k] else -math.inf,
+                       -_stride(small, k)),
+    )  # fmt: skip
+    order = [k for k in order if large.axes[k] or small.axes[k]]
+    groups = [(k,) for k in order]
     xs = [net.arranger.arranged(view, groups, op.kind) for view in fine]
+    whole = [size for row in sizes for size in row]
     like = view_of(xs[0], tuple(whole[k] for k in order))
     axes = dict(zip(order, like.axes, strict=True))
-    places, found = iter(range(len(whole))), []
+    places, joint = iter(range(len(whole))), []
     for row in sizes:
-        found.append(tuple(run for _ in row for run in axes.get(next(places), ())))
-    return xs, View(xs[0], tuple(found))
+        joint.append(tuple(run for _ in row for run in axes.get(next(places), ())))
+    return xs, View(xs[0], tuple(joint))
 
 
-def _joined_groups(
-    order: Sequence[int], views: Sequence[View]
-) -> list[tuple[int, ...]]:
-    """Axes next to each other along which the same tensors are repeated, as one."""
-    groups: list[list[int]] = []
-    kinds: list[tuple[bool, ...]] = []
-    for axis in order:
-        kind = tuple(bool(view.axes[axis]) for view in views)
-        if kinds and kinds[-1] == kind:
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-            kinds.append(kind)
-    if len(groups) == 1 and len(groups[0]) > 1:
-        return [(axis,) for axis in groups[0]]
-    return [tuple(group) for group in groups]
+def _sizes(axis: int, first: View, second: View) -> list[int]:
+    """The parts of an axis of two tensors, in which neither changes its order."""
+    runs = [view.axes[axis] for view in (first, second) if view.axes[axis]]
+    if len(runs) == 2 and [r.size for r in runs[0]] != [r.size for r in runs[1]]:
+        return [math.prod(run.size for run in runs[0])]
+    return [run.size for run in runs[0]] if runs else [1]
+
+
+def _split(net: Net, op: SourceOp, view: View, sizes: list[list[int]]) -> View:
+    """A tensor with an axis for every part; of length 1 where it is repeated."""
+    own = tuple(
+        1 if not view.axes[axis] else size
+        for axis, row in enumerate(sizes)
+        for size in row
+    )
+    made = view.reshaped(own)
+    if made is None:
+        made = net.arranger.in_order(view, op.kind).reshaped(own)
+        assert made is not None  # in order, any shape is one
+    return made
 
 
 def extremes(net: Net, op: SourceOp) -> None:
@@ -773,12 +757,8 @@ def concat(net: Net, op: SourceOp) -> None:
     # Ours lie side by side along the last axis, which may be all from this one on.
     order = _order_of(views[0])
     at = order.index(axis)
-    inner = order[at + 1 :]
-    groups = [tuple(order[:at])] if at else []
-    xs = [
-        net.arranger.arranged(view, [*groups, (axis, *inner)], op.kind)
-        for view in views
-    ]
+    groups = [*((k,) for k in order[:at]), tuple(order[at:])]
+    xs = [net.arranger.arranged(view, groups, op.kind) for view in views]
     shape = list(views[0].shape)
     for view in views[1:]:
         shape[axis] += view.shape[axis]
