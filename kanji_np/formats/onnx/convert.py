@@ -141,11 +141,18 @@ def _input(net: Net) -> tuple[int, ...]:
     return axes
 
 
+#: They stand between an input and what makes integers of it.
+STILL = {"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+QDQ = {"QuantizeLinear", "DequantizeLinear"}
+
+
 def _input_qparams(net: Net, number: int) -> QParams | None:
     """What the first node says that makes integers of the input, or reads them."""
-    readers = net.readers(number)
-    kinds = {op.kind for op in readers}
-    if kinds and kinds <= {"QuantizeLinear"} or kinds == {"DequantizeLinear"}:
+    at, readers = number, net.readers(number)
+    while len(readers) == 1 and readers[0].kind in STILL:
+        at = readers[0].outputs[0]
+        readers = net.readers(at)
+    if len({op.kind for op in readers}) == 1 and readers[0].kind in QDQ:
         with _naming(readers[0]):
             return qparams(net, readers[0])
     if net.source.tensors[number].dtype != "float32":

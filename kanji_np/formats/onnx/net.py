@@ -123,6 +123,7 @@ class Net:
             if tensor.data is not None
         }
         self.done: set[int] = set()  # outputs of operators that others have fused
+        self.rescaled: set[int] = set()  # tensors that have not the scale of the file
         self._readers: dict[int, list[SourceOp]] = {}
         for op in source.ops:
             for number in op.inputs:

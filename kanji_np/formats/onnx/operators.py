@@ -629,6 +629,12 @@ def softmax(net: Net, op: SourceOp) -> None:
     order = [*others, *axes]
     like = made.transposed([order.index(k) for k in range(rank - 1)])
     tail = net.tail(op, op.outputs[0], like, fuses=False)
+    if tail.output is not None:  # softmax ends a network: nothing can change its scale
+        tail.notes.append(
+            f"the output keeps softmax's scale; the file has {tail.output}"
+        )
+        net.rescaled.add(tail.number)
+        tail.output = None
     net.values[tail.number] = like.of(
         net.layer("softmax", _plain("softmax"), [x], tail)
     )
@@ -944,7 +950,8 @@ def dequantize(net: Net, op: SourceOp) -> None:
         net.values[op.outputs[0]] = dequantized(net, op, value)
         return
     view = net.view(op)
-    if net.builder.qparams(view.symbol) != qparams(net, op):
+    is_other = net.builder.qparams(view.symbol) != qparams(net, op)
+    if is_other and op.inputs[0] not in net.rescaled:
         raise net.refusal(op, "its scale is not that of the integers it reads")
     net.values[op.outputs[0]] = view
 
