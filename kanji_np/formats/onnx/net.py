@@ -36,6 +36,7 @@ from kanji_np.formats.onnx.quantized import qparams
 from kanji_np.formats.source import SourceNet, SourceOp
 from kanji_np.layers import Symbol
 from kanji_np.ops import OPS
+from kanji_np.ops.attributes import MOST_CHANNELS
 from kanji_np.types import LinearParams, QParams
 
 Value = View | Constant
@@ -343,6 +344,10 @@ class Net:
         ours = self.builder.shape(view.symbol)
         arrays = affine if how is None else (*affine, *how.after)
         image = image_of(view, ours, arrays)
+        if image[2] > MOST_CHANNELS:
+            raise self.refusal(
+                op, f"its constants are of {image[2]} values; {MOST_CHANNELS} at most"
+            )
         k, b = (vector(each, view, image[2]) for each in affine)
         if k is None or b is None:
             raise self.refusal(op, "its constants differ along axes that do not fit")

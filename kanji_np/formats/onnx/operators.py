@@ -40,6 +40,7 @@ from kanji_np.formats.source import SourceOp
 from kanji_np.layers import Symbol
 from kanji_np.ops import OPS
 from kanji_np.types import Shape
+from kanji_np.window import Pair
 
 #: What layers of images take height, width and channels from: of (C, H, W), (C, T).
 IMAGE = {2: ((1,), (2,), (0,)), 1: ((), (1,), (0,))}
@@ -326,6 +327,8 @@ def global_pool(kind: str) -> Convert:
         given.given(given.Plain, op)
         view = net.view(op)
         rank = len(view.axes)
+        if rank < 2:
+            raise FileFormatError(f"{op}: an input of {rank + 1} axes has no cells")
         if kind == "max":
             cells = math.prod(view.shape[1:])
             w = Spans((1, cells), (1, 1), (1, 1), ((0, 0), (0, 0)))
@@ -800,12 +803,36 @@ def pad(net: Net, op: SourceOp) -> None:
             sides[net.axis(op, axis, rank)] = both
     if min(map(min, sides), default=0) < 0:
         raise net.refusal(op, "takes cells away; Slice is supported")
-    net.values[op.outputs[0]] = _padded(net, op, view, sides)
+    padding = _with_padding(net, op, sides)
+    if padding is None:
+        net.values[op.outputs[0]] = _padded(net, op, view, sides)
+        return
+    net.done.add(padding.outputs[0])
+    net.builder.drop(str(op), f"part of {padding}")
+    conv(net, padding)
 
 
-def _padded(
-    net: Net, op: SourceOp, view: View, sides: Sequence[tuple[int, int]]
-) -> View:
+def _with_padding(net: Net, op: SourceOp, sides: Sequence[Pair]) -> SourceOp | None:
+    """The convolution that follows, with this padding in its own; None if none can."""
+    follower = net.only_reader(op.outputs[0])
+    if follower is None or follower.kind != "Conv" or any(sides[0]):
+        return None
+    attrs = given.given(given.Conv, follower)
+    rank = len(sides) - 1
+    own = attrs.pads or (0,) * (2 * rank)
+    is_explicit = attrs.auto_pad == "NOTSET" and len(own) == 2 * rank
+    if not is_explicit or follower.inputs[0] != op.outputs[0] or min(own) < 0:
+        return None
+    more = [before for before, _ in sides[1:]] + [after for _, after in sides[1:]]
+    pads = tuple(a + b for a, b in zip(own, more, strict=True))
+    return replace(
+        follower,
+        inputs=(op.inputs[0], *follower.inputs[1:]),
+        options={**follower.options, "pads": pads},
+    )
+
+
+def _padded(net: Net, op: SourceOp, view: View, sides: Sequence[Pair]) -> View:
     """Zeros around a tensor: two axes of ours at a time, before a third."""
     while any(map(any, sides)):
         order = _order_of(view)
