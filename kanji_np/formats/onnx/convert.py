@@ -85,7 +85,7 @@ def _convert(net: Net, op: SourceOp) -> None:
     if not op.outputs or op.outputs[0] < 0:
         raise FileFormatError(f"{op} has no output")
     for number in op.outputs[1:] if op.kind != "Split" else ():
-        if number >= 0 and (net.readers(number) or number in net.source.outputs):
+        if net.is_read(number):
             raise net.refusal(
                 op, f"its second output, {net.name(number)}, is not supported"
             )

@@ -26,6 +26,14 @@ from kanji_np.types import Shape
 #: Axes of theirs that become one axis of ours.
 Group = tuple[int, ...]
 
+#: The axes of (C, H, W) and (C, T), by the number of axes that windows move along, that
+#: become height, width and channels of ours.
+IMAGE = {2: ((1,), (2,), (0,)), 1: ((), (1,), (0,))}
+#: And the places of theirs in ours.
+OF_IMAGE = {2: (2, 0, 1), 1: (2, 1)}
+#: Of (C, T): time and channels.
+ROW = ((1,), (0,))
+
 
 class Run(NamedTuple):
     """`size` elements, each `stride` elements of ours after the one before."""
@@ -62,6 +70,15 @@ class View:
     def size(self) -> int:
         """Number of elements of one sample."""
         return math.prod(self.shape)
+
+    @property
+    def order(self) -> list[int]:
+        """All axes as they lie in ours, outermost first."""
+        return sorted(range(len(self.axes)), key=lambda axis: -self.stride(axis))
+
+    def stride(self, axis: int) -> int:
+        """Of the outermost run of an axis; 0 of a single element."""
+        return self.axes[axis][0].stride if self.axes[axis] else 0
 
     def of(self, symbol: Symbol) -> View:
         """The same elements of another of our tensors."""

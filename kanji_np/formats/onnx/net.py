@@ -106,6 +106,11 @@ class Tail:
         return True
 
 
+def plain(name: str) -> Any:
+    """The attributes of one of our operators that needs to be told nothing."""
+    return OPS[name].attrs()
+
+
 class Net:
     """The state of a conversion.
 
@@ -179,6 +184,12 @@ class Net:
     def readers(self, number: int) -> list[SourceOp]:
         """The operators that read a tensor."""
         return self._readers.get(number, [])
+
+    def is_read(self, number: int) -> bool:
+        """Whether a tensor is there, and anything needs it."""
+        return number >= 0 and bool(
+            self.readers(number) or number in self.source.outputs
+        )
 
     def only_reader(self, number: int) -> SourceOp | None:
         """The operator that alone reads a tensor, None where there are others."""
@@ -262,6 +273,11 @@ class Net:
         tail.take(op, "fused")
         return True
 
+    def passed(self, op: SourceOp) -> None:
+        """The output is the input."""
+        self.values[op.outputs[0]] = self.view(op)
+        self.builder.drop(str(op), "the output is the input")
+
     # Layers.
 
     def layer(
@@ -291,7 +307,7 @@ class Net:
             return symbol
         return self.builder.layer(
             "requantize",
-            OPS["requantize"].attrs(),
+            plain("requantize"),
             [symbol],
             source="QuantizeLinear",
             output=wanted,
@@ -381,5 +397,5 @@ class Net:
     def unary(self, op: SourceOp, view: View, name: str, attrs: Any = None) -> None:
         """A layer that computes each element alone."""
         tail = self.tail(op, op.outputs[0], view, fuses=False)
-        attrs = OPS[name].attrs() if attrs is None else attrs
+        attrs = plain(name) if attrs is None else attrs
         self.values[tail.number] = view.of(self.layer(name, attrs, [view.symbol], tail))

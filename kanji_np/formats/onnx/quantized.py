@@ -26,6 +26,28 @@ SHIFT = {"int8": 0, "uint8": 128}
 UINT8 = 2  # in `ELEMENTS`
 
 
+def quantize(net: Net, op: SourceOp) -> None:
+    value = net.value(op, 0)
+    if isinstance(value, Constant):
+        net.values[op.outputs[0]] = quantized(net, op, value)
+        return
+    view = net.view(op)
+    symbol = net.requantized(view.symbol, qparams(net, op))
+    net.values[op.outputs[0]] = view.of(symbol)
+
+
+def dequantize(net: Net, op: SourceOp) -> None:
+    value = net.value(op, 0)
+    if isinstance(value, Constant):
+        net.values[op.outputs[0]] = dequantized(net, op, value)
+        return
+    view = net.view(op)
+    is_other = net.builder.qparams(view.symbol) != qparams(net, op)
+    if is_other and op.inputs[0] not in net.rescaled:
+        raise net.refusal(op, "its scale is not that of the integers it reads")
+    net.values[op.outputs[0]] = view
+
+
 def qparams(net: Net, op: SourceOp) -> QParams:
     """Scale and zero point that a node quantizes a tensor by, as int8 has them."""
     quantization, dtype = _quantization(net, op)
