@@ -55,7 +55,7 @@ class Qdq:
         return output
 
     def compare(self, most: float = 1.0, share: float = 0.05):
-        """Bytes of both, which differ by rounding alone: seldom, and by `most` steps."""
+        """Bytes of both, of which a share may differ, by so many steps at most."""
         made = model(self.nodes, {"x": ("n", *X.shape[1:])}, self.constants, opset=21)
         (wanted,) = ReferenceEvaluator(made).run(None, {"x": X})
         result = converted(made)

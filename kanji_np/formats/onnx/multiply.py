@@ -142,7 +142,8 @@ def _linear_layer(net: Net, name: str, attrs: Any, x: Symbol, tail: Tail) -> Sym
 
 
 def conv_transpose(net: Net, op: SourceOp) -> None:
-    attrs, view = given.given(given.ConvTranspose, op), net.view(op)
+    given.given(given.ConvTranspose, op)
+    view = net.view(op)
     weight = net.constant(op, 1)
     _spatial(net, op, view, weight.data.ndim)
     raise net.refusal(op, "is not supported yet")

@@ -16,6 +16,7 @@ from kanji_np.formats.onnx import (
     parts,
     pools,
     quantized,
+    resize,
     shapes,
 )
 from kanji_np.formats.onnx.net import Net
@@ -62,7 +63,7 @@ OPERATORS: dict[str, Row] = {
     "ReduceMean": Row(pools.reduce_mean, 2),
     "Relu": Row(elements.limited, 1),
     "Reshape": Row(shapes.reshape, 2),
-    "Resize": Row(parts.resize, 4),
+    "Resize": Row(resize.resize, 4),
     "Shape": Row(shapes.shape_of, 1),
     "Sigmoid": Row(elements.function("sigmoid"), 1),
     "Slice": Row(parts.slice_, 5),
@@ -73,5 +74,5 @@ OPERATORS: dict[str, Row] = {
     "Tanh": Row(elements.function("tanh"), 1),
     "Transpose": Row(shapes.transpose, 1),
     "Unsqueeze": Row(shapes.unsqueeze, 2),
-    "Upsample": Row(parts.resize, 2),
+    "Upsample": Row(resize.resize, 2),
 }

@@ -108,10 +108,10 @@ def slice_(net: Net, op: SourceOp) -> None:
         if step == 0:
             raise FileFormatError(f"{op}: a step of 0")
         ranges[k] = range(view.shape[k])[slice(start, end, step)]
-    net.values[op.outputs[0]] = _sliced(net, op, view, ranges)
+    net.values[op.outputs[0]] = sliced(net, op, view, ranges)
 
 
-def _sliced(net: Net, op: SourceOp, view: View, ranges: Sequence[range]) -> View:
+def sliced(net: Net, op: SourceOp, view: View, ranges: Sequence[range]) -> View:
     """The elements at some indices of each axis."""
     if any(r.step < 1 for r in ranges if len(r) > 1) or not all(map(len, ranges)):
         raise net.refusal(op, "takes elements backwards, or none")
@@ -148,7 +148,7 @@ def split(net: Net, op: SourceOp) -> None:
         ranges = [range(n) for n in view.shape]
         ranges[axis] = range(start, start + size)
         if net.is_read(number):
-            net.values[number] = _sliced(net, op, view, ranges)
+            net.values[number] = sliced(net, op, view, ranges)
         start += size
 
 
@@ -166,12 +166,8 @@ def gather(net: Net, op: SourceOp) -> None:
     ranges[axis] = range(flat[0], flat[0] + step * len(flat), step or 1)
     if list(ranges[axis]) != flat:
         raise net.refusal(op, "the indices must rise by the same step")
-    made = _sliced(net, op, view, ranges)
+    made = sliced(net, op, view, ranges)
     if indices.ndim == 0:
         kept = [k for k in range(len(view.axes)) if k != axis]
         made = made.transposed(kept)
     net.values[op.outputs[0]] = made
-
-
-def resize(net: Net, op: SourceOp) -> None:
-    raise net.refusal(op, "is not supported yet")
