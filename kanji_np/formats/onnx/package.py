@@ -9,9 +9,11 @@ from kanji_np.errors import ToolError
 
 try:
     import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
 except ImportError:
     raise ToolError(
         "ONNX files need the package onnx: pip install 'kanji-np[onnx]'"
     ) from None
 
-__all__ = ["onnx"]
+__all__ = ["DecodeError", "ModelProto", "onnx"]
