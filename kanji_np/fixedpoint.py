@@ -118,8 +118,10 @@ def divide_half_away(numerator: int, denominator: int) -> int:
     return -((-numerator + half) // denominator)
 
 
-#: The exponents of `exp_on_negative` are Q5.26.
+#: The exponents of softmax are Q5.26.
 EXP_INTEGER_BITS = 5
+#: The inputs of `logistic` and `tanh` are Q4.27.
+TANH_INTEGER_BITS = 4
 
 
 @njit(cache=True)
@@ -128,13 +130,16 @@ def _shift_left_saturating(value: int, exponent: int) -> int:
 
 
 @njit(cache=True)
-def exp_on_negative(a: int) -> int:
-    """exp(a) of a <= 0 in Q5.26, as Q0.31; gemmlowp `exp_on_negative_values`."""
-    quarter = 1 << 24
+def exp_on_negative(a: int, integer_bits: int = EXP_INTEGER_BITS) -> int:
+    """exp(a) of a <= 0 with so many integer bits, 4 or 5, as Q0.31.
+
+    gemmlowp `exp_on_negative_values`.
+    """
+    quarter = int64(1) << (29 - integer_bits)
     a_mod = (a & (quarter - 1)) - quarter
     remainder = a_mod - a
     # polynomial around -1/8 on (-1/4, 0], in Q0.31
-    x = (a_mod << EXP_INTEGER_BITS) + (1 << 28)
+    x = (a_mod << integer_bits) + (1 << 28)
     multiply = saturating_doubling_high_multiply
     x2 = multiply(x, x)
     x3 = multiply(x2, x)
@@ -150,15 +155,41 @@ def exp_on_negative(a: int) -> int:
 
 
 @njit(cache=True)
-def one_over_one_plus(a: int) -> int:
-    """1 / (1 + a), 0 <= a < 1, Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
+def _two_over_one_plus(a: int) -> int:
+    """2 / (1 + a) of 0 <= a < 1 in Q0.31, as Q2.29; three Newton steps."""
     multiply = saturating_doubling_high_multiply
     half_denominator = (a + INT32_MAX + 1) >> 1
     x = 1515870810 + multiply(half_denominator, -1010580540)
     for _ in range(3):
         correction = (1 << 29) - multiply(half_denominator, x)
         x += _shift_left_saturating(multiply(x, correction), 2)
-    return _shift_left_saturating(x, 1)
+    return x
+
+
+@njit(cache=True)
+def one_over_one_plus(a: int) -> int:
+    """1 / (1 + a), 0 <= a < 1, Q0.31; gemmlowp `one_over_one_plus_x_for_x_in_0_1`."""
+    return _shift_left_saturating(_two_over_one_plus(a), 1)
+
+
+@njit(cache=True)
+def logistic(a: int) -> int:
+    """1 / (1 + exp(-a)) of a in Q4.27, as Q0.31; gemmlowp `logistic`."""
+    if a == 0:
+        return int64(1) << 30
+    positive = one_over_one_plus(exp_on_negative(-abs(a), TANH_INTEGER_BITS))
+    return positive if a > 0 else INT32_MAX - positive
+
+
+@njit(cache=True)
+def tanh(a: int) -> int:
+    """tanh(a) of a in Q4.27, as Q0.31; gemmlowp `tanh`."""
+    if a == 0:
+        return int64(0)
+    # exp(-2 |a|): the same bits with one more before the point
+    e = exp_on_negative(-abs(a), TANH_INTEGER_BITS + 1)
+    positive = _shift_left_saturating(_two_over_one_plus(e) - (1 << 29), 2)
+    return positive if a > 0 else -positive
 
 
 def average(rows: list[list[int]], how: str) -> int:

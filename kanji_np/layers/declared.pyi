@@ -14,12 +14,21 @@ __all__ = [
     "Concatenate",
     "Flatten",
     "GlobalAvgPool2D",
+    "HardSwish",
+    "LeakyReLU",
+    "Mean",
     "Multiply",
+    "Permute",
     "ReLU",
     "ReLU6",
+    "Requantize",
+    "Rescaling",
     "Reshape",
+    "Sigmoid",
+    "Slice",
     "Softmax",
     "Standardize",
+    "Tanh",
     "ZeroPadding2D",
 ]
 
@@ -82,6 +91,61 @@ class GlobalAvgPool2D(Layer):
         name: str | None = None,
     ) -> None: ...
 
+class HardSwish(TrackedLayer):
+    """``x * clamp(x + 3, 0, 6) / 6`` of every element; see `ops.hard_swish`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class LeakyReLU(TrackedLayer):
+    """``x`` above 0, ``negative_slope * x`` below; see `ops.leaky_relu`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    negative_slope : float
+        0..1.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        negative_slope: float = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Mean(TrackedLayer):
+    """The mean over neighbouring axes, with a scale of its own; see `ops.mean`.
+
+    ``Mean((1, 2))`` takes (H,W,C) to (C,). `GlobalAvgPool2D` does so without a new
+    scale.
+
+    Parameters
+    ----------
+    axis : int or tuple of int
+        Which axes, from 1: 0 would be the batch. They follow each other.
+    keepdims : bool
+        The axes stay, with length 1.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        keepdims: bool = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
@@ -97,6 +161,26 @@ class Multiply(TrackedLayer):
     def __init__(
         self,
         activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Permute(Layer):
+    """The axes of a tensor in another order; see `ops.transpose`.
+
+    ``Permute((3, 1, 2))`` takes (H,W,C) to (C,H,W). It costs nothing where only axes of
+    length 1 change their places.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        For each axis of the output which one of the input it is, from 1: 0 would be the
+        batch.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        dims: Sequence[int],
         name: str | None = None,
     ) -> None: ...
 
@@ -130,6 +214,47 @@ class ReLU6(Layer):
         name: str | None = None,
     ) -> None: ...
 
+class Requantize(TrackedLayer):
+    """The same values at a scale of their own; see `ops.requantize`.
+
+    Any shape -> the same.
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Rescaling(Layer):
+    """uint8 image -> int8 of ``pixel * scale + offset``; see `ops.rescaling`.
+
+    uint8 (H,W,C) or (K,) -> int8 of the same shape.
+
+    Parameters
+    ----------
+    scale, offset : float, or one for each channel
+    output_scale : float or None
+        Of the int8 output. None: the finest power of two that holds all values.
+    output_zero_point : int
+        -128..127; used where `output_scale` is given.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        scale: float | Sequence[float],
+        offset: float | Sequence[float] = ...,
+        output_scale: float | None = ...,
+        output_zero_point: int = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Reshape(Layer):
     """The same values under another shape; see `ops.reshape`.
 
@@ -143,6 +268,44 @@ class Reshape(Layer):
     def __init__(
         self,
         target_shape: Sequence[int],
+        name: str | None = None,
+    ) -> None: ...
+
+class Sigmoid(Layer):
+    """``1 / (1 + exp(-x))`` of every element; see `ops.sigmoid`.
+
+    Any shape -> the same, of scale 1/256 and zero point -128.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Slice(Layer):
+    """A part of a tensor: a range of indices of each axis; see `ops.slice`.
+
+    ``Slice((0, 4, 0), (8, 8, 3))`` takes rows 0 to 7 and columns 4 to 7 of an input of
+    3 channels.
+
+    Parameters
+    ----------
+    begin, end : tuple of int
+        For each axis but the batch the first index, and the one after the last.
+    strides : tuple of int
+        From one index to the next; empty: 1 for all axes.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        begin: Sequence[int],
+        end: Sequence[int],
+        strides: Sequence[int] = ...,
         name: str | None = None,
     ) -> None: ...
 
@@ -177,6 +340,21 @@ class Standardize(Layer):
     def __init__(
         self,
         frac_bits: int = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Tanh(Layer):
+    """``tanh(x)`` of every element; see `ops.tanh`.
+
+    Any shape -> the same, of scale 1/128 and zero point 0.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
         name: str | None = None,
     ) -> None: ...
 

@@ -1,13 +1,14 @@
-"""Sum, product, concatenation and ReLU, element by element.
+"""Sum, product, concatenation, ReLU and tables, element by element.
 
-The fast functions of `ops.add`, `ops.mul`, `ops.concatenate`, `ops.relu` and
-`ops.relu6`; arguments are those of the operator's own.
+The fast functions of `ops.add`, `ops.mul`, `ops.concatenate`, `ops.relu`, `ops.relu6`
+and the functions that are a table (`ops.table`); arguments are those of the operator's
+own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,6 +28,11 @@ class Activated(Protocol):
 
     @property
     def activation(self) -> str: ...
+
+
+VjpOfOne = Callable[
+    [Any, None, Saved, np.ndarray, tuple[bool, ...]], tuple[Gradients, None]
+]
 
 
 class Factor(NamedTuple):
@@ -240,6 +246,49 @@ def _slices(parts: Arrays) -> Iterator[slice]:
         yield slice(start, end)
 
 
+def lookup_int(
+    attrs: Any, ints: Any, xs: Arrays, y_range: np.ndarray | None = None
+) -> np.ndarray:
+    (x,) = xs
+    y = buffers.empty(x.shape, np.int8)
+    count = len(x)
+    flat, out = (np.ascontiguousarray(a).reshape(count, -1) for a in (x, y))
+    if y_range is None:
+        run(_lookup, count, flat, ints.values, out)
+        return y
+    ranges = empty_ranges(shares(count))
+    run(_lookup_ranged, count, flat, ints.values, ints.unclamped, out, ranges)
+    widen(y_range, ranges)
+    return y
+
+
+def lookup_vjp(slope: Callable[[Any, np.ndarray], np.ndarray]) -> VjpOfOne:
+    """The vjp of a function by its derivative: of int8 by a table, too."""
+
+    def vjp(
+        attrs: Any,
+        params: None,
+        saved: Saved,
+        gy: np.ndarray,
+        needs_gx: tuple[bool, ...],
+    ) -> tuple[Gradients, None]:
+        (x,), (scale,), (offset,) = saved.x, saved.x_scale, saved.x_offset
+        if x.dtype != np.int8:
+            (real,) = saved.real_x(gy.dtype)
+            return (saved.passed(gy * slope(attrs, real)),), None
+        real = scale * (np.arange(-128, 128) + offset).astype(gy.dtype)
+        slopes = slope(attrs, real.astype(gy.dtype)).astype(gy.dtype)
+        g = buffers.empty(gy.shape, gy.dtype)
+        count, limits = len(gy), (saved.low, saved.high)
+        x, y, gy, out = (
+            np.ascontiguousarray(a).reshape(count, -1) for a in (x, saved.y, gy, g)
+        )
+        run(_lookup_vjp, count, x, y, gy, *limits, slopes, out)
+        return (g,), None
+
+    return vjp
+
+
 def clip_int(attrs: Any, ints: ClampInts, xs: Arrays) -> np.ndarray:
     (x,) = xs
     limits = np.int8(ints.act_min), np.int8(ints.act_max)
@@ -305,3 +354,32 @@ def _mul_vjp(begin, end, edges, y, gy, low, high, x, scale, offset, g):
             inside = (y[n, k] > low) & (y[n, k] < high)
             value = gy[n, k] * (scale * (real(x[n, k]) + offset))
             g[n, k] = value if inside else real(0)
+
+
+@njit(cache=True, nogil=True)
+def _lookup(begin, end, edges, x, table, y):
+    for n in range(edges[begin], edges[end]):
+        for k in range(x.shape[1]):
+            y[n, k] = table[int64(x[n, k]) + 128]
+
+
+@njit(cache=True, nogil=True)
+def _lookup_ranged(begin, end, edges, x, table, unclamped, y, ranges):
+    for share in range(begin, end):
+        smallest, largest = int32(2**31 - 1), int32(-(2**31))
+        for n in range(edges[share], edges[share + 1]):
+            for k in range(x.shape[1]):
+                place = int64(x[n, k]) + 128
+                q = unclamped[place]
+                smallest, largest = min(smallest, q), max(largest, q)
+                y[n, k] = table[place]
+        ranges[share] = smallest, largest
+
+
+@njit(cache=True, nogil=True)
+def _lookup_vjp(begin, end, edges, x, y, gy, low, high, slopes, g):
+    for n in range(edges[begin], edges[end]):
+        for k in range(y.shape[1]):
+            inside = (y[n, k] > low) & (y[n, k] < high)
+            slope = slopes[int64(x[n, k]) + 128]
+            g[n, k] = gy[n, k] * slope if inside else gy.dtype.type(0)

@@ -581,6 +581,17 @@ def standardize_u8_s8(x: np.ndarray, frac_bits: int, *, in_place: bool = False) 
     return Call("kanji_standardize_u8_s8", ints, (x,), x.shape)
 
 
+def lookup_s8(x: np.ndarray, table: np.ndarray, *, in_place: bool = False) -> Call:
+    """x int8, any shape; table int8 (256,)."""
+    return Call("kanji_lookup_s8", (x.size, int(in_place)), (x, table), x.shape)
+
+
+def lookup_u8_s8(x: np.ndarray, tables: np.ndarray, *, in_place: bool = False) -> Call:
+    """x uint8, any shape; tables int8 (channels, 256)."""
+    ints = (x.size, len(tables), int(in_place))
+    return Call("kanji_lookup_u8_s8", ints, (x, tables), x.shape)
+
+
 def requantize_s8(
     x: np.ndarray,
     *,
@@ -595,6 +606,22 @@ def requantize_s8(
     stage = (input_offset, multiplier, shift, output_offset)
     ints = (*x.shape, *stage, channels, first)
     return Call("kanji_requantize_s8", ints, (x,), (len(x), channels))
+
+
+def mean_s8(
+    x: np.ndarray, *, input_offset: int, multiplier: int, shift: int, output_offset: int
+) -> Call:
+    """x int8 (outer, count, inner)."""
+    ints = (*x.shape, input_offset, multiplier, shift, output_offset)
+    return Call("kanji_mean_s8", ints, (x,), (x.shape[0], x.shape[2]))
+
+
+def copy_s8(
+    x: np.ndarray, first: int, extents: Sequence[int], steps: Sequence[int]
+) -> Call:
+    """x int8, any shape; four extents and steps."""
+    ints = (x.size, first, *extents, *steps)
+    return Call("kanji_copy_s8", ints, (x,), tuple(extents))
 
 
 def elementwise_add_s8(

@@ -174,6 +174,8 @@ CASES: dict[str, dict[str, Call]] = {
             pixels(32, 32, 3), pixels(3), 1
         ),
         "kanji_standardize_u8_s8": driver.standardize_u8_s8(pixels(32, 32), 5),
+        "kanji_lookup_s8": driver.lookup_s8(values(4096), values(256)),
+        "kanji_lookup_u8_s8": driver.lookup_u8_s8(pixels(32, 32, 3), values(3, 256)),
         "kanji_requantize_s8": driver.requantize_s8(
             values(64, 16),
             input_offset=3,
@@ -182,6 +184,19 @@ CASES: dict[str, dict[str, Call]] = {
             output_offset=3,
             channels=32,
             first=16,
+        ),
+        "kanji_mean_s8": driver.mean_s8(
+            values(1, 64, 64),
+            input_offset=3,
+            multiplier=1518500250,
+            shift=-6,
+            output_offset=3,
+        ),
+        "kanji_copy_s8 rows": driver.copy_s8(
+            values(16, 16, 16), 8, (1, 1, 256, 8), (0, 0, 16, 1)
+        ),
+        "kanji_copy_s8 transpose": driver.copy_s8(
+            values(16, 16, 16), 0, (1, 1, 16, 256), (0, 0, 1, 16)
         ),
     },
     "q7": {

@@ -31,6 +31,7 @@ from .cases import TARGETS, Case, Refusal, random_cases, random_joins
 from .joins import JoinConformance
 from .linear import LinearConformance, unpadded_shape
 from .suite import Conformance
+from .tables import TableConformance
 
 __all__ = [
     "TARGETS",
@@ -39,6 +40,7 @@ __all__ = [
     "JoinConformance",
     "LinearConformance",
     "Refusal",
+    "TableConformance",
     "random_cases",
     "random_joins",
     "unpadded_shape",

@@ -254,7 +254,9 @@ def test_a_field_that_the_schema_does_not_have_is_refused():
     """Whoever wrote it meant something by it."""
     # A vtable of 6 bytes, whose table has 8 and a field at its byte 4; the table.
     data = struct.pack("<HHHif", 6, 8, 4, 6, 0.5)
-    with pytest.raises(OptionError, match="a DequantizeOptions has more than the 0 fie"):
+    with pytest.raises(
+        OptionError, match="a DequantizeOptions has more than the 0 fie"
+    ):
         tables.File(data).table("DequantizeOptions", 6)
     assert tables.File(data).table("SoftmaxOptions", 6).value("beta") == 0.5
 
