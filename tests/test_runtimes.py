@@ -83,7 +83,11 @@ def test_the_smallest_input_shows_it(net, found):
 
 def test_several_inputs_are_shrunk_together():
     x = kj.Input((4, 4, 2))
-    net = kj.Model(x, kj.Multiply()(kj.ReLU()(x), kj.ReLU6()(x)), scheme="symmetric")
+    net = kj.Model(
+        x,
+        kj.Multiply()(kj.ReLU()(x), kj.MaxPool2D(3, 1, padding="same")(x)),
+        scheme="symmetric",
+    )
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (64, 4, 4, 2)).astype(np.int8)
     net.calibrate(x)
