@@ -303,7 +303,8 @@ def compare_runtimes(
             runtimes.append(RuntimeScore(name, str(spec), refused=str(error)))
     correct = dict.fromkeys(graphs, 0)
     pairs = {names: _Parting() for names in combinations(graphs, 2)}
-    for x, labels in _batches(dataset, graphs):
+    for inputs, labels in _batches(dataset, graphs):
+        x = net.quantize_inputs(inputs)
         layers = {name: list(graph.layers(x)) for name, graph in graphs.items()}
         for name, values in layers.items():
             if scores:
@@ -350,7 +351,7 @@ def _name(spec: TargetSpec) -> str:
 
 def _is_scored(net: Model, dataset: Dataset) -> bool:
     """Whether the labels are of the outputs; raises if the images do not fit."""
-    net.input.check_batch(dataset.images, net.name)
+    net.input.check_inputs(dataset.images, net.name)
     try:
         net.check_labels(dataset)
     except ShapeError:
