@@ -15,6 +15,8 @@ from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.hard_swish import HARD_SWISH
 from kanji_np.ops.leaky_relu import LEAKY_RELU
 from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.maximum import MAXIMUM
+from kanji_np.ops.minimum import MINIMUM
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
 from kanji_np.ops.op import OPS, Constants, Fast, Op, Weights, register
@@ -27,6 +29,7 @@ from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.sigmoid import SIGMOID
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
+from kanji_np.ops.sub import SUB
 from kanji_np.ops.tanh import TANH
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
@@ -50,7 +53,10 @@ BUILT_IN = (
     TANH,
     REQUANTIZE,
     ADD,
+    SUB,
     MUL,
+    MINIMUM,
+    MAXIMUM,
     CONCATENATE,
     PAD,
     RESHAPE,
