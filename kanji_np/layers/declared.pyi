@@ -17,14 +17,18 @@ __all__ = [
     "HardSwish",
     "LeakyReLU",
     "Maximum",
+    "Mean",
     "Minimum",
     "Multiply",
+    "Permute",
     "ReLU",
     "ReLU6",
     "Requantize",
     "Rescaling",
     "Reshape",
+    "ResizeNearest",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Standardize",
     "Subtract",
@@ -139,6 +143,28 @@ class Maximum(TrackedLayer):
         name: str | None = None,
     ) -> None: ...
 
+class Mean(TrackedLayer):
+    """The mean over neighbouring axes, with a scale of its own; see `ops.mean`.
+
+    ``Mean((1, 2))`` takes (H,W,C) to (C,). `GlobalAvgPool2D` does so without a new
+    scale.
+
+    Parameters
+    ----------
+    axis : int or tuple of int
+        Which axes, from 1: 0 would be the batch. They follow each other.
+    keepdims : bool
+        The axes stay, with length 1.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        keepdims: bool = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Minimum(TrackedLayer):
     """The smaller of two tensors, element by element; see `ops.minimum`.
 
@@ -169,6 +195,26 @@ class Multiply(TrackedLayer):
     def __init__(
         self,
         activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Permute(Layer):
+    """The axes of a tensor in another order; see `ops.transpose`.
+
+    ``Permute((3, 1, 2))`` takes (H,W,C) to (C,H,W). It costs nothing where only axes of
+    length 1 change their places.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        For each axis of the output which one of the input it is, from 1: 0 would be the
+        batch.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        dims: Sequence[int],
         name: str | None = None,
     ) -> None: ...
 
@@ -259,6 +305,30 @@ class Reshape(Layer):
         name: str | None = None,
     ) -> None: ...
 
+class ResizeNearest(Layer):
+    """Resizes an image by its nearest pixels; see `ops.resize_nearest`.
+
+    (H,W,C) -> (height, width, C).
+
+    Parameters
+    ----------
+    size : (height, width), or one int for both
+        Of the output.
+    align_corners : bool
+        The outer pixels of input and output lie on each other.
+    half_pixel_centers : bool
+        A pixel's place is that of its centre.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        size: int | Pair,
+        align_corners: bool = ...,
+        half_pixel_centers: bool = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Sigmoid(Layer):
     """``1 / (1 + exp(-x))`` of every element; see `ops.sigmoid`.
 
@@ -271,6 +341,29 @@ class Sigmoid(Layer):
 
     def __init__(
         self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Slice(Layer):
+    """A part of a tensor: a range of indices of each axis; see `ops.slice`.
+
+    ``Slice((0, 4, 0), (8, 8, 3))`` takes rows 0 to 7 and columns 4 to 7 of an input of
+    3 channels.
+
+    Parameters
+    ----------
+    begin, end : tuple of int
+        For each axis but the batch the first index, and the one after the last.
+    strides : tuple of int
+        From one index to the next; empty: 1 for all axes.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        begin: Sequence[int],
+        end: Sequence[int],
+        strides: Sequence[int] = ...,
         name: str | None = None,
     ) -> None: ...
 

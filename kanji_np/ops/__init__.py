@@ -16,6 +16,7 @@ from kanji_np.ops.hard_swish import HARD_SWISH
 from kanji_np.ops.leaky_relu import LEAKY_RELU
 from kanji_np.ops.max_pool2d import MAX_POOL2D
 from kanji_np.ops.maximum import MAXIMUM
+from kanji_np.ops.mean import MEAN
 from kanji_np.ops.minimum import MINIMUM
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
@@ -26,11 +27,14 @@ from kanji_np.ops.relu6 import RELU6
 from kanji_np.ops.requantize import REQUANTIZE
 from kanji_np.ops.rescaling import RESCALING
 from kanji_np.ops.reshape import RESHAPE
+from kanji_np.ops.resize_nearest import RESIZE_NEAREST
 from kanji_np.ops.sigmoid import SIGMOID
+from kanji_np.ops.slice import SLICE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
 from kanji_np.ops.sub import SUB
 from kanji_np.ops.tanh import TANH
+from kanji_np.ops.transpose import TRANSPOSE
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
 #: The operators of this package.
@@ -45,6 +49,7 @@ BUILT_IN = (
     MAX_POOL2D,
     AVG_POOL2D,
     GLOBAL_AVG_POOL2D,
+    MEAN,
     RELU,
     RELU6,
     LEAKY_RELU,
@@ -59,6 +64,9 @@ BUILT_IN = (
     MAXIMUM,
     CONCATENATE,
     PAD,
+    SLICE,
+    TRANSPOSE,
+    RESIZE_NEAREST,
     RESHAPE,
     FLATTEN,
     SOFTMAX,

@@ -29,7 +29,7 @@ def test_every_operator_is_in_the_suite():
 
 
 #: Operators of one input without parameters whose output has a range of its own.
-TRACKED = {"hard_swish", "leaky_relu", "requantize"}
+TRACKED = {"hard_swish", "leaky_relu", "mean", "requantize"}
 
 
 @pytest.mark.parametrize("name", [op.name for op in BUILT_IN])
@@ -64,6 +64,9 @@ GOOD = {
     "max_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
     "avg_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
     "pad": {"padding": ((1, 1), (1, 1))},
+    "slice": {"begin": (1, 0), "end": (2, 3), "strides": (1, 2)},
+    "transpose": {"dims": (2, 1)},
+    "resize_nearest": {"size": (3, 4)},
     "reshape": {"shape": (4, 4)},
 }
 #: Of each kind of field, what it must not be, beside what no field may be.
@@ -84,6 +87,14 @@ BAD = {
     "mean_shape": ((), (0,), (1,) * 9),
     "shape": ((), (0,), (3, -1), (2**31,)),
     "ceil_mode": (0, 1, None),
+    "axis": (0, -1, True, (1, 1), (), 9),
+    "keepdims": (0, 1, None),
+    "size": (0, (1, 0)),
+    "align_corners": (0, 1, None),
+    "half_pixel_centers": (0, 1, None),
+    "begin": (0, (), (-1,), (2**31,)),
+    "end": (0, (), (-1,)),
+    "dims": (1, (), (0, 1), (1, 1), (1, 3)),
     "scale": (None, (), (1.0, "2"), float("inf"), 2.0**41),
     "offset": (None, (), ((1.0,),), -(2.0**41)),
     "output_scale": (0.0, -1.0, (1.0,)),
