@@ -6,6 +6,7 @@ from kanji_np.ops.add import ADD
 from kanji_np.ops.attributes import Attributes, attribute
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
 from kanji_np.ops.concatenate import CONCATENATE
+from kanji_np.ops.constant import CONSTANT
 from kanji_np.ops.conv1d import CONV1D
 from kanji_np.ops.conv2d import CONV2D
 from kanji_np.ops.dense import DENSE
@@ -63,6 +64,7 @@ BUILT_IN = (
     MINIMUM,
     MAXIMUM,
     CONCATENATE,
+    CONSTANT,
     PAD,
     SLICE,
     TRANSPOSE,
