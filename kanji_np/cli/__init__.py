@@ -26,6 +26,7 @@ from kanji_np.cli import (
     quickstart,
     report,
     results,
+    runtimes,
     train,
 )
 from kanji_np.cli.options import OPTIONS_OF, name_options
@@ -127,6 +128,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     explain.explain,
+    runtimes.compare_runtimes,
     deploy.export,
     convert.convert,
     deploy.verify,
