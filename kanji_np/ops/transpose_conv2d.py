@@ -256,14 +256,14 @@ def lower(
     call = kanji_nn.call(
         "kanji_transpose_conv_s8",
         params,
-        kanji_nn.axes("input_dims", (1, *x.shape)),
+        kanji_nn.kanji_axes("input_dims", (1, *x.shape)),
         InputPtr(),
-        kanji_nn.axes("filter_dims", ints.weight.shape),
+        kanji_nn.kanji_axes("filter_dims", ints.weight.shape),
         ConstPtr("weight"),
         ConstPtr("bias"),
         ConstPtr("multiplier"),
         ConstPtr("shift"),
-        kanji_nn.axes("output_dims", (1, *y.shape)),
+        kanji_nn.kanji_axes("output_dims", (1, *y.shape)),
         OutputPtr(),
         constants=linear_constants(ints, "(Cout,KH,KW,Cin)", 8),
     )
