@@ -325,12 +325,12 @@ class Model:
         Returns
         -------
         ndarray (N, ...)
-            int8 as on the device; or float32, before a final softmax.
+            int8 as on the device, or float32; a final softmax is computed in both.
         """
         if precision == "int8":
             return self.freeze().run(self.quantize_inputs(x))
         with no_grad():
-            return self._forward(x, precision, self._n_trained()).tensor.data
+            return self._forward(x, precision, len(self.layers)).tensor.data
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
         """Accuracy on a dataset, by the first largest output of each image.
@@ -357,7 +357,8 @@ class Model:
         for start in range(0, len(dataset), EVALUATION_BATCH):
             images = dataset.images[start : start + EVALUATION_BATCH]
             if graph is None:
-                scores = self.predict(images, precision=precision)
+                with no_grad():
+                    scores = self.logits(images, precision=precision).data
             else:
                 scores = graph.run(self.quantize_inputs(images))
             labels = dataset.labels[start : start + EVALUATION_BATCH]
