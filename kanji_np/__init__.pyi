@@ -35,6 +35,9 @@ from kanji_np.explanation import ExplainedLayer as ExplainedLayer
 from kanji_np.explanation import Explanation as Explanation
 from kanji_np.explanation import explain as explain
 from kanji_np.formats.onnx import load_onnx as load_onnx
+from kanji_np.formats.save import save_onnx as save_onnx
+from kanji_np.formats.save import save_tflite as save_tflite
+from kanji_np.formats.saved import SavedNetwork as SavedNetwork
 from kanji_np.formats.tflite import load_tflite as load_tflite
 from kanji_np.graph import Graph as Graph
 from kanji_np.graph import Node as Node
@@ -72,6 +75,12 @@ from kanji_np.recipe import Recipe as Recipe
 from kanji_np.report import LayerReport as LayerReport
 from kanji_np.report import Report as Report
 from kanji_np.report import cost_report as cost_report
+from kanji_np.runtimes import InputValue as InputValue
+from kanji_np.runtimes import RuntimeComparison as RuntimeComparison
+from kanji_np.runtimes import RuntimePair as RuntimePair
+from kanji_np.runtimes import RuntimeScore as RuntimeScore
+from kanji_np.runtimes import SmallestInput as SmallestInput
+from kanji_np.runtimes import compare_runtimes as compare_runtimes
 from kanji_np.targets import target_spec as target_spec
 from kanji_np.train import EpochRecord as EpochRecord
 from kanji_np.train import History as History

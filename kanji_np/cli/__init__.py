@@ -18,6 +18,7 @@ import click
 from kanji_np import __version__
 from kanji_np.cli import (
     bench,
+    convert,
     datasets,
     deploy,
     evaluate,
@@ -25,6 +26,7 @@ from kanji_np.cli import (
     quickstart,
     report,
     results,
+    runtimes,
     train,
 )
 from kanji_np.cli.options import OPTIONS_OF, name_options
@@ -126,7 +128,9 @@ for command in (
     train.train,
     evaluate.evaluate,
     explain.explain,
+    runtimes.compare_runtimes,
     deploy.export,
+    convert.convert,
     deploy.verify,
     deploy.vectors,
     report.report,
