@@ -39,7 +39,7 @@ from kanji_np.layers import (
 )
 from kanji_np.modelfile import Design
 from kanji_np.ops.attributes import sample_shape
-from kanji_np.quantize import FINEST, LARGEST, SCHEMES, Scheme, by_output
+from kanji_np.quantize import FINEST, LARGEST, SCHEMES, Scheme, by_output, stored
 from kanji_np.ranges import RangeTracker, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -141,7 +141,8 @@ class Model:
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(design.ranges))
         self.layers, self.wiring = _wired(design.inputs, design.outputs)
         _name_layers(self.layers)
-        self.input = _input_spec(design.inputs.shape, self.layers[0], design.input)
+        qparams = stored(design.input, self.target.numerics)
+        self.input = _input_spec(design.inputs.shape, self.layers[0], qparams)
         self.input_range = design.input_range
         _check_qparams(self.quantization.scheme, self.input.qparams)
         self.shapes: list[Shape] = []
@@ -379,7 +380,8 @@ class Model:
             return
         tracker.observe(x)
         scheme = self.quantization.scheme
-        qparams = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        found = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        qparams = stored(found, self.target.numerics)
         self.input = replace(self.input, qparams=qparams)
 
     def renew_weight_ranges(self) -> None:
