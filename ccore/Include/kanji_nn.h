@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, from one scale to
- * another, and functions of one element by a table, in integers alone. They depend on no
- * other header, so a firmware that links CMSIS-NN, of either generation, compiles these
- * sources beside it.
+ * another, functions of one element by a table, means, and tensors in another order, in
+ * integers alone. They depend on no other header, so a firmware that links CMSIS-NN, of
+ * either generation, compiles these sources beside it.
  *
  * All return 0, or -1 and write nothing on NULL pointers and on arguments outside the
  * limits stated. Output and input of a call may be the same memory where nothing else is
@@ -89,6 +89,54 @@ int32_t kanji_lookup_u8_s8(const uint8_t *input,
                            const int8_t *tables,
                            int32_t table_count,
                            int8_t *output);
+
+/* The mean over neighbouring axes, brought to a scale and zero point of its own. Output and
+ * input do not overlap.
+ *
+ *     y[o * inner + i] = clamp(rescale(sum of (x[(o * count + k) * inner + i] + input_offset)
+ *                                      over 0 <= k < count)
+ *                              + output_offset, -128, 127)
+ *
+ * for 0 <= o < outer and 0 <= i < inner. rescale(v) = v * multiplier * 2^(shift - 31), which
+ * contains 1 / count, rounded twice in every build: v * 2^max(shift, 0) * multiplier * 2^-31
+ * to the nearest integer, halves up; that * 2^min(shift, 0) the same, halves away from zero.
+ * 1 <= outer, 1 <= inner, 1 <= count <= 2^23, outer * count * inner <= INT32_MAX;
+ * -127 <= input_offset <= 128, -128 <= output_offset <= 127, 0 <= multiplier,
+ * -31 <= shift <= 21, 255 * count * 2^max(shift, 0) <= INT32_MAX.
+ */
+int32_t kanji_mean_s8(const int8_t *input,
+                      int32_t outer,
+                      int32_t count,
+                      int32_t inner,
+                      int32_t input_offset,
+                      int32_t multiplier,
+                      int32_t shift,
+                      int32_t output_offset,
+                      int8_t *output);
+
+/* Four numbers, one of each axis of a tensor, the slowest axis first. */
+typedef struct
+{
+    int32_t n;
+    int32_t h;
+    int32_t w;
+    int32_t c;
+} kanji_axes;
+
+/* Copies elements in another order, or some of them: a transpose or a slice.
+ *
+ *     y[n][h][w][c] = x[first + n * steps.n + h * steps.h + w * steps.w + c * steps.c]
+ *
+ * for 0 <= n < extents.n and so on. Output and input do not overlap.
+ * 1 <= input_size; every extent is at least 1 and their product at most INT32_MAX; every
+ * step is at least 0; 0 <= first; the last element read is below input_size.
+ */
+int32_t kanji_copy_s8(const int8_t *input,
+                      int32_t input_size,
+                      int32_t first,
+                      const kanji_axes *extents,
+                      const kanji_axes *steps,
+                      int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@ from kanji_np.types import TargetSpec
 
 if TYPE_CHECKING:
     from kanji_np.formats.builder import Imported
+    from kanji_np.layers import Layer
 
 #: The package that reads a kind of files, by the end of their names.
 READERS = {".tflite": "kanji_np.formats.tflite", ".onnx": "kanji_np.formats.onnx"}
@@ -30,6 +31,7 @@ def read(
     rounding: str | None = None,
     version: str | None = None,
     name: str | None = None,
+    image_layer: Layer | None = None,
 ) -> Imported:
     """A network from elsewhere, and the table of what became what.
 
@@ -41,6 +43,9 @@ def read(
         As `Model` has them.
     name : str, optional
         A C identifier in lower case; by default the file's name, made one.
+    image_layer : Layer, optional
+        The network takes uint8 images, and this layer comes first: `Rescaling`, which
+        makes of pixels what the file's network takes.
 
     Raises
     ------
@@ -53,5 +58,7 @@ def read(
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
         raise OptionError(f"{path}: the name must end in {' or '.join(READERS)}")
-    imported: Imported = import_module(READERS[suffix]).read(path, spec, name)
+    imported: Imported = import_module(READERS[suffix]).read(
+        path, spec, name, image_layer
+    )
     return imported

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import (
     Input,
     Layer,
@@ -27,6 +27,8 @@ from kanji_np.layers import (
 from kanji_np.model import Model, assembled
 from kanji_np.modelfile import Design
 from kanji_np.ops import OPS, Op
+from kanji_np.ops.rescaling import RescalingAttrs
+from kanji_np.quantize import SCHEMES
 from kanji_np.ranges import FixedRange, RangeTracker
 from kanji_np.targets import LIBRARIES
 from kanji_np.types import LinearParams, QParams, Shape, TargetSpec
@@ -100,12 +102,20 @@ class Builder:
         Of the network: a C identifier in lower case.
     scheme : str or None
         None: "asymmetric", or the first that the target's library computes with.
+    image_layer : Layer or None
+        Comes first, so that the network takes uint8 images: `Rescaling`, which gives
+        what the file's network takes.
     """
 
     def __init__(
-        self, target: TargetSpec, name: str, *, scheme: str | None = None
+        self,
+        target: TargetSpec,
+        name: str,
+        *,
+        scheme: str | None = None,
+        image_layer: Layer | None = None,
     ) -> None:
-        self.target, self.name = target, name
+        self.target, self.name, self.image_layer = target, name, image_layer
         schemes = LIBRARIES[target.library].schemes
         self.scheme = scheme or (
             "asymmetric" if "asymmetric" in schemes else schemes[0]
@@ -121,9 +131,12 @@ class Builder:
 
         `qparams` are the file's; None of a float network: calibration finds them.
         """
-        self._input = Input(shape)
-        self._tensors[self._input] = _Tensor(shape, qparams)
-        return self._input
+        self._input = symbol = Input(shape)
+        self._tensors[symbol] = _Tensor(shape, qparams)
+        if self.image_layer is not None:
+            symbol, qparams = self._image(symbol, self.image_layer, qparams)
+            self._tensors[symbol] = _Tensor(shape, qparams)
+        return symbol
 
     def layer(
         self,
@@ -198,7 +211,8 @@ class Builder:
             A layer does not fit the target; the message names it.
         """
         assert self._input is not None  # tables begin with it
-        given = self._tensors[self._input].qparams
+        said = self._tensors[self._input].qparams
+        is_open = said is None and self.image_layer is None
         starts = {made.layer.name: made.params for made in self._made}
         keeps = any(
             made.output is not None or isinstance(made.params, IntWeights)
@@ -213,8 +227,8 @@ class Builder:
                 ranges="fixed" if keeps else "minmax",
                 start=lambda layer, kind, shape: _start(starts[layer], kind, shape),
                 name=self.name,
-                input=given or QParams(2.0**-7),
-                input_range=RangeTracker() if given is None else None,
+                input=said or QParams(2.0**-7),
+                input_range=RangeTracker() if is_open else None,
             )
         )
         rows = []
@@ -224,6 +238,23 @@ class Builder:
                 self._keep(made)
             rows.append(self._row(made))
         return Imported(network, tuple(rows), tuple(self._dropped))
+
+    def _image(
+        self, symbol: Symbol, given: Layer, wanted: QParams | None
+    ) -> tuple[Symbol, QParams]:
+        """The output of an image layer, of the scale and zero point that are wanted."""
+        attrs = given.attrs
+        if not isinstance(attrs, RescalingAttrs):
+            raise OptionError(f"image_layer must be Rescaling, got {given!r}")
+        if wanted is None:
+            ends = attrs.of(np.array([[0.0], [255.0]]))
+            scheme = SCHEMES[self.scheme]
+            wanted = scheme.activation_qparams(float(ends.min()), float(ends.max()))
+        attrs = replace(
+            attrs, output_scale=wanted.scale, output_zero_point=wanted.zero_point
+        )
+        name = self._unique(given.name or None, given.op)
+        return make_layer(given.op, attrs, name)(symbol), wanted
 
     def _keep(self, made: _Made) -> None:
         """Give a built layer the integers and scales of the file."""

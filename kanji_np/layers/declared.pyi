@@ -16,12 +16,16 @@ __all__ = [
     "GlobalAvgPool2D",
     "HardSwish",
     "LeakyReLU",
+    "Mean",
     "Multiply",
+    "Permute",
     "ReLU",
     "ReLU6",
     "Requantize",
+    "Rescaling",
     "Reshape",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Standardize",
     "Tanh",
@@ -120,6 +124,28 @@ class LeakyReLU(TrackedLayer):
         name: str | None = None,
     ) -> None: ...
 
+class Mean(TrackedLayer):
+    """The mean over neighbouring axes, with a scale of its own; see `ops.mean`.
+
+    ``Mean((1, 2))`` takes (H,W,C) to (C,). `GlobalAvgPool2D` does so without a new
+    scale.
+
+    Parameters
+    ----------
+    axis : int or tuple of int
+        Which axes, from 1: 0 would be the batch. They follow each other.
+    keepdims : bool
+        The axes stay, with length 1.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        keepdims: bool = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Multiply(TrackedLayer):
     """Product of two tensors of one shape, element by element; see `ops.mul`.
 
@@ -135,6 +161,26 @@ class Multiply(TrackedLayer):
     def __init__(
         self,
         activation: str | None = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Permute(Layer):
+    """The axes of a tensor in another order; see `ops.transpose`.
+
+    ``Permute((3, 1, 2))`` takes (H,W,C) to (C,H,W). It costs nothing where only axes of
+    length 1 change their places.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        For each axis of the output which one of the input it is, from 1: 0 would be the
+        batch.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        dims: Sequence[int],
         name: str | None = None,
     ) -> None: ...
 
@@ -185,6 +231,30 @@ class Requantize(TrackedLayer):
         name: str | None = None,
     ) -> None: ...
 
+class Rescaling(Layer):
+    """uint8 image -> int8 of ``pixel * scale + offset``; see `ops.rescaling`.
+
+    uint8 (H,W,C) or (K,) -> int8 of the same shape.
+
+    Parameters
+    ----------
+    scale, offset : float, or one for each channel
+    output_scale : float or None
+        Of the int8 output. None: the finest power of two that holds all values.
+    output_zero_point : int
+        -128..127; used where `output_scale` is given.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        scale: float | Sequence[float],
+        offset: float | Sequence[float] = ...,
+        output_scale: float | None = ...,
+        output_zero_point: int = ...,
+        name: str | None = None,
+    ) -> None: ...
+
 class Reshape(Layer):
     """The same values under another shape; see `ops.reshape`.
 
@@ -213,6 +283,29 @@ class Sigmoid(Layer):
 
     def __init__(
         self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Slice(Layer):
+    """A part of a tensor: a range of indices of each axis; see `ops.slice`.
+
+    ``Slice((0, 4, 0), (8, 8, 3))`` takes rows 0 to 7 and columns 4 to 7 of an input of
+    3 channels.
+
+    Parameters
+    ----------
+    begin, end : tuple of int
+        For each axis but the batch the first index, and the one after the last.
+    strides : tuple of int
+        From one index to the next; empty: 1 for all axes.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        begin: Sequence[int],
+        end: Sequence[int],
+        strides: Sequence[int] = ...,
         name: str | None = None,
     ) -> None: ...
 

@@ -1,7 +1,7 @@
-"""What is done to images: normalized, standardized, padded.
+"""What is done to images: normalized, standardized, rescaled, padded.
 
-The fast functions of `ops.normalize`, `ops.standardize` and `ops.pad`; arguments are
-those of the operator's own.
+The fast functions of `ops.normalize`, `ops.standardize`, `ops.rescaling` and `ops.pad`;
+arguments are those of the operator's own.
 """
 
 from __future__ import annotations
@@ -70,6 +70,15 @@ def standardize_int(attrs: Fractional, ints: None, xs: Arrays) -> np.ndarray:
     return y
 
 
+def rescaling_int(attrs: Any, ints: Any, xs: Arrays) -> np.ndarray:
+    (x,) = xs
+    y = buffers.empty(x.shape, np.int8)
+    count = len(x)
+    flat, out = (np.ascontiguousarray(a).reshape(count, -1) for a in (x, y))
+    run(_lookup, count, flat, ints.tables, out)
+    return y
+
+
 def pad_int(attrs: Padded, ints: Any, xs: Arrays) -> np.ndarray:
     (x,) = xs
     return _padded(x, attrs.padding, ints.value)
@@ -98,6 +107,15 @@ def _normalize(begin, end, edges, x, mean, shift, y):
         for k in range(size):
             value = np.int16(np.int16(x[n, k]) - mean[k] + half) >> np.int16(shift)
             y[n, k] = min(max(value, -128), 127)
+
+
+@njit(cache=True, nogil=True)
+def _lookup(begin, end, edges, x, tables, y):
+    channels, size = tables.shape[0], x.shape[1]
+    for n in range(edges[begin], edges[end]):
+        for start in range(0, size, channels):
+            for c in range(channels):
+                y[n, start + c] = tables[c, x[n, start + c]]
 
 
 @njit(cache=True)

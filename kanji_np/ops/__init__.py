@@ -15,6 +15,7 @@ from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.hard_swish import HARD_SWISH
 from kanji_np.ops.leaky_relu import LEAKY_RELU
 from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.mean import MEAN
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
 from kanji_np.ops.op import OPS, Constants, Fast, Op, Weights, register
@@ -22,17 +23,21 @@ from kanji_np.ops.pad import PAD
 from kanji_np.ops.relu import RELU
 from kanji_np.ops.relu6 import RELU6
 from kanji_np.ops.requantize import REQUANTIZE
+from kanji_np.ops.rescaling import RESCALING
 from kanji_np.ops.reshape import RESHAPE
 from kanji_np.ops.sigmoid import SIGMOID
+from kanji_np.ops.slice import SLICE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
 from kanji_np.ops.tanh import TANH
+from kanji_np.ops.transpose import TRANSPOSE
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
 #: The operators of this package.
 BUILT_IN = (
     NORMALIZE,
     STANDARDIZE,
+    RESCALING,
     CONV2D,
     DEPTHWISE_CONV2D,
     CONV1D,
@@ -40,6 +45,7 @@ BUILT_IN = (
     MAX_POOL2D,
     AVG_POOL2D,
     GLOBAL_AVG_POOL2D,
+    MEAN,
     RELU,
     RELU6,
     LEAKY_RELU,
@@ -51,6 +57,8 @@ BUILT_IN = (
     MUL,
     CONCATENATE,
     PAD,
+    SLICE,
+    TRANSPOSE,
     RESHAPE,
     FLATTEN,
     SOFTMAX,

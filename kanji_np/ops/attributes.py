@@ -76,6 +76,23 @@ def sample_shape(name: str, value: Sequence[int]) -> Shape:
     return checks.integers(name, value, 1, MOST_EXTENT, (1, MOST_AXES))
 
 
+def axes(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
+    """Axes in ascending order, counted from 1; an int for a single one."""
+    each = (value,) if isinstance(value, numbers.Integral) else value
+    found = tuple(sorted(checks.integers(name, each, 1, MOST_AXES, (1, MOST_AXES))))
+    if len(set(found)) < len(found):
+        raise OptionError(
+            f"{name} must be different axes, got {checks.shown(value)}",
+            arguments=(name,),
+        )
+    return found
+
+
+def flag(name: str, value: bool) -> bool:
+    """True or False."""
+    return checks.flag(name, value)
+
+
 def fused_activation(name: str, value: str | None) -> str:
     """None stands for "linear"."""
     if value is None:

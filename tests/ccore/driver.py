@@ -608,6 +608,22 @@ def requantize_s8(
     return Call("kanji_requantize_s8", ints, (x,), (len(x), channels))
 
 
+def mean_s8(
+    x: np.ndarray, *, input_offset: int, multiplier: int, shift: int, output_offset: int
+) -> Call:
+    """x int8 (outer, count, inner)."""
+    ints = (*x.shape, input_offset, multiplier, shift, output_offset)
+    return Call("kanji_mean_s8", ints, (x,), (x.shape[0], x.shape[2]))
+
+
+def copy_s8(
+    x: np.ndarray, first: int, extents: Sequence[int], steps: Sequence[int]
+) -> Call:
+    """x int8, any shape; four extents and steps."""
+    ints = (x.size, first, *extents, *steps)
+    return Call("kanji_copy_s8", ints, (x,), tuple(extents))
+
+
 def elementwise_add_s8(
     x_1: np.ndarray,
     x_2: np.ndarray,

@@ -185,6 +185,19 @@ CASES: dict[str, dict[str, Call]] = {
             channels=32,
             first=16,
         ),
+        "kanji_mean_s8": driver.mean_s8(
+            values(1, 64, 64),
+            input_offset=3,
+            multiplier=1518500250,
+            shift=-6,
+            output_offset=3,
+        ),
+        "kanji_copy_s8 rows": driver.copy_s8(
+            values(16, 16, 16), 8, (1, 1, 256, 8), (0, 0, 16, 1)
+        ),
+        "kanji_copy_s8 transpose": driver.copy_s8(
+            values(16, 16, 16), 0, (1, 1, 16, 256), (0, 0, 1, 16)
+        ),
     },
     "q7": {
         "arm_convolve_HWC_q7_basic 5x5x32": conv_q7(

@@ -71,6 +71,33 @@ static int32_t run_requantize(const call_t *call)
                                v[7]);
 }
 
+static int32_t run_mean(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return kanji_mean_s8(NULLED(call->arrays[0], 0),
+                         v[0],
+                         v[1],
+                         v[2],
+                         v[3],
+                         v[4],
+                         v[5],
+                         v[6],
+                         NULLED(call->output, 1));
+}
+
+static int32_t run_copy(const call_t *call)
+{
+    const int32_t *v = call->ints;
+    const kanji_axes extents = {v[2], v[3], v[4], v[5]};
+    const kanji_axes steps = {v[6], v[7], v[8], v[9]};
+
+    return kanji_copy_s8(NULLED(call->arrays[0], 0),
+                         v[0],
+                         v[1],
+                         NULLED(&extents, 1),
+                         NULLED(&steps, 2),
+                         NULLED(call->output, 3));
 static int32_t run_lookup(const call_t *call)
 {
     const int32_t *v = call->ints;
@@ -95,6 +122,8 @@ static const function_t common_functions[] = {
     {"kanji_normalize_u8_s8", run_normalize},
     {"kanji_standardize_u8_s8", run_standardize},
     {"kanji_requantize_s8", run_requantize},
+    {"kanji_mean_s8", run_mean},
+    {"kanji_copy_s8", run_copy},
     {"kanji_lookup_s8", run_lookup},
     {"kanji_lookup_u8_s8", run_lookup_u8},
     {NULL, NULL},

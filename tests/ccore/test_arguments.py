@@ -109,6 +109,14 @@ REQUANTIZE = driver.requantize_s8(
     channels=5,
     first=2,
 )
+MEAN = driver.mean_s8(
+    np.ones((2, 3, 4), np.int8),
+    input_offset=3,
+    multiplier=2**30,
+    shift=-1,
+    output_offset=-4,
+)
+COPY = driver.copy_s8(np.ones(24, np.int8), 1, (1, 2, 3, 2), (0, 12, 4, 2))
 ONES = np.ones(6, np.int8)
 ADD = driver.elementwise_add_s8(
     ONES, ONES, (1, 2**30, 0), (2, 2**30, -1), (3, 2**30, -19)
@@ -166,6 +174,20 @@ NAMES = {
         "output_offset",
         "output_row_size",
         "first",
+    ],
+    "kanji_mean_s8": [
+        "outer",
+        "count",
+        "inner",
+        "input_offset",
+        "multiplier",
+        "shift",
+        "output_offset",
+    ],
+    "kanji_copy_s8": [
+        "input_size",
+        "first",
+        *(f"{t}.{a}" for t in ("extents", "steps") for a in "nhwc"),
     ],
     "arm_elementwise_add_s8": [
         "input_1_offset",
@@ -342,6 +364,27 @@ REFUSED = [
         },
     ),
     (
+        MEAN,
+        {
+            **dict.fromkeys(("outer", "count", "inner"), POSITIVE),
+            "input_offset": OFFSETS["input_offset"],
+            "multiplier": SCALE["multiplier"],
+            "shift": (-32, 22, INT32_MIN),
+            "output_offset": (-129, 128),
+        },
+    ),
+    (
+        COPY,
+        {
+            "input_size": (0, -1, 22, INT32_MIN),  # it reads the last but one of 24
+            "first": (-1, 3, INT32_MIN, INT32_MAX),
+            **dict.fromkeys((f"extents.{a}" for a in "hwc"), (*POSITIVE, 5)),
+            "extents.n": (0, -1, INT32_MIN),
+            **dict.fromkeys((f"steps.{a}" for a in "hwc"), (-1, 15, INT32_MAX)),
+            "steps.n": (-1, INT32_MIN),
+        },
+    ),
+    (
         ADD,
         {
             **JOIN_REFUSED,
@@ -392,6 +435,8 @@ POINTERS = [
     (LOOKUP, (0, 1, 2), ()),
     (LOOKUP_U8, (0, 1, 2), ()),
     (REQUANTIZE, (0, 1), ()),
+    (MEAN, (0, 1), ()),
+    (COPY, (0, 1, 2, 3), ()),
     (ADD, (0, 1, 2), ()),
     (MUL, (0, 1, 2), ()),
     (CONCATENATION, (0, 1), ()),

@@ -694,6 +694,60 @@ def test_requantize_rounds_once_in_every_build(build):
     expect(build, calls, answers)
 
 
+@pytest.mark.parametrize(
+    "build", (*BUILDS, SINGLE_ROUNDING, driver.Q7_TRUNCATE), ids=str
+)
+def test_mean_rounds_twice_in_every_build(build):
+    rng, calls, answers = np.random.default_rng(25), [], []
+    for _ in range(60):
+        x = int8s(rng, *rng.integers(1, (4, 60, 40)).tolist())
+        x[0, :, 0], x[-1, :, -1] = -128, 127
+        offset, y_offset = int(rng.integers(-127, 129)), int(rng.integers(-128, 128))
+        multiplier, shift = random_factor(rng)
+        shift = min(shift, 10)  # 60 values times 255, and 2^10
+        calls.append(
+            driver.mean_s8(
+                x,
+                input_offset=offset,
+                multiplier=multiplier,
+                shift=shift,
+                output_offset=y_offset,
+            )
+        )
+        sums = (x.astype(int) + offset).sum(axis=1)
+        means = [
+            clamp(
+                requantize(v, multiplier, shift, rounding="double") + y_offset,
+                -128,
+                127,
+            )
+            for v in sums.ravel().tolist()
+        ]
+        answers.append(np.reshape(means, sums.shape))
+    expect(build, calls, answers)
+
+
+@pytest.mark.parametrize("build", (*BUILDS, driver.Q7_TRUNCATE), ids=str)
+def test_copy(build):
+    rng, calls, answers = np.random.default_rng(26), [], []
+    for i in range(60):
+        shape = rng.integers(1, (3, 5, 6, 20))
+        x = int8s(rng, *shape.tolist())
+        steps = np.array(x.strides)
+        if i % 2:  # a part, every other row or column
+            begin = rng.integers(0, shape)
+            strides = rng.integers(1, 3, 4)
+            y = x[tuple(slice(b, None, s) for b, s in zip(begin, strides, strict=True))]
+            first, steps = int(begin @ steps), steps * strides
+        else:  # the axes in another order, and each row twice
+            order = rng.permutation(4)
+            y, steps, first = x.transpose(order), steps[order], 0
+            y, steps[0] = np.broadcast_to(y[:1], (2, *y.shape[1:])), 0
+        calls.append(driver.copy_s8(x, first, y.shape, steps.tolist()))
+        answers.append(y)
+    expect(build, calls, answers)
+
+
 @every_build
 def test_pad(build):
     rng, calls, answers = np.random.default_rng(24), [], []

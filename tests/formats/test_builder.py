@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kanji_np as kj
-from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.formats.builder import Builder, IntWeights
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
@@ -130,3 +130,32 @@ def test_a_float_network_finds_the_range_of_its_input_in_data():
     net = builder.finish(y).network
     assert not net.is_calibrated and net.input_range is not None
     np.testing.assert_array_equal(net.layers[0].weight.data, params.weight)
+
+
+def image_net(layer, qparams):
+    builder = Builder(kj.target_spec(), "imported", image_layer=layer)
+    x = builder.input((4, 4, 2), qparams)
+    return builder.finish(builder.layer("relu", ReluAttrs(), [x], source="RELU"))
+
+
+def test_an_image_layer_gives_the_integers_that_the_file_takes():
+    third = f32(1 / 255)
+    net = image_net(kj.Rescaling(1 / 255), QParams(third, -128)).network
+    x = RNG.integers(0, 256, (5, 4, 4, 2)).astype(np.uint8)
+    *_, first = (y for y, _ in zip(net.freeze().layers(x), range(1), strict=False))
+    np.testing.assert_array_equal(first, (x.astype(int) - 128).astype(np.int8))
+    assert net.freeze().nodes[0].output.qparams == QParams(third, -128)
+
+
+def test_an_image_layer_of_a_float_network_has_the_range_of_its_pixels():
+    net = image_net(kj.Rescaling(2.0, -100.0), None).network
+    assert net.input_range is None
+    low, high = -100.0, 410.0
+    q = net.freeze().nodes[0].output.qparams
+    assert q.scale == pytest.approx((high - low) / 255)
+    assert q.scale * (-128 - q.zero_point) == pytest.approx(low, abs=q.scale)
+
+
+def test_another_image_layer_is_refused():
+    with pytest.raises(OptionError, match="image_layer must be Rescaling"):
+        image_net(kj.Normalize((0, 0)), None)

@@ -29,7 +29,7 @@ def test_every_operator_is_in_the_suite():
 
 
 #: Operators of one input without parameters whose output has a range of its own.
-TRACKED = {"hard_swish", "leaky_relu", "requantize"}
+TRACKED = {"hard_swish", "leaky_relu", "mean", "requantize"}
 
 
 @pytest.mark.parametrize("name", [op.name for op in BUILT_IN])
@@ -56,6 +56,7 @@ def test_attributes_without_a_field():
 GOOD = {
     "normalize": {"shift": 1, "mean_shape": (3,)},
     "standardize": {"frac_bits": 5},
+    "rescaling": {"scale": (0.5, 0.25), "output_zero_point": -128},
     "conv2d": {"filters": 4, "kernel": (3, 3)},
     "depthwise_conv2d": {"kernel": (3, 3)},
     "conv1d": {"filters": 4, "kernel": 3},
@@ -63,6 +64,8 @@ GOOD = {
     "max_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
     "avg_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
     "pad": {"padding": ((1, 1), (1, 1))},
+    "slice": {"begin": (1, 0), "end": (2, 3), "strides": (1, 2)},
+    "transpose": {"dims": (2, 1)},
     "reshape": {"shape": (4, 4)},
 }
 #: Of each kind of field, what it must not be, beside what no field may be.
@@ -83,9 +86,20 @@ BAD = {
     "mean_shape": ((), (0,), (1,) * 9),
     "shape": ((), (0,), (3, -1), (2**31,)),
     "ceil_mode": (0, 1, None),
+    "axis": (0, -1, True, (1, 1), (), 9),
+    "keepdims": (0, 1, None),
+    "begin": (0, (), (-1,), (2**31,)),
+    "end": (0, (), (-1,)),
+    "dims": (1, (), (0, 1), (1, 1), (1, 3)),
+    "scale": (None, (), (1.0, "2"), float("inf"), 2.0**41),
+    "offset": (None, (), ((1.0,),), -(2.0**41)),
+    "output_scale": (0.0, -1.0, (1.0,)),
+    "output_zero_point": (-129, 128, None),
     "negative_slope": (-0.1, 1.01, None, float("inf")),
 }
-NEVER = (1.5, "ab", {}, [[[1]]], float("nan"), b"8", np.zeros(3), 10**5000)
+#: Fields that may be any number.
+NUMBERS = ("scale", "offset", "output_scale")
+NEVER = ("ab", {}, [[[1]]], float("nan"), b"8", np.zeros(3), 10**5000)
 
 
 @pytest.mark.parametrize("name", [op.name for op in BUILT_IN])
@@ -93,7 +107,8 @@ def test_attributes_are_checked_when_they_are_made(name):
     kind, good = OPS[name].attrs, GOOD.get(name, {})
     made = kind(**good)
     for field in fields(kind):
-        for value in (*BAD[field.name], *NEVER):
+        fraction = () if field.name in NUMBERS else (1.5,)
+        for value in (*BAD[field.name], *NEVER, *fraction):
             with pytest.raises(OptionError) as caught:
                 replace(made, **{field.name: value})
             message = str(caught.value)
@@ -110,8 +125,10 @@ def test_attributes_are_plain_values_whatever_they_were_made_of(name):
 
 
 def numpys(value):
-    """The same of NumPy's integers, and lists in place of tuples."""
-    return list(map(numpys, value)) if isinstance(value, tuple) else np.int64(value)
+    """The same of NumPy's numbers, and lists in place of tuples."""
+    if isinstance(value, tuple):
+        return list(map(numpys, value))
+    return np.float64(value) if isinstance(value, float) else np.int64(value)
 
 
 def test_one_number_stands_for_both_axes_and_none_for_no_activation():

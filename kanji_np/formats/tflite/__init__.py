@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kanji_np.formats.files import naming_file, network_name
+from kanji_np.layers import Layer
 from kanji_np.model import Model
 from kanji_np.targets import target_spec
 from kanji_np.types import TargetSpec
@@ -22,6 +23,7 @@ def load_tflite(
     rounding: str | None = None,
     version: str | None = None,
     name: str | None = None,
+    image_layer: Layer | None = None,
 ) -> Model:
     """A network from a TensorFlow Lite file, of int8 or float32.
 
@@ -37,6 +39,9 @@ def load_tflite(
         As `Model` has them.
     name : str, optional
         A C identifier in lower case; by default the file's name, made one.
+    image_layer : Layer, optional
+        The network takes uint8 images, and this layer comes first: `Rescaling`, which
+        makes of pixels what the file's network takes.
 
     Returns
     -------
@@ -55,14 +60,19 @@ def load_tflite(
         The packages that read the format are missing.
     """
     spec = target_spec(target, core=core, rounding=rounding, version=version)
-    return read(path, spec, name).network
+    return read(path, spec, name, image_layer).network
 
 
-def read(path: str | Path, target: TargetSpec, name: str | None = None) -> Imported:
+def read(
+    path: str | Path,
+    target: TargetSpec,
+    name: str | None = None,
+    image_layer: Layer | None = None,
+) -> Imported:
     """The same, with the table of what became what."""
     from kanji_np.formats.builder import Builder
     from kanji_np.formats.tflite import operators, reader
 
-    builder = Builder(target, name or network_name(path))
+    builder = Builder(target, name or network_name(path), image_layer=image_layer)
     with naming_file(path):
         return operators.convert(reader.read(path), builder)

@@ -6,44 +6,48 @@ at every option that the operator has: what it does not know, it refuses.
 Layouts are TensorFlow Lite's, and nearly ours: tensors are (N,H,W,C), weights of
 convolutions (Cout,KH,KW,Cin), of fully connected layers (Cout,Cin); those of depthwise
 ones are (1,KH,KW,Cout) there and (Cout,KH,KW) here.
-
-The first axis of a tensor in the file is the batch, which tensors here do not have. In
-a file for one sample a tensor may also do without it, as the rows of a matrix do that a
-fully connected layer is applied to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import KanjiError, OptionError, UnsupportedOp
+from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported, IntWeights
 from kanji_np.formats.source import SourceNet, SourceOp, SourceTensor
+from kanji_np.formats.tflite.constants import FOLDS, dequantized, fold
+from kanji_np.formats.tflite.making import (
+    Call,
+    Linear,
+    Making,
+    Padded,
+    Padding,
+    naming,
+    qparams_of,
+)
 from kanji_np.layers import Symbol
 from kanji_np.ops.add import AddAttrs
-from kanji_np.ops.attributes import Pool2DAttrs
+from kanji_np.ops.attributes import Attributes, Pool2DAttrs
+from kanji_np.ops.concatenate import ConcatenateAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
-from kanji_np.ops.flatten import FlattenAttrs
-from kanji_np.ops.relu import ReluAttrs
-from kanji_np.ops.relu6 import Relu6Attrs
-from kanji_np.ops.reshape import ReshapeAttrs
+from kanji_np.ops.hard_swish import HardSwishAttrs
+from kanji_np.ops.leaky_relu import LeakyReluAttrs
+from kanji_np.ops.mul import MulAttrs
+from kanji_np.ops.requantize import RequantizeAttrs
+from kanji_np.ops.sigmoid import SigmoidAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
-from kanji_np.types import LinearParams, QParams, Shape
+from kanji_np.ops.tanh import TanhAttrs
+from kanji_np.types import LinearParams, Shape
 from kanji_np.window import Pair
 
-#: The activations that operators fuse, as ours are called.
-ACTIVATIONS = {"NONE": "linear", "RELU": "relu", "RELU6": "relu6"}
-#: What a standing-alone activation is made of.
-CLAMPS = {"relu": ReluAttrs(), "relu6": Relu6Attrs()}
+Row = Callable[[Call], None]
 
 
 def convert(net: SourceNet, builder: Builder) -> Imported:
@@ -55,289 +59,145 @@ def convert(net: SourceNet, builder: Builder) -> Imported:
         The message names the operator and its first output.
     """
     making = Making(net, builder)
-    making.begin()
+    done = begin(making)
     for op in net.ops:
-        if op.outputs[0] not in making.symbols:
-            with _naming(op):
-                _row(op)(Call(making, op))
-    imported = builder.finish(making.end())
+        if op is not done:
+            with naming(op):
+                convert_one(making, op)
+    imported = builder.finish(making.symbol(making.output))
     if imported.network.is_calibrated:
         imported.network.freeze()  # integers of a file can be such that sums overflow
     return imported
 
 
-@contextmanager
-def _naming(op: SourceOp) -> Iterator[None]:
-    """Errors that leave this context name the operator."""
-    try:
-        yield
-    except KanjiError as error:
-        raise type(error)(f"{op}: {error}") from error
+def begin(making: Making) -> SourceOp | None:
+    """Make the input; the operator that is left out if it only quantizes it."""
+    number, done = making.input, None
+    readers = [op for op in making.net.ops if number in op.inputs]
+    dtype = making.tensors[number].dtype
+    if dtype in ("float32", "uint8") and [op.kind for op in readers] == ["QUANTIZE"]:
+        (done,) = readers
+        (number,) = done.outputs
+        making.builder.drop(str(done), f"the network takes int8 in place of {dtype}")
+    tensor = making.tensors[number]
+    symbol = making.builder.input(making.sample(tensor), qparams_of(tensor))
+    making.put(number, symbol)
+    return done
 
 
-def _row(op: SourceOp) -> Callable[[Call], None]:
-    if op.kind not in ROWS:
+def convert_one(making: Making, op: SourceOp) -> None:
+    """Fold an operator of constants, or make layers of it."""
+    tensors = [making.tensors[number] for number in op.inputs if number >= 0]
+    is_constant = all(tensor.data is not None for tensor in tensors)
+    if op.kind in FOLDS and (is_constant or op.kind == "SHAPE"):
+        (number,) = op.outputs
+        making.tensors[number] = fold(op, tensors, making.tensors[number])
+    elif op.kind in ROWS:
+        ROWS[op.kind](Call(making, op))
+    else:
         raise UnsupportedOp(f"is not supported; these are: {', '.join(sorted(ROWS))}")
-    return ROWS[op.kind]
-
-
-class Making:
-    """The network while it is made.
-
-    Attributes
-    ----------
-    symbols : dict
-        What a tensor of the file has become, by its number.
-    """
-
-    def __init__(self, net: SourceNet, builder: Builder) -> None:
-        for numbers, what in ((net.inputs, "inputs"), (net.outputs, "outputs")):
-            if len(numbers) != 1:
-                names = ", ".join(shown(net.tensors[i].name) for i in numbers)
-                raise UnsupportedOp(
-                    f"the file has {len(numbers)} {what} ({names}); a network has one"
-                )
-        self.net, self.builder = net, builder
-        (self.input,), (self.output,) = net.inputs, net.outputs
-        self.symbols: dict[int, Symbol] = {}
-        shape = net.tensors[self.input].shape
-        self.batch = shape[0] if len(shape) > 1 else 1
-
-    def begin(self) -> None:
-        """The input."""
-        tensor, first = self.net.tensors[self.input], self.input
-        readers = [op for op in self.net.ops if self.input in op.inputs]
-        if tensor.dtype != "int8" and [op.kind for op in readers] == ["QUANTIZE"]:
-            (op,) = readers
-            (first,) = op.outputs
-            self.builder.drop(
-                str(op), f"the network takes its int8, not {tensor.dtype}"
-            )
-            tensor = self.net.tensors[first]
-        symbol = self.builder.input(self.sample(tensor), activation(tensor))
-        self.symbols[first] = symbol
-
-    def end(self) -> Symbol:
-        """The output."""
-        return self.symbols[self.output]
-
-    def sample(self, tensor: SourceTensor) -> Shape:
-        """The shape of one sample."""
-        shape = tensor.shape
-        is_batched = len(shape) > 1 and shape[0] in (self.batch, 1, -1)
-        inner = shape[1:] if is_batched else shape
-        if -1 in inner or (self.batch > 1 and not is_batched):
-            raise UnsupportedOp(
-                f"tensor {shown(tensor.name)} has the shape {shape}; one that begins "
-                f"with the batch, {self.batch}, and leaves no other size open is "
-                "supported"
-            )
-        return inner or (1,)
-
-
-def activation(tensor: SourceTensor) -> QParams | None:
-    """Scale and zero point of a tensor that is computed; None of float32."""
-    if tensor.dtype == "float32":
-        return None
-    quantization = tensor.quantization
-    if tensor.dtype != "int8" or quantization is None:
-        of = (
-            f"{tensor.dtype} without a scale"
-            if tensor.dtype == "int8"
-            else tensor.dtype
-        )
-        raise UnsupportedOp(
-            f"tensor {shown(tensor.name)} is {of}; float32, and int8 with a scale, are "
-            "supported"
-        )
-    if quantization.per_channel:
-        raise UnsupportedOp(
-            f"tensor {shown(tensor.name)} has a scale for each channel, and is computed"
-        )
-    return QParams(float(quantization.scales[0]), int(quantization.zero_points[0]))
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operator of the file, for its row."""
-
-    making: Making
-    op: SourceOp
-
-    @property
-    def builder(self) -> Builder:
-        return self.making.builder
-
-    def option(self, name: str, default: Any = None) -> Any:
-        """An option by the schema's name; the default where the schema is older."""
-        return self.op.options.get(name, default)
-
-    def activation(self) -> str:
-        """The fused activation, as ours are called."""
-        word = self.option("fused_activation_function")
-        if word not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise UnsupportedOp(
-                f"the fused activation {word} is not supported; {known} are"
-            )
-        return ACTIVATIONS[word]
-
-    def count(self, least: int, most: int) -> None:
-        """OptionError unless there are so many inputs, and one output."""
-        found = len(self.op.inputs)
-        if not least <= found <= most or len(self.op.outputs) != 1:
-            wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise OptionError(
-                f"has {found} inputs and {len(self.op.outputs)} outputs; it takes "
-                f"{wanted} and gives 1"
-            )
-
-    def has(self, index: int) -> bool:
-        """Whether an optional input is there."""
-        return index < len(self.op.inputs) and self.op.inputs[index] >= 0
-
-    def tensor(self, index: int) -> SourceTensor:
-        """An input as the file has it."""
-        if not self.has(index):
-            raise OptionError(f"its input {index} is missing")
-        return self.making.net.tensors[self.op.inputs[index]]
-
-    @property
-    def output(self) -> SourceTensor:
-        return self.making.net.tensors[self.op.outputs[0]]
-
-    def x(self, index: int = 0) -> Symbol:
-        """An input that is computed."""
-        tensor = self.tensor(index)
-        if tensor.data is not None:
-            raise UnsupportedOp(
-                f"its input {index}, {shown(tensor.name)}, is a constant; one that is "
-                "computed is supported"
-            )
-        return self.making.symbols[self.op.inputs[index]]
-
-    def constant(self, index: int) -> SourceTensor:
-        """An input that is a constant."""
-        tensor = self.tensor(index)
-        if tensor.data is None:
-            raise UnsupportedOp(
-                f"its input {index}, {shown(tensor.name)}, is computed; a constant is "
-                "supported"
-            )
-        return tensor
-
-    def shape(self, symbol: Symbol) -> Shape:
-        return self.builder.shape(symbol)
-
-    def layer(
-        self,
-        name: str,
-        attrs: Any,
-        inputs: Sequence[Symbol],
-        output: QParams | None = None,
-        params: LinearParams | IntWeights | None = None,
-        notes: Sequence[str] = (),
-    ) -> Symbol:
-        """A layer that this operator becomes."""
-        return self.builder.layer(
-            name,
-            attrs,
-            inputs,
-            source=self.op.kind,
-            params=params,
-            output=output,
-            notes=notes,
-        )
-
-    def shaped(self, symbol: Symbol, shape: Shape) -> Symbol:
-        """The same values under another shape."""
-        if self.shape(symbol) == shape:
-            return symbol
-        if len(shape) == 1:
-            return self.layer("flatten", FlattenAttrs(), [symbol])
-        return self.layer("reshape", ReshapeAttrs(shape), [symbol])
-
-    def clamped(self, symbol: Symbol, activation: str) -> Symbol:
-        """An activation that the layer before does not fuse; it changes no scale."""
-        if activation == "linear":
-            return symbol
-        return self.layer(activation, CLAMPS[activation], [symbol])
-
-    def give(self, symbol: Symbol, index: int = 0) -> None:
-        """What the operator's output has become; it must have the file's shape."""
-        number = self.op.outputs[index]
-        tensor = self.making.net.tensors[number]
-        shape, found = self.making.sample(tensor), self.shape(symbol)
-        if shape != found:
-            raise OptionError(
-                f"its output has the shape {tensor.shape} in the file, and {found} for "
-                "one sample follows from its inputs"
-            )
-        self.making.symbols[number] = symbol
 
 
 def _pair(call: Call, name: str) -> Pair:
-    """(height, width) of options "stride_h" and "stride_w"."""
+    """(height, width) of options like "stride_h" and "stride_w"."""
     return call.option(name.format("h")), call.option(name.format("w"))
 
 
 def _padding(call: Call) -> str:
     word: str = call.option("padding")
     if word not in ("SAME", "VALID"):
-        raise OptionError(f"the padding must be SAME or VALID, got {word}")
+        raise OptionError(f"its padding must be SAME or VALID, got {word}")
     return word.lower()
 
 
+def _window(call: Call) -> tuple[Symbol, str | Padding]:
+    """What the windows of a convolution lie over, and its padding."""
+    padding: str | Padding = _padding(call)
+    padded = call.making.padded(call.op.inputs[0])
+    if padded is None or padding == "same":
+        return call.x(), padding
+    return padded.x, padded.padding
+
+
+def _weight(call: Call, rank: int) -> SourceTensor:
+    """The weight of an operator that multiplies by one."""
+    call.count(2, 3)
+    call.values(1)
+    weight = call.tensor(1)
+    if len(weight.shape) != rank:
+        raise OptionError(
+            f"the weight {shown(weight.name)} must have {rank} axes, got {weight.shape}"
+        )
+    kind = call.option("quantized_bias_type", "FLOAT32")
+    if kind not in ("FLOAT32", "INT32"):  # FLOAT32 stands for what is usual
+        raise UnsupportedOp(f"a bias of {kind} is not supported; int32 is")
+    return weight
+
+
 def _params(
-    call: Call,
-    weight: SourceTensor,
-    axis: int,
-    turned: Callable[[np.ndarray], np.ndarray],
+    call: Call, axis: int, turned: Callable[[np.ndarray], np.ndarray]
 ) -> LinearParams | IntWeights:
     """Weight and bias of a layer.
 
     Parameters
     ----------
-    weight : SourceTensor
-        A constant.
     axis : int
-        Of the output channels.
+        Of the output channels in the weight.
     turned : function
         Brings the weight to the layout of `LinearParams`.
     """
-    assert weight.data is not None
-    channels = weight.shape[axis]
-    values = turned(weight.data)
-    is_float = call.tensor(0).dtype == "float32"
-    bias = np.zeros(channels, np.float32 if is_float else np.int32)
-    if call.has(2):
-        tensor = call.constant(2)
-        assert tensor.data is not None
-        if tensor.dtype != bias.dtype or tensor.data.size != channels:
-            raise UnsupportedOp(
-                f"the bias {shown(tensor.name)} is {tensor.dtype} {tensor.shape}; "
-                f"{bias.dtype} of {channels} is supported"
-            )
-        bias = tensor.data.reshape(channels).astype(bias.dtype)
-    if is_float:
-        if weight.dtype != "float32":
-            raise UnsupportedOp(
-                f"the weight {shown(weight.name)} is {weight.dtype} and what it "
-                "multiplies float32, quantized while it runs; networks of float32 or "
-                "int8 throughout are supported"
-            )
-        return LinearParams(values.astype(np.float32), bias)
-    return IntWeights(values.astype(np.int8), bias, _weight_scales(weight, axis))
+    weight, channels = call.tensor(1), call.tensor(1).shape[axis]
+    if call.tensor().dtype == "float32":
+        values = _real_weight(weight)
+        return LinearParams(turned(values), _bias(call, channels, np.float32))
+    bias = _bias(call, channels, np.int32)
+    return IntWeights(turned(call.values(1)), bias, _weight_scales(weight, axis))
+
+
+def _real_weight(weight: SourceTensor) -> np.ndarray:
+    """What a float32 input is multiplied by.
+
+    Weights of int8 stand for real ones. Runtimes quantize the input while they run, for
+    speed alone; here it stays as it is.
+    """
+    assert weight.data is not None  # `_weight` has looked
+    if weight.dtype == "float32":
+        return weight.data
+    if weight.dtype not in ("int8", "int4"):
+        raise UnsupportedOp(
+            f"the weight {shown(weight.name)} is {weight.dtype}; float32, and int8 or "
+            "int4 with scales, are supported"
+        )
+    return dequantized(weight)
+
+
+def _notes(call: Call) -> tuple[str, ...]:
+    is_float = call.tensor().dtype == "float32"
+    dtype = call.tensor(1).dtype
+    return (f"{dtype} weights made real",) if is_float and dtype != "float32" else ()
+
+
+def _bias(call: Call, channels: int, dtype: type) -> np.ndarray:
+    """(Cout,), of zeros where there is none."""
+    if not call.has(2):
+        return np.zeros(channels, dtype)
+    bias, tensor = call.values(2), call.tensor(2)
+    if bias.dtype != dtype or bias.size != channels:
+        raise UnsupportedOp(
+            f"the bias {shown(tensor.name)} is {tensor.dtype} {tensor.shape}; "
+            f"{np.dtype(dtype)} of {channels} is supported"
+        )
+    return bias.reshape(channels)
 
 
 def _weight_scales(weight: SourceTensor, axis: int) -> np.ndarray:
     """A scale for each output channel, float64 (Cout,)."""
     found = weight.quantization
     if weight.dtype not in ("int8", "int4") or found is None:
+        what = " without a scale" if found is None else ""
         raise UnsupportedOp(
-            f"the weight {shown(weight.name)} is {weight.dtype}"
-            f"{' without a scale' * (found is None)}; int8 or int4 with scales are "
-            "supported"
+            f"the weight {shown(weight.name)} is {weight.dtype}{what}; int8 or int4 "
+            "with scales are supported"
         )
     if found.zero_points.any():
         raise UnsupportedOp(
@@ -349,31 +209,17 @@ def _weight_scales(weight: SourceTensor, axis: int) -> np.ndarray:
             f"the weight {shown(weight.name)} has scales along axis {found.axis}; they "
             f"are supported along axis {axis}, that of its outputs"
         )
-    return np.broadcast_to(found.scales, weight.shape[axis]).astype(np.float64)
+    return np.broadcast_to(found.scales, weight.shape[axis])
 
 
 def _bits(weight: SourceTensor) -> int:
     return 4 if weight.dtype == "int4" else 8
 
 
-def _check_linear(call: Call, rank: int) -> SourceTensor:
-    """The weight of an operator that multiplies by one."""
-    call.count(2, 3)
-    weight = call.constant(1)
-    if len(weight.shape) != rank:
-        raise OptionError(
-            f"the weight {shown(weight.name)} must have {rank} axes, got {weight.shape}"
-        )
-    kind = call.option("quantized_bias_type", "FLOAT32")
-    if kind not in ("FLOAT32", "INT32"):  # FLOAT32 stands for what is usual
-        raise UnsupportedOp(f"a bias of {kind} is not supported; int32 is")
-    return weight
-
-
 def conv_2d(call: Call) -> None:
-    weight = _check_linear(call, 4)
+    weight = _weight(call, 4)
     filters, height, width, channels = weight.shape
-    x = call.x()
+    x, padding = _window(call)
     if call.shape(x)[-1] != channels:
         raise UnsupportedOp(
             f"the weight {shown(weight.name)} {weight.shape} is of a convolution in "
@@ -385,21 +231,21 @@ def conv_2d(call: Call) -> None:
         kernel=(height, width),
         stride=_pair(call, "stride_{}"),
         dilation=_pair(call, "dilation_{}_factor"),
-        padding=_padding(call),
-        activation=call.activation(),
+        padding=padding,
+        activation=call.fused(),
         weight_bits=_bits(weight),
     )
-    params = _params(call, weight, 0, lambda w: w)
-    call.give(call.layer("conv2d", attrs, [x], activation(call.output), params))
+    params = _params(call, 0, lambda w: w)
+    call.making.wait(Linear(call, "conv2d", attrs, x, params, _notes(call)))
 
 
 def depthwise_conv_2d(call: Call) -> None:
-    weight = _check_linear(call, 4)
+    weight = _weight(call, 4)
     first, height, width, filters = weight.shape
-    x = call.x()
+    x, padding = _window(call)
     channels = call.shape(x)[-1]
     multiplier = call.option("depth_multiplier")
-    # TensorFlow Lite goes by the shapes; older files have 0.
+    # TensorFlow Lite goes by the shapes, and some files have 0.
     if first != 1 or filters % channels or multiplier not in (0, filters // channels):
         raise OptionError(
             f"the weight {shown(weight.name)} {weight.shape} and the depth multiplier "
@@ -409,21 +255,22 @@ def depthwise_conv_2d(call: Call) -> None:
         kernel=(height, width),
         stride=_pair(call, "stride_{}"),
         dilation=_pair(call, "dilation_{}_factor"),
-        padding=_padding(call),
+        padding=padding,
         depth_multiplier=filters // channels,
-        activation=call.activation(),
+        activation=call.fused(),
         weight_bits=_bits(weight),
     )
     # (1,KH,KW,Cout) -> (Cout,KH,KW)
-    params = _params(call, weight, 3, lambda w: w[0].transpose(2, 0, 1))
-    y = call.layer("depthwise_conv2d", attrs, [x], activation(call.output), params)
-    call.give(y)
+    params = _params(call, 3, lambda w: w[0].transpose(2, 0, 1))
+    linear = Linear(call, "depthwise_conv2d", attrs, x, params, _notes(call))
+    call.making.wait(linear)
 
 
 def fully_connected(call: Call) -> None:
-    """On one row a dense layer; on several a convolution whose kernel is one cell."""
-    weight = _check_linear(call, 2)
+    """Of one row a dense layer; of several a convolution whose kernel is one cell."""
+    weight = _weight(call, 2)
     units, depth = weight.shape
+    # `asymmetric_quantize_inputs` is about weights of int8 and inputs of float32.
     if call.option("weights_format") != "DEFAULT":
         raise UnsupportedOp(
             f"weights in the order {call.option('weights_format')} are not supported; "
@@ -433,76 +280,210 @@ def fully_connected(call: Call) -> None:
     size = math.prod(call.shape(x))
     if size % depth:
         raise OptionError(f"its input of {size} values is not made of rows of {depth}")
-    rows, bits, fused = size // depth, _bits(weight), call.activation()
-    params, output = _params(call, weight, 0, lambda w: w), activation(call.output)
+    rows, shape = size // depth, call.shape(x)
+    wanted: Shape = (*shape[:-1], units) if call.option("keep_num_dims") else (units,)
     if rows == 1:
-        attrs = DenseAttrs(units, fused, bits)
-        y = call.layer("dense", attrs, [call.shaped(x, (depth,))], output, params)
-    else:
-        y = _rows(call, call.shaped(x, (rows, 1, depth)), units, output, params)
-    call.give(call.shaped(y, _fully_connected_shape(call, units, rows)))
+        dense = DenseAttrs(units, call.fused(), _bits(weight))
+        params = _params(call, 0, lambda w: w)
+        flat = call.shaped(x, (depth,))
+        linear = Linear(call, "dense", dense, flat, params, _notes(call))
+        if wanted == (units,):
+            call.making.wait(linear)
+        else:
+            call.give(call.shaped(_made(linear), wanted))
+        return
+    if not call.option("keep_num_dims"):
+        wanted = (rows, units)
+    call.give(call.shaped(_rows(call, x, rows), wanted))
 
 
-def _fully_connected_shape(call: Call, units: int, rows: int) -> Shape:
-    """Of the output: the input's, but for its last axis, or that of a matrix."""
-    if call.option("keep_num_dims"):
-        return (*call.making.sample(call.tensor(0))[:-1], units)
-    return (units,) if rows == 1 else (rows, units)
-
-
-def _rows(
-    call: Call,
-    x: Symbol,
-    units: int,
-    output: QParams | None,
-    params: LinearParams | IntWeights,
-) -> Symbol:
-    attrs = Conv2DAttrs(units, (1, 1), activation=call.activation())
-    # (Cout,Cin) -> (Cout,1,1,Cin)
-    weight = params.weight[:, np.newaxis, np.newaxis]
-    if isinstance(params, IntWeights):
-        params = IntWeights(weight, params.bias, params.scales)
-    else:
-        params = LinearParams(weight, params.bias)
-    return call.layer("conv2d", attrs, [x], output, params, ["rows as pixels"])
-
-
-def _pool(call: Call, name: str) -> None:
-    call.count(1, 1)
-    attrs = Pool2DAttrs(
-        pool_size=(call.option("filter_height"), call.option("filter_width")),
-        strides=_pair(call, "stride_{}"),
-        padding=_padding(call),
-        ceil_mode=False,
+def _made(linear: Linear) -> Symbol:
+    """The layer without what may follow, whatever the shape of its output."""
+    output = qparams_of(linear.call.output)
+    return linear.call.layer(
+        linear.name, linear.attrs, [linear.x], output, linear.params, linear.notes
     )
-    y = call.layer(name, attrs, [call.x()], activation(call.output))
-    call.give(call.clamped(y, call.activation()))
 
 
-def average_pool_2d(call: Call) -> None:
-    _pool(call, "avg_pool2d")
+def _rows(call: Call, x: Symbol, rows: int) -> Symbol:
+    """A fully connected layer on each of several rows."""
+    numerics = call.builder.target.numerics_of
+    if numerics("dense") != numerics("conv2d") and call.tensor().dtype == "int8":
+        raise UnsupportedOp(
+            f"on {rows} rows is not supported for {call.builder.target.library}, which "
+            "rounds otherwise in convolutions; on one row it is"
+        )
+    units, depth = call.tensor(1).shape
+    attrs = Conv2DAttrs(units, (1, 1), activation=call.fused())
+    # (Cout,Cin) -> (Cout,1,1,Cin)
+    params = _params(call, 0, lambda w: w[:, np.newaxis, np.newaxis])
+    image = call.shaped(x, (rows, 1, depth))
+    notes = (*_notes(call), "rows as pixels")
+    return _made(Linear(call, "conv2d", attrs, image, params, notes))
 
 
-def max_pool_2d(call: Call) -> None:
-    _pool(call, "max_pool2d")
+def _pool(name: str) -> Row:
+    def row(call: Call) -> None:
+        call.count(1, 1)
+        attrs = Pool2DAttrs(
+            pool_size=(call.option("filter_height"), call.option("filter_width")),
+            strides=_pair(call, "stride_{}"),
+            padding=_padding(call),
+            ceil_mode=False,
+        )
+        call.keeps_scale()
+        call.give(call.clamped(call.layer(name, attrs, [call.x()]), call.fused()))
+
+    return row
 
 
-def add(call: Call) -> None:
+def _binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
+    """An operator on two tensors, one of which may be a constant in float32."""
+
+    def row(call: Call) -> None:
+        call.count(2, 2)
+        if (call.is_constant(0) or call.is_constant(1)) and _is_affine(call):
+            return
+        attrs = kind(call.fused()) if has_activation else kind()
+        inputs = [call.x(0), call.x(1)]
+        call.give(call.layer(name, attrs, inputs, qparams_of(call.output)))
+
+    return row
+
+
+def sub(call: Call) -> None:
+    """In float32, with a constant."""
     call.count(2, 2)
-    attrs = AddAttrs(call.activation())
-    inputs = [call.x(0), call.x(1)]
-    call.give(call.layer("add", attrs, inputs, activation(call.output)))
+    if not (call.is_constant(0) or call.is_constant(1)) or not _is_affine(call):
+        raise UnsupportedOp("is supported in float32, with a constant for each channel")
+
+
+def _is_affine(call: Call) -> bool:
+    """Make a factor or an offset for each channel of an operator on float32, and a
+    constant; False if it is none."""
+    constant = 0 if call.is_constant(0) else 1
+    x, values = call.tensor(1 - constant), call.values(constant)
+    channels = x.shape[-1] if x.shape else 1
+    is_last = values.size == 1 or values.shape[-1:] == (values.size,) == (channels,)
+    if x.dtype != "float32" or values.dtype != np.float32 or not is_last:
+        return False
+    if not np.isfinite(values).all():
+        raise OptionError(f"{shown(call.tensor(constant).name)} is not finite")
+    each = np.broadcast_to(values.reshape(-1), channels).astype(np.float32)
+    one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    if call.op.kind == "MUL":
+        factor, offset = each, zero
+    elif call.op.kind == "ADD":
+        factor, offset = one, each
+    else:  # SUB: the constant is taken away, or what is computed is
+        factor, offset = (one, -each) if constant == 1 else (-one, each)
+    _affine(call, 1 - constant, factor, offset)
+    return True
+
+
+def _affine(call: Call, index: int, factor: np.ndarray, offset: np.ndarray) -> None:
+    """A factor and an offset for each channel: in the layer before, or a depthwise
+    convolution of one cell."""
+    linear = call.making.take(call.op.inputs[index])
+    if linear is not None and linear.attrs.activation == "linear":
+        linear = linear.scaled(call, factor, offset)
+        call.making.wait(linear.with_activation(call.fused()))
+        return
+    if linear is not None:
+        linear.make()
+    x = call.x(index)
+    shape, channels = call.shape(x), len(factor)
+    image = shape if len(shape) == 3 else (math.prod(shape) // channels, 1, channels)
+    attrs = DepthwiseConv2DAttrs((1, 1), activation=call.fused())
+    params = LinearParams(factor.reshape(-1, 1, 1), offset)
+    layer = Linear(call, "depthwise_conv2d", attrs, call.shaped(x, image), params)
+    if image == shape:
+        call.making.wait(layer)
+    else:
+        call.give(call.shaped(_made(layer), shape))
+
+
+def _activation(name: str) -> Row:
+    """RELU and RELU6: of the layer before, or a layer of their own."""
+
+    def row(call: Call) -> None:
+        call.count(1, 1)
+        same = qparams_of(call.tensor()) == qparams_of(call.output)
+        linear = call.making.take(call.op.inputs[0])
+        if linear is not None and same and linear.attrs.activation == "linear":
+            call.making.wait(linear.activated(call, name))
+            return
+        if linear is not None:
+            linear.make()
+        x, output = call.x(), qparams_of(call.output)
+        if same:
+            call.give(call.clamped(x, name))
+        else:
+            attrs = RequantizeAttrs(name)
+            call.give(call.layer("requantize", attrs, [x], output))
+
+    return row
+
+
+def _unary(name: str, attrs: Attributes) -> Row:
+    """A function of each element."""
+
+    def row(call: Call) -> None:
+        call.count(1, 1)
+        call.give(call.layer(name, attrs, [call.x()], qparams_of(call.output)))
+
+    return row
+
+
+def leaky_relu(call: Call) -> None:
+    _unary("leaky_relu", LeakyReluAttrs(call.option("alpha")))(call)
+
+
+def quantize(call: Call) -> None:
+    """From int8 to int8; at the end also to uint8, of which the network gives int8."""
+    call.count(1, 1)
+    x, output = call.x(), call.output
+    if qparams_of(call.tensor()) is None:
+        raise UnsupportedOp("of float32 is supported right behind the input")
+    if call.op.outputs[0] == call.making.output and output.dtype == "uint8":
+        output = as_int8(output)
+        call.builder.drop(str(call.op), "the network gives int8 in place of uint8")
+    wanted = qparams_of(output)
+    if wanted != qparams_of(call.tensor()):
+        x = call.layer("requantize", RequantizeAttrs(), [x], wanted)
+    call.give(x)
+
+
+def as_int8(tensor: SourceTensor) -> SourceTensor:
+    """A tensor of uint8 as one of int8, whose integers are smaller by 128."""
+    found = tensor.quantization
+    if found is None:
+        raise UnsupportedOp(f"tensor {shown(tensor.name)} is uint8 without a scale")
+    moved = replace(found, zero_points=found.zero_points - 128)
+    return replace(tensor, dtype="int8", quantization=moved)
 
 
 def reshape(call: Call) -> None:
     """RESHAPE, SQUEEZE and EXPAND_DIMS: the output's shape says what they do."""
     x = call.x()
-    if activation(call.tensor(0)) != activation(call.output):
-        raise UnsupportedOp("it changes the scale; one that keeps it is supported")
-    y = call.shaped(x, call.making.sample(call.output))
+    call.keeps_scale()
+    y = call.shaped(x, _new_shape(call, math.prod(call.shape(x))))
     if y is x:
         call.builder.drop(str(call.op), "the shape of a sample stays as it is")
     call.give(y)
+
+
+def _new_shape(call: Call, size: int) -> Shape:
+    """The shape of the output, with the size that the file leaves open."""
+    shape = call.making.sample(call.output)
+    known = math.prod(length for length in shape if length != -1)
+    if shape.count(-1) == 1 and size % known == 0:
+        return tuple(size // known if length == -1 else length for length in shape)
+    if call.output.shape[0] == -1 and known != size and size % known == 0:
+        return (size // known, *shape)  # rows that the file counts with the batch
+    if known != size or -1 in shape:
+        raise OptionError(f"makes {call.output.shape} of {size} values")
+    return shape
 
 
 def softmax(call: Call) -> None:
@@ -513,11 +494,78 @@ def softmax(call: Call) -> None:
     *outer, classes = call.shape(x)
     if any(length != 1 for length in outer):
         raise UnsupportedOp(
-            f"one of several rows, {call.shape(x)}, is not supported; one of a row is"
+            f"of several rows, {call.shape(x)}, is not supported; of one it is"
         )
     flat = call.shaped(x, (classes,))
-    y = call.layer("softmax", SoftmaxAttrs(), [flat], activation(call.output))
-    call.give(call.shaped(y, call.shape(x)))
+    y = call.layer("softmax", SoftmaxAttrs(), [flat], qparams_of(call.output))
+    call.making.put(call.op.outputs[0], y)  # flat, whatever the file has
+
+
+def concatenation(call: Call) -> None:
+    """Along any axis: the axes from it on are one for as long."""
+    count = len(call.op.inputs)
+    call.count(1, MOST_PARTS)
+    if call.fused() != "linear":
+        raise UnsupportedOp("a fused activation is not supported")
+    xs, output = [call.x(index) for index in range(count)], qparams_of(call.output)
+    for index in range(count):
+        if qparams_of(call.tensor(index)) != output:
+            raise UnsupportedOp(
+                f"its input {index} has another scale than the output; TensorFlow Lite "
+                "takes inputs of the output's scale only"
+            )
+    axis = call.axis(xs[0], call.option("axis"))
+    if any(len(call.shape(x)) != len(call.shape(xs[0])) for x in xs):
+        raise OptionError("its inputs differ in how many axes they have")
+    if count == 1:
+        call.give(xs[0])
+        return
+    outer = call.shape(xs[0])[:axis]
+    parts = [call.shaped(x, (*outer, math.prod(call.shape(x)[axis:]))) for x in xs]
+    y = call.layer("concatenate", ConcatenateAttrs(), parts, output)
+    total = sum(call.shape(x)[axis] for x in xs)
+    inner = call.shape(xs[0])[axis + 1 :]
+    call.give(call.shaped(y, (*outer, total, *inner)))
+
+
+MOST_PARTS = 64
+
+
+def pad(call: Call) -> None:
+    """PAD and PADV2 with zeros, which convolutions that follow do themselves."""
+    call.count(2, 2 if call.op.kind == "PAD" else 3)
+    call.keeps_scale()
+    x, shape = call.x(), call.tensor().shape
+    rows = call.integers(1, (len(shape), 2))
+    if call.has(2):
+        _check_zero(call)
+    axes = len(call.shape(x))
+    batch, sides = rows[: len(rows) - axes], rows[len(rows) - axes :]
+    if any(map(any, batch)) or axes not in (2, 3) or any(sides[-1]):
+        raise UnsupportedOp(
+            f"padding {rows} of {shape} is not supported; that of height and width is"
+        )
+    if any(each < 0 for pair in sides for each in pair):
+        raise OptionError(f"its padding {rows} must not be negative")
+    if axes == 2:  # (T,C) as an image of one column
+        length, channels = call.shape(x)
+        image = call.shaped(x, (length, 1, channels))
+        padded = Padded(call, image, (tuple(sides[0]), (0, 0)))
+        y = padded.make()
+        call.give(call.shaped(y, (call.shape(y)[0], channels)))
+        return
+    call.making.pad(Padded(call, x, (tuple(sides[0]), tuple(sides[1]))))
+
+
+def _check_zero(call: Call) -> None:
+    """UnsupportedOp unless PADV2 pads with what stands for zero."""
+    values, qparams = call.values(2), qparams_of(call.tensor())
+    zero = 0 if qparams is None else qparams.zero_point
+    if values.size != 1 or values.item() != zero:
+        raise UnsupportedOp(
+            f"padding with {shown(values.tolist())} is not supported; with {zero}, "
+            "which stands for zero, it is"
+        )
 
 
 def dequantize(call: Call) -> None:
@@ -525,21 +573,35 @@ def dequantize(call: Call) -> None:
     call.count(1, 1)
     if call.op.outputs[0] != call.making.output:
         raise UnsupportedOp("is supported at the end of a network, and of constants")
+    x = call.x()
+    qparams_of(call.tensor())
     call.builder.drop(str(call.op), "the network gives int8")
-    call.give(call.x())
+    call.give(x)
 
 
 #: What becomes of each operator.
-ROWS: Mapping[str, Callable[[Call], None]] = {
+ROWS: Mapping[str, Row] = {
+    "ADD": _binary("add", AddAttrs),
+    "AVERAGE_POOL_2D": _pool("avg_pool2d"),
+    "CONCATENATION": concatenation,
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
-    "FULLY_CONNECTED": fully_connected,
-    "AVERAGE_POOL_2D": average_pool_2d,
-    "MAX_POOL_2D": max_pool_2d,
-    "ADD": add,
-    "RESHAPE": reshape,
-    "SQUEEZE": reshape,
-    "EXPAND_DIMS": reshape,
-    "SOFTMAX": softmax,
     "DEQUANTIZE": dequantize,
+    "EXPAND_DIMS": reshape,
+    "FULLY_CONNECTED": fully_connected,
+    "HARD_SWISH": _unary("hard_swish", HardSwishAttrs()),
+    "LEAKY_RELU": leaky_relu,
+    "LOGISTIC": _unary("sigmoid", SigmoidAttrs()),
+    "MAX_POOL_2D": _pool("max_pool2d"),
+    "MUL": _binary("mul", MulAttrs),
+    "PAD": pad,
+    "QUANTIZE": quantize,
+    "PADV2": pad,
+    "RELU": _activation("relu"),
+    "RELU6": _activation("relu6"),
+    "RESHAPE": reshape,
+    "SOFTMAX": softmax,
+    "SQUEEZE": reshape,
+    "SUB": sub,
+    "TANH": _unary("tanh", TanhAttrs()),
 }

@@ -113,6 +113,8 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "TANH": ("NONE", ()),
     "LEAKY_RELU": ("LeakyReluOptions", ("alpha",)),
     "HARD_SWISH": ("HardSwishOptions", ()),
+    "SHAPE": ("ShapeOptions", ()),
+    "PACK": ("PackOptions", ("axis", "values_count")),
     "QUANTIZE": ("QuantizeOptions", ()),
     "DEQUANTIZE": ("DequantizeOptions", ()),
     "RESIZE_NEAREST_NEIGHBOR": (

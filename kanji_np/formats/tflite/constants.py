@@ -1,0 +1,126 @@
+"""Operators of a `.tflite` file whose output is known before the network runs.
+
+Weights that are stored as float16 or int8 and made float32 first, and the sizes that
+converters compute of the shape of a tensor. For one sample these sizes are constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from kanji_np.checks import shown
+from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.formats.source import SourceOp, SourceTensor
+
+Fold = Callable[[SourceOp, Sequence[SourceTensor]], np.ndarray]
+
+#: What STRIDED_SLICE may not ask for, of constants.
+MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "offset")
+
+
+def fold(
+    op: SourceOp, inputs: Sequence[SourceTensor], output: SourceTensor
+) -> SourceTensor:
+    """The output as a constant.
+
+    Raises
+    ------
+    OptionError, UnsupportedOp
+        It cannot be computed, or has another shape in the file.
+    """
+    values = FOLDS[op.kind](op, inputs)
+    fits = len(values.shape) == len(output.shape) and all(
+        theirs in (-1, own)
+        for theirs, own in zip(output.shape, values.shape, strict=True)
+    )
+    if not fits:
+        raise OptionError(
+            f"its output has the shape {output.shape} in the file, and {values.shape} "
+            "follows from its inputs"
+        )
+    values = values.astype(output.dtype)
+    return replace(output, shape=values.shape, data=values, quantization=None)
+
+
+def data(inputs: Sequence[SourceTensor], index: int) -> np.ndarray:
+    if index >= len(inputs):
+        raise OptionError(f"its input {index} is missing")
+    found = inputs[index].data
+    assert found is not None  # only constants are folded
+    return found
+
+
+def dequantize(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """float16 or integers as float32."""
+    values = data(inputs, 0)
+    if inputs[0].dtype != "float16":
+        return dequantized(inputs[0])
+    with np.errstate(invalid="ignore"):  # of what is no number
+        return values.astype(np.float32)
+
+
+def dequantized(tensor: SourceTensor) -> np.ndarray:
+    """The real values of integers, float32; UnsupportedOp without scales."""
+    found, values = tensor.quantization, tensor.data
+    assert values is not None  # only constants are asked for
+    if found is None:
+        raise UnsupportedOp(
+            f"tensor {shown(tensor.name)} is {tensor.dtype} without a scale; with one "
+            "it is supported"
+        )
+    shape = [1] * values.ndim
+    if found.per_channel:
+        shape[found.axis] = -1
+    scale, zero = found.scales.reshape(shape), found.zero_points.reshape(shape)
+    steps = (values.astype(np.int64) - zero).astype(np.float32)
+    return scale.astype(np.float32) * steps
+
+
+def shape_of(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """The sizes of a tensor, for one sample where the batch is open."""
+    first, *others = inputs[0].shape or (1,)
+    if -1 in others:
+        raise UnsupportedOp(f"of a tensor of shape {inputs[0].shape} is not supported")
+    return np.array([max(first, 1), *others][: len(inputs[0].shape)], np.int64)
+
+
+def strided_slice(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """Of one axis: a range of elements, or one of them."""
+    x = data(inputs, 0)
+    (begin,), (end,), (step,) = (_one(data(inputs, i)) for i in (1, 2, 3))
+    if x.ndim != 1 or step < 1 or any(op.options.get(name) for name in MASKS):
+        raise UnsupportedOp(
+            "of constants is supported along one axis, without masks but that of "
+            "shrinking"
+        )
+    if op.options["shrink_axis_mask"]:
+        if not -len(x) <= begin < len(x):
+            raise OptionError(f"takes element {begin} of {len(x)}")
+        return np.asarray(x[begin])
+    return x[begin:end:step]
+
+
+def _one(values: np.ndarray) -> list[int]:
+    if values.size != 1 or values.dtype.kind != "i":
+        raise UnsupportedOp("of constants is supported along one axis")
+    return [int(values.item())]
+
+
+def pack(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """Numbers in a row."""
+    arrays = [data(inputs, i) for i in range(len(inputs))]
+    if any(array.ndim for array in arrays) or op.options["axis"] not in (0, -1):
+        raise UnsupportedOp("is supported of constants that are single numbers")
+    return np.stack(arrays)
+
+
+#: How each is computed.
+FOLDS: Mapping[str, Fold] = {
+    "DEQUANTIZE": dequantize,
+    "PACK": pack,
+    "SHAPE": shape_of,
+    "STRIDED_SLICE": strided_slice,
+}
