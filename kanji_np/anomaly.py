@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kanji_np import quantize
 from kanji_np.errors import DataError, ShapeError
 from kanji_np.model import EVALUATION_BATCH, Model
 
@@ -18,20 +19,22 @@ def real_inputs(net: Model, x: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     net : Model
-    x : uint8 or int8 (N, ...)
+    x : uint8, int8 or floating (N, ...)
         Inputs of the network.
 
     Returns
     -------
     float32 (N, ...)
         What its `Normalize` or `Standardize` makes of them, unrounded; without such a
-        layer the int8 inputs times their scale.
+        layer real values as they are, and what int8 inputs stand for.
     """
-    net.input.check_batch(x, net.name)
-    if net.input.qparams is not None:
-        return x.astype(np.float32) * np.float32(net.input.qparams.scale)
-    first = net.layers[0]
-    return first.op.run_float(first.attrs, first.constants, (x,))
+    net.input.check_inputs(x, net.name)
+    first, q = net.layers[0], net.input.qparams
+    if q is None:
+        return first.op.run_float(first.attrs, first.constants, (x,))
+    if x.dtype.kind == "f":
+        return quantize.real_inputs(x, net.name)
+    return (x.astype(np.float32) - np.float32(q.zero_point)) * np.float32(q.scale)
 
 
 def check_reproduces(net: Model) -> None:
@@ -50,7 +53,7 @@ def anomaly_scores(net: Model, x: np.ndarray, *, precision: str = "int8") -> np.
     ----------
     net : Model
         Its output has the shape of its input.
-    x : uint8 or int8 (N, ...)
+    x : uint8, int8 or floating (N, ...)
     precision : "int8" or "fp32"
         int8 scores the device's own output bytes.
 
@@ -65,7 +68,7 @@ def anomaly_scores(net: Model, x: np.ndarray, *, precision: str = "int8") -> np.
         If `x` does not fit the network, or its output its input.
     """
     check_reproduces(net)
-    net.input.check_batch(x, net.name)
+    net.input.check_inputs(x, net.name)
     scores = np.empty(len(x), np.float32)
     graph = net.freeze() if precision == "int8" else None
     for start in range(0, len(x), EVALUATION_BATCH):
@@ -75,7 +78,7 @@ def anomaly_scores(net: Model, x: np.ndarray, *, precision: str = "int8") -> np.
         else:
             q = graph.output.qparams
             assert q is not None  # only images have none
-            y = graph.run(x[rows]).astype(np.float32)
+            y = graph.run(net.quantize_inputs(x[rows])).astype(np.float32)
             y = (y - np.float32(q.zero_point)) * np.float32(q.scale)
         errors = (y - real_inputs(net, x[rows])).reshape(len(y), -1)
         scores[rows] = (errors * errors).mean(axis=1)

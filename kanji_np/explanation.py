@@ -32,7 +32,7 @@ from kanji_np.autograd import Tensor, no_grad
 from kanji_np.graph import Graph
 from kanji_np.layers import Activation, Layer, LinearLayer, naming
 from kanji_np.model import CALIBRATION_IMAGES, Model
-from kanji_np.quantize import by_output
+from kanji_np.quantize import by_output, real_inputs
 from kanji_np.report import text_table
 from kanji_np.types import QParams, Shape, shape_text
 
@@ -172,7 +172,7 @@ def explain(net: Model, x: np.ndarray) -> Explanation:
     ----------
     net : Model
         Not changed. A copy of a network without ranges gets those of `x`.
-    x : uint8 or int8 (N, *input_shape)
+    x : uint8, int8 or floating (N, *input_shape)
         Some hundred images are enough; more take more time, not more memory.
 
     Returns
@@ -185,7 +185,7 @@ def explain(net: Model, x: np.ndarray) -> Explanation:
     ShapeError
         If `x` does not fit the network.
     """
-    net.input.check_batch(x, net.name)
+    net.input.check_inputs(x, net.name)
     if not net.is_calibrated:
         net = net.for_target()
         net.calibrate(x[:CALIBRATION_IMAGES])
@@ -263,11 +263,14 @@ class _Found:
 def _take_in(net: Model, graph: Graph, x: np.ndarray, found: Sequence[_Found]) -> None:
     """Run both networks on a batch, and each layer alone."""
     qparams = [tensor.qparams for tensor in graph.tensors]
-    reals = [_real(x, qparams[0])]  # what the float network computes
-    rounded = [x]  # the same, quantized
+    ints = graph.quantize_inputs(x)
+    is_real = x.dtype.kind == "f"
+    # What the float network computes, and the same, quantized.
+    reals = [real_inputs(x, net.name) if is_real else _real(x, qparams[0])]
+    rounded = [ints]
     noises = []
     for layer, node, q, sums in zip(
-        net.layers, graph.nodes, graph.layers(x), found, strict=True
+        net.layers, graph.nodes, graph.layers(ints), found, strict=True
     ):
         y = node.output.qparams
         assert y is not None  # only images have none

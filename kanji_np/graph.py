@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.ops import OPS, Op
+from kanji_np.quantize import quantize_inputs, real_inputs
 from kanji_np.types import Cost, KernelCall, TargetSpec, TensorSpec
 
 
@@ -56,6 +57,15 @@ def noise(tensor: TensorSpec, count: int) -> np.ndarray:
     return rng.integers(low, high, (count, *tensor.shape)).astype(tensor.dtype)
 
 
+def integers_of(tensor: TensorSpec, x: np.ndarray, owner: str) -> np.ndarray:
+    """Samples for an input in its own dtype; see `Graph.quantize_inputs`."""
+    tensor.check_inputs(x, owner)
+    if x.dtype.kind != "f":
+        return x
+    assert tensor.qparams is not None  # only images have none
+    return quantize_inputs(real_inputs(x, owner), tensor.qparams)
+
+
 @dataclass(frozen=True)
 class Graph:
     """A frozen network.
@@ -83,6 +93,29 @@ class Graph:
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Input and every node's output, in the numbering of `Node.inputs`."""
         return (self.input, *(node.output for node in self.nodes))
+
+    def quantize_inputs(self, x: np.ndarray) -> np.ndarray:
+        """Samples as `run` takes them: real values become int8.
+
+        Parameters
+        ----------
+        x : uint8, int8 or floating (N, *input.shape)
+            Real values for an int8 input, which are rounded to multiples of its scale,
+            halves away from zero, and clamped.
+
+        Returns
+        -------
+        uint8 or int8 (N, *input.shape)
+            What is of the input's dtype stays as it is.
+
+        Raises
+        ------
+        ShapeError
+            If shape or dtype of `x` does not fit the input.
+        DataError
+            If a real value is not finite.
+        """
+        return integers_of(self.input, x, self.name)
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Outputs of a batch, byte for byte what the device computes.

@@ -24,7 +24,7 @@ from kanji_np.errors import (
     OptionError,
     ShapeError,
 )
-from kanji_np.graph import Graph, Node, noise
+from kanji_np.graph import Graph, Node, integers_of, noise
 from kanji_np.layers import (
     Activation,
     BatchNorm,
@@ -39,7 +39,16 @@ from kanji_np.layers import (
 )
 from kanji_np.modelfile import Design
 from kanji_np.ops.attributes import sample_shape
-from kanji_np.quantize import FINEST, LARGEST, SCHEMES, Scheme, by_output, stored
+from kanji_np.quantize import (
+    FINEST,
+    INPUT_SCALE,
+    LARGEST,
+    SCHEMES,
+    Scheme,
+    by_output,
+    real_inputs,
+    stored,
+)
 from kanji_np.ranges import RangeTracker, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
 from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
@@ -118,7 +127,7 @@ class Model:
         ranges: str = "minmax",
         seed: int = 0,
         name: str = "network",
-        input_scale: float = 2.0**-7,
+        input_scale: float = INPUT_SCALE,
         input_qparams: QParams | None = None,
         input_range: tuple[float, float] | str | None = None,
     ) -> None:
@@ -143,7 +152,8 @@ class Model:
         _name_layers(self.layers)
         qparams = stored(design.input, self.target.numerics)
         self.input = _input_spec(design.inputs.shape, self.layers[0], qparams)
-        self.input_range = design.input_range
+        is_image = self.input.qparams is None
+        self.input_range = None if is_image else design.input_range
         _check_qparams(self.quantization.scheme, self.input.qparams)
         self.shapes: list[Shape] = []
         for i, (layer, wires) in enumerate(zip(self.layers, self.wiring, strict=True)):
@@ -239,7 +249,7 @@ class Model:
 
         Parameters
         ----------
-        x : uint8 or int8 (N, *input_shape)
+        x : uint8, int8 or floating (N, *input_shape)
         """
         norms = self._moving_norms()
         if not norms:
@@ -254,6 +264,38 @@ class Model:
         norms = (layer.norm for layer in self._linear())
         return [norm for norm in norms if norm is not None and not norm.is_frozen]
 
+    def quantize_inputs(self, x: np.ndarray) -> np.ndarray:
+        """Inputs as the device is given them: real values become int8.
+
+        Parameters
+        ----------
+        x : uint8, int8 or floating (N, *input_shape)
+            Real values, channels last, for a network without an image layer. They are
+            rounded to multiples of the input's scale, halves away from zero, and
+            clamped.
+
+        Returns
+        -------
+        uint8 or int8 (N, *input_shape)
+            Images, and inputs that are int8 already, stay as they are.
+
+        Raises
+        ------
+        ShapeError
+            Shape or dtype is not the input's.
+        DataError
+            A real value is not finite.
+        OptionError
+            The range of the inputs is yet to be found: `calibrate` the network.
+        """
+        self.input.check_inputs(x, self.name)
+        if x.dtype.kind == "f" and not self._knows_input:
+            raise OptionError(
+                f"{self.name}: the range of its inputs is not known yet: calibrate it "
+                "with real inputs first"
+            )
+        return integers_of(self.input, x, self.name)
+
     def logits(
         self,
         x: np.ndarray,
@@ -265,7 +307,7 @@ class Model:
 
         Parameters
         ----------
-        x : uint8 or int8 (N, *input_shape)
+        x : uint8, int8 or floating (N, *input_shape)
         precision : "int8" or "fp32"
             int8 runs the device's integers and dequantizes the result.
         track : bool
@@ -279,7 +321,7 @@ class Model:
 
         Parameters
         ----------
-        x : uint8 or int8 (N, *input_shape)
+        x : uint8, int8 or floating (N, *input_shape)
         precision : "int8" or "fp32"
 
         Returns
@@ -288,7 +330,7 @@ class Model:
             int8 as on the device; or float32, before a final softmax.
         """
         if precision == "int8":
-            return self.freeze().run(x)
+            return self.freeze().run(self.quantize_inputs(x))
         with no_grad():
             return self._forward(x, precision, self._n_trained()).tensor.data
 
@@ -316,9 +358,10 @@ class Model:
         correct = 0
         for start in range(0, len(dataset), EVALUATION_BATCH):
             images = dataset.images[start : start + EVALUATION_BATCH]
-            scores = graph.run(images) if graph else self.predict(
-                images, precision=precision
-            )  # fmt: skip
+            if graph is None:
+                scores = self.predict(images, precision=precision)
+            else:
+                scores = graph.run(self.quantize_inputs(images))
             labels = dataset.labels[start : start + EVALUATION_BATCH]
             correct += int((scores.argmax(axis=1) == labels).sum())
         return correct / len(dataset)
@@ -335,13 +378,22 @@ class Model:
         ShapeError
             Its images have another shape, or it has more classes than the network.
         DataError
-            It is no Dataset, or holds no images.
+            It is no Dataset, holds no images, or has real values where the network
+            reads images, or images where it reads none.
         """
         if not isinstance(getattr(dataset, "images", None), np.ndarray):
             raise DataError(
                 f"{self.name} takes a Dataset(images, labels, classes, name), got a "
                 f"{type(dataset).__name__}"
             )
+        is_image, dtype = self.input.dtype == "uint8", dataset.images.dtype
+        if is_image != (dtype == np.uint8):
+            takes = (
+                "uint8 images, which its first layer reads"
+                if is_image
+                else "float32 or int8 values, as its first layer reads no images"
+            )
+            raise DataError(f"{self.name} takes {takes}; {dataset.name} has {dtype}")
         if dataset.images.shape[1:] != self.input.shape:
             raise ShapeError(
                 f"{self.name} takes images {self.input.shape}, "
@@ -358,31 +410,64 @@ class Model:
     @property
     def is_calibrated(self) -> bool:
         """Whether the input and every layer have the ranges they are frozen with."""
-        if self.input_range is not None and not self.input_range.updates:
-            return False
-        return all(layer.is_calibrated for layer in self.layers)
+        return self._knows_input and all(layer.is_calibrated for layer in self.layers)
+
+    @property
+    def _knows_input(self) -> bool:
+        """Whether it is known what the integers of the input stand for."""
+        return self.input_range is None or self.input_range.updates > 0
 
     def calibrate(self, x: np.ndarray) -> None:
-        """Give ranges to layers that have none yet, from a batch of inputs.
+        """Give ranges to inputs and layers that have none yet, from a batch of inputs.
 
         Parameters
         ----------
-        x : uint8 or int8 (N, *input_shape)
-        """
-        self._observe_input(x)
-        with no_grad():
-            self._forward(x, "int8", len(self.layers))
+        x : uint8, int8 or floating (N, *input_shape)
+            Real values if the range of the inputs is to be found.
 
-    def _observe_input(self, x: np.ndarray) -> None:
-        """Take the input's range from real values, if it is yet to be found."""
-        tracker = self.input_range
-        if tracker is None or tracker.updates or x.dtype.kind != "f":
+        Raises
+        ------
+        ShapeError, DataError
+            The inputs do not fit the network, or are not finite.
+        OptionError
+            They are int8, and the range of the inputs is not known.
+        """
+        self.calibrate_inputs(x)
+        self._calibrate_layers(x)
+
+    def calibrate_inputs(self, x: np.ndarray) -> None:
+        """Take the range of the inputs from real values, if it is yet to be found.
+
+        Parameters
+        ----------
+        x : uint8, int8 or floating (N, *input_shape)
+
+        Raises
+        ------
+        ShapeError, DataError
+            The inputs do not fit the network, or are not finite.
+        OptionError
+            They are int8, and the range is not known.
+        """
+        self.input.check_inputs(x, self.name)
+        if self._knows_input:
             return
-        tracker.observe(x)
+        assert self.input_range is not None
+        if x.dtype.kind != "f":
+            raise OptionError(
+                f"{self.name}: the range of its inputs is not known yet, and {x.dtype} "
+                "values do not tell it: calibrate it with real inputs"
+            )
+        tracker = self.input_range
+        tracker.observe(real_inputs(x, self.name))
         scheme = self.quantization.scheme
         found = scheme.activation_qparams(float(tracker.low), float(tracker.high))
         qparams = stored(found, self.target.numerics)
         self.input = replace(self.input, qparams=qparams)
+
+    def _calibrate_layers(self, x: np.ndarray) -> None:
+        with no_grad():
+            self._forward(x, "int8", len(self.layers))
 
     def renew_weight_ranges(self) -> None:
         """Take the range of every weight from the weight as it is."""
@@ -404,7 +489,7 @@ class Model:
                     setattr(layer, name, copy(tracker))
             largest = max(self.input.size, *map(math.prod, self.shapes))
             count = min(CALIBRATION_IMAGES, max(CALIBRATION_BYTES // largest, 1))
-            self.calibrate(noise(self.input, count))
+            self._calibrate_layers(noise(self.input, count))
             return self._frozen()
         finally:
             for layer, trackers in kept:
@@ -708,10 +793,7 @@ class Model:
             raise OptionError(
                 f"precision must be one of {PRECISIONS}, got {precision!r}"
             )
-        self.input.check_batch(x, self.name)
-        value = Activation(Tensor(x), self.input.qparams)
-        if precision == "fp32":
-            value = Activation(Tensor(value.values()), None)
+        value = self._given(x, precision)
         last_read = {k: i for i, wires in enumerate(self.wiring) for k in wires}
         values = {0: value}
         for i, layer in enumerate(self.layers[:count]):
@@ -726,6 +808,16 @@ class Model:
                 if last_read[k] == i:
                     values.pop(k, None)  # its memory may be used again
         return value
+
+    def _given(self, x: np.ndarray, precision: str) -> Activation:
+        """Inputs as the first layer takes them."""
+        self.input.check_inputs(x, self.name)
+        if x.dtype.kind == "f" and precision == "fp32":
+            return Activation(Tensor(real_inputs(x, self.name)), None)
+        value = Activation(Tensor(self.quantize_inputs(x)), self.input.qparams)
+        return (
+            Activation(Tensor(value.values()), None) if precision == "fp32" else value
+        )
 
     def _n_trained(self) -> int:
         """How many layers come before one that ends the network."""
@@ -758,7 +850,7 @@ class Sequential(Model):
         ranges: str = "minmax",
         seed: int = 0,
         name: str = "network",
-        input_scale: float = 2.0**-7,
+        input_scale: float = INPUT_SCALE,
         input_qparams: QParams | None = None,
         input_range: tuple[float, float] | str | None = None,
     ) -> None:

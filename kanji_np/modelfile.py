@@ -7,7 +7,7 @@ A network is stored as its layers and how they are wired. `snapshot` writes them
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from kanji_np.layers import (
 )
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
-from kanji_np.quantize import FINEST, LARGEST, SCHEMES, KeptInts
+from kanji_np.quantize import FINEST, INPUT_SCALE, LARGEST, SCHEMES, KeptInts
 from kanji_np.ranges import TRACKERS, RangeTracker
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams, TargetSpec
@@ -209,10 +209,7 @@ def design(
             for n, k in enumerate(entry["inputs"])
         ]
         values.append(layer(*inputs))
-    scale, input_range = header["input_scale"], None
-    if "input_range" in header:
-        input_range = RangeTracker()
-        input_range.restore(header["input_range"])
+    qparams, input_range = _input_of(header)
     library, version, core, rounding = header["target"]
     spec = target or target_spec(library, version=version, core=core, rounding=rounding)
     return Design(
@@ -225,9 +222,19 @@ def design(
             arrays, f"{layer}/{kind}", shape
         ),
         name=header["name"],
-        input=QParams(scale or 1.0, header.get("input_zero_point", 0)),
+        input=qparams,
         input_range=input_range,
     )
+
+
+def _input_of(header: dict[str, Any]) -> tuple[QParams, RangeTracker | None]:
+    """What the integers of the input stand for, and the tracker that finds it."""
+    qparams = QParams(header["input_scale"] or 1.0, header.get("input_zero_point", 0))
+    if "input_range" not in header:
+        return qparams, None
+    tracker = RangeTracker()
+    tracker.restore(header["input_range"])
+    return qparams, tracker
 
 
 def _layer_of(place: str, entry: dict[str, Any], arrays: dict[str, Any]) -> Layer:
@@ -256,6 +263,9 @@ def with_quantization(
     layers = header["layers"]
     if weight_bits is not None:
         layers = [_with_bits(entry, weight_bits) for entry in layers]
+    if "input_range" in header:  # to be found anew, as those of the layers
+        unknown = {"input_scale": INPUT_SCALE, "input_zero_point": 0}
+        header = header | unknown | {"input_range": RangeTracker().state()}
     return header | {
         "scheme": scheme or header["scheme"],
         "ranges": ranges or header["ranges"],
@@ -283,6 +293,9 @@ def restore(
             name = f"{layer.name}/{kind}"
             if not np.array_equal(values, arrays.get(name, ())):
                 raise FileFormatError(f"{name} is another one in the file")
+    if network.input.qparams is not None:
+        qparams, network.input_range = _input_of(header)
+        network.input = replace(network.input, qparams=qparams)
     for name, parameter in network.named_parameters():
         parameter.data = archive.stored(arrays, name, parameter.shape)
     for layer, entry in zip(network.layers, header["layers"], strict=True):

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kanji_np.errors import AccumulatorOverflow, RangeError
+from kanji_np.errors import AccumulatorOverflow, DataError, RangeError
 from kanji_np.types import LinearInts, LinearParams, Numerics, QParams
 
 INT32_MAX = 2**31 - 1
@@ -41,6 +41,7 @@ MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
 LARGEST = 2.0**40
 WHY_HUGE = "training diverged (lower the learning rate), or the values are damaged"
 FINEST = 2.0**-60  # scale of a range that has all but vanished
+INPUT_SCALE = 2.0**-7  # of inputs, by default: they lie in -1 .. 1
 MAX_RIGHT_SHIFT = 30
 # How much further than the shift of a call sums may be shifted to the left: MVE cores
 # that round once shift by one more than the others, and v7.0.0 of CMSIS-NN cuts twice a
@@ -265,6 +266,44 @@ def quantize_weight(
     each = by_output(scales, weight)
     lowest = -largest if lowest is None else lowest
     return np.clip(np.rint(weight / each), lowest, largest).astype(np.int8)
+
+
+def real_inputs(x: np.ndarray, owner: str) -> np.ndarray:
+    """Floating inputs of a network as float32; DataError if one is not finite in it."""
+    with np.errstate(over="ignore"):
+        values = x.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise DataError(f"{owner}: an input is NaN, or not finite in float32")
+    return values
+
+
+def quantize_inputs(values: np.ndarray, x: QParams) -> np.ndarray:
+    """Real inputs of a network to int8, as TFLite's `QUANTIZE` does.
+
+        clamp(round(value / scale) + zero_point, -128, 127)
+
+    The quotient is float32, and halves are rounded away from zero, not to even as those
+    of weights.
+
+    Parameters
+    ----------
+    values : float32
+        Finite.
+    x : QParams
+
+    Returns
+    -------
+    int8, the same shape
+
+    References
+    ----------
+    TFLite `AffineQuantize`, of TFLite Micro and of LiteRT's reference kernels. LiteRT's
+    optimized kernel multiplies by ``float32(1 / scale)`` and rounds halves to even.
+    """
+    steps = np.clip(values / np.float32(x.scale), -512, 512)  # far beyond int8
+    # In float64 the sum is exact: float32 would carry what is just below a half.
+    nearest = np.trunc(steps + np.copysign(0.5, steps, dtype=np.float64))
+    return np.clip(nearest + x.zero_point, -128, 127).astype(np.int8)
 
 
 def bias_shift(bias: np.ndarray, sum_bits: int) -> int:

@@ -107,15 +107,35 @@ class TensorSpec:
         ------
         ShapeError
         """
+        self._check(x, owner, (self.dtype,))
+
+    def check_inputs(self, x: np.ndarray, owner: str) -> None:
+        """The same of a network's inputs: int8 may be given as real values, too.
+
+        Parameters
+        ----------
+        x : ndarray
+        owner : str
+            Stands at the head of the message.
+
+        Raises
+        ------
+        ShapeError
+        """
+        reals = ("float32",) if self.dtype == "int8" else ()
+        self._check(x, owner, (*reals, self.dtype))
+
+    def _check(self, x: np.ndarray, owner: str, dtypes: tuple[str, ...]) -> None:
+        axes = ", ".join(("N", *map(str, self.shape)))
+        wanted = f"{' or '.join(dtypes)} ({axes})"
         if not isinstance(x, np.ndarray):
             raise ShapeError(
-                f"{owner} takes a NumPy array, {self.dtype} (N, "
-                f"{', '.join(map(str, self.shape))}), got a {type(x).__name__}"
+                f"{owner} takes a NumPy array, {wanted}, got a {type(x).__name__}"
             )
-        if x.shape[1:] != self.shape or x.dtype != self.dtype or len(x) == 0:
+        dtype = "float32" if x.dtype.kind == "f" else str(x.dtype)
+        if x.shape[1:] != self.shape or dtype not in dtypes or len(x) == 0:
             raise ShapeError(
-                f"{owner} takes {self.dtype} (N, {', '.join(map(str, self.shape))}), "
-                f"N at least 1; got {x.dtype} {x.shape}"
+                f"{owner} takes {wanted}, N at least 1; got {x.dtype} {x.shape}"
             )
 
 

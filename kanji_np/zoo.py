@@ -63,7 +63,7 @@ def paper_cnn(
     batch_norm: bool = False,
     input_shape: Shape = (32, 32, 3),
     classes: int = 10,
-    mean: ArrayLike = CIFAR10_MEAN,
+    mean: ArrayLike | None = CIFAR10_MEAN,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
@@ -83,8 +83,8 @@ def paper_cnn(
     input_shape : (H, W, C)
     classes : int
         Number of outputs.
-    mean : int or sequence of ints
-        What `Normalize` takes off.
+    mean : int, sequence of ints, or None
+        What `Normalize` takes off images. None: inputs are real values.
     weight_bits : 8 or 4
         Of all weights.
     target, scheme, ranges, seed, name
@@ -102,7 +102,7 @@ def paper_cnn(
     if not channels:
         raise OptionError("channels must name at least one convolution")
     one_of("pool", pool, POOLS)
-    layers: list[Layer] = [Normalize(mean)]
+    layers = _front(mean)
     for filters in channels:
         layers += [
             _conv(filters, 5, bits=weight_bits, batch_norm=batch_norm),
@@ -110,8 +110,9 @@ def paper_cnn(
         ]
     layers += [Flatten(), Dense(classes, weight_bits=weight_bits)]
     return Sequential(
-        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
-    )
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name,
+        input_range=_input_range(mean),
+    )  # fmt: skip
 
 
 def paper_vgg(
@@ -119,7 +120,7 @@ def paper_vgg(
     *,
     input_shape: Shape = (32, 32, 3),
     classes: int = 100,
-    mean: ArrayLike = CIFAR100_MEAN,
+    mean: ArrayLike | None = CIFAR100_MEAN,
     batch_norm: bool = True,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
@@ -140,8 +141,8 @@ def paper_vgg(
     input_shape : (H, W, C)
     classes : int
         Number of outputs.
-    mean : int or sequence of ints
-        What `Normalize` takes off.
+    mean : int, sequence of ints, or None
+        What `Normalize` takes off images. None: inputs are real values.
     batch_norm : bool
         Normalize while training.
     weight_bits : 8 or 4
@@ -161,7 +162,7 @@ def paper_vgg(
     """
     if not channels:
         raise OptionError("channels must name at least one pair of convolutions")
-    layers: list[Layer] = [Normalize(mean)]
+    layers = _front(mean)
     for filters in channels:
         layers += [
             _conv(filters, 3, bits=weight_bits, batch_norm=batch_norm),
@@ -170,14 +171,15 @@ def paper_vgg(
         ]
     layers += [Flatten(), Dense(classes, weight_bits=weight_bits)]
     return Sequential(
-        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
-    )
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name,
+        input_range=_input_range(mean),
+    )  # fmt: skip
 
 
 def resnet8(
     *,
     classes: int = 10,
-    mean: ArrayLike = CIFAR10_MEAN,
+    mean: ArrayLike | None = CIFAR10_MEAN,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
@@ -193,8 +195,8 @@ def resnet8(
     ----------
     classes : int
         Number of outputs.
-    mean : int or sequence of ints
-        What `Normalize` takes off.
+    mean : int, sequence of ints, or None
+        What `Normalize` takes off images. None: inputs are real values.
     weight_bits : 8 or 4
         Of all weights.
     target, scheme, ranges, seed, name
@@ -205,8 +207,9 @@ def resnet8(
     Model
         Untrained.
     """
-    images = Input((32, 32, 3))
-    x = _conv(16, 3, bits=weight_bits)(Normalize(mean)(images))
+    images = x = Input((32, 32, 3))
+    for layer in (*_front(mean), _conv(16, 3, bits=weight_bits)):
+        x = layer(x)
     for filters, stride in ((16, 1), (32, 2), (64, 2)):
         y = _conv(filters, 3, stride, bits=weight_bits)(x)
         y = _conv(filters, 3, bits=weight_bits, activation=None)(y)
@@ -216,14 +219,17 @@ def resnet8(
             )(x)
         x = Add(activation="relu")(x, y)
     y = Dense(classes, weight_bits=weight_bits)(Flatten()(AvgPool2D(8)(x)))
-    return Model(images, y, target, scheme=scheme, ranges=ranges, seed=seed, name=name)
+    return Model(
+        images, y, target, scheme=scheme, ranges=ranges, seed=seed, name=name,
+        input_range=_input_range(mean),
+    )  # fmt: skip
 
 
 def ds_cnn(
     *,
     input_shape: Shape = (49, 10, 1),
     classes: int = 12,
-    mean: ArrayLike = MIDDLE,
+    mean: ArrayLike | None = MIDDLE,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
@@ -240,8 +246,8 @@ def ds_cnn(
     input_shape : (time, frequency, 1)
     classes : int
         Number of outputs.
-    mean : int or sequence of ints
-        What `Normalize` takes off.
+    mean : int, sequence of ints, or None
+        What `Normalize` takes off images. None: inputs are real values.
     weight_bits : 8 or 4
         Of all weights but those of depthwise convolutions, which are few.
     target, scheme, ranges, seed, name
@@ -256,7 +262,7 @@ def ds_cnn(
     ----------
     Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017.
     """
-    layers: list[Layer] = [Normalize(mean), _conv(64, (10, 4), 2, bits=weight_bits)]
+    layers = [*_front(mean), _conv(64, (10, 4), 2, bits=weight_bits)]
     for _ in range(4):
         layers += _separable(64, bits=weight_bits)
     height, width = _shrunk(input_shape, 2, name)
@@ -266,15 +272,16 @@ def ds_cnn(
         Dense(classes, weight_bits=weight_bits),
     ]
     return Sequential(
-        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
-    )
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name,
+        input_range=_input_range(mean),
+    )  # fmt: skip
 
 
 def mobilenet_v1_025(
     *,
     input_shape: Shape = (96, 96, 3),
     classes: int = 2,
-    mean: ArrayLike = (MIDDLE,) * 3,
+    mean: ArrayLike | None = (MIDDLE,) * 3,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "symmetric",
     ranges: str = "minmax",
@@ -291,8 +298,8 @@ def mobilenet_v1_025(
     input_shape : (H, W, C)
     classes : int
         Number of outputs.
-    mean : int or sequence of ints
-        What `Normalize` takes off.
+    mean : int, sequence of ints, or None
+        What `Normalize` takes off images. None: inputs are real values.
     weight_bits : 8 or 4
         Of all weights but those of depthwise convolutions, which are few.
     target, scheme, ranges, seed, name
@@ -308,7 +315,7 @@ def mobilenet_v1_025(
     Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile
     Vision Applications", 2017.
     """
-    layers: list[Layer] = [Normalize(mean), _conv(8, 3, 2, bits=weight_bits)]
+    layers = [*_front(mean), _conv(8, 3, 2, bits=weight_bits)]
     for filters, stride in MOBILENET_BLOCKS:
         layers += _separable(filters, stride, bits=weight_bits)
     height, width = _shrunk(input_shape, 32, name)
@@ -318,14 +325,15 @@ def mobilenet_v1_025(
         Dense(classes, weight_bits=weight_bits),
     ]
     return Sequential(
-        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name
-    )
+        layers, input_shape, target, scheme=scheme, ranges=ranges, seed=seed, name=name,
+        input_range=_input_range(mean),
+    )  # fmt: skip
 
 
 def autoencoder(
     *,
     inputs: int = 640,
-    mean: ArrayLike = MIDDLE,
+    mean: ArrayLike | None = MIDDLE,
     target: str | TargetSpec = "cmsis-nn",
     scheme: str = "pow2",
     ranges: str = "minmax",
@@ -342,8 +350,8 @@ def autoencoder(
     ----------
     inputs : int
         Length of the vectors.
-    mean : int or sequence of ints
-        What `Normalize` takes off.
+    mean : int, sequence of ints, or None
+        What `Normalize` takes off images. None: inputs are real values.
     weight_bits : 8 or 4
         Of all weights.
     target, scheme, ranges, seed, name
@@ -358,15 +366,16 @@ def autoencoder(
     ----------
     Koizumi et al., "Description and Discussion on DCASE2020 Challenge Task 2", 2020.
     """
-    layers: list[Layer] = [Normalize(mean)]
+    layers = _front(mean)
     for units in (*(128,) * 4, 8, *(128,) * 4):
         layers.append(
             Dense(units, activation="relu", batch_norm=True, weight_bits=weight_bits)
         )
     layers.append(Dense(inputs, weight_bits=weight_bits))
     return Sequential(
-        layers, (inputs,), target, scheme=scheme, ranges=ranges, seed=seed, name=name
-    )
+        layers, (inputs,), target, scheme=scheme, ranges=ranges, seed=seed, name=name,
+        input_range=_input_range(mean),
+    )  # fmt: skip
 
 
 #: Every network here by the name the command line has for it.
@@ -378,6 +387,16 @@ NETWORKS: dict[str, Callable[..., Model]] = {
     "mobilenet-v1-025": mobilenet_v1_025,
     "autoencoder": autoencoder,
 }
+
+
+def _front(mean: ArrayLike | None) -> list[Layer]:
+    """What reads images, if the inputs are images."""
+    return [] if mean is None else [Normalize(mean)]
+
+
+def _input_range(mean: ArrayLike | None) -> str | None:
+    """Data say what range real inputs have."""
+    return "data" if mean is None else None
 
 
 def _conv(

@@ -134,6 +134,17 @@ def test_integer_inputs():
     assert dense.sqnr_db == dense.own_sqnr_db > 30
 
 
+def test_real_inputs_lose_what_rounding_takes():
+    layers = [kj.Dense(4)]
+    net = kj.Sequential(layers, (6,), scheme="asymmetric", input_range=(0.0, 40.0))
+    x = np.random.default_rng(0).uniform(0, 40, (50, 6)).astype(np.float32)
+    net.calibrate(x)
+    (of_reals,) = explain(net, x).layers
+    (of_ints,) = explain(net, net.quantize_inputs(x)).layers
+    assert of_reals.own_sqnr_db == of_ints.own_sqnr_db
+    assert 30 < of_reals.sqnr_db < of_ints.sqnr_db
+
+
 def test_json_has_null_where_nothing_differs(net):
     found = explain(net, images())
     text = found.json()

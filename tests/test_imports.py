@@ -41,7 +41,7 @@ ALLOWED = {
         "checks", "errors", "fixedpoint", "jit", "loops", "quantize", "targets",
         "types", "window",
     },
-    "graph": {"checks", "errors", "types", "ops"},
+    "graph": {"checks", "errors", "types", "ops", "quantize"},
     "layers": {
         "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "targets",
         "types", "window",
@@ -58,7 +58,7 @@ ALLOWED = {
         "modelfile", "ops", "quantize", "ranges", "targets", "types", "weights",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
-    "anomaly": {"checks", "errors", "model"},
+    "anomaly": {"checks", "errors", "model", "quantize"},
     "settings": set(),
     "recipe": {"checks", "choices", "data", "errors", "optim"},
     "train": {

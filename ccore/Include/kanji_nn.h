@@ -138,6 +138,25 @@ int32_t kanji_copy_s8(const int8_t *input,
                       const kanji_axes *steps,
                       int8_t *output);
 
+/* Takes the pixels of an image that two tables name: resizing by the nearest pixel.
+ *
+ *     y[i][j][c] = x[rows[i]][columns[j]][c]
+ *
+ * for 0 <= i < output_height and 0 <= j < output_width, of an input of height x width pixels
+ * of so many channels. Output and input do not overlap.
+ * All sizes are at least 1 and neither image has more than INT32_MAX bytes;
+ * 0 <= rows[i] < height, 0 <= columns[j] < width.
+ */
+int32_t kanji_resize_nearest_s8(const int8_t *input,
+                                int32_t height,
+                                int32_t width,
+                                int32_t channels,
+                                const int16_t *rows,
+                                int32_t output_height,
+                                const int16_t *columns,
+                                int32_t output_width,
+                                int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif

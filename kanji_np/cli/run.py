@@ -59,8 +59,10 @@ def draw_curves(history: History, directory: Path) -> str:
     return str(directory / CURVES)
 
 
-def channel_means(dataset: Dataset) -> tuple[int, ...]:
-    """Mean of each channel over all images, rounded."""
+def channel_means(dataset: Dataset) -> tuple[int, ...] | None:
+    """Mean of each channel over all images, rounded; None where they are no images."""
+    if dataset.images.dtype != "uint8":
+        return None
     # Image on image first: adding up rows of three values is slow.
     sums = dataset.images.sum(axis=0, dtype="int64")
     sums = sums.reshape(-1, sums.shape[-1]).sum(axis=0)  # (H,W,C) -> (C,)

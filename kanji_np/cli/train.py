@@ -329,7 +329,7 @@ def _augment(
     augment: bool | None,
     crop: int | None,
     cutout: int,
-    mean: tuple[int, ...],
+    mean: tuple[int, ...] | None,
 ) -> Augment | None:
     """What the dataset says of itself, as far as no option says otherwise."""
     from kanji_np.data import Augment
@@ -340,7 +340,14 @@ def _augment(
     if crop is not None:
         wanted = replace(wanted, crop_padding=crop)
     wanted = replace(wanted, cutout=cutout)
-    return None if wanted == Augment.none() else replace(wanted, fill=mean)
+    if wanted == Augment.none():
+        return None
+    if mean is None:
+        raise OptionError(
+            f"--augment, --crop and --cutout are for uint8 images; {images.name} has "
+            f"{images.images.dtype}"
+        )
+    return replace(wanted, fill=mean)
 
 
 def _identifier(text: str) -> str:

@@ -27,9 +27,10 @@ def npz(
     path : path
         Holds `x_train`, `y_train`, `x_test`, `y_test` as in Keras; or one set as
         `images`, `labels` or as `x`, `y`, which is then split. Images are uint8
-        (N, H, W, C) or (N, H, W), or vectors (N, K); labels are integers (N,) or
-        (N, 1). An array `classes` of strings names the labels; without it their names
-        are "0", "1", ...
+        (N, H, W, C) or (N, H, W), or vectors (N, K). Other samples are floating or
+        int8, (N, K), (N, T, C) or (N, H, W, C). Labels are integers (N,) or (N, 1). An
+        array `classes` of strings names the labels; without it their names are "0",
+        "1", ...
     test_fraction : float
         Part of each class that goes to the test set, if the file holds one set.
     seed : int
@@ -105,11 +106,15 @@ def _pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels as in `Dataset` from the two arrays under `keys`."""
     images, labels = arrays[keys[0]], arrays[keys[1]]
-    if images.dtype != np.uint8:
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # `Dataset` refuses what is not finite
+            images = images.astype(np.float32)
+    elif images.dtype not in (np.uint8, np.int8):
         raise DataError(
-            f"{path}: {keys[0]} is {images.dtype}; images must be uint8, 0 to 255"
+            f"{path}: {keys[0]} is {images.dtype}; images must be uint8, 0 to 255, "
+            "other samples floating or int8"
         )
-    if images.ndim == 3:
+    if images.dtype == np.uint8 and images.ndim == 3:
         images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]  # (N, 1) -> (N,)

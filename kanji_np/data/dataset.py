@@ -1,4 +1,4 @@
-"""A labelled set of uint8 images or vectors, checked once when it is made.
+"""A labelled set of images, vectors or other samples, checked once when it is made.
 
 Everything that reads or draws images ends in a `Dataset`, so the code behind it
 (training, calibration, verification) never checks images or labels again.
@@ -17,14 +17,29 @@ from kanji_np.data.augment import Augment
 from kanji_np.errors import DataError, DataWarning, OptionError
 from kanji_np.types import Shape
 
+#: How many axes arrays may have, by dtype, and how messages say so.
+IMAGES: dict[str, tuple[int, ...]] = {
+    "uint8": (2, 4),
+    "float32": (2, 3, 4),
+    "int8": (2, 3, 4),
+}
+IMAGES_TEXT = (
+    "uint8 (N, H, W, C) or (N, K), or float32 or int8 (N, H, W, C), (N, T, C) or (N, K)"
+)
+LABELS: dict[str, tuple[int, ...]] = {"int64": (1,)}
+LABELS_TEXT = "int64 (N,)"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images, their labels, and the names the labels stand for.
+    """Images or other samples, their labels, and the names the labels stand for.
 
     Parameters
     ----------
-    images : ndarray of uint8, (N, H, W, C) or (N, K)
+    images : ndarray (N, ...)
+        uint8 (N, H, W, C) or (N, K) for networks that read images. Of networks without
+        an image layer real values, float32, such as the features of a sound; or int8 at
+        the scale of the network's input: (N, K), (N, T, C) or (N, H, W, C).
     labels : ndarray of int64, (N,)
         Indices into `classes`.
     classes : tuple of str
@@ -37,7 +52,8 @@ class Dataset:
     Raises
     ------
     DataError
-        A dtype, a number of dimensions or a count is wrong, or a label names no class.
+        A dtype, a number of dimensions or a count is wrong, a label names no class, or
+        a value is not finite.
     """
 
     images: np.ndarray
@@ -47,21 +63,16 @@ class Dataset:
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        for field, dtype, n_axes, axes in (
-            ("images", np.uint8, (4, 2), "(N, H, W, C) or (N, K)"),
-            ("labels", np.int64, (1,), "(N,)"),
-        ):
+        for field, forms in (("images", IMAGES), ("labels", LABELS)):
             array = getattr(self, field)
             if not isinstance(array, np.ndarray):
                 came = f"a {type(array).__name__}"
-            elif array.dtype != dtype or array.ndim not in n_axes:
+            elif array.ndim not in forms.get(str(array.dtype), ()):
                 came = f"{array.dtype} of shape {array.shape}"
             else:
                 continue
-            raise DataError(
-                f"{self.name}: {field} must be {np.dtype(dtype)} of shape {axes}, "
-                f"got {came}"
-            )
+            allowed = IMAGES_TEXT if field == "images" else LABELS_TEXT
+            raise DataError(f"{self.name}: {field} must be {allowed}, got {came}")
         if len(self.images) != len(self.labels):
             raise DataError(
                 f"{self.name}: {len(self.images)} images but {len(self.labels)} labels"
@@ -71,13 +82,18 @@ class Dataset:
                 f"{self.name}: images of shape {self.input_shape} are empty"
             )
         check_labels(self.labels, len(self.classes), self.name)
+        if self.images.dtype == np.float32 and not is_finite(self.images):
+            bad = ~np.isfinite(self.images.reshape(len(self), -1)).all(axis=1)
+            raise DataError(
+                f"{self.name}: images[{bad.argmax()}] holds NaN or an infinity"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def input_shape(self) -> Shape:
-        """Shape of one image: (H, W, C) or (K,)."""
+        """Shape of one image or other sample: (H, W, C), (T, C) or (K,)."""
         return self.images.shape[1:]
 
     def select(self, rows: slice | np.ndarray) -> Dataset:
@@ -165,6 +181,13 @@ def _some(names: list[str], most: int = 5) -> str:
     """The first few of many names."""
     more = f" and {len(names) - most} classes more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def is_finite(values: np.ndarray) -> bool:
+    """Whether no value is NaN or an infinity; without an array of the same size."""
+    # NaN is the smallest value as well as the largest.
+    ends = values.min(initial=0), values.max(initial=0)
+    return bool(np.isfinite(ends).all())
 
 
 def check_labels(labels: np.ndarray, n_classes: int, name: str) -> None:

@@ -48,7 +48,7 @@ def batches(
 
     Yields
     ------
-    images : ndarray of uint8, (B, H, W, C)
+    images : ndarray (B, ...), of the dataset's dtype
         A new array, never a view of the dataset.
     labels : ndarray of int64, (B,)
 

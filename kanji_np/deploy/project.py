@@ -119,7 +119,7 @@ def export(
         Whose kernels are linked. ccore's are copied in; CMSIS-NN is found by the build.
     cmsis_nn : path, optional
         A CMSIS-NN checkout to look through for the functions the network calls.
-    images : uint8 or int8 (N, *input shape), or Dataset, optional
+    images : uint8, int8 or floating (N, *input shape), or Dataset, optional
         The first few become the self-test; else noise, the same for every export.
     force : bool
         Write into a directory that holds other files; none of them is replaced.
@@ -195,12 +195,12 @@ def _content(
 
 
 def images_of(source: np.ndarray | Dataset, graph: Graph) -> np.ndarray:
-    """The images of an array or dataset; DataError if none, ShapeError if unfit."""
+    """The images of an array or dataset, as the graph takes them; DataError if there
+    are none, ShapeError if they do not fit."""
     images = source.images if isinstance(source, Dataset) else source
     if isinstance(images, np.ndarray) and images.shape[:1] == (0,):
         raise DataError(f"{graph.name}: there are no images to run")
-    graph.input.check_batch(images, graph.name)
-    return images
+    return graph.quantize_inputs(images)
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -78,7 +78,7 @@ def vectors(
     ----------
     directory : path
         What `export` wrote.
-    images : uint8 or int8 (N, *input shape), or Dataset
+    images : uint8, int8 or floating (N, *input shape), or Dataset
         The first `count` are taken.
     out : path
         Directory for the three files, which are replaced if they are as they were

@@ -190,7 +190,7 @@ def verify(
     ----------
     directory : path
         What `export` wrote; nothing in it is changed.
-    images : uint8 or int8 (N, *input shape), or Dataset
+    images : uint8, int8 or floating (N, *input shape), or Dataset
     on : str
         "host", or the core to emulate: "cortex-m3", "cortex-m4", "cortex-m7",
         "cortex-m33" or "cortex-m55".

@@ -102,6 +102,8 @@ class SourceNet:
         Each after those whose outputs it reads.
     inputs, outputs : tuple of int
         Numbers of tensors.
+    opset : int
+        Version of ONNX's operators; 0 of another format.
     """
 
     format: str
@@ -109,3 +111,4 @@ class SourceNet:
     ops: tuple[SourceOp, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    opset: int = field(default=0, kw_only=True)

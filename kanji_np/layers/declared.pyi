@@ -24,6 +24,7 @@ __all__ = [
     "Requantize",
     "Rescaling",
     "Reshape",
+    "ResizeNearest",
     "Sigmoid",
     "Slice",
     "Softmax",
@@ -268,6 +269,30 @@ class Reshape(Layer):
     def __init__(
         self,
         target_shape: Sequence[int],
+        name: str | None = None,
+    ) -> None: ...
+
+class ResizeNearest(Layer):
+    """Resizes an image by its nearest pixels; see `ops.resize_nearest`.
+
+    (H,W,C) -> (height, width, C).
+
+    Parameters
+    ----------
+    size : (height, width), or one int for both
+        Of the output.
+    align_corners : bool
+        The outer pixels of input and output lie on each other.
+    half_pixel_centers : bool
+        A pixel's place is that of its centre.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        size: int | Pair,
+        align_corners: bool = ...,
+        half_pixel_centers: bool = ...,
         name: str | None = None,
     ) -> None: ...
 

@@ -25,6 +25,7 @@ from kanji_np.ops.relu6 import RELU6
 from kanji_np.ops.requantize import REQUANTIZE
 from kanji_np.ops.rescaling import RESCALING
 from kanji_np.ops.reshape import RESHAPE
+from kanji_np.ops.resize_nearest import RESIZE_NEAREST
 from kanji_np.ops.sigmoid import SIGMOID
 from kanji_np.ops.slice import SLICE
 from kanji_np.ops.softmax import SOFTMAX
@@ -59,6 +60,7 @@ BUILT_IN = (
     PAD,
     SLICE,
     TRANSPOSE,
+    RESIZE_NEAREST,
     RESHAPE,
     FLATTEN,
     SOFTMAX,

@@ -63,7 +63,7 @@ def cell_number(name: str, value: Any) -> int:
     return checks.integer(name, value, 1, MOST_CELLS)
 
 
-def cell_pair(name: str, value: Any) -> Pair:
+def cell_pair(name: str, value: int | Pair) -> Pair:
     """(height, width), or one int for both."""
     return checks.pair(name, value, 1, MOST_CELLS)
 

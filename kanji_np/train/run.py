@@ -69,6 +69,8 @@ class Run:
         self.epoch = 0
         self.step = 0
         self.history = History()
+        if net.input_range is not None:
+            net.calibrate_inputs(self.sample)
         learned = net.learned_ranges()
         others = [p for p in net.parameters() if all(p is not t for t in learned)]
         kinds = (recipe.optimizer, others), (RANGE_OPTIMIZER, learned)

@@ -624,6 +624,13 @@ def copy_s8(
     return Call("kanji_copy_s8", ints, (x,), tuple(extents))
 
 
+def resize_nearest_s8(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Call:
+    """x int8 (H,W,C); rows and columns int16, one of each output."""
+    y_shape = (len(rows), len(columns), x.shape[2])
+    arrays = (x, rows, columns)
+    return Call("kanji_resize_nearest_s8", (*x.shape, *y_shape[:2]), arrays, y_shape)
+
+
 def elementwise_add_s8(
     x_1: np.ndarray,
     x_2: np.ndarray,

@@ -195,6 +195,9 @@ CASES: dict[str, dict[str, Call]] = {
         "kanji_copy_s8 rows": driver.copy_s8(
             values(16, 16, 16), 8, (1, 1, 256, 8), (0, 0, 16, 1)
         ),
+        "kanji_resize_nearest_s8": driver.resize_nearest_s8(
+            values(8, 8, 16), *(np.arange(16, dtype=np.int16) // 2,) * 2
+        ),
         "kanji_copy_s8 transpose": driver.copy_s8(
             values(16, 16, 16), 0, (1, 1, 16, 256), (0, 0, 1, 16)
         ),

@@ -98,6 +98,8 @@ static int32_t run_copy(const call_t *call)
                          NULLED(&extents, 1),
                          NULLED(&steps, 2),
                          NULLED(call->output, 3));
+}
+
 static int32_t run_lookup(const call_t *call)
 {
     const int32_t *v = call->ints;
@@ -116,6 +118,21 @@ static int32_t run_lookup_u8(const call_t *call)
         NULLED(input, 0), v[0], NULLED(call->arrays[1], 1), v[1], NULLED(call->output, 2));
 }
 
+static int32_t run_resize_nearest(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return kanji_resize_nearest_s8(NULLED(call->arrays[0], 0),
+                                   v[0],
+                                   v[1],
+                                   v[2],
+                                   NULLED(call->arrays[1], 1),
+                                   v[3],
+                                   NULLED(call->arrays[2], 2),
+                                   v[4],
+                                   NULLED(call->output, 3));
+}
+
 /* What is compiled with either API. */
 static const function_t common_functions[] = {
     {"arm_relu_q7", run_relu},
@@ -124,6 +141,7 @@ static const function_t common_functions[] = {
     {"kanji_requantize_s8", run_requantize},
     {"kanji_mean_s8", run_mean},
     {"kanji_copy_s8", run_copy},
+    {"kanji_resize_nearest_s8", run_resize_nearest},
     {"kanji_lookup_s8", run_lookup},
     {"kanji_lookup_u8_s8", run_lookup_u8},
     {NULL, NULL},

@@ -117,6 +117,9 @@ MEAN = driver.mean_s8(
     output_offset=-4,
 )
 COPY = driver.copy_s8(np.ones(24, np.int8), 1, (1, 2, 3, 2), (0, 12, 4, 2))
+RESIZE = driver.resize_nearest_s8(
+    np.ones((2, 3, 4), np.int8), np.int16([0, 1, 1]), np.int16([2, 0])
+)
 ONES = np.ones(6, np.int8)
 ADD = driver.elementwise_add_s8(
     ONES, ONES, (1, 2**30, 0), (2, 2**30, -1), (3, 2**30, -19)
@@ -183,6 +186,13 @@ NAMES = {
         "multiplier",
         "shift",
         "output_offset",
+    ],
+    "kanji_resize_nearest_s8": [
+        "height",
+        "width",
+        "channels",
+        "output_height",
+        "output_width",
     ],
     "kanji_copy_s8": [
         "input_size",
@@ -374,6 +384,15 @@ REFUSED = [
         },
     ),
     (
+        RESIZE,
+        {
+            **dict.fromkeys(("output_height", "output_width"), (0, -1, INT32_MIN)),
+            "height": (0, 1, -1, INT32_MIN),
+            "width": (0, 2, -1, INT32_MIN),
+            "channels": POSITIVE,
+        },
+    ),
+    (
         COPY,
         {
             "input_size": (0, -1, 22, INT32_MIN),  # it reads the last but one of 24
@@ -437,6 +456,7 @@ POINTERS = [
     (REQUANTIZE, (0, 1), ()),
     (MEAN, (0, 1), ()),
     (COPY, (0, 1, 2, 3), ()),
+    (RESIZE, (0, 1, 2, 3), ()),
     (ADD, (0, 1, 2), ()),
     (MUL, (0, 1, 2), ()),
     (CONCATENATION, (0, 1), ()),

@@ -748,6 +748,20 @@ def test_copy(build):
     expect(build, calls, answers)
 
 
+@pytest.mark.parametrize("build", (*BUILDS, driver.Q7_TRUNCATE), ids=str)
+def test_resize_nearest(build):
+    rng, calls, answers = np.random.default_rng(27), [], []
+    for _ in range(40):
+        x = int8s(rng, *rng.integers(1, (9, 9, 20)).tolist())
+        rows, columns = (
+            rng.integers(0, size, rng.integers(1, 12)).astype(np.int16)
+            for size in x.shape[:2]
+        )
+        calls.append(driver.resize_nearest_s8(x, rows, columns))
+        answers.append(x[rows][:, columns])
+    expect(build, calls, answers)
+
+
 @every_build
 def test_pad(build):
     rng, calls, answers = np.random.default_rng(24), [], []

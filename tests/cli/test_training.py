@@ -231,3 +231,33 @@ def test_ctrl_c_in_a_process(train):
     assert errors.splitlines()[-1].startswith("interrupted; finished epochs are kept")
     assert "Traceback" not in errors
     assert checkpoint.exists()
+
+
+@pytest.fixture
+def features():
+    """Real values for the same networks, without an image layer."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    values = rng.normal(-30, 20, (60, 8, 8, 3)) + 60 * labels[:, None, None, None]
+    np.savez("mfcc.npz", x=values, y=labels)
+    return "mfcc.npz"
+
+
+def test_real_values_go_all_the_way(features):
+    train = ("train", "--data", features, "--channels", "2", "--batch", "8")
+    ok(*train, "--epochs", "1")
+    model = "runs/mfcc/model.npz"
+    assert re.search(r"int8 accuracy \d+", ok("evaluate", model, "--data", features))
+    ok("export", model, "firmware")
+    assert ok("verify", "firmware", "--data", features).startswith("0 differing bytes")
+    ok("vectors", "firmware", "vectors", "--data", features)
+    code, output = run(*train, "--augment", "--directory", "other")
+    assert (code, output.count("\n")) == (2, 1)
+    assert "--augment, --crop and --cutout are for uint8 images; mfcc has fl" in output
+
+
+def test_a_network_that_reads_images_is_not_given_real_values(train, features):
+    ok(*train, "--epochs", "1")
+    code, output = run("evaluate", "runs/own/model.npz", "--data", features)
+    assert (code, output.count("\n")) == (2, 1)
+    assert "own takes uint8 images, which its first layer reads; mfcc has fl" in output

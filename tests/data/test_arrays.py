@@ -54,6 +54,29 @@ def test_grey_images_get_a_channel(tmp_path):
     assert npz(path)[0].input_shape == (4, 5, 1)
 
 
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
+def test_real_values_become_float32_and_keep_their_shape(tmp_path, dtype):
+    values = RNG.standard_normal((20, 9, 3)).astype(dtype)
+    train, _ = npz(save(tmp_path, x=values, y=LABELS), test_fraction=0.5)
+    assert train.images.dtype == np.float32
+    assert train.input_shape == (9, 3)
+    assert np.isin(train.images, values.astype(np.float32)).all()
+
+
+def test_int8_stays_as_it_is(tmp_path):
+    values = RNG.integers(-128, 128, (20, 6)).astype(np.int8)
+    train, _ = npz(save(tmp_path, x=values, y=LABELS))
+    assert (train.images.dtype, train.input_shape) == (np.int8, (6,))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_a_value_that_is_not_finite_is_refused(tmp_path, bad):
+    values = RNG.standard_normal((20, 6))
+    values[7, 2] = bad
+    with pytest.raises(DataError, match=r"own: images\[7\] holds NaN or an infinity"):
+        npz(save(tmp_path, x=values, y=LABELS))
+
+
 def test_a_class_may_be_absent_from_training(tmp_path):
     path = save(tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:1], y_test=[4])
     assert npz(path)[0].classes == ("0", "1", "2", "3", "4")
@@ -63,12 +86,13 @@ def test_a_class_may_be_absent_from_training(tmp_path):
     "arrays, message",
     [
         (
-            {"x": IMAGES / 255, "y": LABELS},
-            "x is float64; images must be uint8, 0 to 255",
+            {"images": IMAGES.astype(np.int64), "labels": LABELS},
+            "images is int64; images must be uint8, 0 to 255, other samples floating "
+            "or int8",
         ),
         (
-            {"images": IMAGES.astype(np.int64), "labels": LABELS},
-            "images is int64; images must be uint8, 0 to 255",
+            {"x": IMAGES > 3, "y": LABELS},
+            "x is bool; images must be uint8, 0 to 255, other samples floating or int8",
         ),
         ({"x": IMAGES, "y": LABELS / 1}, "y is float64; labels must be integers"),
         (

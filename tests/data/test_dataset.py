@@ -19,36 +19,55 @@ def make(n=6, n_classes=3, **changes):
     return Dataset(**(fields | changes))
 
 
+FORMS = (
+    "uint8 (N, H, W, C) or (N, K), or float32 or int8 (N, H, W, C), (N, T, C) or (N, K)"
+)
+
+
 def test_facts():
     assert len(make()) == 6
     assert make().input_shape == (2, 2, 3)
     assert make(images=np.zeros((6, 5), np.uint8)).input_shape == (5,)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+@pytest.mark.parametrize("shape", [(4, 5, 1), (7, 3), (1,)])
+def test_samples_that_are_no_images(dtype, shape):
+    samples = np.random.default_rng(0).normal(0, 9, (6, *shape)).astype(dtype)
+    data = make(images=samples)
+    assert data.input_shape == shape
+    train, test = data.split(0.5)
+    assert train.images.dtype == test.images.dtype == dtype
+    assert np.array_equal(data.take(2).images, samples[:2])
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         (
-            {"images": np.zeros((6, 2, 2, 3), np.float32)},
-            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), "
-            "got float32 of shape (6, 2, 2, 3)",
+            {"images": np.zeros((6, 2, 2, 3))},
+            f"pets: images must be {FORMS}, got float64 of shape (6, 2, 2, 3)",
         ),
         (
             {"images": np.zeros((6, 2, 2), np.uint8)},
-            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), "
-            "got uint8 of shape (6, 2, 2)",
+            f"pets: images must be {FORMS}, got uint8 of shape (6, 2, 2)",
         ),
         (
-            {"images": [[1, 2]]},
-            "pets: images must be uint8 of shape (N, H, W, C) or (N, K), got a list",
+            {"images": np.zeros(6, np.float32)},
+            f"pets: images must be {FORMS}, got float32 of shape (6,)",
+        ),
+        ({"images": [[1, 2]]}, f"pets: images must be {FORMS}, got a list"),
+        (
+            {"images": np.array([[0], [1], [2], [np.nan], [-np.inf], [0]], np.float32)},
+            "pets: images[3] holds NaN or an infinity",
         ),
         (
             {"labels": np.zeros(6, np.int32)},
-            "pets: labels must be int64 of shape (N,), got int32 of shape (6,)",
+            "pets: labels must be int64 (N,), got int32 of shape (6,)",
         ),
         (
             {"labels": np.zeros((6, 1), np.int64)},
-            "pets: labels must be int64 of shape (N,), got int64 of shape (6, 1)",
+            "pets: labels must be int64 (N,), got int64 of shape (6, 1)",
         ),
         ({"labels": np.zeros(5, np.int64)}, "pets: 6 images but 5 labels"),
         (

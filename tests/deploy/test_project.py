@@ -165,7 +165,7 @@ def test_damaged_manifest_is_refused(files, tmp_path):
 def test_options_are_checked(tmp_path):
     with pytest.raises(OptionError, match="library must be one of"):
         export(only_dense(), tmp_path / "fw", library="cmsis")
-    with pytest.raises(ShapeError, match="takes int8"):
+    with pytest.raises(ShapeError, match="takes float32 or int8"):
         export(only_dense(), tmp_path / "fw", images=np.zeros((2, 9), np.int8))
     with pytest.raises(DataError, match="no images"):
         export(only_dense(), tmp_path / "fw", images=np.zeros((0, 17), np.int8))

@@ -290,6 +290,102 @@ def test_an_activation_is_fused_into_the_layer_before(kind, tmp_path):
     assert (layer.op, layer.notes) == ("dense", (f"{kind} fused",))
 
 
+@pytest.mark.parametrize("kind", ["RELU", "RELU6"])
+def test_an_activation_with_a_scale_of_its_own(kind, tmp_path):
+    s = Sketch((4, 5, 2))
+    s.op(kind, [s.x], (4, 5, 2), scale=0.05, zero_point=-128)
+    check(s, np.clip(s.reals, *CLIPS[kind]), tmp_path)
+
+
+FUNCTIONS = {
+    "LOGISTIC": (lambda x: 1 / (1 + np.exp(-x)), 1 / 256, -128),
+    "TANH": (np.tanh, 1 / 128, 0),
+    "HARD_SWISH": (lambda x: x * np.clip(x + 3, 0, 6) / 6, 0.02, -100),
+    "LEAKY_RELU": (lambda x: np.where(x > 0, x, np.float32(0.2) * x), 0.03, -50),
+}
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_functions_of_each_element(kind, tmp_path):
+    function, scale, zero_point = FUNCTIONS[kind]
+    s = Sketch((4, 5, 2))
+    options = {"alpha": 0.2} if kind == "LEAKY_RELU" else {}
+    s.op(kind, [s.x], (4, 5, 2), options, scale, zero_point)
+    check(s, function(s.reals), tmp_path, 1.5)
+
+
+def test_quantize_from_int8_to_int8(tmp_path):
+    x = Tensor((1, 4), "INT8", scale=0.1, zero_point=3)
+    y = Tensor((1, 4), "INT8", scale=0.3, zero_point=-20)
+    net = made([x, y], [Op("QUANTIZE", [0], [1])], tmp_path)
+    given = np.int8([[-128, 3, 50, 127]])
+    # 124 / 3 is rounded twice, as 83 / 2.
+    assert net.freeze().run(given).tolist() == [[-64, -20, -4, 22]]
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("axes", [[1, 2], [-2, -3], [3], [1], [1, 2, 3]])
+def test_mean(axes, keeps, tmp_path):
+    s = Sketch((4, 5, 3))
+    y = s.reals.mean(axis=tuple(axes), keepdims=keeps)
+    shape = y.shape[1:]
+    s.op("MEAN", [s.x, s.integer(axes)], shape, {"keep_dims": keeps}, 0.02, 7)
+    check(s, y, tmp_path)
+
+
+@pytest.mark.parametrize("order", [(0, 3, 1, 2), (0, 2, 1, 3)])
+def test_transpose(order, tmp_path):
+    s = Sketch((4, 5, 3))
+    y = s.reals.transpose(order)
+    s.op("TRANSPOSE", [s.x, s.integer(order)], y.shape[1:])
+    check(s, y, tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "strides", "masks", "index"),
+    [
+        ([0, 1, 2, 0], [1, 4, 5, 3], [1, 2, 1, 1], {}, np.s_[:, 1:4:2, 2:5]),
+        ([0, 1, 2], [1, 9, -1], [1, 1, 2], {}, np.s_[:, 1:, 2:-1:2]),
+        ([0, -3], [0, -1], [1, 1], {"end_mask": 1}, np.s_[:, -3:-1]),
+        ([7, 2, 3], [1, 4, 9], [1, 1, 1], {"begin_mask": 3}, np.s_[:, :4, 3:]),
+        ([0, -1, 0], [1, 0, 5], [1, 1, 1], {"shrink_axis_mask": 2}, np.s_[:, -1, 0:5]),
+        ([0, 0, 0], [1, 4, 5], [1, 1, 1], {}, np.s_[:]),
+    ],
+)
+def test_strided_slice(begin, end, strides, masks, index, tmp_path):
+    s = Sketch((4, 5, 3))
+    y = s.reals[index]
+    parts = [s.integer(part) for part in (begin, end, strides)]
+    out = s.op("STRIDED_SLICE", [s.x, *parts], y.shape[1:], masks)
+    s.op("RELU", [out], y.shape[1:])  # a network of nothing at all is none
+    check(s, np.maximum(y, 0), tmp_path, 1e-5)
+
+
+def test_slice(tmp_path):
+    s = Sketch((4, 5, 3))
+    parts = [s.integer([0, 1, 2, 0]), s.integer([1, 2, -1, 2])]
+    y = s.reals[:, 1:3, 2:, :2]
+    s.op("SLICE", [s.x, *parts], y.shape[1:])
+    check(s, y, tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 2], [1, -1, 2]])
+def test_split(sizes, tmp_path):
+    s = Sketch((4, 6))
+    widths = [3 if size == -1 else size for size in sizes]
+    parts = [s.tensor((4, width), s.tensors[0][1].scale, -9) for width in widths]
+    axis = s.integer(-1)
+    if sizes == widths:
+        s.ops.append(Op("SPLIT", [axis, s.x], parts, {"num_splits": 3}))
+    else:
+        s.ops.append(Op("SPLIT_V", [s.x, s.integer(sizes), axis], parts))
+    order = [parts[2], parts[0], parts[1]]
+    s.op("CONCATENATION", order, (4, 6), {"axis": 2})
+    cuts = np.split(s.reals, np.cumsum(widths)[:2], axis=2)
+    y = np.concatenate([cuts[2], cuts[0], cuts[1]], axis=2)
+    check(s, y, tmp_path, 1e-5)
+
+
 def test_factors_and_offsets_of_channels_are_folded_in_float32(tmp_path):
     """Batch normalization that a converter has left behind a convolution."""
     s = Sketch((4, 5, 3))
@@ -335,20 +431,40 @@ DENSE_W = Tensor((2, 4), "INT8", np.arange(8).reshape(2, 4), scale=0.1)
 DENSE_Y = Tensor((1, 2), "INT8", scale=0.5, zero_point=-1)
 
 
-@pytest.mark.parametrize(("dtype", "scale"), [("FLOAT32", None), ("UINT8", 0.1)])
-def test_what_quantizes_at_the_ends_is_left_out(dtype, scale, tmp_path):
+def with_ends(dtype, scale, last) -> list:
+    """Tensors and operators of a dense layer between two that change the type."""
     x = Tensor((1, 4), dtype, scale=scale, zero_point=131)
     y = Tensor((1, 2), dtype, scale=0.5, zero_point=127)
     ops = [
         Op("QUANTIZE", [0], [1]),
         Op("FULLY_CONNECTED", [1, 2], [3]),
-        Op("DEQUANTIZE" if scale is None else "QUANTIZE", [3], [4]),
+        Op(last, [3], [4]),
     ]
-    tensors = [x, DENSE_X, DENSE_W, DENSE_Y, y]
-    with_ends = made(tensors, ops, tmp_path).freeze()
-    alone = made(tensors[1:4], [Op("FULLY_CONNECTED", [0, 1], [2])], tmp_path).freeze()
-    assert with_ends.digest() == alone.digest()
-    assert with_ends.input.qparams == kj.QParams(float(np.float32(0.1)), 3)
+    return [[x, DENSE_X, DENSE_W, DENSE_Y, y], ops]
+
+
+def test_int8_takes_the_place_of_float32_at_the_ends(tmp_path):
+    graph = made(*with_ends("FLOAT32", None, "DEQUANTIZE"), tmp_path).freeze()
+    dense = Op("FULLY_CONNECTED", [0, 1], [2])
+    alone = made([DENSE_X, DENSE_W, DENSE_Y], [dense], tmp_path).freeze()
+    assert graph.digest() == alone.digest()
+    assert graph.input.qparams == kj.QParams(float(np.float32(0.1)), 3)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.04])
+def test_images_of_uint8_are_rescaled(scale, tmp_path):
+    """What the file gives as uint8 comes as int8."""
+    net = made(*with_ends("UINT8", scale, "QUANTIZE"), tmp_path)
+    names = (
+        ["rescaling", "dense"] if scale == 0.1 else ["rescaling", "requantize", "dense"]
+    )
+    assert [layer.op.name for layer in net.layers] == names
+    assert net.input.dtype == "uint8"
+    x = np.uint8([[0, 131, 140, 255]])
+    (x_real,) = scale * (x.astype(np.float64) - 131)
+    x_real = np.clip(x_real, 0.1 * (-128 - 3), 0.1 * (127 - 3))
+    y = net.freeze().run(x)
+    assert np.abs(0.5 * (y + 1) - 0.1 * DENSE_W.data @ x_real).max() < 0.6
 
 
 @pytest.mark.parametrize("dtype", ["FLOAT16", "INT8"])

@@ -66,6 +66,7 @@ GOOD = {
     "pad": {"padding": ((1, 1), (1, 1))},
     "slice": {"begin": (1, 0), "end": (2, 3), "strides": (1, 2)},
     "transpose": {"dims": (2, 1)},
+    "resize_nearest": {"size": (3, 4)},
     "reshape": {"shape": (4, 4)},
 }
 #: Of each kind of field, what it must not be, beside what no field may be.
@@ -88,6 +89,9 @@ BAD = {
     "ceil_mode": (0, 1, None),
     "axis": (0, -1, True, (1, 1), (), 9),
     "keepdims": (0, 1, None),
+    "size": (0, (1, 0)),
+    "align_corners": (0, 1, None),
+    "half_pixel_centers": (0, 1, None),
     "begin": (0, (), (-1,), (2**31,)),
     "end": (0, (), (-1,)),
     "dims": (1, (), (0, 1), (1, 1), (1, 3)),

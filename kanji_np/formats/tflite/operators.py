@@ -11,7 +11,7 @@ ones are (1,KH,KW,Cout) there and (Cout,KH,KW) here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,11 +39,15 @@ from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.hard_swish import HardSwishAttrs
 from kanji_np.ops.leaky_relu import LeakyReluAttrs
+from kanji_np.ops.mean import MeanAttrs
 from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.requantize import RequantizeAttrs
+from kanji_np.ops.rescaling import RescalingAttrs
 from kanji_np.ops.sigmoid import SigmoidAttrs
+from kanji_np.ops.slice import SliceAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.tanh import TanhAttrs
+from kanji_np.ops.transpose import TransposeAttrs
 from kanji_np.types import LinearParams, Shape
 from kanji_np.window import Pair
 
@@ -71,18 +75,41 @@ def convert(net: SourceNet, builder: Builder) -> Imported:
 
 
 def begin(making: Making) -> SourceOp | None:
-    """Make the input; the operator that is left out if it only quantizes it."""
-    number, done = making.input, None
-    readers = [op for op in making.net.ops if number in op.inputs]
-    dtype = making.tensors[number].dtype
-    if dtype in ("float32", "uint8") and [op.kind for op in readers] == ["QUANTIZE"]:
-        (done,) = readers
-        (number,) = done.outputs
-        making.builder.drop(str(done), f"the network takes int8 in place of {dtype}")
-    tensor = making.tensors[number]
+    """Make the input; an operator that quantizes it, if it is done with it."""
+    tensor = making.tensors[making.input]
+    readers = [op for op in making.net.ops if making.input in op.inputs]
+    if [op.kind for op in readers] == ["QUANTIZE"] and tensor.dtype != "int8":
+        (op,) = readers
+        with naming(op):
+            quantized_input(Call(making, op))
+        return op
     symbol = making.builder.input(making.sample(tensor), qparams_of(tensor))
-    making.put(number, symbol)
-    return done
+    making.put(making.input, symbol)
+    return None
+
+
+def quantized_input(call: Call) -> None:
+    """Of float32 the network takes int8 in its place; of uint8 it takes images."""
+    call.count(1, 1)
+    tensor, wanted = call.tensor(), qparams_of(call.output)
+    shape = call.making.sample(tensor)
+    if tensor.dtype == "float32":
+        call.builder.drop(str(call.op), "the network takes int8 in place of float32")
+        call.give(call.builder.input(shape, wanted))
+        return
+    known = qparams_of(as_int8(tensor))
+    assert known is not None  # it is int8
+    attrs = RescalingAttrs(
+        scale=(known.scale,),
+        offset=(-known.scale * (known.zero_point + 128),),
+        output_scale=known.scale,
+        output_zero_point=known.zero_point,
+    )
+    image = call.builder.input(shape)
+    x = call.layer("rescaling", attrs, [image], known)
+    if known != wanted:
+        x = call.layer("requantize", RequantizeAttrs(), [x], wanted)
+    call.give(x)
 
 
 def convert_one(making: Making, op: SourceOp) -> None:
@@ -457,8 +484,12 @@ def quantize(call: Call) -> None:
 def as_int8(tensor: SourceTensor) -> SourceTensor:
     """A tensor of uint8 as one of int8, whose integers are smaller by 128."""
     found = tensor.quantization
-    if found is None:
-        raise UnsupportedOp(f"tensor {shown(tensor.name)} is uint8 without a scale")
+    if tensor.dtype != "uint8" or found is None:
+        raise UnsupportedOp(
+            f"tensor {shown(tensor.name)} is {tensor.dtype}"
+            f"{' without a scale' if tensor.dtype == 'uint8' else ''}; float32, and "
+            "uint8 or int8 with a scale, are supported"
+        )
     moved = replace(found, zero_points=found.zero_points - 128)
     return replace(tensor, dtype="int8", quantization=moved)
 
@@ -568,6 +599,157 @@ def _check_zero(call: Call) -> None:
         )
 
 
+def mean(call: Call) -> None:
+    call.count(2, 2)
+    x = call.x()
+    axes = sorted({call.axis(x, axis) + 1 for axis in call.integers(1)})
+    keeps = bool(call.option("keep_dims"))
+    # At least one axis of a sample has to stay.
+    keeps_here = keeps or len(axes) == len(call.shape(x))
+    attrs = MeanAttrs(tuple(axes), keeps_here)
+    y = call.layer("mean", attrs, [x], qparams_of(call.output))
+    call.give(y if keeps == keeps_here else call.shaped(y, (1,)))
+
+
+def transpose(call: Call) -> None:
+    call.count(2, 2)
+    call.keeps_scale()
+    x, order = call.x(), call.integers(1)
+    outer = len(call.tensor().shape) - len(call.shape(x))
+    if order[:outer] != list(range(outer)):
+        raise UnsupportedOp(f"to {order} moves the batch, which is not supported")
+    attrs = TransposeAttrs(tuple(axis - outer + 1 for axis in order[outer:]))
+    call.give(call.layer("transpose", attrs, [x]))
+
+
+def _sliced(call: Call, x: Symbol, ranges: Sequence[range]) -> Symbol:
+    """Of each axis of an input in the file a range; of the batch all."""
+    shape = call.shape(x)
+    outer = len(ranges) - len(shape)
+    if any(r.start != 0 or len(r) != 1 for r in ranges[:outer]):
+        raise UnsupportedOp("takes a part of the batch; of other axes it is supported")
+    inner = ranges[outer:]
+    if [*inner] == [*map(range, shape)]:
+        return x
+    if not all(map(len, inner)):
+        raise OptionError(f"takes nothing of {shape}")
+    attrs = SliceAttrs(
+        tuple(r.start for r in inner),
+        tuple(r[-1] + 1 for r in inner),
+        tuple(r.step for r in inner),
+    )
+    return call.layer("slice", attrs, [x])
+
+
+def _sizes(call: Call, x: Symbol, index: int = 0) -> list[int]:
+    """The sizes of an input in the file, 1 for the batch."""
+    outer = len(call.tensor(index).shape) - len(call.shape(x))
+    return [1] * outer + [*call.shape(x)]
+
+
+def strided_slice(call: Call) -> None:
+    call.count(4, 4)
+    call.keeps_scale()
+    x = call.x()
+    sizes = _sizes(call, x)
+    parts = [call.integers(index) for index in (1, 2, 3)]
+    for name in ("ellipsis_mask", "new_axis_mask", "offset"):
+        if call.option(name):
+            raise UnsupportedOp(f"with {name} is not supported")
+    if len({*map(len, parts)}) != 1 or len(parts[0]) > len(sizes):
+        raise OptionError(f"has begin, end and strides {parts} of {len(sizes)} axes")
+    ranges, kept = [*map(range, sizes)], []
+    for axis, size in enumerate(sizes):
+        is_dropped = bool(call.option("shrink_axis_mask") >> axis & 1)
+        if axis < len(parts[0]):
+            begin, end, stride = (part[axis] for part in parts)
+            ranges[axis] = _range(call, axis, size, begin, end, stride, is_dropped)
+        if not is_dropped:
+            kept.append(axis)
+    y = _sliced(call, x, ranges)
+    outer = len(sizes) - len(call.shape(x))
+    shape = tuple(len(ranges[axis]) for axis in kept if axis >= outer)
+    call.give(call.shaped(y, shape or (1,)))
+
+
+def _range(
+    call: Call, axis: int, size: int, begin: int, end: int, stride: int, is_one: bool
+) -> range:
+    """The indices of one axis, as TensorFlow counts them."""
+    if stride < 1:
+        raise UnsupportedOp(f"with a stride of {stride} is not supported; from 1 it is")
+    if is_one:
+        if not -size <= begin < size:
+            raise OptionError(f"takes element {begin} of {size}")
+        return range(begin % size, begin % size + 1)
+    first = None if call.option("begin_mask") >> axis & 1 else begin
+    last = None if call.option("end_mask") >> axis & 1 else end
+    return range(size)[first:last:stride]
+
+
+def slice_(call: Call) -> None:
+    call.count(3, 3)
+    call.keeps_scale()
+    x = call.x()
+    sizes, begins, counts = _sizes(call, x), call.integers(1), call.integers(2)
+    if not len(sizes) == len(begins) == len(counts):
+        raise OptionError(f"has begin {begins} and size {counts} of {len(sizes)} axes")
+    ranges = []
+    for size, begin, count in zip(sizes, begins, counts, strict=True):
+        end = size if count == -1 else begin + count
+        if not 0 <= begin < end <= size:
+            raise OptionError(f"takes {begin} to {end} of {size}")
+        ranges.append(range(begin, end))
+    call.give(_sliced(call, x, ranges))
+
+
+def split(call: Call) -> None:
+    """Into equal parts."""
+    x = call.x(1)
+    axis, count = _split_axis(call, x, 1, 0), call.option("num_splits")
+    size = _sizes(call, x, 1)[axis]
+    if count != len(call.op.outputs) or size % count:
+        raise OptionError(
+            f"splits {size} into {count} parts and has {len(call.op.outputs)} outputs"
+        )
+    _split(call, x, 1, axis, [size // count] * count)
+
+
+def split_v(call: Call) -> None:
+    """Into parts of given sizes."""
+    x, sizes = call.x(), call.integers(1)
+    axis = _split_axis(call, x, 0, 2)
+    size = _sizes(call, x)[axis]
+    if sizes.count(-1) == 1:
+        rest = size - sum(each for each in sizes if each != -1)
+        sizes = [rest if each == -1 else each for each in sizes]
+    if sum(sizes) != size or min(sizes) < 1 or len(sizes) != len(call.op.outputs):
+        raise OptionError(
+            f"splits {size} into {sizes} and has {len(call.op.outputs)} outputs"
+        )
+    _split(call, x, 0, axis, sizes)
+
+
+def _split_axis(call: Call, x: Symbol, index: int, place: int) -> int:
+    """The axis in the file, from 0."""
+    axes, rank = call.integers(place), len(call.tensor(index).shape)
+    if len(axes) != 1:
+        raise OptionError(f"splits along axes {axes}; it takes one")
+    call.axis(x, axes[0], index)
+    return int(axes[0]) % rank
+
+
+def _split(call: Call, x: Symbol, index: int, axis: int, sizes: Sequence[int]) -> None:
+    first, ranges = 0, [*map(range, _sizes(call, x, index))]
+    for number, size in enumerate(sizes):
+        tensor = call.making.tensors[call.op.outputs[number]]
+        if qparams_of(tensor) != qparams_of(call.tensor(index)):
+            raise UnsupportedOp("changes the scale; one that keeps it is supported")
+        ranges[axis] = range(first, first + size)
+        call.give(_sliced(call, x, ranges), number)
+        first += size
+
+
 def dequantize(call: Call) -> None:
     """At the end: the network gives the integers."""
     call.count(1, 1)
@@ -593,6 +775,7 @@ ROWS: Mapping[str, Row] = {
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": _unary("sigmoid", SigmoidAttrs()),
     "MAX_POOL_2D": _pool("max_pool2d"),
+    "MEAN": mean,
     "MUL": _binary("mul", MulAttrs),
     "PAD": pad,
     "QUANTIZE": quantize,
@@ -600,8 +783,13 @@ ROWS: Mapping[str, Row] = {
     "RELU": _activation("relu"),
     "RELU6": _activation("relu6"),
     "RESHAPE": reshape,
+    "SLICE": slice_,
     "SOFTMAX": softmax,
+    "SPLIT": split,
+    "SPLIT_V": split_v,
     "SQUEEZE": reshape,
+    "STRIDED_SLICE": strided_slice,
     "SUB": sub,
     "TANH": _unary("tanh", TanhAttrs()),
+    "TRANSPOSE": transpose,
 }

@@ -1,0 +1,169 @@
+"""Nearest-neighbour resizing: every output is the input at a rounded place.
+
+ONNX has five ways to place the outputs and four to round. What counts is which input
+each output is: where TFLite's operator, or a slice, gives the same, it is the layer.
+
+References: ONNX `Resize`, opset 10 to 19; `Upsample`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from kanji_np.errors import FileFormatError
+from kanji_np.formats.onnx import attributes as given
+from kanji_np.formats.onnx.layout import IMAGE, OF_IMAGE, View, view_of
+from kanji_np.formats.onnx.net import Net
+from kanji_np.formats.onnx.parts import sliced
+from kanji_np.formats.source import SourceOp
+from kanji_np.ops import OPS
+from kanji_np.types import Shape
+from kanji_np.window import MOST_CELLS
+
+Places = Callable[[np.ndarray, float, int, int], np.ndarray]
+
+#: (number of the output, scale, input size, output size) -> place in the input
+PLACES: dict[str, Places] = {
+    "align_corners": lambda x, scale, size, out: x * (size - 1) / max(out - 1, 1),
+    "asymmetric": lambda x, scale, size, out: x / scale,
+    "half_pixel": lambda x, scale, size, out: (x + 0.5) / scale - 0.5,
+    "half_pixel_symmetric": lambda x, scale, size, out: (
+        size / 2 * (1 - out / (scale * size)) + (x + 0.5) / scale - 0.5
+    ),
+    "pytorch_half_pixel": lambda x, scale, size, out: (
+        (x + 0.5) / scale - 0.5 if out > 1 else x * 0
+    ),
+    "tf_half_pixel_for_nn": lambda x, scale, size, out: (x + 0.5) / scale,
+}
+ROUNDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "ceil": np.ceil,
+    "floor": np.floor,
+    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+}
+
+
+def resize(net: Net, op: SourceOp) -> None:
+    """`Resize`, and `Upsample`, which is its predecessor."""
+    attrs, view = given.given(given.Resize, op), net.view(op)
+    is_old = op.kind == "Upsample" or net.source.opset < 11
+    if attrs.mode != "nearest":
+        raise net.refusal(op, f"mode {attrs.mode!r}; 'nearest' is supported")
+    how = "asymmetric" if is_old else attrs.coordinate_transformation_mode
+    rounding = "floor" if is_old else attrs.nearest_mode
+    if how not in PLACES or rounding not in ROUNDED:
+        raise net.refusal(
+            op, f"{how!r} and {rounding!r}; {', '.join(PLACES)} and "
+            f"{', '.join(ROUNDED)} are supported"
+        )  # fmt: skip
+    scales = _scales(net, op, attrs, view, is_old)
+    indices = []
+    for size, (scale, out) in zip(view.shape, scales, strict=True):
+        if not 1 <= out <= MOST_CELLS:
+            raise net.refusal(
+                op, f"to a size of {out}; 1 .. {MOST_CELLS} are supported"
+            )
+        places = PLACES[how](np.arange(out, dtype=np.float64), scale, size, out)
+        nearest = ROUNDED[rounding](places)
+        indices.append(np.clip(nearest, 0, size - 1).astype(np.int64))
+    _take(net, op, view, indices)
+
+
+def _scales(
+    net: Net, op: SourceOp, attrs: given.Resize, view: View, is_old: bool
+) -> list[tuple[float, int]]:
+    """Of each axis of a sample the scale and the size of the output."""
+    rank = len(view.axes) + 1
+    _, first, second, third = (*net.known(op, 1), None, None, None)[:4]
+    rows = (first, None) if is_old else (second, third)
+    scales, sizes = (
+        None if row is None or not row.size else row.reshape(-1) for row in rows
+    )
+    if attrs.scales is not None:
+        scales = np.array(attrs.scales, np.float64)
+    given_axes = range(rank) if attrs.axes is None else attrs.axes
+    axes = [axis + rank if axis < 0 else axis for axis in given_axes]
+    row = sizes if scales is None else scales
+    if row is None or len(row) != len(axes) or not set(axes) <= set(range(rank)):
+        raise FileFormatError(f"{op}: scales or sizes of its {rank} axes are missing")
+    whole = (1, *view.shape)
+    found = [(1.0, size) for size in whole]
+    for axis, value in zip(axes, row.tolist(), strict=True):
+        if not (0 < value <= MOST_CELLS and math.isfinite(value)):
+            raise net.refusal(op, f"by {value}; positive numbers are supported")
+        scale = float(value) if scales is not None else value / whole[axis]
+        found[axis] = scale, math.floor(whole[axis] * scale + (scales is None) * 0.5)
+    if scales is None:
+        _keep_ratio(net, op, attrs, whole, axes, found)
+    if axes and 0 in axes and found[0][1] != 1 and row[axes.index(0)] != net.batch:
+        raise net.refusal(op, "it works along the batch, not on every sample")
+    return found[1:]
+
+
+def _keep_ratio(
+    net: Net,
+    op: SourceOp,
+    attrs: given.Resize,
+    whole: Shape,
+    axes: Sequence[int],
+    found: list[tuple[float, int]],
+) -> None:
+    """One scale for all axes, where the sizes are only limits."""
+    policy = attrs.keep_aspect_ratio_policy
+    if policy == "stretch":
+        return
+    if policy not in ("not_larger", "not_smaller"):
+        raise net.refusal(op, f"keep_aspect_ratio_policy {policy!r} is not known")
+    least = min if policy == "not_larger" else max
+    scale = least(found[axis][0] for axis in axes)
+    for axis in axes:
+        found[axis] = scale, math.floor(scale * whole[axis] + 0.5)
+
+
+def _take(net: Net, op: SourceOp, view: View, indices: Sequence[np.ndarray]) -> None:
+    """The elements at these indices of each axis."""
+    ranges = [_range(row) for row in indices]
+    if all(r is not None for r in ranges):
+        made = sliced(net, op, view, [r for r in ranges if r is not None])
+        net.values[op.outputs[0]] = made
+        return
+    rank = len(view.axes) - 1
+    stays = rank in IMAGE and np.array_equal(indices[0], range(view.shape[0]))
+    if not stays or "resize_nearest" not in OPS:
+        raise net.refusal(op, "of other axes than height and width")
+    cells = indices[1:] if rank == 2 else [np.zeros(1, np.int64), indices[1]]
+    image = net.arranger.arranged(view, IMAGE[rank], op.kind)
+    height, width, channels = net.builder.shape(image)
+    size = len(cells[0]), len(cells[1])
+    rows, columns = np.mgrid[:height, :width]
+    for corners, centers in itertools.product((False, True), repeat=2):
+        attrs = OPS["resize_nearest"].attrs(size, corners, centers)
+        taken = [
+            OPS["resize_nearest"].run_float(attrs, None, (place[None, :, :, None],))
+            for place in (rows, columns)
+        ]
+        wanted = np.meshgrid(*cells, indexing="ij")
+        if all(
+            np.array_equal(a[0, :, :, 0], b) for a, b in zip(taken, wanted, strict=True)
+        ):
+            break
+    else:
+        raise net.refusal(
+            op, "its outputs lie where no operator here puts them; 'asymmetric' with "
+            "'floor', and whole scales, are supported"
+        )  # fmt: skip
+    like = view_of(image, (*size, channels), OF_IMAGE[rank])
+    tail = net.tail(op, op.outputs[0], like, fuses=False)
+    net.values[tail.number] = like.of(net.layer("resize_nearest", attrs, [image], tail))
+
+
+def _range(row: np.ndarray) -> range | None:
+    """Indices that rise by the same step."""
+    step = int(row[1] - row[0]) if len(row) > 1 else 1
+    if step < 1 or not np.array_equal(row, row[0] + step * np.arange(len(row))):
+        return None
+    return range(int(row[0]), int(row[-1]) + 1, step)

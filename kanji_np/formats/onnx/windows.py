@@ -1,0 +1,99 @@
+"""The windows of ONNX's convolutions and pools, with their padding as cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kanji_np.errors import FileFormatError, UnsupportedOp
+from kanji_np.formats.onnx import attributes as given
+from kanji_np.formats.source import SourceOp
+from kanji_np.types import Shape
+from kanji_np.window import Pair, Window
+
+MOST = 2**15
+AUTO = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+#: (before, after) along each axis.
+Sides = tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Windows along one axis or two: kernel, strides, dilations and padding of each."""
+
+    kernel: Shape
+    strides: Shape
+    dilations: Shape
+    pads: Sides
+
+    @property
+    def over_image(self) -> Spans:
+        """The same over height and width; a row has the height 1."""
+        if len(self.kernel) == 2:
+            return self
+        return Spans(
+            (1, *self.kernel),
+            (1, *self.strides),
+            (1, *self.dilations),
+            ((0, 0), *self.pads),
+        )
+
+
+def spans(op: SourceOp, attrs: given.Windows, sizes: Shape, kernel: Shape) -> Spans:
+    """The windows of a node over axes of these sizes.
+
+    Raises
+    ------
+    FileFormatError
+        Attributes contradict each other, the weights or the input.
+    UnsupportedOp
+        Padding is negative, or of a kind that is not known.
+    """
+    rank = len(sizes)
+    ones = (1,) * rank
+    strides, dilations = attrs.strides or ones, attrs.dilations or ones
+    kernels = attrs.kernel_shape or kernel
+    pads = attrs.pads or (0,) * (2 * rank)
+    lengths = [len(row) for row in (kernels, strides, dilations)]
+    if lengths != [rank] * 3 or len(pads) != 2 * rank or kernels != kernel:
+        raise FileFormatError(
+            f"{op}: kernel_shape {kernels}, strides {strides}, dilations {dilations} "
+            f"and pads {pads} do not fit {rank} axes and a kernel {kernel}"
+        )
+    if not all(1 <= value <= MOST for row in (kernels, strides, dilations)
+               for value in row):  # fmt: skip
+        raise FileFormatError(f"{op}: sizes of windows are 1 .. {MOST}")
+    sides = tuple(zip(pads[:rank], pads[rank:], strict=True))
+    if attrs.auto_pad not in AUTO:
+        raise UnsupportedOp(f"{op}: auto_pad {attrs.auto_pad!r} is not known")
+    if attrs.auto_pad == "VALID":
+        sides = ((0, 0),) * rank
+    if attrs.auto_pad.startswith("SAME"):
+        is_upper = attrs.auto_pad == "SAME_UPPER"
+        sides = tuple(
+            _same(*row, is_upper)
+            for row in zip(sizes, kernels, strides, dilations, strict=True)
+        )
+    if not all(0 <= value <= MOST for pair in sides for value in pair):
+        raise UnsupportedOp(f"{op}: pads {pads}; 0 .. {MOST} are supported")
+    return Spans(kernels, strides, dilations, sides)
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int, is_upper: bool) -> Pair:
+    """Padding that gives ceil(size / stride) windows; the odd cell after, or before."""
+    count = -(-size // stride)
+    whole = max((count - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    half = whole // 2
+    return (half, whole - half) if is_upper else (whole - half, half)
+
+
+def count(w: Spans, axis: int, size: int, ceil_mode: bool) -> int:
+    """The number of windows along an axis of a size."""
+    row = Window(
+        (1, w.kernel[axis]),
+        (1, w.strides[axis]),
+        (1, w.dilations[axis]),
+        ((0, 0), w.pads[axis]),
+        ceil_mode,
+    )
+    return row.over((1, size, 1)).out_w

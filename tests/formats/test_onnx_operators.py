@@ -1,0 +1,518 @@
+"""Networks from ONNX files answer as the reference evaluator of the `onnx` package.
+
+Its answers have the axes of the file; ours are put in that order.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+from kanji_np.errors import FileFormatError, UnsupportedOp
+
+from .onnx_files import answers, converted, model, node
+
+BATCH = 3
+RNG = np.random.default_rng(0)
+IMAGE, ROW = ("n", 4, 7, 6), ("n", 4, 9)
+
+
+def values(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def check(nodes, shape=IMAGE, constants=None, opset=17, tolerance=1e-5):
+    """Both answers; the conversion, for more to be said of it."""
+    made = model(nodes, {"x": shape}, constants, opset=opset)
+    x = values(BATCH, *shape[1:])
+    if shape[0] != "n":
+        x = x[: shape[0]]
+    (wanted,) = ReferenceEvaluator(made).run(None, {"x": x})
+    result = converted(made)
+    y = answers(result, x)
+    np.testing.assert_allclose(y, wanted, rtol=tolerance, atol=tolerance)
+    return result.imported
+
+
+def ops(imported) -> list[str]:
+    """Our operators, without those that only reshape."""
+    return [row.op for row in imported.layers if row.op != "reshape"]
+
+
+def refused(nodes, shape=IMAGE, constants=None, opset=17, kind=UnsupportedOp):
+    with pytest.raises(kind) as caught:
+        converted(model(nodes, {"x": shape}, constants, opset=opset))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+CONVOLUTIONS = [
+    (dict(), (5, 4, 3, 3)),
+    (dict(pads=[1, 2, 0, 1]), (5, 4, 3, 2)),
+    (dict(strides=[2, 1], dilations=[1, 2], pads=[2, 2, 2, 2]), (5, 4, 3, 3)),
+    (dict(auto_pad="SAME_UPPER", strides=[2, 2]), (5, 4, 3, 2)),
+    (dict(auto_pad="SAME_LOWER", strides=[2, 3]), (5, 4, 2, 3)),
+    (dict(auto_pad="VALID", strides=[3, 2]), (5, 4, 2, 2)),
+    (dict(group=4, pads=[1, 1, 1, 1]), (4, 1, 3, 3)),
+    (dict(group=4, auto_pad="SAME_UPPER"), (8, 1, 2, 2)),
+]
+ROWS = [
+    (dict(), (5, 4, 3)),
+    (dict(pads=[2, 0], strides=[2]), (5, 4, 3)),
+    (dict(auto_pad="SAME_LOWER", strides=[2], dilations=[1]), (5, 4, 4)),
+    (dict(dilations=[3], pads=[1, 4]), (5, 4, 3)),
+    (dict(group=4, pads=[1, 1]), (12, 1, 3)),
+]
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize(("attributes", "weight"), CONVOLUTIONS)
+def test_convolutions_of_images(attributes, weight, has_bias):
+    constants = {"w": values(*weight), "b": values(weight[0])}
+    inputs = ["x", "w", "b"] if has_bias else ["x", "w"]
+    imported = check([node("Conv", inputs, ["y"], **attributes)], IMAGE, constants)
+    name = "depthwise_conv2d" if attributes.get("group") else "conv2d"
+    assert ops(imported) == [name]
+
+
+@pytest.mark.parametrize(("attributes", "weight"), ROWS)
+def test_convolutions_of_rows(attributes, weight):
+    constants = {"w": values(*weight), "b": values(weight[0])}
+    imported = check(
+        [node("Conv", ["x", "w", "b"], ["y"], **attributes)], ROW, constants
+    )
+    name = "depthwise_conv2d" if attributes.get("group") else "conv1d"
+    assert ops(imported) == [name]
+
+
+def test_convolutions_that_are_refused():
+    w = {"w": values(6, 2, 3, 3)}
+    conv = node("Conv", ["x", "w"], ["y"], name="c", group=2)
+    assert "Conv 'c': 2 groups of 2 channels; 1 group" in refused([conv], constants=w)
+    conv = node("Conv", ["x", "v"], ["y"], pads=[-1, 0, 0, 0])
+    v = {"v": values(6, 4, 3, 3)}
+    assert "pads (-1, 0, 0, 0); 0 .. 32768 are" in refused([conv], constants=v)
+    w = {"w": values(6, 4, 3, 3, 3)}
+    cube = ("n", 4, 5, 5, 5)
+    conv = node("Conv", ["x", "w"], ["y"])
+    assert "over 3 axes; 1 and 2 are" in refused([conv], cube, w)
+    conv = node("Conv", ["x", "x"], ["y"])
+    assert "its input 'x' must be a constant" in refused([conv])
+    conv = node("Conv", ["x", "w"], ["y"], odd=1)
+    assert "the attribute 'odd', which is not known" in refused([conv], constants=w)
+    for wrong in (
+        dict(pads=[1, 1]),
+        dict(strides=[0, 1]),
+        dict(kernel_shape=[2, 2]),
+        dict(strides=1.5),
+    ):
+        conv = node("Conv", ["x", "w"], ["y"], **wrong)
+        refused([conv], IMAGE, {"w": values(5, 4, 3, 3)}, kind=FileFormatError)
+
+
+def test_what_follows_becomes_part_of_a_convolution():
+    constants = {
+        "w": values(5, 4, 3, 3), "b": values(5), "gain": 1 + values(5),
+        "shift": values(5), "mean": values(5), "var": values(5) ** 2 + 0.1,
+        "k": values(5, 1, 1), "one": np.float32(1.5),
+        "low": np.float32(0), "high": np.float32(6),
+    }  # fmt: skip
+    imported = check(
+        [
+            node("Conv", ["x", "w", "b"], ["c"]),
+            node("BatchNormalization", ["c", "gain", "shift", "mean", "var"], ["n"]),
+            node("Mul", ["k", "n"], ["m"]),
+            node("Sub", ["one", "m"], ["s"]),
+            node("Div", ["s", "one"], ["d"]),
+            node("Clip", ["d", "low", "high"], ["y"]),
+        ],
+        IMAGE,
+        constants,
+        tolerance=1e-4,
+    )
+    assert ops(imported) == ["conv2d"]
+    (row,) = imported.layers
+    assert row.source == "Conv + BatchNormalization + Mul + Sub + Div + Clip"
+    assert row.notes[0] == "BatchNormalization folded"
+    assert row.notes[-1] == "Clip fused"
+    assert imported.network.layers[0].attrs.activation == "relu6"
+
+
+def test_what_two_operators_read_stays_as_it_is():
+    constants = {"w": values(4, 4, 3, 3)}
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("Add", ["r", "c"], ["y"]),
+    ]
+    assert ops(check(nodes, IMAGE, constants)) == ["conv2d", "relu", "add"]
+
+
+def test_batch_normalization_and_constants_alone_are_depthwise():
+    constants = {
+        "gain": 1 + values(4), "shift": values(4), "mean": values(4),
+        "var": values(4) ** 2 + 0.1, "image": values(4, 7, 6), "rows": values(7, 1),
+    }  # fmt: skip
+    names = ["x", "gain", "shift", "mean", "var"]
+    norm = node("BatchNormalization", names, ["n"], epsilon=0.01)
+    assert ops(check([norm], IMAGE, constants)) == ["depthwise_conv2d"]
+    imported = check([norm, node("Relu", ["n"], ["y"])], IMAGE, constants)
+    assert ops(imported) == ["depthwise_conv2d"]
+    for name in ("image", "rows"):
+        add = [node("Add", ["x", name], ["y"])]
+        assert ops(check(add, IMAGE, constants)) == ["depthwise_conv2d"]
+    assert "the same for every sample" in refused(
+        [node("Add", ["x", "c"], ["y"])], IMAGE, {"c": values(3, 4, 7, 6)}
+    )
+    wide = {"c": values(1, 4, 7, 6)}
+    refused([node("Mul", ["x", "c"], ["y"])], ("n", 4, 1, 6), wide)
+    refused([node("Div", ["c", "x"], ["y"])], IMAGE, wide)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (0.0, None),
+        (0.0, 6.0),
+        (0.0, 1.0),
+        (-0.5, 0.7),
+        (None, 0.3),
+        (0.2, None),
+        (-3.4028235e38, 3.4028235e38),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_any_limits_are_exact(low, high, alone):
+    given = {"low": low, "high": high}
+    constants = {k: np.float32(v) for k, v in given.items() if v is not None}
+    names = ["" if v is None else k for k, v in given.items()]
+    constants["w"] = values(4, 4, 1, 1)
+    first = "MaxPool" if alone else "Conv"
+    inputs = ["x"] if alone else ["x", "w"]
+    pool = node(first, inputs, ["p"], kernel_shape=[1, 1])
+    imported = check([pool, node("Clip", ["p", *names], ["y"])], IMAGE, constants)
+    if (low, high) == (0.0, None):
+        assert ops(imported) == (["max_pool2d", "relu"] if alone else ["conv2d"])
+    assert len(ops(imported)) <= 3
+
+
+def test_limits_that_are_attributes_or_constants_of_the_other_extremes():
+    conv = node("MaxPool", ["x"], ["p"], kernel_shape=[2, 2])
+    check([conv, node("Clip", ["p"], ["y"], min=-0.3, max=0.4)], opset=10)
+    c = {"c": values(4, 1, 1), "d": np.float32(0.1)}
+    check([conv, node("Max", ["p", "c"], ["y"])], IMAGE, c)
+    check([conv, node("Min", ["c", "p", "d"], ["y"])], IMAGE, c)
+    check([conv, node("HardSigmoid", ["p"], ["y"], alpha=0.3, beta=0.4)])
+
+
+MATRICES = [
+    (dict(), (24, 5)),
+    (dict(transB=1), (5, 24)),
+    (dict(transB=1, alpha=0.5, beta=2.0), (5, 24)),
+    (dict(beta=0.0), (24, 5)),
+]
+
+
+@pytest.mark.parametrize("bias", [(5,), (1, 5), (1,), None])
+@pytest.mark.parametrize(("attributes", "weight"), MATRICES)
+def test_matrices(attributes, weight, bias):
+    constants = {"w": values(*weight)}
+    names = ["x", "w"]
+    if bias:
+        constants["b"] = values(*bias)
+        names.append("b")
+    gemm = node("Gemm", names, ["y"], **attributes)
+    assert ops(check([gemm], ("n", 24), constants)) == ["dense"]
+
+
+@pytest.mark.parametrize(
+    "shape", [("n", 6), ("n", 5, 6), ("n", 3, 5, 6), ("n", 2, 2, 5, 6)]
+)
+def test_products_of_matrices(shape):
+    constants = {"w": values(6, 4), "b": values(4)}
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["a"]),
+             node("Relu", ["a"], ["y"])]  # fmt: skip
+    imported = check(nodes, shape, constants)
+    assert ops(imported)[-1] in ("dense", "conv1d", "conv2d")
+    assert imported.layers[-1].source == "MatMul + Add + Relu" or len(shape) > 3
+
+
+def test_a_flattened_image_needs_no_transpose():
+    """The columns of the matrix change places instead."""
+    constants = {"w": values(5, 4, 3, 3), "g": values(3, 5 * 5 * 4)}
+    conv, gemm = (
+        node("Conv", ["x", "w"], ["c"]),
+        node("Gemm", ["f", "g"], ["y"], transB=1),
+    )
+    for flatten in (
+        [node("Flatten", ["c"], ["f"])],
+        [node("Reshape", ["c", "sizes"], ["f"])],
+        [
+            node("Reshape", ["c", "parts"], ["p"]),
+            node("Reshape", ["p", "sizes"], ["f"]),
+        ],
+    ):
+        constants |= {"sizes": np.array([0, -1]), "parts": np.array([0, 5, 10, 2])}
+        imported = check([conv, *flatten, gemm], IMAGE, constants)
+        assert ops(imported) == ["conv2d", "dense"]
+
+
+POOLS = [
+    ("MaxPool", dict(kernel_shape=[2, 2], strides=[2, 2])),
+    ("MaxPool", dict(kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])),
+    ("MaxPool", dict(kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)),
+    ("MaxPool", dict(kernel_shape=[3, 3], strides=[2, 3], auto_pad="SAME_UPPER")),
+    ("AveragePool", dict(kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)),
+    ("AveragePool", dict(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])),
+    ("AveragePool", dict(kernel_shape=[3, 3], pads=[1, 1, 1, 0], count_include_pad=1)),
+    ("AveragePool", dict(kernel_shape=[2, 2], auto_pad="SAME_LOWER", strides=[2, 2])),
+    ("AveragePool", dict(kernel_shape=[2, 2], count_include_pad=1)),
+    ("GlobalAveragePool", {}),
+    ("GlobalMaxPool", {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "attributes"), POOLS)
+def test_pools_of_images(kind, attributes):
+    check([node(kind, ["x"], ["y"], **attributes)])
+
+
+def along_the_height(name, value):
+    """What an attribute says of the first of two axes."""
+    if name == "pads":
+        return [value[0], value[2]]
+    return value[:1] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(("kind", "attributes"), POOLS[:-1])
+def test_pools_of_rows(kind, attributes):
+    own = {name: along_the_height(name, value) for name, value in attributes.items()}
+    check([node(kind, ["x"], ["y"], **own)], ROW)
+
+
+def test_the_largest_of_a_row():
+    """The reference evaluator takes one of all channels."""
+    x = values(BATCH, *ROW[1:])
+    made = converted(model([node("GlobalMaxPool", ["x"], ["y"])], {"x": ROW}))
+    np.testing.assert_array_equal(answers(made, x), x.max(axis=2, keepdims=True))
+
+
+def test_pools_that_are_refused():
+    pool = node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 2])
+    assert "dilation" in refused([pool])
+    pool = node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2])
+    both = [pool, node("Cast", ["i"], ["f"], to=1), node("Add", ["y", "f"], ["z"])]
+    assert "its second output, 'i'" in refused(both)
+    refused([node("MaxPool", ["x"], ["y"])], kind=FileFormatError)
+    pool = node("AveragePool", ["x"], ["y"], kernel_shape=[9, 9])
+    assert "does not fit" in refused([pool])
+
+
+MEANS = [
+    ((2, 3), 1),
+    ((2, 3), 0),
+    ((-1, -2), 0),
+    ((3,), 0),
+    ((2,), 1),
+    ((1,), 1),
+    ((1, 2, 3), 0),
+]
+
+
+@pytest.mark.parametrize(("axes", "keepdims"), MEANS)
+@pytest.mark.parametrize("opset", [13, 18])
+def test_means(axes, keepdims, opset):
+    if opset == 13:
+        mean = node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=keepdims)
+        constants = {}
+    else:
+        mean = node("ReduceMean", ["x", "axes"], ["y"], keepdims=keepdims)
+        constants = {"axes": np.array(axes)}
+    check([mean], IMAGE, constants, opset)
+
+
+def test_a_mean_of_the_batch_is_refused():
+    assert "along the batch" in refused([node("ReduceMean", ["x"], ["y"])])
+
+
+PAIRS = [("Add", "add"), ("Mul", "mul")]
+
+
+@pytest.mark.parametrize(("kind", "name"), PAIRS)
+def test_two_tensors(kind, name):
+    constants = {"w": values(4, 4, 3, 3)}
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node(kind, ["c", "x"], ["s"]),
+        node("Relu", ["s"], ["y"]),
+    ]
+    imported = check(nodes, IMAGE, constants)
+    assert ops(imported) == ["conv2d", name]
+    assert imported.layers[-1].notes == ("Relu fused",)
+
+
+def test_shapes_that_are_computed_from_the_batch():
+    """``x.view(x.size(0), -1)`` of PyTorch."""
+    constants = {
+        "w": values(5, 4, 3, 3), "zero": np.array(0), "axes": np.array([0]),
+        "rest": np.array([-1]), "g": values(100, 3),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Shape", ["c"], ["s"]),
+        node("Gather", ["s", "zero"], ["n"]),
+        node("Unsqueeze", ["n", "axes"], ["u"]),
+        node("Cast", ["u"], ["i"], to=7),
+        node("Concat", ["i", "rest"], ["sizes"], axis=0),
+        node("Reshape", ["c", "sizes"], ["f"]),
+        node("MatMul", ["f", "g"], ["y"]),
+    ]
+    for shape in (IMAGE, (1, *IMAGE[1:])):
+        assert ops(check(nodes, shape, constants)) == ["conv2d", "dense"]
+    nodes[4] = node("Mul", ["u", "u"], ["i"])
+    assert "computes with the number of samples" in refused(nodes, IMAGE, constants)
+
+
+def test_constants_are_folded():
+    nodes = [
+        node("Constant", [], ["shape"], value_ints=[4, 1, 1]),
+        node("ConstantOfShape", ["shape"], ["ones"],
+             value=helper.make_tensor("v", 1, [1], [1.0])),
+        node("Constant", [], ["two"], value_float=2.0),
+        node("Mul", ["ones", "two"], ["twos"]),
+        node("Sqrt", ["twos"], ["roots"]),
+        node("Div", ["x", "roots"], ["y"]),
+    ]  # fmt: skip
+    assert ops(check(nodes)) == ["depthwise_conv2d"]
+    huge = [
+        node("Constant", [], ["shape"], value_ints=[2**20, 2**20]),
+        node("ConstantOfShape", ["shape"], ["zeros"]),
+        node("Add", ["x", "zeros"], ["y"]),
+    ]
+    assert "no array has the shape" in refused(huge, kind=FileFormatError)
+
+
+def test_operators_that_do_nothing_are_dropped():
+    constants = {"w": values(5, 4, 1, 1), "ratio": np.float32(0.5)}
+    nodes = [
+        node("Identity", ["x"], ["i"]),
+        node("Conv", ["i", "w"], ["c"]),
+        node("Dropout", ["c", "ratio"], ["d"]),
+        node("Cast", ["d"], ["f"], to=1),
+        node("Relu", ["f"], ["y"]),
+    ]
+    imported = check(nodes, IMAGE, constants)
+    assert ops(imported) == ["conv2d"]
+    assert "Identity" in " ".join(imported.dropped)
+    training = {"train": np.array(True), **constants}
+    nodes = [node("Dropout", ["x", "ratio", "train"], ["y"])]
+    assert "training mode" in refused(nodes, IMAGE, training)
+    assert "no operator is left" in refused([node("Identity", ["x"], ["y"])])
+    assert "to another type" in refused([node("Cast", ["x"], ["y"], to=7)])
+
+
+# Where the channels are.
+
+
+def test_images_are_taken_with_the_channels_last():
+    made = model(
+        [node("Conv", ["x", "w"], ["y"])], {"x": IMAGE}, {"w": values(5, 4, 3, 3)}
+    )
+    result = converted(made)
+    assert result.imported.network.input.shape == (7, 6, 4)
+    assert (result.inputs, result.outputs) == ((1, 2, 0), (1, 2, 0))
+    assert (
+        "(4, 7, 6) in the file; the network takes (7, 6, 4)"
+        in (result.imported.dropped[0])
+    )
+
+
+def test_images_that_are_transposed_first_stay_as_they_are():
+    """As tf2onnx writes Keras's networks."""
+    constants = {"w": values(5, 4, 3, 3), "c": values(4)}
+    nodes = [
+        node("Sub", ["x", "c"], ["d"]),
+        node("Transpose", ["d"], ["t"], perm=[0, 3, 1, 2]),
+        node("Conv", ["t", "w"], ["v"]),
+        node("Transpose", ["v"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    shape = ("n", 7, 6, 4)
+    imported = check(nodes, shape, constants)
+    assert ops(imported) == ["depthwise_conv2d", "conv2d"]
+    result = converted(model(nodes, {"x": shape}, constants))
+    assert (result.inputs, result.outputs) == ((0, 1, 2), (0, 1, 2))
+
+
+def test_rows_that_become_images_of_one_row():
+    """As tf2onnx writes Keras's Conv1D."""
+    constants = {"w": values(5, 4, 1, 3), "axis": np.array([2])}
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        node("Unsqueeze", ["t", "axis"], ["u"]),
+        node("Conv", ["u", "w"], ["c"]),
+        node("Squeeze", ["c", "axis"], ["s"]),
+        node("Transpose", ["s"], ["y"], perm=[0, 2, 1]),
+    ]
+    assert ops(check(nodes, ("n", 9, 4), constants)) == ["conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        (("n", 1, 8, 8), (1, 2, 0)),
+        (("n", 8, 8, 1), (0, 1, 2)),
+        (("n", 8, 8, 8), (1, 2, 0)),
+        (("n", 8, 3), (0, 1)),
+        (("n", 8), (0,)),
+    ],
+)
+def test_where_nothing_says_where_the_channels_are(shape, axes):
+    count = math.prod(shape[1:])
+    nodes = [node("Flatten", ["x"], ["f"]), node("MatMul", ["f", "w"], ["y"])]
+    result = converted(model(nodes, {"x": shape}, {"w": values(count, 2)}))
+    assert result.inputs == axes
+    check(nodes, shape, {"w": values(count, 2)})
+
+
+def test_the_batch_stays():
+    assert "moves the batch" in refused(
+        [node("Transpose", ["x"], ["y"], perm=[1, 0, 2, 3])]
+    )
+    assert "axis 2; 1 is supported" in refused([node("Flatten", ["x"], ["y"], axis=2)])
+    for sizes in ([-1, 7], [168], [4, -1], [1, -1, 42]):
+        constants = {"s": np.array(sizes)}
+        reshape = [node("Reshape", ["x", "s"], ["y"])]
+        assert "the batch must stay the first axis" in refused(
+            reshape, IMAGE, constants
+        )
+    assert "along the batch" in refused([node("Softmax", ["x"], ["y"], axis=0)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((), "has the shape ()"),
+        (("n", "c", 3, 3), "all axes after the batch must have a size"),
+    ],
+)
+def test_inputs_must_have_sizes(shape, message):
+    assert message in refused([node("Relu", ["x"], ["y"])], shape)
+
+
+def test_a_network_has_one_input_and_one_output():
+    made = model([node("Add", ["x", "z"], ["y"])], {"x": IMAGE, "z": IMAGE})
+    with pytest.raises(UnsupportedOp, match="2 and 1: 'x', 'z', 'y'"):
+        converted(made)
+
+
+def test_what_no_row_has_is_refused_with_what_there_is():
+    message = refused([node("Erf", ["x"], ["y"], name="e")])
+    assert message.startswith("Erf 'e': is not supported; these are: Add, AveragePool,")
+
+
+def test_softmax_of_every_opset():
+    for opset in (11, 13):
+        imported = check([node("Softmax", ["x"], ["y"])], ("n", 5), opset=opset)
+        assert ops(imported) == ["softmax"]
