@@ -8,6 +8,7 @@ lies in the padding.
 from __future__ import annotations
 
 import hypothesis.strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from kanji_np.quantize import ACTIVATIONS
 from kanji_np.targets import LIBRARIES, target_spec
@@ -41,6 +42,27 @@ sides = st.one_of(st.just(1), st.integers(1, 3), st.integers(1, 9))
 images = st.tuples(sides, sides, channels)
 vectors = st.tuples(channels)
 shapes = st.one_of(vectors, st.tuples(sides, channels), images)
+
+
+def broadcast(shape: tuple[int, ...]) -> SearchStrategy[tuple[tuple[int, ...], ...]]:
+    """Two operands of one shape; or of one, extents of 1 before and behind a part."""
+    ends = st.tuples(st.integers(0, len(shape)), st.integers(0, len(shape)))
+
+    def part(begin: int, end: int) -> tuple[int, ...]:
+        return tuple(n if begin <= i < end else 1 for i, n in enumerate(shape))
+
+    parts = ends.map(lambda e: part(*sorted(e))) | st.integers(1, len(shape)).map(
+        lambda rank: shape[-rank:]
+    )
+    return st.one_of(
+        st.just((shape, shape)),
+        parts.map(lambda p: (shape, p)),
+        parts.map(lambda p: (p if len(p) == len(shape) else shape, shape)),
+    )
+
+
+#: Two operands of any shape.
+pairs_of_shapes = shapes.flatmap(broadcast)
 #: Cells, kernel or stride along an axis.
 few = st.one_of(st.just(1), st.integers(1, 3), st.integers(1, 6))
 pairs = st.tuples(few, few)

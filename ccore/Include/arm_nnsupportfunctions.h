@@ -84,6 +84,11 @@ static inline int8_t kanji_output_s8(int32_t sum,
 
 /* ------------------------------------------------------------------------------- checks */
 
+static inline int kanji_same_dims(const cmsis_nn_dims *a, const cmsis_nn_dims *b)
+{
+    return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
+}
+
 static inline int kanji_activation_ok(cmsis_nn_activation activation)
 {
     return activation.min >= INT8_MIN && activation.max <= INT8_MAX &&

@@ -90,6 +90,107 @@ int32_t kanji_lookup_u8_s8(const uint8_t *input,
                            int32_t table_count,
                            int8_t *output);
 
+/* How one operand is read again and again beside another, as TFLite broadcasts it: the whole
+ * one has outer * size * inner elements, the other one size, and
+ *
+ *     k(i) = (i / inner) mod size
+ *
+ * is what of it belongs to element i. For (H,W,C) and (C) that is outer = H * W, size = C,
+ * inner = 1; for (H,W,C) and (H,W,1) it is 1, H * W, C. Two tensors of one shape have
+ * outer = inner = 1.
+ * 1 <= outer, size, inner; their product is at most INT32_MAX.
+ */
+typedef struct
+{
+    int32_t outer;
+    int32_t size;
+    int32_t inner;
+} kanji_blocks;
+
+/* What brings the two operands of a sum to a common scale, and their sum to that of the
+ * output. rounds_once: as CMSIS_NN_USE_SINGLE_ROUNDING has it. */
+typedef struct
+{
+    int32_t input_1_sign;
+    int32_t input_1_offset;
+    int32_t input_1_mult;
+    int32_t input_1_shift;
+    int32_t input_2_sign;
+    int32_t input_2_offset;
+    int32_t input_2_mult;
+    int32_t input_2_shift;
+    int32_t left_shift;
+    int32_t out_offset;
+    int32_t out_mult;
+    int32_t out_shift;
+    int32_t out_activation_min;
+    int32_t out_activation_max;
+    int32_t rounds_once;
+} kanji_add_params;
+
+/* Sum or difference of two tensors, the second of which may be broadcast.
+ *
+ *     v_k = requantize((x_k + input_k_offset) * 2^left_shift, input_k_mult, input_k_shift)
+ *     y[i] = clamp(requantize(input_1_sign * v_1 + input_2_sign * v_2, out_mult, out_shift)
+ *                  + out_offset, out_activation_min, out_activation_max)
+ *
+ * with x_1 = input_1[i] and x_2 = input_2[k(i)]. Signs are 1 and -1; 16 <= left_shift <= 22;
+ * -128 <= offsets <= 128; multipliers are not negative; -31 <= shifts of the inputs <= 0,
+ * -31 <= out_shift <= 0; activations are in -128 .. 127. The output may be input_1.
+ */
+int32_t kanji_add_s8(const kanji_add_params *params,
+                     const kanji_blocks *blocks,
+                     const int8_t *input_1,
+                     const int8_t *input_2,
+                     int8_t *output);
+
+/* Offsets of the operands of a product, and what brings it to the scale of the output. */
+typedef struct
+{
+    int32_t input_1_offset;
+    int32_t input_2_offset;
+    int32_t out_offset;
+    int32_t out_mult;
+    int32_t out_shift;
+    int32_t out_activation_min;
+    int32_t out_activation_max;
+    int32_t rounds_once;
+} kanji_mul_params;
+
+/* Product of two tensors, the second of which may be broadcast.
+ *
+ *     y[i] = clamp(requantize((input_1[i] + input_1_offset) *
+ *                             (input_2[k(i)] + input_2_offset), out_mult, out_shift)
+ *                  + out_offset, out_activation_min, out_activation_max)
+ *
+ * Limits as above, but for -31 <= out_shift <= 14. The output may be input_1.
+ */
+int32_t kanji_mul_s8(const kanji_mul_params *params,
+                     const kanji_blocks *blocks,
+                     const int8_t *input_1,
+                     const int8_t *input_2,
+                     int8_t *output);
+
+/* The smaller and the larger of two tensors, the second of which may be broadcast, each
+ * brought to the scale of the output by a table of 256 bytes.
+ *
+ *     y[i] = min(table_1[input_1[i] + 128], table_2[input_2[k(i)] + 128])
+ *
+ * A table that is NULL leaves its operand as it is. The output may be input_1.
+ */
+int32_t kanji_minimum_s8(const kanji_blocks *blocks,
+                         const int8_t *input_1,
+                         const int8_t *table_1,
+                         const int8_t *input_2,
+                         const int8_t *table_2,
+                         int8_t *output);
+
+int32_t kanji_maximum_s8(const kanji_blocks *blocks,
+                         const int8_t *input_1,
+                         const int8_t *table_1,
+                         const int8_t *input_2,
+                         const int8_t *table_2,
+                         int8_t *output);
 /* The mean over neighbouring axes, brought to a scale and zero point of its own. Output and
  * input do not overlap.
  *

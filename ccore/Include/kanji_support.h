@@ -51,6 +51,50 @@ static inline int32_t kanji_add_saturated(int32_t a, int32_t b)
     return a < 0 && b < INT32_MIN - a ? INT32_MIN : a + b;
 }
 
+/* value * multiplier * 2^(shift - 31), rounded twice, after the multiplication half up and
+ * after the right shift half away from zero, or once, half up.
+ * multiplier >= 0; -31 <= shift <= 30. */
+static inline int32_t
+kanji_rescale(int32_t value, int32_t multiplier, int32_t shift, int32_t rounds_once)
+{
+    if (rounds_once != 0)
+    {
+        const int64_t product = (int64_t)value * multiplier;
+
+        return kanji_saturate_s32(((product >> (30 - shift)) + 1) >> 1);
+    }
+
+    const int32_t left = kanji_max(shift, 0);
+    const int32_t right = kanji_max(-shift, 0);
+    const int32_t shifted = kanji_saturate_s32(value * ((int64_t)1 << left));
+    const int64_t high = ((int64_t)shifted * multiplier + ((int64_t)1 << 30)) >> 31;
+    const int64_t mask = ((int64_t)1 << right) - 1;
+
+    return kanji_saturate_s32((high >> right) + ((high & mask) > (mask >> 1) + (high < 0)));
+}
+
+/* Whether an operand is broadcast beside one of outer * size * inner elements. */
+static inline int kanji_blocks_ok(int32_t outer, int32_t size, int32_t inner)
+{
+    return outer >= 1 && size >= 1 && inner >= 1 && size <= INT32_MAX / outer &&
+           inner <= INT32_MAX / (outer * size);
+}
+
+static inline int kanji_byte_range_ok(int32_t low, int32_t high)
+{
+    return low >= INT8_MIN && low <= high && high <= INT8_MAX;
+}
+
+static inline int kanji_offset_ok(int32_t offset)
+{
+    return offset >= INT8_MIN && offset <= -INT8_MIN;
+}
+
+static inline int kanji_factor_ok(int32_t multiplier, int32_t shift, int32_t most_shift)
+{
+    return multiplier >= 0 && shift >= -31 && shift <= most_shift;
+}
+
 /* ----------------------------------------------------------------------------- products */
 
 /* Filters whose products are summed together, so that they share the loads of the input. */

@@ -16,7 +16,9 @@ __all__ = [
     "GlobalAvgPool2D",
     "HardSwish",
     "LeakyReLU",
+    "Maximum",
     "Mean",
+    "Minimum",
     "Multiply",
     "Permute",
     "ReLU",
@@ -29,14 +31,15 @@ __all__ = [
     "Slice",
     "Softmax",
     "Standardize",
+    "Subtract",
     "Tanh",
     "ZeroPadding2D",
 ]
 
 class Add(TrackedLayer):
-    """Sum of two tensors of one shape; see `ops.add`.
+    """Sum of two tensors; see `ops.add`.
 
-    The output has their shape.
+    Both have one shape, or one has extents of 1: (1,1,C) beside (H,W,C).
 
     Parameters
     ----------
@@ -125,6 +128,21 @@ class LeakyReLU(TrackedLayer):
         name: str | None = None,
     ) -> None: ...
 
+class Maximum(TrackedLayer):
+    """The larger of two tensors, element by element; see `ops.maximum`.
+
+    Both have one shape, or one has extents of 1: (1,1,C) beside (H,W,C).
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
 class Mean(TrackedLayer):
     """The mean over neighbouring axes, with a scale of its own; see `ops.mean`.
 
@@ -147,10 +165,25 @@ class Mean(TrackedLayer):
         name: str | None = None,
     ) -> None: ...
 
-class Multiply(TrackedLayer):
-    """Product of two tensors of one shape, element by element; see `ops.mul`.
+class Minimum(TrackedLayer):
+    """The smaller of two tensors, element by element; see `ops.minimum`.
 
-    The output has their shape.
+    Both have one shape, or one has extents of 1: (1,1,C) beside (H,W,C).
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+    ) -> None: ...
+
+class Multiply(TrackedLayer):
+    """Product of two tensors, element by element; see `ops.mul`.
+
+    Both have one shape, or one has extents of 1: (1,1,C) beside (H,W,C).
 
     Parameters
     ----------
@@ -365,6 +398,24 @@ class Standardize(Layer):
     def __init__(
         self,
         frac_bits: int = ...,
+        name: str | None = None,
+    ) -> None: ...
+
+class Subtract(TrackedLayer):
+    """The first tensor less the second; see `ops.sub`.
+
+    Both have one shape, or one has extents of 1: (1,1,C) beside (H,W,C).
+
+    Parameters
+    ----------
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        activation: str | None = ...,
         name: str | None = None,
     ) -> None: ...
 

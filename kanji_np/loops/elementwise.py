@@ -15,6 +15,7 @@ import numpy as np
 
 from kanji_np.jit import nb, njit
 from kanji_np.loops import buffers
+from kanji_np.loops.broadcast import gathered, spread
 from kanji_np.loops.requantize import empty_ranges, widen
 from kanji_np.loops.threads import run, shares
 from kanji_np.quantize import RELU6_MAX, activation_bounds
@@ -80,7 +81,12 @@ def add_int(
         ints,
         xs,
         y_range,
-        (ints.input_1_offset, ints.input_2_offset, ints.left_shift),
+        (
+            ints.input_1_offset,
+            ints.input_2_offset,
+            ints.left_shift,
+            ints.input_2_sign,
+        ),
         factor(ints.input_1_mult, ints.input_1_shift, ints.rounding),
         factor(ints.input_2_mult, ints.input_2_shift, ints.rounding),
     )
@@ -97,12 +103,28 @@ def add_vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
-    """Both inputs have one gradient array."""
+    """Inputs of one shape have one gradient array."""
     g = buffers.empty(gy.shape, gy.dtype)
     count, limits = len(gy), (saved.low, saved.high)
     y, gy, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (saved.y, gy, g))
     run(_passed, count, y, gy, *limits, flat)
-    return tuple(g if needed else None for needed in needs_gx), None
+    of = zip(saved.x, needs_gx, strict=True)
+    return tuple(gathered(g, x) if needed else None for x, needed in of), None
+
+
+def sub_float(attrs: Activated, params: None, xs: Arrays) -> np.ndarray:
+    return _clipped(attrs, np.subtract, *xs)
+
+
+def sub_vjp(
+    attrs: Activated,
+    params: None,
+    saved: Saved,
+    gy: np.ndarray,
+    needs_gx: tuple[bool, ...],
+) -> tuple[Gradients, None]:
+    (g_1, g_2), _ = add_vjp(attrs, params, saved, gy, needs_gx)
+    return (g_1, None if g_2 is None else -g_2), None
 
 
 def mul_int(
@@ -123,10 +145,10 @@ def mul_vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
-    x_1, x_2 = zip(saved.x, saved.x_scale, saved.x_offset, strict=True)
+    x_1, x_2 = zip(spread(saved.x), saved.x_scale, saved.x_offset, strict=True)
     gx = (
-        _times(saved, gy, *other) if needed else None
-        for needed, other in zip(needs_gx, (x_2, x_1), strict=True)
+        gathered(_times(saved, gy, *other), x) if needed else None
+        for x, needed, other in zip(saved.x, needs_gx, (x_2, x_1), strict=True)
     )
     return tuple(gx), None
 
@@ -148,6 +170,7 @@ def _joined_int(
     kernel: Any, ints: Any, xs: Arrays, y_range: np.ndarray | None, *inputs: Any
 ) -> np.ndarray:
     """One of the loops over two int8 arrays (N, ...); `inputs` is what it takes."""
+    xs = spread(xs)
     y = buffers.empty(xs[0].shape, np.int8)
     count = len(y)
     x_1, x_2, flat = (np.ascontiguousarray(a).reshape(count, -1) for a in (*xs, y))
@@ -175,6 +198,7 @@ def _clipped(
 
     What leaves the range of floats becomes infinite, and range trackers refuse that.
     """
+    x_1, x_2 = spread((x_1, x_2))
     y = buffers.empty(x_1.shape, x_1.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         function(x_1, x_2, out=y)
@@ -308,6 +332,7 @@ def relu6_float(attrs: Any, params: None, xs: Arrays) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def _add(begin, end, edges, x_1, x_2, inputs, f_1, f_2, f_y, output, y, ranges):
     offset_1, offset_2, left = int32(inputs[0]), int32(inputs[1]), int32(inputs[2])
+    sign = int32(inputs[3])
     offset, low, high = int32(output[0]), int32(output[1]), int32(output[2])
     for share in range(begin, end):
         smallest, largest = int32(2**31 - 1), int32(-(2**31))
@@ -316,7 +341,7 @@ def _add(begin, end, edges, x_1, x_2, inputs, f_1, f_2, f_y, output, y, ranges):
             for k in range(row.shape[0]):
                 v_1 = scaled(int32((row_1[k] + offset_1) << left), f_1)
                 v_2 = scaled(int32((row_2[k] + offset_2) << left), f_2)
-                q = scaled(int32(v_1 + v_2), f_y)
+                q = scaled(int32(v_1 + sign * v_2), f_y)
                 smallest, largest = min(smallest, q), max(largest, q)
                 row[k] = min(max(int32(q + offset), low), high)
         ranges[share] = smallest, largest

@@ -6,6 +6,7 @@ from kanji_np.ops.add import ADD
 from kanji_np.ops.attributes import Attributes, attribute
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
 from kanji_np.ops.concatenate import CONCATENATE
+from kanji_np.ops.constant import CONSTANT
 from kanji_np.ops.conv1d import CONV1D
 from kanji_np.ops.conv2d import CONV2D
 from kanji_np.ops.dense import DENSE
@@ -15,7 +16,9 @@ from kanji_np.ops.global_avg_pool2d import GLOBAL_AVG_POOL2D
 from kanji_np.ops.hard_swish import HARD_SWISH
 from kanji_np.ops.leaky_relu import LEAKY_RELU
 from kanji_np.ops.max_pool2d import MAX_POOL2D
+from kanji_np.ops.maximum import MAXIMUM
 from kanji_np.ops.mean import MEAN
+from kanji_np.ops.minimum import MINIMUM
 from kanji_np.ops.mul import MUL
 from kanji_np.ops.normalize import NORMALIZE
 from kanji_np.ops.op import OPS, Constants, Fast, Op, Weights, register
@@ -30,6 +33,7 @@ from kanji_np.ops.sigmoid import SIGMOID
 from kanji_np.ops.slice import SLICE
 from kanji_np.ops.softmax import SOFTMAX
 from kanji_np.ops.standardize import STANDARDIZE
+from kanji_np.ops.sub import SUB
 from kanji_np.ops.tanh import TANH
 from kanji_np.ops.transpose import TRANSPOSE
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
@@ -55,8 +59,12 @@ BUILT_IN = (
     TANH,
     REQUANTIZE,
     ADD,
+    SUB,
     MUL,
+    MINIMUM,
+    MAXIMUM,
     CONCATENATE,
+    CONSTANT,
     PAD,
     SLICE,
     TRANSPOSE,

@@ -1,30 +1,38 @@
-"""Product of two tensors of one shape, element by element, with a fused activation.
+"""Product of two tensors, element by element, with a fused activation.
 
     Y = clamp(rescale((X_1 + offset_1) * (X_2 + offset_2), multiplier, shift)
               + output_offset, low, high)
 
-Inputs and output have scales and zero points of their own; the factor is s_1 s_2 / s_y.
+Both have one shape, or one is broadcast (`ops.pairs`): a gate of each channel. Inputs
+and output have scales and zero points of their own; the factor is s_1 s_2 / s_y.
 
 Accumulator: the product is at most 255^2 < 2^16. The factor must be less than 2^14, for
 two reasons. CMSIS-NN shifts the product to the left before it multiplies, by up to 14
 bits, or 15 on MVE cores in a library built to round once, and keeps it in int32. And a
 library of v7.0.0 built to round once overflows for results from 2^30 on.
 
-Source: CMSIS-NN v7.0.0 `arm_elementwise_mul_s8`; TFLite `MUL` int8.
+XNNPACK multiplies the product, which is exact in float32, by a float32 factor, and
+rounds halves to even.
+
+Source: CMSIS-NN v7.0.0 `arm_elementwise_mul_s8`; TFLite `MUL` int8. Broadcast: ccore
+`kanji_mul_s8`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import ShapeError
 from kanji_np.fixedpoint import ROUNDINGS, rescale
 from kanji_np.loops import elementwise as fast
+from kanji_np.loops.broadcast import gathered, spread
+from kanji_np.ops import pairs
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import activation_bounds, activation_range, output_factor
+from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     Arrays,
@@ -35,8 +43,6 @@ from kanji_np.types import (
     OutputPtr,
     QParams,
     Saved,
-    Shape,
-    Shapes,
     Specs,
     TargetSpec,
     TensorSpec,
@@ -47,9 +53,9 @@ MOST_SHIFT = 14
 
 @dataclass(frozen=True)
 class MulAttrs(Attributes):
-    """Product of two tensors of one shape, element by element; see `ops.mul`.
+    """Product of two tensors, element by element; see `ops.mul`.
 
-    The output has their shape.
+    Both have one shape, or one has extents of 1: (1,1,C) beside (H,W,C).
 
     Parameters
     ----------
@@ -74,18 +80,33 @@ class MulInts:
     rounding: str = "double"
 
 
-def infer(attrs: MulAttrs, shapes: Shapes) -> Shape:
-    first, second = shapes
-    if first != second:
-        raise ShapeError(f"both inputs must have one shape, got {first} and {second}")
-    return first
+@dataclass(frozen=True)
+class XnnpackMulInts:
+    """The same as XNNPACK computes it; `factor` is a float32."""
+
+    input_1_offset: int
+    input_2_offset: int
+    output_offset: int
+    factor: float
+    act_min: int
+    act_max: int
 
 
 def ints_of(
-    attrs: MulAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
-) -> MulInts:
+    attrs: Any, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> MulInts | XnnpackMulInts:
     """As TFLite's `MUL` makes them; RangeError if `y` is too fine for the inputs."""
     first, second = xs
+    if numerics.kernels == "xnnpack":
+        scales = (np.float32(q.scale) for q in (first, second, y))
+        scale_1, scale_2, scale_y = scales
+        return XnnpackMulInts(
+            -first.zero_point,
+            -second.zero_point,
+            y.zero_point,
+            float(scale_1 * scale_2 / scale_y),
+            *activation_range(attrs.activation, y),
+        )
     return MulInts(
         -first.zero_point,
         -second.zero_point,
@@ -97,24 +118,50 @@ def ints_of(
 
 
 def forward_int(
-    attrs: MulAttrs, ints: MulInts, xs: Arrays, y_range: np.ndarray | None = None
+    attrs: Any,
+    ints: MulInts | XnnpackMulInts,
+    xs: Arrays,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """Two int8 (N, ...) -> int8 (N, ...), one element at a time."""
-    x_1, x_2 = xs
+    if isinstance(ints, XnnpackMulInts):
+        return xnnpack_forward(ints, xs, y_range)
+    x_1, x_2 = spread(xs)
     q = np.empty(x_1.shape, np.int64)
     rounding = ROUNDINGS[ints.rounding]
     for i, (a, b) in enumerate(zip(x_1.flat, x_2.flat, strict=True)):
         product = (int(a) + ints.input_1_offset) * (int(b) + ints.input_2_offset)
         q.flat[i] = rescale(product, ints.output_mult, ints.output_shift, rounding)
-    if y_range is not None:
-        y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
-    y = np.clip(q + ints.output_offset, ints.act_min, ints.act_max)
-    return y.astype(np.int8)
+    return pairs.output(q, ints, y_range)
+
+
+def xnnpack_forward(
+    ints: XnnpackMulInts, xs: Arrays, y_range: np.ndarray | None
+) -> np.ndarray:
+    x_1, x_2 = (x.astype(np.float32) for x in spread(xs))
+    product = (x_1 + np.float32(ints.input_1_offset)) * (
+        x_2 + np.float32(ints.input_2_offset)
+    )
+    q = np.rint(product * np.float32(ints.factor))
+    most = np.float32(2**31 - 2**7)
+    return pairs.output(np.clip(q, -most, most).astype(np.int64), ints, y_range)
+
+
+def run_int(
+    attrs: Any,
+    ints: MulInts | XnnpackMulInts,
+    xs: Arrays,
+    y_range: np.ndarray | None = None,
+) -> np.ndarray:
+    """`forward_int`, fast."""
+    if isinstance(ints, XnnpackMulInts):
+        return xnnpack_forward(ints, xs, y_range)
+    return fast.mul_int(attrs, ints, xs, y_range)
 
 
 def forward_float(attrs: MulAttrs, params: None, xs: Arrays) -> np.ndarray:
     """Two floating (N, ...) -> same dtype (N, ...)."""
-    x_1, x_2 = xs
+    x_1, x_2 = spread(xs)
     return np.clip(x_1 * x_2, *activation_bounds(attrs.activation))
 
 
@@ -125,10 +172,28 @@ def vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
-    """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped."""
-    x_1, x_2 = saved.real_x(gy.dtype)
-    gx = saved.passed(gy * x_2), saved.passed(gy * x_1)
-    return tuple(g if n else None for g, n in zip(gx, needs_gx, strict=True)), None
+    """gX_1 = gY * X_2 and gX_2 = gY * X_1, real values, where Y was not clamped, summed
+    up where X_k is broadcast."""
+    x_1, x_2 = spread(saved.real_x(gy.dtype))
+    gx = (
+        gathered(saved.passed(gy * other), x) if needed else None
+        for x, other, needed in zip(saved.x, (x_2, x_1), needs_gx, strict=True)
+    )
+    return tuple(gx), None
+
+
+@dataclass(frozen=True)
+class KernelParams:
+    """`kanji_mul_params`, in its order."""
+
+    input_1_offset: int
+    input_2_offset: int
+    out_offset: int
+    out_mult: int
+    out_shift: int
+    out_activation_min: int
+    out_activation_max: int
+    rounds_once: int
 
 
 def lower(
@@ -138,7 +203,34 @@ def lower(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
-    call = KernelCall(
+    first, second = xs
+    if first.shape == second.shape:
+        return (_of_one_shape(ints, y),)
+    whole, part, blocks = pairs.order(xs)
+    offsets = ints.input_1_offset, ints.input_2_offset
+    params = KernelParams(
+        offsets[whole],
+        offsets[part],
+        ints.output_offset,
+        ints.output_mult,
+        ints.output_shift,
+        ints.act_min,
+        ints.act_max,
+        int(ints.rounding == "single"),
+    )
+    call = kanji_nn.call(
+        "kanji_mul_s8",
+        pairs.struct("kanji_mul_params", "params", params),
+        blocks.struct(),
+        InputPtr(index=whole),
+        InputPtr(index=part),
+        OutputPtr(),
+    )
+    return (call,)
+
+
+def _of_one_shape(ints: MulInts, y: TensorSpec) -> KernelCall:
+    return KernelCall(
         function="arm_elementwise_mul_s8",
         header=HEADER,
         arguments=(
@@ -155,14 +247,13 @@ def lower(
             y.size,
         ),
     )
-    return (call,)
 
 
 MUL = Op(
     name="mul",
     attrs=MulAttrs,
     layer="Multiply",
-    infer=infer,
+    infer=pairs.infer,
     forward_int=forward_int,
     forward_float=forward_float,
     vjp=vjp,
@@ -170,5 +261,5 @@ MUL = Op(
     ints=ints_of,
     inputs=2,
     tracks_output=True,
-    fast=Fast(fast.mul_int, fast.mul_float, fast.mul_vjp),
+    fast=Fast(run_int, fast.mul_float, fast.mul_vjp),
 )

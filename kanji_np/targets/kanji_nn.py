@@ -77,8 +77,8 @@ def copied(
             InputPtr(),
             size,
             first,
-            _axes("extents", extents),
-            _axes("steps", steps),
+            kanji_axes("extents", extents),
+            kanji_axes("steps", steps),
             OutputPtr(),
         ),
     )
@@ -88,5 +88,6 @@ def _extent(axes: Sequence[tuple[int, int]]) -> int:
     return math.prod(extent for extent, _ in axes)
 
 
-def _axes(name: str, values: Sequence[int]) -> Struct:
+def kanji_axes(name: str, values: Sequence[int]) -> Struct:
+    """A number for each of four axes, the slowest first."""
     return Struct("kanji_axes", name, tuple(zip("nhwc", values, strict=True)))

@@ -661,6 +661,59 @@ def elementwise_mul_s8(
     return Call("arm_elementwise_mul_s8", ints, (x_1, x_2), x_1.shape)
 
 
+def add_s8(
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    blocks: tuple[int, int, int],
+    input_1: tuple[int, int, int, int],
+    input_2: tuple[int, int, int, int],
+    output: tuple[int, int, int],
+    *,
+    left_shift: int = 20,
+    act_min: int = -128,
+    act_max: int = 127,
+    rounds_once: bool = False,
+) -> Call:
+    """Two int8 arrays, the second of (size,); sign, offset, multiplier and shift."""
+    params = (*input_1, *input_2, left_shift, *output, act_min, act_max)
+    ints = (*params, int(rounds_once), *blocks)
+    return Call("kanji_add_s8", ints, (x_1, x_2), x_1.shape)
+
+
+def mul_s8(
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    blocks: tuple[int, int, int],
+    *,
+    input_offsets: Pair,
+    output: tuple[int, int, int],
+    act_min: int = -128,
+    act_max: int = 127,
+    rounds_once: bool = False,
+) -> Call:
+    """Two int8 arrays, the second of (size,); offset, multiplier and shift of y."""
+    ints = (*input_offsets, *output, act_min, act_max, int(rounds_once), *blocks)
+    return Call("kanji_mul_s8", ints, (x_1, x_2), x_1.shape)
+
+
+def extremum_s8(
+    function: str,
+    x_1: np.ndarray,
+    x_2: np.ndarray,
+    blocks: tuple[int, int, int],
+    tables: np.ndarray | None = None,
+) -> Call:
+    """`kanji_minimum_s8` or `kanji_maximum_s8`; tables int8 (2, 256), or none."""
+    both = () if tables is None else tuple(tables)
+    return Call(function, (*blocks, len(both)), (x_1, x_2, *both), x_1.shape)
+
+
+def arm_extremum_s8(function: str, x_1: np.ndarray, x_2: np.ndarray) -> Call:
+    """`arm_minimum_s8` or `arm_maximum_s8`: two int8 arrays (N,H,W,C)."""
+    ints = (*x_1.shape, *x_2.shape, *x_1.shape)
+    return Call(function, ints, (x_1, x_2), x_1.shape)
+
+
 def concatenation_s8_x(x: np.ndarray, *, channels: int, first: int) -> Call:
     """x int8 (w, z, y, x); the output has rows of `channels`."""
     ints = (*reversed(x.shape), channels, first)

@@ -163,6 +163,12 @@ CASES: dict[str, dict[str, Call]] = {
         "arm_softmax_s8": driver.softmax_s8(values(8, 10), 1518500250, 22, -248),
         "arm_elementwise_add_s8": add(),
         "arm_elementwise_mul_s8": multiply(),
+        "arm_minimum_s8": driver.arm_extremum_s8(
+            "arm_minimum_s8", values(1, 16, 16, 16), values(1, 16, 16, 16)
+        ),
+        "arm_maximum_s8": driver.arm_extremum_s8(
+            "arm_maximum_s8", values(1, 16, 16, 16), values(1, 16, 16, 16)
+        ),
         "arm_concatenation_s8_x": driver.concatenation_s8_x(
             values(1, 16, 16, 16), channels=32, first=16
         ),
@@ -176,6 +182,27 @@ CASES: dict[str, dict[str, Call]] = {
         "kanji_standardize_u8_s8": driver.standardize_u8_s8(pixels(32, 32), 5),
         "kanji_lookup_s8": driver.lookup_s8(values(4096), values(256)),
         "kanji_lookup_u8_s8": driver.lookup_u8_s8(pixels(32, 32, 3), values(3, 256)),
+        "kanji_add_s8": driver.add_s8(
+            values(256, 16),
+            values(16),
+            (256, 16, 1),
+            (1, 3, 1518500250, -1),
+            (-1, -3, 1073741824, 0),
+            (5, 1518500250, -18),
+        ),
+        "kanji_mul_s8": driver.mul_s8(
+            values(256, 16),
+            values(16),
+            (256, 16, 1),
+            input_offsets=(3, -3),
+            output=(5, 1518500250, -6),
+        ),
+        "kanji_minimum_s8": driver.extremum_s8(
+            "kanji_minimum_s8", values(256, 16), values(16), (256, 16, 1)
+        ),
+        "kanji_maximum_s8": driver.extremum_s8(
+            "kanji_maximum_s8", values(256, 16), values(16), (256, 16, 1)
+        ),
         "kanji_requantize_s8": driver.requantize_s8(
             values(64, 16),
             input_offset=3,

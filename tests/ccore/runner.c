@@ -118,6 +118,69 @@ static int32_t run_lookup_u8(const call_t *call)
         NULLED(input, 0), v[0], NULLED(call->arrays[1], 1), v[1], NULLED(call->output, 2));
 }
 
+static kanji_blocks blocks_at(const int32_t *v)
+{
+    const kanji_blocks blocks = {v[0], v[1], v[2]};
+    return blocks;
+}
+
+static int32_t run_add(const call_t *call)
+{
+    const int32_t *v = call->ints;
+    const kanji_add_params params = {v[0], v[1], v[2],  v[3],  v[4],  v[5],  v[6], v[7],
+                                     v[8], v[9], v[10], v[11], v[12], v[13], v[14]};
+    const kanji_blocks blocks = blocks_at(v + 15);
+
+    return kanji_add_s8(NULLED(&params, 0),
+                        NULLED(&blocks, 1),
+                        NULLED(call->arrays[0], 2),
+                        NULLED(call->arrays[1], 3),
+                        NULLED(call->output, 4));
+}
+
+static int32_t run_mul(const call_t *call)
+{
+    const int32_t *v = call->ints;
+    const kanji_mul_params params = {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]};
+    const kanji_blocks blocks = blocks_at(v + 8);
+
+    return kanji_mul_s8(NULLED(&params, 0),
+                        NULLED(&blocks, 1),
+                        NULLED(call->arrays[0], 2),
+                        NULLED(call->arrays[1], 3),
+                        NULLED(call->output, 4));
+}
+
+typedef int32_t (*extremum_t)(const kanji_blocks *,
+                              const int8_t *,
+                              const int8_t *,
+                              const int8_t *,
+                              const int8_t *,
+                              int8_t *);
+
+static int32_t run_extremum(const call_t *call, extremum_t extremum)
+{
+    const kanji_blocks blocks = blocks_at(call->ints);
+    const int has_tables = call->ints[3] != 0;
+
+    return extremum(NULLED(&blocks, 0),
+                    NULLED(call->arrays[0], 1),
+                    has_tables ? call->arrays[2] : NULL,
+                    NULLED(call->arrays[1], 2),
+                    has_tables ? call->arrays[3] : NULL,
+                    NULLED(call->output, 3));
+}
+
+static int32_t run_minimum(const call_t *call)
+{
+    return run_extremum(call, kanji_minimum_s8);
+}
+
+static int32_t run_maximum(const call_t *call)
+{
+    return run_extremum(call, kanji_maximum_s8);
+}
+
 static int32_t run_resize_nearest(const call_t *call)
 {
     const int32_t *v = call->ints;
@@ -144,6 +207,10 @@ static const function_t common_functions[] = {
     {"kanji_resize_nearest_s8", run_resize_nearest},
     {"kanji_lookup_s8", run_lookup},
     {"kanji_lookup_u8_s8", run_lookup_u8},
+    {"kanji_add_s8", run_add},
+    {"kanji_mul_s8", run_mul},
+    {"kanji_minimum_s8", run_minimum},
+    {"kanji_maximum_s8", run_maximum},
     {NULL, NULL},
 };
 

@@ -570,6 +570,39 @@ static int32_t run_mul(const call_t *call)
                                   v[7]);
 }
 
+typedef arm_cmsis_nn_status (*extremum_t)(const cmsis_nn_context *,
+                                          const int8_t *,
+                                          const cmsis_nn_dims *,
+                                          const int8_t *,
+                                          const cmsis_nn_dims *,
+                                          int8_t *,
+                                          const cmsis_nn_dims *);
+
+static int32_t run_extremum(const call_t *call, extremum_t extremum)
+{
+    const cmsis_nn_dims input_1 = dims_at(call->ints);
+    const cmsis_nn_dims input_2 = dims_at(call->ints + 4);
+    const cmsis_nn_dims output = dims_at(call->ints + 8);
+
+    return extremum(NULL,
+                    NULLED(call->arrays[0], 0),
+                    NULLED(&input_1, 1),
+                    NULLED(call->arrays[1], 2),
+                    NULLED(&input_2, 3),
+                    NULLED(call->output, 4),
+                    NULLED(&output, 5));
+}
+
+static int32_t run_minimum(const call_t *call)
+{
+    return run_extremum(call, arm_minimum_s8);
+}
+
+static int32_t run_maximum(const call_t *call)
+{
+    return run_extremum(call, arm_maximum_s8);
+}
+
 static int32_t run_concatenation(const call_t *call)
 {
     const int32_t *v = call->ints;
@@ -654,6 +687,8 @@ const function_t api_functions[] = {
     {"arm_softmax_s8", run_softmax},
     {"arm_elementwise_add_s8", run_add},
     {"arm_elementwise_mul_s8", run_mul},
+    {"arm_minimum_s8", run_minimum},
+    {"arm_maximum_s8", run_maximum},
     {"arm_concatenation_s8_x", run_concatenation},
     {"arm_pad_s8", run_pad},
     {NULL, NULL},

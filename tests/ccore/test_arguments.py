@@ -125,6 +125,25 @@ ADD = driver.elementwise_add_s8(
     ONES, ONES, (1, 2**30, 0), (2, 2**30, -1), (3, 2**30, -19)
 )
 MUL = driver.elementwise_mul_s8(ONES, ONES, input_offsets=(1, 2), output=(3, 2**30, -1))
+BLOCKS = (2, 3, 1)
+KANJI_ADD = driver.add_s8(
+    ONES,
+    ONES[:3],
+    BLOCKS,
+    (1, 1, 2**30, 0),
+    (-1, 2, 2**30, -1),
+    (3, 2**30, -19),
+)
+KANJI_MUL = driver.mul_s8(
+    ONES, ONES[:3], BLOCKS, input_offsets=(1, 2), output=(3, 2**30, -1)
+)
+EXTREMA = tuple(
+    driver.extremum_s8(f"kanji_{name}_s8", ONES, ONES[:3], BLOCKS)
+    for name in ("minimum", "maximum")
+)
+ARM_EXTREMA = tuple(
+    driver.arm_extremum_s8(f"arm_{name}_s8", X, X) for name in ("minimum", "maximum")
+)
 CONCATENATION = driver.concatenation_s8_x(X, channels=5, first=2)
 PAD = driver.pad_s8(X, (0, 1, 2, 0), (0, 2, 1, 0), -7)
 
@@ -235,6 +254,40 @@ NAMES = {
         "value",
     ],
 }
+BLOCK_NAMES = ["outer", "size", "inner"]
+NAMES["kanji_add_s8"] = [
+    *(
+        f"input_{k}_{what}"
+        for k in (1, 2)
+        for what in ("sign", "offset", "mult", "shift")
+    ),
+    "left_shift",
+    "output_offset",
+    "multiplier",
+    "shift",
+    *ACTIVATION,
+    "rounds_once",
+    *BLOCK_NAMES,
+]
+NAMES["kanji_mul_s8"] = [
+    "input_1_offset",
+    "input_2_offset",
+    "output_offset",
+    "multiplier",
+    "shift",
+    *ACTIVATION,
+    "rounds_once",
+    *BLOCK_NAMES,
+]
+NAMES |= {call.function: [*BLOCK_NAMES, "has_tables"] for call in EXTREMA}
+NAMES |= {
+    call.function: [
+        f"{tensor}.{axis}"
+        for tensor in ("input_1", "input_2", "output")
+        for axis in "nhwc"
+    ]
+    for call in ARM_EXTREMA
+}
 NAMES["arm_fully_connected_wrapper_s8"] = [*NAMES[PER_CHANNEL.function], "per_channel"]
 NAMES["arm_vector_sum_s8"] = ["columns", "rows", "lhs_offset", "rhs_offset"]
 NAMES |= {
@@ -264,6 +317,14 @@ JOIN_REFUSED = {
     **SCALE,
     **LIMITS,
     "block_size": (0, -1, INT32_MIN),
+}
+BLOCKS_REFUSED = dict.fromkeys(BLOCK_NAMES, POSITIVE)
+PAIR_REFUSED = {
+    **dict.fromkeys(
+        ("input_1_offset", "input_2_offset", "output_offset"), (-129, 129, INT32_MIN)
+    ),
+    **LIMITS,
+    **BLOCKS_REFUSED,
 }
 POOL_REFUSED = {
     "input.n": POSITIVE,
@@ -414,6 +475,21 @@ REFUSED = [
     ),
     (MUL, JOIN_REFUSED),
     (
+        KANJI_ADD,
+        {
+            **PAIR_REFUSED,
+            **dict.fromkeys(("input_1_sign", "input_2_sign"), (0, 2, -2)),
+            **dict.fromkeys(
+                ("input_1_mult", "input_2_mult", "multiplier"), SCALE["multiplier"]
+            ),
+            **dict.fromkeys(("input_1_shift", "input_2_shift", "shift"), (-32, 1)),
+            "left_shift": (-1, 15, 23),
+        },
+    ),
+    (KANJI_MUL, {**PAIR_REFUSED, **SCALE, "shift": (-32, 15)}),
+    *((call, BLOCKS_REFUSED) for call in EXTREMA),
+    *((call, dict.fromkeys(NAMES[call.function], POSITIVE)) for call in ARM_EXTREMA),
+    (
         CONCATENATION,
         {
             "input_x": (0, 4),
@@ -459,6 +535,10 @@ POINTERS = [
     (RESIZE, (0, 1, 2, 3), ()),
     (ADD, (0, 1, 2), ()),
     (MUL, (0, 1, 2), ()),
+    (KANJI_ADD, (0, 1, 2, 3, 4), ()),
+    (KANJI_MUL, (0, 1, 2, 3, 4), ()),
+    *((call, (0, 1, 2, 3), ()) for call in EXTREMA),
+    *((call, (0, 1, 2, 3, 4, 5), ()) for call in ARM_EXTREMA),
     (CONCATENATION, (0, 1), ()),
     (PAD, (0, 1, 2, 3, 4), ()),
     # 1x1 kernels read no filter dims.

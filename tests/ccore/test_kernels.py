@@ -640,6 +640,112 @@ def test_mul(build):
     expect(build, calls, answers)
 
 
+def broadcasts(rng):
+    """A whole operand and a part of it, and how that is read."""
+    outer, size, inner = rng.integers(1, (5, 9, 4)).tolist()
+    whole, part = int8s(rng, outer, size, inner), int8s(rng, size)
+    whole.flat[:1], part[:1] = -128, rng.choice((-128, 127))
+    return whole, part, (outer, size, inner)
+
+
+@every_build
+@pytest.mark.parametrize("rounding", ["default", "single"])
+def test_broadcast_sums_and_differences(build, rounding):
+    """They round as their arguments say, in every build."""
+    rng, calls, answers = np.random.default_rng(22), [], []
+    for _ in range(60):
+        (whole, part, blocks), (inputs, output, limits) = (
+            broadcasts(rng),
+            random_join(rng),
+        )
+        stages = [
+            (int(rng.choice((-1, 1))), offset, m, min(s, 0))
+            for offset, (m, s) in zip(
+                inputs, (random_factor(rng), random_factor(rng)), strict=True
+            )
+        ]
+        output = (*output[:2], min(output[2], 0))
+        once = rounding == "single"
+        calls.append(
+            driver.add_s8(
+                whole, part, blocks, *stages, output, rounds_once=once, **limits
+            )
+        )
+        both = whole, np.broadcast_to(part[:, None], whole.shape)
+        parts = [
+            [
+                sign * requantize((v + offset) << 20, m, s, rounding=rounding)
+                for v in x.ravel().tolist()
+            ]
+            for x, (sign, offset, m, s) in zip(both, stages, strict=True)
+        ]
+        sums = [saturate(a + b) for a, b in zip(*parts, strict=True)]
+        y = output_bytes(sums, output, rounding, **limits)
+        answers.append(np.reshape(y, whole.shape))
+    expect(build, calls, answers)
+
+
+@every_build
+@pytest.mark.parametrize("rounding", ["default", "single"])
+def test_broadcast_products(build, rounding):
+    rng, calls, answers = np.random.default_rng(23), [], []
+    for _ in range(60):
+        (whole, part, blocks), (inputs, output, limits) = (
+            broadcasts(rng),
+            random_join(rng),
+        )
+        output = (*output[:2], min(output[2], 14))
+        once = rounding == "single"
+        calls.append(
+            driver.mul_s8(
+                whole,
+                part,
+                blocks,
+                input_offsets=inputs,
+                output=output,
+                rounds_once=once,
+                **limits,
+            )
+        )
+        x_1, x_2 = whole.astype(int) + inputs[0], part.astype(int) + inputs[1]
+        products = (x_1 * x_2[:, None]).ravel().tolist()
+        y = output_bytes(products, output, rounding, **limits)
+        answers.append(np.reshape(y, whole.shape))
+    expect(build, calls, answers)
+
+
+@every_build
+@pytest.mark.parametrize(
+    ("name", "pick"), [("minimum", np.minimum), ("maximum", np.maximum)]
+)
+def test_extrema(build, name, pick):
+    rng, calls, answers = np.random.default_rng(24), [], []
+    for i in range(40):
+        whole, part, blocks = broadcasts(rng)
+        tables = int8s(rng, 2, 256) if i % 2 else None
+        calls.append(
+            driver.extremum_s8(f"kanji_{name}_s8", whole, part, blocks, tables)
+        )
+        if tables is not None:
+            places = whole.astype(int) + 128, part.astype(int) + 128
+            whole, part = (t[p] for t, p in zip(tables, places, strict=True))
+        answers.append(pick(whole, part[:, None]))
+    expect(build, calls, answers)
+
+
+@every_build
+@pytest.mark.parametrize(
+    ("name", "pick"), [("minimum", np.minimum), ("maximum", np.maximum)]
+)
+def test_extrema_of_one_shape(build, name, pick):
+    if build.api != "s8":
+        return
+    rng = np.random.default_rng(25)
+    pairs = [int8s(rng, 2, *rng.integers(1, 6, 4).tolist()) for _ in range(20)]
+    calls = [driver.arm_extremum_s8(f"arm_{name}_s8", *pair) for pair in pairs]
+    expect(build, calls, [pick(*pair) for pair in pairs])
+
+
 @functools.cache
 def slices():
     """Rows, width of the result, where they go."""

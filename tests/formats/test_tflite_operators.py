@@ -206,6 +206,22 @@ def test_operators_on_two_tensors(kind, activation, tmp_path):
     check(s, y, tmp_path, 1.9)  # the second one is rounded, too
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 5, 1), (1, 4, 5, 3)])
+@pytest.mark.parametrize("kind", BINARY)
+def test_operators_on_a_constant_of_int8(kind, shape, first, tmp_path):
+    integers = np.random.default_rng(0).integers(-128, 128, shape)
+    x = Tensor((1, 4, 5, 3), "INT8", scale=0.1, zero_point=3)
+    y = Tensor((1, 4, 5, 3), "INT8", scale=0.25, zero_point=-1)
+    constant = Tensor(shape, "INT8", integers, scale=0.03, zero_point=7)
+    op = Op(kind, [1, 0] if first else [0, 1], [2])
+    net = made([x, constant, y], [op], tmp_path)
+    given = np.random.default_rng(1).integers(-128, 128, (2, 4, 5, 3)).astype(np.int8)
+    real = BINARY[kind](0.03 * (integers - 7), 0.1 * (given - 3.0))
+    found = 0.25 * (net.freeze().run(given) + 1.0)
+    assert np.abs(found - np.clip(real, 0.25 * -127, 0.25 * 128)).max() <= 0.2525
+
+
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
 def test_concatenation(axis, tmp_path):
     s = Sketch((4, 5, 3))
@@ -321,6 +337,21 @@ def test_quantize_from_int8_to_int8(tmp_path):
     given = np.int8([[-128, 3, 50, 127]])
     # 124 / 3 is rounded twice, as 83 / 2.
     assert net.freeze().run(given).tolist() == [[-64, -20, -4, 22]]
+
+
+@pytest.mark.parametrize("option", ["align_corners", "half_pixel_centers", None])
+def test_resizing(option, tmp_path):
+    s = Sketch((4, 5, 2))
+    options = {option: True} if option else {"align_corners": False}
+    s.op("RESIZE_NEAREST_NEIGHBOR", [s.x, s.integer([7, 10])], (7, 10, 2), options)
+    rows = {
+        "align_corners": [0, 1, 1, 2, 2, 3, 3],
+        "half_pixel_centers": [0, 0, 1, 2, 2, 3, 3],
+        None: [0, 0, 1, 1, 2, 2, 3],
+    }
+    columns = {"align_corners": [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]}
+    y = s.reals[:, rows[option]][:, :, columns.get(option, np.arange(10) // 2)]
+    check(s, y, tmp_path, 1e-5)
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -17,10 +17,11 @@ from kanji_np.types import Numerics, QParams
 LINEAR, RELU, RELU6 = (AddAttrs(a) for a in ("linear", "relu", "relu6"))
 
 
-def sums(attrs, shape, batch, x_1, x_2, y):
+def sums(attrs, shape, batch, x_1, x_2, y, other=None):
     qparams = (QParams(*x_1), QParams(*x_2))
+    others = (other or shape,)
     return Case(
-        attrs, shape, batch, others=(shape,), qparams=qparams, y_qparams=QParams(*y)
+        attrs, shape, batch, others=others, qparams=qparams, y_qparams=QParams(*y)
     )
 
 
@@ -35,6 +36,16 @@ def residual(target, scheme):
     return kj.Model(x, out, target, scheme=scheme)
 
 
+def broadcast(target, scheme):
+    """A sum of each channel, and a number, beside the image, from either side."""
+    x = kj.Input((5, 5, 3))
+    y = kj.Conv2D(3, 3, padding="same")(x)
+    z = kj.GlobalAvgPool2D()(y)
+    first = kj.Add(activation="relu")(y, z)
+    second = kj.Add()(kj.Dense(1)(z), first)
+    return kj.Model(x, second, target, scheme=scheme)
+
+
 def straight(target, scheme):
     """Input and output are the caller's memory."""
     x = kj.Input((13,))
@@ -43,10 +54,8 @@ def straight(target, scheme):
 
 class TestAdd(JoinConformance):
     op = ADD
-    drawn = random_joins(
-        st.builds(AddAttrs, draw.activations), draw.shapes.map(lambda s: (s, s))
-    )
-    branches = (residual, straight)
+    drawn = random_joins(st.builds(AddAttrs, draw.activations), draw.pairs_of_shapes)
+    branches = (residual, broadcast, straight)
     cases = (
         sums(LINEAR, (1,), 1, (2**-5,), (2**-5,), (2**-4,)),
         sums(LINEAR, (5, 4, 3), 2, (2**-5,), (2**-7,), (2**-5,)),
@@ -58,10 +67,13 @@ class TestAdd(JoinConformance):
         sums(LINEAR, (65,), 2, (2**-3, 1), (2**-33, 2), (2**-3, 3)),
         sums(LINEAR, (2, 3, 4), 2, (0.5, 1), (2**-40, 2), (0.7, 3)),  # a factor of 0
         sums(LINEAR, (4, 4, 4), 2, (0.01, 0), (0.02, 0), (0.3, 0)),  # a few steps
+        sums(RELU, (3, 4, 5), 2, (0.1, 3), (0.02, -7), (0.1, -128), (5,)),
+        sums(LINEAR, (1, 1, 5), 3, (0.03, 3), (0.02, -7), (0.04, 5), (3, 4, 5)),
+        sums(LINEAR, (3, 4, 1), 2, (0.03, 3), (0.02, -7), (0.04, 5), (3, 4, 5)),
     )
     refusals = (
-        Refusal(LINEAR, (4, 4, 2), "one shape, got", ((4, 4, 1),)),
-        Refusal(LINEAR, (4, 4), "one shape, got", ((16,),)),
+        Refusal(LINEAR, (4, 4, 2), "one shape, or extents of 1", ((4, 1, 2),)),
+        Refusal(LINEAR, (4, 4), r"got \(4, 4\) and \(16,\)", ((16,),)),
     )
 
     def bound(self, case, x, y):

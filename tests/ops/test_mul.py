@@ -16,10 +16,11 @@ from kanji_np.types import Numerics, QParams
 LINEAR, RELU, RELU6 = (MulAttrs(a) for a in ("linear", "relu", "relu6"))
 
 
-def products(attrs, shape, batch, x_1, x_2, y):
+def products(attrs, shape, batch, x_1, x_2, y, other=None):
     qparams = (QParams(*x_1), QParams(*x_2))
+    others = (other or shape,)
     return Case(
-        attrs, shape, batch, others=(shape,), qparams=qparams, y_qparams=QParams(*y)
+        attrs, shape, batch, others=others, qparams=qparams, y_qparams=QParams(*y)
     )
 
 
@@ -31,12 +32,18 @@ def gated(target, scheme):
     return kj.Model(x, kj.Multiply(activation="relu")(y, y), target, scheme=scheme)
 
 
+def excited(target, scheme):
+    """Squeeze and excite: a gate of each channel."""
+    x = kj.Input((6, 6, 5))
+    y = kj.Conv2D(5, 3, padding="same")(x)
+    gate = kj.Dense(5)(kj.GlobalAvgPool2D()(y))
+    return kj.Model(x, kj.Multiply()(gate, y), target, scheme=scheme)
+
+
 class TestMul(JoinConformance):
     op = MUL
-    drawn = random_joins(
-        st.builds(MulAttrs, draw.activations), draw.shapes.map(lambda s: (s, s))
-    )
-    branches = (gated,)
+    drawn = random_joins(st.builds(MulAttrs, draw.activations), draw.pairs_of_shapes)
+    branches = (gated, excited)
     cases = (
         products(LINEAR, (1,), 1, (2**-5,), (2**-5,), (2**-4,)),
         products(LINEAR, (5, 4, 3), 2, (2**-5,), (2**-7,), (2**-5,)),
@@ -46,8 +53,11 @@ class TestMul(JoinConformance):
         products(RELU6, (9, 1, 4), 3, (0.1, 3), (0.02, -7), (0.024, -128)),
         products(LINEAR, (65,), 2, (0.01, 0), (0.01, 0), (1e-4, 3)),  # a factor of 1
         products(LINEAR, (4, 4, 4), 2, (0.01, 0), (0.02, 0), (0.9, 0)),  # a few steps
+        products(RELU, (3, 4, 5), 2, (0.1, 3), (0.02, -7), (0.1, -128), (1, 1, 5)),
+        products(LINEAR, (5,), 3, (0.03, 3), (0.02, -7), (0.04, 5), (3, 4, 5)),
+        products(LINEAR, (3, 4, 5), 2, (0.03, 3), (0.02, -7), (0.04, 5), (1,)),
     )
-    refusals = (Refusal(LINEAR, (4, 4, 2), "one shape, got", ((1, 1, 2),)),)
+    refusals = (Refusal(LINEAR, (4, 4, 2), "one shape, or extents", ((2, 1, 2),)),)
 
     def bound(self, case, x, y):
         """Half a step, and before it half a step of 2^shift of its size where there are

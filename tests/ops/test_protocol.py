@@ -68,6 +68,7 @@ GOOD = {
     "transpose": {"dims": (2, 1)},
     "resize_nearest": {"size": (3, 4)},
     "reshape": {"shape": (4, 4)},
+    "constant": {"shape": (4, 4), "scale": 0.5},
 }
 #: Of each kind of field, what it must not be, beside what no field may be.
 BAD = {
@@ -98,6 +99,7 @@ BAD = {
     "scale": (None, (), (1.0, "2"), float("inf"), 2.0**41),
     "offset": (None, (), ((1.0,),), -(2.0**41)),
     "output_scale": (0.0, -1.0, (1.0,)),
+    "zero_point": (-129, 128, None),
     "output_zero_point": (-129, 128, None),
     "negative_slope": (-0.1, 1.01, None, float("inf")),
 }

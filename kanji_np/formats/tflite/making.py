@@ -267,6 +267,7 @@ class Call:
         output: QParams | None = None,
         params: LinearParams | IntWeights | None = None,
         notes: Sequence[str] = (),
+        constants: Any = None,
     ) -> Symbol:
         """A layer that this operator becomes."""
         return self.builder.layer(
@@ -277,6 +278,7 @@ class Call:
             params=params,
             output=output,
             notes=notes,
+            constants=constants,
         )
 
     def shaped(self, symbol: Symbol, shape: Shape) -> Symbol:

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported, IntWeights
 from kanji_np.formats.source import SourceNet, SourceOp, SourceTensor
 from kanji_np.formats.tflite.constants import FOLDS, dequantized, fold
@@ -31,9 +31,12 @@ from kanji_np.formats.tflite.making import (
     qparams_of,
 )
 from kanji_np.layers import Symbol
+from kanji_np.ops import OPS
+from kanji_np.ops import Op as Operator
 from kanji_np.ops.add import AddAttrs
 from kanji_np.ops.attributes import Attributes, Pool2DAttrs
 from kanji_np.ops.concatenate import ConcatenateAttrs
+from kanji_np.ops.constant import ConstantAttrs, ConstantInts
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
@@ -43,6 +46,7 @@ from kanji_np.ops.mean import MeanAttrs
 from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.requantize import RequantizeAttrs
 from kanji_np.ops.rescaling import RescalingAttrs
+from kanji_np.ops.resize_nearest import ResizeNearestAttrs
 from kanji_np.ops.sigmoid import SigmoidAttrs
 from kanji_np.ops.slice import SliceAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
@@ -372,10 +376,45 @@ def _binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
         if (call.is_constant(0) or call.is_constant(1)) and _is_affine(call):
             return
         attrs = kind(call.fused()) if has_activation else kind()
-        inputs = [call.x(0), call.x(1)]
-        call.give(call.layer(name, attrs, inputs, qparams_of(call.output)))
+        call.give(
+            call.layer(name, attrs, _operands(call, name), qparams_of(call.output))
+        )
 
     return row
+
+
+def _operands(call: Call, name: str) -> list[Symbol]:
+    """The two inputs; one may be a constant of int8."""
+    if not call.is_constant(0) and not call.is_constant(1):
+        return [call.x(0), call.x(1)]
+    index = 0 if call.is_constant(0) else 1
+    x = call.x(1 - index)
+    operand = _constant(call, index, x, OPS[name])
+    return [operand, x] if index == 0 else [x, operand]
+
+
+def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
+    """A constant as an operand beside `x`, in full where it is not broadcast."""
+    tensor, shape = call.tensor(index), call.shape(x)
+    qparams, values = qparams_of(tensor), call.values(index)
+    if qparams is None:
+        raise UnsupportedOp(
+            f"of float32 and a constant {values.shape} is not supported; ADD, SUB and "
+            "MUL are, with one number, or one for each channel"
+        )
+    rank = max(len(shape), 1)
+    if any(length != 1 for length in values.shape[:-rank]):
+        raise OptionError(f"its inputs {values.shape} and {shape} do not fit")
+    part = values.reshape(values.shape[-rank:] or (1,))
+    try:
+        pair.infer(None, (shape, part.shape))
+    except ShapeError:
+        if np.broadcast_shapes(part.shape, shape) != shape:
+            raise
+        part = np.broadcast_to(part, shape)
+    attrs = ConstantAttrs(part.shape, qparams.scale, qparams.zero_point)
+    ints = ConstantInts(np.ascontiguousarray(part))
+    return call.layer("constant", attrs, [x], constants=ints)
 
 
 def sub(call: Call) -> None:
@@ -383,6 +422,20 @@ def sub(call: Call) -> None:
     call.count(2, 2)
     if not (call.is_constant(0) or call.is_constant(1)) or not _is_affine(call):
         raise UnsupportedOp("is supported in float32, with a constant for each channel")
+
+
+def resize_nearest_neighbor(call: Call) -> None:
+    call.count(2, 2)
+    call.keeps_scale()
+    size = call.integers(1)
+    if len(size) != 2:
+        raise OptionError(f"makes images of {size}; it takes height and width")
+    attrs = ResizeNearestAttrs(
+        (size[0], size[1]),
+        bool(call.option("align_corners")),
+        bool(call.option("half_pixel_centers")),
+    )
+    call.give(call.layer("resize_nearest", attrs, [call.x()]))
 
 
 def _is_affine(call: Call) -> bool:
@@ -783,6 +836,7 @@ ROWS: Mapping[str, Row] = {
     "RELU": _activation("relu"),
     "RELU6": _activation("relu6"),
     "RESHAPE": reshape,
+    "RESIZE_NEAREST_NEIGHBOR": resize_nearest_neighbor,
     "SLICE": slice_,
     "SOFTMAX": softmax,
     "SPLIT": split,

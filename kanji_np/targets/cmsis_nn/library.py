@@ -49,6 +49,8 @@ CMSIS_NN = Library(
         "arm_vector_sum_s8": "5.0.0",
         "arm_fully_connected_per_channel_s8": V7,
         "arm_pad_s8": V7,
+        "arm_minimum_s8": V7,
+        "arm_maximum_s8": V7,
     },
     releases={
         V7: "CMSIS-NN v7.0.0, and commits after it up to v7.0.0+43 (99f736a6)",
