@@ -390,6 +390,7 @@ def linear_ints(
         act_max=act_max,
         rounding=numerics.rounding,
         bias_shift=left,
+        weight_scales=scales.w,
     )
 
 

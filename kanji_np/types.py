@@ -266,7 +266,8 @@ class LinearInts:
     `weight` is int8 in the layout of `LinearParams`; `bias`, `multiplier` and `shift`
     are int32 (Cout,). `multiplier` is float64, and no integer, where the rounding
     multiplies by a floating factor. On a target of int8 biases ``bias >> bias_shift``
-    is what the device stores.
+    is what the device stores. `weight_scales`, float64 (Cout,), says what the weights
+    stand for; no kernel is given it.
     """
 
     weight: np.ndarray
@@ -279,6 +280,7 @@ class LinearInts:
     act_max: int = 127
     rounding: str = "double"
     bias_shift: int = 0
+    weight_scales: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
