@@ -47,6 +47,7 @@ from kanji_np.quantize import (
     Scheme,
     by_output,
     real_inputs,
+    stored,
 )
 from kanji_np.ranges import RangeTracker, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
@@ -156,7 +157,8 @@ class Model:
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(design.ranges))
         self.layers, self.wiring = _wired(design.inputs, design.outputs)
         _name_layers(self.layers)
-        self.input = _input_spec(design.inputs.shape, self.layers[0], design.input)
+        qparams = stored(design.input, self.target.numerics)
+        self.input = _input_spec(design.inputs.shape, self.layers[0], qparams)
         is_image = self.input.qparams is None
         self.input_range = None if is_image else design.input_range
         _check_qparams(self.quantization.scheme, self.input.qparams)
@@ -467,7 +469,8 @@ class Model:
         tracker = self.input_range
         tracker.observe(real_inputs(x, self.name))
         scheme = self.quantization.scheme
-        qparams = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        found = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        qparams = stored(found, self.target.numerics)
         self.input = replace(self.input, qparams=qparams)
 
     def _calibrate_layers(self, x: np.ndarray) -> None:
