@@ -10,23 +10,15 @@ import pytest
 import kanji_np as kj
 from formats.sketch import Sketch
 from formats.tflite_files import Op, Tensor, file
-from kanji_np.autograd import Tensor as Node
-from kanji_np.autograd import no_grad
 from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
 from kanji_np.formats import read
-from kanji_np.layers import Activation
 
 CLIPS = {"NONE": (-np.inf, np.inf), "RELU": (0, np.inf), "RELU6": (0, 6)}
 
 
 def real_answers(net: kj.Model, x: np.ndarray) -> np.ndarray:
-    """What the layers compute in float32, a final softmax included."""
-    values = [Activation(Node(x), None)]
-    with no_grad():
-        for layer, wires in zip(net.layers, net.wiring, strict=True):
-            arguments = [values[k] for k in wires]
-            values.append(layer.forward_float(*arguments, track=False))
-    return values[-1].tensor.data
+    """What the network computes in float32."""
+    return net.predict(x, precision="fp32")
 
 
 def answers(sketch: Sketch, tmp_path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -776,6 +768,10 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             file([int8(4), int8(4), int8(4)], [Op("ADD", [0, 1], [2])], inputs=[0, 1]),
             "the file has 2 inputs .'t0', 't1'.; a network has one",
+        ),
+        (
+            on_image(Op("ADD", [0, 1], [2]), int8(2, data=[[1, 2]])),
+            r"ADD 't2': its inputs \(1, 2\) and \(4, 5, 3\) do not fit",
         ),
         (
             file([int8(4), int8(4), DENSE_W], [Op("RELU", [0], [1])], outputs=[2]),

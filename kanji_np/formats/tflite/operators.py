@@ -407,19 +407,24 @@ def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
             f"of float32 and a constant {values.shape} is not supported; ADD, SUB and "
             "MUL are, with one number, or one for each channel"
         )
-    rank = max(len(shape), 1)
-    if any(length != 1 for length in values.shape[:-rank]):
+    if any(length != 1 for length in values.shape[: -len(shape)]):
         raise OptionError(f"its inputs {values.shape} and {shape} do not fit")
-    part = values.reshape(values.shape[-rank:] or (1,))
+    part = values.reshape(values.shape[-len(shape) :] or (1,))
     try:
         pair.infer(None, (shape, part.shape))
     except ShapeError:
-        if np.broadcast_shapes(part.shape, shape) != shape:
-            raise
-        part = np.broadcast_to(part, shape)
+        part = _in_full(part, shape)
     attrs = ConstantAttrs(part.shape, qparams.scale, qparams.zero_point)
     ints = ConstantInts(np.ascontiguousarray(part))
     return call.layer("constant", attrs, [x], constants=ints)
+
+
+def _in_full(part: np.ndarray, shape: Shape) -> np.ndarray:
+    """A constant in the shape of what stands beside it."""
+    try:
+        return np.broadcast_to(part, shape)
+    except ValueError:
+        raise OptionError(f"its inputs {part.shape} and {shape} do not fit") from None
 
 
 def resize_nearest_neighbor(call: Call) -> None:
