@@ -125,6 +125,34 @@ def test_depthwise_convolution(window, multiplier, activation, tmp_path):
     check(s, y, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size", "padding", "cut"),
+    [
+        ((3, 3), (2, 2), (8, 10), "SAME", (0, 0)),
+        ((3, 3), (2, 2), (7, 9), "SAME", (1, 1)),
+        ((5, 4), (2, 3), (8, 15), "SAME", (1, 0)),
+        ((2, 2), (3, 3), (12, 15), "SAME", (0, 0)),
+        ((3, 2), (2, 2), (9, 10), "VALID", (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_transposed_convolution(kernel, stride, size, padding, cut, has_bias, tmp_path):
+    s = Sketch((4, 5, 3))
+    w = s.weight((2, *kernel, 3))
+    whole = np.zeros((7, 40, 40, 2), np.float32)
+    for y, x, i, j in itertools.product(range(4), range(5), *map(range, kernel)):
+        products = s.reals[:, y, x] @ s.real(w)[:, i, j].T
+        whole[:, y * stride[0] + i, x * stride[1] + j] += products
+    inputs = [s.integer([1, *size, 2]), w, s.x]
+    expected = whole[:, cut[0] : cut[0] + size[0], cut[1] : cut[1] + size[1]]
+    if has_bias:
+        inputs.append(s.bias(2))
+        expected = expected + s.real(inputs[-1])
+    options = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
+    s.op("TRANSPOSE_CONV", inputs, (*size, 2), options, 0.07)
+    check(s, expected, tmp_path)
+
+
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("channels", [True, False])
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.sub import SubAttrs
 from kanji_np.ops.tanh import TanhAttrs
 from kanji_np.ops.transpose import TransposeAttrs
+from kanji_np.ops.transpose_conv2d import TransposeConv2DAttrs
 from kanji_np.types import LinearParams, Shape
 from kanji_np.window import Pair
 
@@ -298,6 +299,45 @@ def depthwise_conv_2d(call: Call) -> None:
     params = _params(call, 3, lambda w: w[0].transpose(2, 0, 1))
     linear = Linear(call, "depthwise_conv2d", attrs, x, params, _notes(call))
     call.making.wait(linear)
+
+
+def transpose_conv(call: Call) -> None:
+    """The size of the output is an input, and the padding follows from it."""
+    call.count(3, 4)
+    sizes, stride = call.integers(0), _pair(call, "stride_{}")
+    if len(sizes) != 4 or min(*sizes, *stride) < 1:
+        raise OptionError(f"makes {sizes} with strides {stride}; all are 1 or more")
+    _, weight_number, x_number, *bias = call.op.inputs
+    inputs = (x_number, weight_number, *bias)  # in the order of other convolutions
+    call = replace(call, op=replace(call.op, inputs=inputs))
+    filters, *kernel, _ = _weight(call, 4).shape
+    x, is_same = call.x(), _padding(call) == "same"
+    sides, more = [], []
+    for axis in (0, 1):
+        before, after = _cut(
+            call.shape(x)[axis], sizes[axis + 1], kernel[axis], stride[axis], is_same
+        )
+        sides.append((before, max(after, 0)))
+        more.append(max(-after, 0))
+    attrs = TransposeConv2DAttrs(
+        filters=filters,
+        kernel=(kernel[0], kernel[1]),
+        stride=stride,
+        padding=(sides[0], sides[1]),
+        activation=call.fused(),
+        output_padding=(more[0], more[1]),
+    )
+    params = _params(call, 0, lambda w: w)
+    call.making.wait(Linear(call, "transpose_conv2d", attrs, x, params, _notes(call)))
+
+
+def _cut(
+    size: int, wanted: int, kernel: int, stride: int, is_same: bool
+) -> tuple[int, int]:
+    """Cells that are cut off along one axis, before and after; or less than none."""
+    windows = -(-wanted // stride) if is_same else -(-(wanted - kernel + 1) // stride)
+    before = max((windows - 1) * stride + kernel - wanted, 0) // 2
+    return before, (size - 1) * stride + kernel - before - wanted
 
 
 def fully_connected(call: Call) -> None:
@@ -858,4 +898,5 @@ ROWS: Mapping[str, Row] = {
     "SUB": _binary("sub", SubAttrs),
     "TANH": _unary("tanh", TanhAttrs()),
     "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
 }
