@@ -64,28 +64,9 @@ def setting(flag: str, name: str, help: str | None = None) -> Decorator:
 
 
 @dataclass(frozen=True)
-class RecipeOptions:
-    """What the network begins with, and how it is trained."""
+class TrainingOptions:
+    """How a network is trained."""
 
-    start: Annotated[
-        Path | None,
-        click.option(
-            "--start",
-            type=PATH,
-            metavar="MODEL",
-            help="Begin with the weights of a trained model of this network, whatever "
-            "its scheme and precision.",
-        ),
-    ]
-    ranges: Annotated[
-        str,
-        click.option(
-            "--ranges",
-            type=click.Choice(RANGES),
-            default="minmax",
-            help="How the ranges are tracked that scales are made from.",
-        ),
-    ]
     epochs: Annotated[int, setting("--epochs", "epochs")]
     batch_size: Annotated[int, setting("--batch", "batch_size")]
     optimizer: Annotated[
@@ -186,7 +167,32 @@ class RecipeOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RecipeOptions(TrainingOptions):
+    """What the network begins with, and how it is trained."""
+
+    start: Annotated[
+        Path | None,
+        click.option(
+            "--start",
+            type=PATH,
+            metavar="MODEL",
+            help="Begin with the weights of a trained model of this network, whatever "
+            "its scheme and precision.",
+        ),
+    ]
+    ranges: Annotated[
+        str,
+        click.option(
+            "--ranges",
+            type=click.Choice(RANGES),
+            default="minmax",
+            help="How the ranges are tracked that scales are made from.",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
     """What a run is called, and where its files go."""
 
     name: Annotated[
@@ -212,6 +218,12 @@ class RunOptions:
             "--resume", is_flag=True, help="Go on with the run in the directory."
         ),
     ]
+
+
+@dataclass(frozen=True)
+class RunOptions(PlaceOptions):
+    """The same, and where what came out is told."""
+
     result: Annotated[
         Path | None,
         click.option(
@@ -288,7 +300,7 @@ def train(
     wanted = replace(
         wanted,
         reproduce_inputs=not by_label,
-        augment=_augment(images, recipe.augment, recipe.crop, recipe.cutout, mean),
+        augment=augment_of(images, recipe.augment, recipe.crop, recipe.cutout, mean),
     )
     directory = run.directory or Path("runs") / name
     check_run(directory, run.resume)
@@ -328,7 +340,7 @@ def _optimizer(
     return optim.OPTIMIZERS[name](**told)
 
 
-def _augment(
+def augment_of(
     images: Dataset,
     augment: bool | None,
     crop: int | None,
