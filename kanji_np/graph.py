@@ -206,6 +206,8 @@ class Graph:
         for node in self.nodes:
             sha.update(f"{node.op}{node.attrs}{node.inputs}{node.output}".encode())
             for f in fields(node.ints) if node.ints is not None else ():
+                if not f.compare:  # decides no byte
+                    continue
                 value = getattr(node.ints, f.name)
                 if isinstance(value, np.ndarray):
                     sha.update(f"{f.name}{value.dtype.str}{value.shape}".encode())

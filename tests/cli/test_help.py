@@ -22,8 +22,8 @@ from .commands import MAIN, commands_in, ok, parse, process, run
 def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
-        "bench", "vectors", "results", "explain",
-        "compare-runtimes", "import",
+        "bench", "vectors", "results", "convert", "explain", "compare-runtimes",
+        "import",
     }  # fmt: skip
 
 
