@@ -19,7 +19,7 @@ from kanji_np.cli.options import (
     spread,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, pixel_options
+from kanji_np.cli.pixels import PixelOptions, pixel_options, said_of_input
 from kanji_np.cli.run import (
     FIRMWARE,
     MODEL,
@@ -171,12 +171,14 @@ def _read(
 
     spec = target.spec()
     imported = formats.read(file, spec, name=name)
-    if images.images.dtype != "uint8":
-        pixels.check_unused(images)
-        return imported
     net = imported.network
-    said = net.input.qparams if net.input_range is None else None
-    layer = pixels.layer(file, said)
+    if net.input.dtype == "uint8":
+        pixels.check_unused(f"{file} takes uint8 images as they are")
+        return imported
+    if images.images.dtype != "uint8":
+        pixels.check_unused(f"{images.name} has {images.images.dtype}")
+        return imported
+    layer = pixels.layer(file, said_of_input(net))
     return formats.read(file, spec, name=name, image_layer=layer)
 
 

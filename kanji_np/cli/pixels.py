@@ -126,12 +126,11 @@ class PixelOptions:
             tuple(-m / s for m, s in zip(means, stds, strict=True)),
         )
 
-    def check_unused(self, data: Dataset) -> None:
-        """OptionError if something is said of pixels, and there are none."""
+    def check_unused(self, why: str) -> None:
+        """OptionError if something is said of pixels where nothing is asked."""
         if self != PixelOptions():
             raise OptionError(
-                f"--scale, --offset, --mean and --std are for uint8 images; "
-                f"{data.name} has {data.images.dtype}"
+                f"--scale, --offset, --mean and --std do not apply: {why}"
             )
 
 
@@ -155,18 +154,19 @@ def for_images(
     ----------
     net : Model
     path : path
-        Its file. One from elsewhere reads no images of itself.
+        Its file.
     data : Dataset
     read : (image layer) -> Model
         The same with a layer for uint8 images.
     """
     from kanji_np import formats
 
-    if not formats.is_foreign(path) or data.images.dtype != "uint8":
+    takes_data = net.input.dtype == "uint8" or data.images.dtype != "uint8"
+    if takes_data or not formats.is_foreign(path):
         return net
-    return read(PixelOptions().layer(path, net.input.qparams if _kept(net) else None))
+    return read(PixelOptions().layer(path, said_of_input(net)))
 
 
-def _kept(net: Model) -> bool:
-    """Whether the scale of its input is that of the file."""
-    return net.input_range is None
+def said_of_input(net: Model) -> QParams | None:
+    """The scale and zero point that its file gives the input, if it does."""
+    return net.input.qparams if net.input_range is None else None

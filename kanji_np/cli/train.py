@@ -64,6 +64,31 @@ def setting(flag: str, name: str, help: str | None = None) -> Decorator:
 
 
 @dataclass(frozen=True)
+class StartOptions:
+    """What a network begins with."""
+
+    start: Annotated[
+        Path | None,
+        click.option(
+            "--start",
+            type=PATH,
+            metavar="MODEL",
+            help="Begin with the weights of a trained model of this network, whatever "
+            "its scheme and precision.",
+        ),
+    ]
+    ranges: Annotated[
+        str,
+        click.option(
+            "--ranges",
+            type=click.Choice(RANGES),
+            default="minmax",
+            help="How the ranges are tracked that scales are made from.",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
 class TrainingOptions:
     """How a network is trained."""
 
@@ -167,28 +192,8 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
-class RecipeOptions(TrainingOptions):
-    """What the network begins with, and how it is trained."""
-
-    start: Annotated[
-        Path | None,
-        click.option(
-            "--start",
-            type=PATH,
-            metavar="MODEL",
-            help="Begin with the weights of a trained model of this network, whatever "
-            "its scheme and precision.",
-        ),
-    ]
-    ranges: Annotated[
-        str,
-        click.option(
-            "--ranges",
-            type=click.Choice(RANGES),
-            default="minmax",
-            help="How the ranges are tracked that scales are made from.",
-        ),
-    ]
+class RecipeOptions(TrainingOptions, StartOptions):
+    """Both, those of the start first."""
 
 
 @dataclass(frozen=True)

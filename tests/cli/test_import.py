@@ -160,9 +160,25 @@ def test_pixels_of_images_only(float_file):
     code, output = run("import", float_file, "--data", "real.npz", "--scale", "1")
     assert code == 2
     assert output == (
-        "--scale, --offset, --mean and --std are for uint8 images; real has float32\n"
+        "--scale, --offset, --mean and --std do not apply: real has float32\n"
     )
     assert "fp32 accuracy" in ok("import", float_file, "--data", "real.npz")
+
+
+def test_a_file_that_takes_images(images):
+    net = kj.Sequential(
+        [kj.Normalize((120, 120, 120)), kj.Flatten(), kj.Dense(2)],
+        (8, 8, 3),
+        scheme="asymmetric",
+    )
+    x = np.load(images)["images"]
+    net.calibrate(x)
+    kj.save_tflite(net, "pixels.tflite")
+    ok("import", "pixels.tflite", "--data", images)
+    taken = kj.load("runs/pixels/model.npz")
+    assert taken.input.dtype == "uint8"
+    code, output = run("import", "pixels.tflite", "--data", images, "--scale", "1")
+    assert code == 2 and "pixels.tflite takes uint8 images as they are" in output
 
 
 def test_the_layer_of_pixels():
