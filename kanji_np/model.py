@@ -107,6 +107,12 @@ class Model:
     input_range : (low, high) or "data", optional
         In place of both: the range of the real inputs. "data": calibration finds it.
 
+    Attributes
+    ----------
+    trained_for : TargetSpec or None
+        In whose integers it was trained last; None: in none, or it is not known. It
+        stays what it is where `for_target` takes the network elsewhere.
+
     Raises
     ------
     ShapeError, UnsupportedOp, AccumulatorOverflow, OptionError
@@ -142,6 +148,7 @@ class Model:
 
     def _assemble(self, design: Design) -> None:
         """Build every layer."""
+        self.trained_for: TargetSpec | None = None
         self.name = lower_identifier("a network's name", design.name)
         self.target = design.target
         scheme = one_of("scheme", design.scheme, SCHEMES)

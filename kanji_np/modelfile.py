@@ -6,7 +6,7 @@ A network is stored as its layers and how they are wired. `snapshot` writes them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,7 @@ HEADER = schema.record(
         "format": schema.version(FORMAT),
         "name": schema.text,
         "target": schema.columns(*[schema.text] * 4),
+        "trained_for": schema.columns(*[schema.text] * 4),
         "scheme": schema.one_of(SCHEMES),
         "ranges": schema.one_of(TRACKERS),
         "input_shape": schema.array(schema.integer(1), 1),
@@ -92,7 +93,7 @@ HEADER = schema.record(
         "input_range": _TRACKER,
         "layers": schema.array(_LAYER, 1),
     },
-    optional=("input_zero_point", "input_range"),
+    optional=("trained_for", "input_zero_point", "input_range"),
 )
 
 
@@ -169,18 +170,20 @@ def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             if norm.moving.epsilon != EPSILON:
                 entry["epsilon"] = norm.moving.epsilon
         layers.append(entry)
-    target, qparams = network.target, network.input.qparams
+    qparams = network.input.qparams
     header: dict[str, Any] = {
         "kind": KIND,
         "format": FORMAT,
         "name": network.name,
-        "target": [target.library, target.version, target.core, target.rounding],
+        "target": _target_columns(network.target),
         "scheme": network.quantization.scheme.name,
         "ranges": network.quantization.ranges,
         "input_shape": network.input.shape,
         "input_scale": qparams.scale if qparams else None,
         "layers": layers,
     }
+    if network.trained_for is not None:
+        header["trained_for"] = _target_columns(network.trained_for)
     if qparams is not None and qparams.zero_point:
         header["input_zero_point"] = qparams.zero_point
     if network.input_range is not None:
@@ -210,12 +213,10 @@ def design(
         ]
         values.append(layer(*inputs))
     qparams, input_range = _input_of(header)
-    library, version, core, rounding = header["target"]
-    spec = target or target_spec(library, version=version, core=core, rounding=rounding)
     return Design(
         inputs=values[0],
         outputs=values[-1],
-        target=spec,
+        target=target or _target_of(header["target"]),
         scheme=header["scheme"],
         ranges=header["ranges"],
         start=lambda layer, kind, shape: archive.stored(
@@ -225,6 +226,15 @@ def design(
         input=qparams,
         input_range=input_range,
     )
+
+
+def _target_columns(target: TargetSpec) -> list[str]:
+    return [target.library, target.version, target.core, target.rounding]
+
+
+def _target_of(columns: Sequence[str]) -> TargetSpec:
+    library, version, core, rounding = columns
+    return target_spec(library, version=version, core=core, rounding=rounding)
 
 
 def _input_of(header: dict[str, Any]) -> tuple[QParams, RangeTracker | None]:
@@ -288,6 +298,8 @@ def restore(
     mine = [(layer.op.name, layer.name) for layer in network.layers]
     if mine != [(entry["op"], entry["name"]) for entry in header["layers"]]:
         raise FileFormatError("layers: those of the network are others")
+    trained_for = header.get("trained_for")
+    network.trained_for = None if trained_for is None else _target_of(trained_for)
     for layer in network.layers:
         for kind, values in constants_of(layer).items():
             name = f"{layer.name}/{kind}"

@@ -70,7 +70,8 @@ ALLOWED = {
 
 #: The parts that come after training, in their order; each may use all before it.
 AFTER = (
-    "formats", "deploy", "results", "bench", "report", "explanation", "plots", "cli",
+    "formats", "deploy", "results", "bench", "report", "explanation", "runtimes",
+    "plots", "cli",
 )  # fmt: skip
 
 

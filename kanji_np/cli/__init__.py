@@ -25,6 +25,7 @@ from kanji_np.cli import (
     quickstart,
     report,
     results,
+    runtimes,
     train,
 )
 from kanji_np.cli.options import OPTIONS_OF, name_options
@@ -126,6 +127,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     explain.explain,
+    runtimes.compare_runtimes,
     deploy.export,
     deploy.verify,
     deploy.vectors,

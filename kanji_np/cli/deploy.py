@@ -60,7 +60,7 @@ def export(
     from kanji_np.deploy import export
     from kanji_np.deploy.planner import arena_text
 
-    net = target.load(model)
+    net = target.load_trained(model)
     firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")

@@ -39,7 +39,7 @@ def evaluate(
     Example:
       kanji-np evaluate runs/cifar10/model.npz --data cifar10
     """
-    net = target.load(model)
+    net = target.load(model) if precision == "fp32" else target.load_trained(model)
     _, test = data.load()
     score = score_of(net, test, precision)
     if metric_of(net, test) == AUC:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,12 +14,11 @@ from kanji_np.cli.options import (
     DataOptions,
     TargetOptions,
     data_options,
+    note_other_target,
+    spread,
     target_options,
 )
 from kanji_np.errors import DataError, ShapeError
-
-if TYPE_CHECKING:
-    from kanji_np.data import Dataset
 
 IMAGES = 256
 
@@ -60,7 +58,8 @@ def explain(
         check_plot(plot)
         check_directory(plot.parent)
     net = target.load(model)
-    test = sample(data.load()[1], images)
+    note_other_target(net)
+    test = spread(data.load()[1], images)
     found = explain(net, test.images)
     metric, scores, lines = metric_of(net, test), {}, []
     try:
@@ -75,12 +74,3 @@ def explain(
         click.echo("\n".join([f"{found}\n", *lines]))
     if plot:
         plot_explanation(found, plot)
-
-
-def sample(data: Dataset, count: int) -> Dataset:
-    """So many images at equal distances: files may be in the order of their labels."""
-    import numpy as np
-
-    if count >= len(data):
-        return data
-    return data.select(np.arange(count) * len(data) // count)

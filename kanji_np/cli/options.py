@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import click
 
 from kanji_np.choices import NETWORKS, SCHEMES
-from kanji_np.cli.screen import bar
+from kanji_np.cli.screen import bar, command_line
 from kanji_np.errors import KanjiError, OptionError
 
 if TYPE_CHECKING:
@@ -211,6 +211,15 @@ class DataOptions:
 data_options = group("data", DataOptions)
 
 
+def spread(data: Dataset, count: int) -> Dataset:
+    """So many images at equal distances: files may be in the order of their labels."""
+    import numpy as np
+
+    if count >= len(data):
+        return data
+    return data.select(np.arange(count) * len(data) // count)
+
+
 @dataclass(frozen=True)
 class TargetOptions:
     """A target, or the parts of a model's own that are replaced; None leaves a part."""
@@ -262,14 +271,70 @@ class TargetOptions:
         )
 
     def load(self, path: Path) -> Model:
-        """A saved network for this target, or for its own."""
-        import kanji_np as kj
-
-        return kj.load(path).for_target(
+        """A network of a file for this target, or for its own."""
+        return load_network(
+            path,
             self.target,
             core=self.core,
             rounding=self.rounding,
             version=self.library_version,
+        )
+
+    def load_trained(self, path: Path) -> Model:
+        """The same, to be scored or deployed: it has ranges, and a note says so where
+        it was trained for another target."""
+        net = self.load(path)
+        check_calibrated(net, path)
+        note_other_target(net)
+        return net
+
+
+def load_network(
+    path: Path,
+    target: str | None = None,
+    *,
+    core: str | None = None,
+    rounding: str | None = None,
+    version: str | None = None,
+) -> Model:
+    """A network that was saved here, or one from elsewhere by the end of its name.
+
+    Its own target is that of the file, or cmsis-nn; the others replace a part.
+    """
+    import kanji_np as kj
+    from kanji_np import formats
+
+    if formats.is_foreign(path):
+        return formats.read(
+            path, target or "cmsis-nn", core=core, rounding=rounding, version=version
+        ).network
+    return kj.load(path).for_target(
+        target, core=core, rounding=rounding, version=version
+    )
+
+
+def check_calibrated(net: Model, path: Path) -> None:
+    """OptionError of a network from elsewhere that has no ranges."""
+    from kanji_np import formats
+
+    if formats.is_foreign(path) and not net.is_calibrated:
+        raise OptionError(
+            f"{path}: a float network has no ranges for int8 yet: convert it with "
+            f"`{command_line('import', path)} --data SOURCE`"
+        )
+
+
+def note_other_target(net: Model, target: TargetSpec | None = None) -> None:
+    """Say so on standard error where a network was trained for another target than
+    `target`, by default its own."""
+    from kanji_np.targets import same_arithmetic
+
+    used, trained_for = target or net.target, net.trained_for
+    if trained_for is not None and not same_arithmetic(trained_for, used):
+        click.echo(
+            f"note: {net.name} was trained for {trained_for}; {used} computes other "
+            "bytes, which may score lower",
+            err=True,
         )
 
 

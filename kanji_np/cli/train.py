@@ -21,7 +21,9 @@ from kanji_np.cli.options import (
     data_options,
     given,
     group,
+    load_network,
     network_options,
+    note_other_target,
     target_options,
 )
 from kanji_np.cli.run import (
@@ -279,7 +281,9 @@ def train(
         "name": name,
     })  # fmt: skip
     if recipe.start is not None:
-        net.take_weights(kj.load(recipe.start))
+        start = load_network(recipe.start)
+        note_other_target(start, net.target)
+        net.take_weights(start)
     by_label = network.network != "autoencoder"
     wanted = replace(
         wanted,

@@ -78,6 +78,11 @@ def has(target: TargetSpec, function: str) -> bool:
     return first is None or _number(first) <= _number(target.version)
 
 
+def same_arithmetic(a: TargetSpec, b: TargetSpec) -> bool:
+    """Whether two targets compute every operator alike, whatever they are called."""
+    return a.numerics == b.numerics and a.operators == b.operators
+
+
 def generates_c(target: TargetSpec) -> bool:
     """Whether networks for this target become C."""
     return LIBRARIES[target.library].generates_c

@@ -194,6 +194,8 @@ def _train(
     run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
         net.calibrate(run.sample)
+    if recipe.precision_of(recipe.epochs - 1) == "int8":
+        net.trained_for = net.target
     if directory is not None:
         net.save(directory / MODEL)
     return run.history

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import kanji_np as kj
-from kanji_np.cli.explain import sample
+from kanji_np.cli.options import spread
 
 from .commands import ok, run
 
@@ -39,8 +39,8 @@ def test_the_images_looked_at():
     data = kj.Dataset(
         np.arange(10, dtype=np.uint8)[:, None], np.zeros(10, np.int64), ("a",), "ten"
     )
-    assert sample(data, 4).images.ravel().tolist() == [0, 2, 5, 7]
-    assert sample(data, 10) is sample(data, 99) is data
+    assert spread(data, 4).images.ravel().tolist() == [0, 2, 5, 7]
+    assert spread(data, 10) is spread(data, 99) is data
 
 
 def test_labels_that_do_not_fit_leave_the_layers(images):

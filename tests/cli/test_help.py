@@ -23,6 +23,7 @@ def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
         "bench", "vectors", "results", "explain",
+        "compare-runtimes",
     }  # fmt: skip
 
 
