@@ -35,6 +35,9 @@ from kanji_np.explanation import ExplainedLayer as ExplainedLayer
 from kanji_np.explanation import Explanation as Explanation
 from kanji_np.explanation import explain as explain
 from kanji_np.formats.onnx import load_onnx as load_onnx
+from kanji_np.formats.save import save_onnx as save_onnx
+from kanji_np.formats.save import save_tflite as save_tflite
+from kanji_np.formats.saved import SavedNetwork as SavedNetwork
 from kanji_np.formats.tflite import load_tflite as load_tflite
 from kanji_np.graph import Graph as Graph
 from kanji_np.graph import Node as Node

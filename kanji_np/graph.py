@@ -212,6 +212,8 @@ class Graph:
 def _add_fields(sha: Any, ints: Any) -> None:
     """Feed a dataclass of integers and arrays, or None, to a hash."""
     for f in fields(ints) if ints is not None else ():
+        if not f.compare:  # decides no byte
+            continue
         value = getattr(ints, f.name)
         if isinstance(value, np.ndarray):
             sha.update(f"{f.name}{value.dtype.str}{value.shape}".encode())

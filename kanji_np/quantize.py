@@ -395,6 +395,7 @@ def linear_ints(
         act_max=act_max,
         rounding=numerics.rounding,
         bias_shift=left,
+        weight_scales=scales.w,
     )
 
 

@@ -254,7 +254,8 @@ class LinearInts:
     + output_offset, act_min, act_max)``, with `rounding` as in `Numerics.rounding`.
     `weight` is int8 in the layout of `LinearParams`; `bias`, `multiplier` and `shift`
     are int32 (Cout,). On a target of int8 biases ``bias >> bias_shift`` is what the
-    device stores.
+    device stores. `weight_scales`, float64 (Cout,), says what the weights stand for; no
+    kernel is given it.
     """
 
     weight: np.ndarray
@@ -267,6 +268,7 @@ class LinearInts:
     act_max: int = 127
     rounding: str = "double"
     bias_shift: int = 0
+    weight_scales: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

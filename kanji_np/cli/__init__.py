@@ -18,6 +18,7 @@ import click
 from kanji_np import __version__
 from kanji_np.cli import (
     bench,
+    convert,
     datasets,
     deploy,
     evaluate,
@@ -129,6 +130,7 @@ for command in (
     explain.explain,
     runtimes.compare_runtimes,
     deploy.export,
+    convert.convert,
     deploy.verify,
     deploy.vectors,
     report.report,

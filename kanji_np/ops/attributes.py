@@ -173,11 +173,14 @@ class Pool2DAttrs(Attributes):
     padding: Padding = attribute(image_padding, "valid")
     ceil_mode: bool = attribute(checks.flag, True)
 
-    def over(self, shape: Shape) -> Geometry:
-        """The windows over an (H, W, C) input; ShapeError where one has no cell."""
-        window = Window(
+    @property
+    def window(self) -> Window:
+        return Window(
             self.pool_size, self.strides, (1, 1), self.padding, self.ceil_mode
         )
-        g = window.over(shape)
+
+    def over(self, shape: Shape) -> Geometry:
+        """The windows over an (H, W, C) input; ShapeError where one has no cell."""
+        g = self.window.over(shape)
         g.check_cells(shape)
         return g

@@ -57,6 +57,8 @@ def orders(net: Model) -> dict[str, Orders]:
                 found[layer.name] = Orders(xs[0][1], known)
         elif layer.op.name in RESHAPES:
             known = _reshaped(layer.name, *xs[0], shape)
+        elif layer.op.name == "transpose":
+            raise _unknown(layer.name)
         elif layer.op.name == "concatenate" and len(shape) == 1:
             known = _joined(xs)
         elif any(each is not None for _, each in xs):

@@ -22,8 +22,7 @@ from .commands import MAIN, commands_in, ok, parse, process, run
 def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
-        "bench", "vectors", "results", "explain",
-        "compare-runtimes",
+        "bench", "vectors", "results", "convert", "explain", "compare-runtimes",
     }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from kanji_np import cli, data
 from kanji_np.train import fit
 
 from .pages import PAGES, ROOT, blocks, lines_of, name_of
+from .presumed import keras_files
 
 INSTALLS = re.compile(r"(apt|pip|\S*/pip|python3 -m venv|\. \.venv/bin/activate)\b")
 TRAIN, TEST = 60, 24
@@ -89,7 +90,11 @@ def trained_model():
 
 
 #: What is there before a page begins.
-PRESUMED = {"docs/your-data.md": image_folders, "docs/firmware.md": trained_model}
+PRESUMED = {
+    "docs/your-data.md": image_folders,
+    "docs/firmware.md": trained_model,
+    "docs/from-keras.md": keras_files,
+}
 
 
 FILES = [

@@ -140,6 +140,8 @@ def numpys(value):
     """The same of NumPy's numbers, and lists in place of tuples."""
     if isinstance(value, tuple):
         return list(map(numpys, value))
+    if isinstance(value, str):
+        return value
     return np.float64(value) if isinstance(value, float) else np.int64(value)
 
 

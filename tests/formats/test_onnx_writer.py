@@ -1,0 +1,150 @@
+"""Networks as ONNX files, computed by the evaluator that defines ONNX's operators."""
+
+import numpy as np
+import onnx
+import pytest
+import small
+from hard_tanh import HardTanh
+from onnx.reference import ReferenceEvaluator
+
+import kanji_np as kj
+from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.formats.onnx.writer import to_onnx
+from kanji_np.graph import noise
+from kanji_np.quantize import SCHEMES
+
+RNG = np.random.default_rng(3)
+
+
+def first(a):
+    """Channels first, of images and rows."""
+    return np.moveaxis(a, -1, 1) if a.ndim in (3, 4) else a
+
+
+def last(a):
+    return np.moveaxis(a, 1, -1) if a.ndim in (3, 4) else a
+
+
+def answers(graph, x):
+    """What the file of a graph computes of int8 or uint8 inputs, as int8."""
+    model = onnx.load_from_string(to_onnx(graph))
+    onnx.checker.check_model(model, full_check=True)
+    real = first(x).astype(np.float32)
+    if graph.input.qparams is not None:
+        q = graph.input.qparams
+        real = (real - np.float32(q.zero_point)) * np.float32(q.scale)
+    (y,) = ReferenceEvaluator(model).run(None, {"input": real})
+    assert y.dtype == np.float32
+    q = graph.output.qparams
+    return np.rint(last(y) / np.float32(q.scale)).astype(int) + q.zero_point
+
+
+def steps(net, count=3):
+    """The largest difference between network and file, in steps of the output."""
+    graph = net.freeze()
+    x = noise(graph.input, count)
+    return np.abs(graph.run(x) - answers(graph, x)).max()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_network_answers_nearly_the_same(scheme):
+    assert steps(small.small_net(scheme=scheme)) <= 4  # of seven layers
+
+
+def one(layer, shape, **options):
+    """A network of one layer whose weights, if it has some, were drawn."""
+    net = kj.Sequential([layer], shape, scheme="asymmetric", seed=1, **options)
+    for each in net.layers:
+        if each.has_parameters:
+            each.bias.data = RNG.normal(size=each.bias.shape).astype(np.float32)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (kj.Conv2D(5, (3, 2), (2, 1), padding="same", dilation_rate=(1, 2)), (7, 8, 3)),
+        (kj.Conv2D(4, 3, 2, padding=((2, 0), (0, 3)), activation="relu6"), (6, 5, 2)),
+        (kj.DepthwiseConv2D(3, 2, padding="same", depth_multiplier=2), (5, 6, 3)),
+        (kj.Conv1D(4, 3, 2, padding=(1, 2), activation="relu"), (9, 5)),
+        (kj.Dense(6, activation="relu"), (11,)),
+        (kj.MaxPool2D(3, 2), (8, 7, 2)),
+        (kj.MaxPool2D((3, 2), (2, 1), padding=((1, 2), (1, 0))), (6, 5, 2)),
+        (kj.AvgPool2D(3, 2, padding="same"), (8, 7, 2)),
+        (kj.AvgPool2D(3, 2), (8, 7, 2)),
+        (kj.GlobalAvgPool2D(), (4, 5, 3)),
+        (kj.ZeroPadding2D(((1, 0), (2, 3))), (3, 4, 2)),
+        (kj.ReLU(), (4, 3, 2)),
+        (kj.ReLU6(), (6,)),
+        (kj.Flatten(), (3, 2, 4)),
+        (kj.Reshape((4, 6)), (2, 4, 3)),
+        (kj.Reshape((2, 3, 2, 2)), (4, 6)),
+        (kj.Softmax(), (7,)),
+        (kj.Normalize((90, 100, 200), 3), (4, 5, 3)),
+        (kj.Normalize(RNG.integers(0, 256, (4, 5, 3)), 1), (4, 5, 3)),
+        (kj.Normalize(128), (9,)),
+        (kj.Standardize(), (4, 5, 3)),
+    ],
+    ids=lambda value: getattr(getattr(value, "op", None), "name", ""),
+)  # fmt: skip
+def test_a_layer_answers_within_a_step(layer, shape):
+    assert steps(one(layer, shape)) <= 1
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_images_become_the_very_integers(shift):
+    net = kj.Sequential([kj.Normalize((0, 77, 255), shift)], (16, 16, 3))
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
+    np.testing.assert_array_equal(answers(net.freeze(), pixels), net.predict(pixels))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3), (6, 2), (8,), (2, 2, 3, 2)])
+def test_branches_meet(shape):
+    x = kj.Input(shape)
+    y = kj.Concatenate()(kj.ReLU()(x), x, kj.Multiply()(x, x))
+    net = kj.Model(x, kj.Add(activation="relu")(y, y), scheme="asymmetric")
+    assert steps(net) <= 2  # of three layers
+
+
+def test_a_layer_may_be_called_as_the_ends_of_the_file_are():
+    layers = [kj.Dense(4, name="output"), kj.Dense(3, name="input")]
+    assert steps(kj.Sequential(layers, (5,))) <= 1
+
+
+def test_the_file_says_what_it_takes_and_is_always_the_same(tmp_path):
+    net, path = small.small_net(), tmp_path / "net.onnx"
+    saved = kj.save_onnx(net, path)
+    assert saved.input == "float32 (N, 3, 8, 8), pixels"
+    assert saved.output == "float32 (N, 3), real values"
+    assert saved.size_bytes == path.stat().st_size
+    first_bytes = path.read_bytes()
+    kj.save_onnx(net.freeze(), path)  # over the first
+    assert path.read_bytes() == first_bytes
+    model = onnx.load(path)
+    weights = [i for i in model.graph.initializer if i.name.endswith("weight/int8")]
+    ints = [n.ints for n in net.freeze().nodes if hasattr(n.ints, "weight")]
+    stored = [onnx.numpy_helper.to_array(each) for each in weights]
+    assert [len(w) for w in stored] == [len(i.weight) for i in ints]
+    np.testing.assert_array_equal(last(stored[0]), ints[0].weight)
+
+
+def test_other_files_stay(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"something else")
+    with pytest.raises(OptionError, match="not an ONNX file that this program wrote"):
+        kj.save_onnx(small.small_net(), path)
+    assert path.read_bytes() == b"something else"
+
+
+def test_a_softmax_of_base_2_is_refused():
+    net = kj.Sequential(
+        [kj.Dense(3), kj.Softmax(name="shares")], (4,), target="cmsis-nn-q7"
+    )
+    with pytest.raises(UnsupportedOp, match="layer 'shares': its softmax is of base 2"):
+        to_onnx(net.freeze())
+
+
+def test_an_operator_of_ones_own_is_refused():
+    net = kj.Sequential([HardTanh()], (4,))
+    with pytest.raises(UnsupportedOp, match="ONNX has no counterpart of hard_tanh"):
+        to_onnx(net.freeze())
