@@ -97,15 +97,11 @@ class Weights:
     keeps_bits : bool
         The weights keep their width where a network's are narrowed: they are few, and
         lose much.
-    float32_sums : bool
-        TFLite rounds the scales of the sums to float32 before it divides them by the
-        output's.
     """
 
     shapes: Callable[[Any, Shapes], tuple[Shape, Shape]]
     channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
     keeps_bits: bool = False
-    float32_sums: bool = False
 
 
 @dataclass(frozen=True)
