@@ -93,7 +93,7 @@ def assert_comes_back(net, path):
         np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
-@pytest.mark.parametrize("scheme", ["pow2", "pow2-per-channel"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_integers_and_answers_come_back(scheme, tmp_path):
     """Those of the first layer as a depthwise convolution, as TFLite has no other."""
     net, images = trained(scheme), small.images()

@@ -18,6 +18,7 @@ from kanji_np.formats.onnx.draft import Draft
 from kanji_np.formats.saved import meaning
 from kanji_np.graph import Node
 from kanji_np.ops.normalize import UNIT_BITS
+from kanji_np.ops.table import TableInts
 from kanji_np.quantize import RELU6_MAX
 from kanji_np.types import LinearInts, Shape, Specs
 from kanji_np.window import Geometry, Window
@@ -381,8 +382,31 @@ def _standardize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     return draft.node("Div", (centred, divisor), _real(node))
 
 
+def _with_constant(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    (x,), attrs = xs, node.attrs
+    if isinstance(node.ints, TableInts) or attrs.constant_scale is None:
+        raise UnsupportedOp(
+            "its constant is not in the frozen network, or has no scale of its own; a "
+            "constant of several values with constant_scale can be written"
+        )
+    values, rank = node.ints.constant, len(node.output.shape)
+    values = values.reshape((1,) * (rank - values.ndim) + values.shape)
+    steps = values.astype(np.float32) - attrs.constant_zero_point
+    real = _channels_first(steps * np.float32(attrs.constant_scale))
+    constant = draft.constant(f"{node.name}/constant", real[np.newaxis])
+    y = draft.node(FUNCTIONS[attrs.function], attrs.ordered(x, constant), _real(node))
+    return _activated(draft, node, y)
+
+
+FUNCTIONS = {
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "minimum": "Min",
+    "maximum": "Max",
+}
 TABLE: dict[str, Lower] = {
-    "add": _pair("Add"),
+    **{name: _pair(kind) for name, kind in FUNCTIONS.items()},
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
     "constant": _constant,
@@ -395,10 +419,7 @@ TABLE: dict[str, Lower] = {
     "hard_swish": _plain("HardSwish"),
     "leaky_relu": _leaky_relu,
     "max_pool2d": _max_pool2d,
-    "maximum": _pair("Max"),
     "mean": _mean,
-    "minimum": _pair("Min"),
-    "mul": _pair("Mul"),
     "normalize": _normalize,
     "pad": _pad,
     "relu": _plain("Relu"),
@@ -411,8 +432,8 @@ TABLE: dict[str, Lower] = {
     "slice": _slice,
     "softmax": _softmax,
     "standardize": _standardize,
-    "sub": _pair("Sub"),
     "tanh": _plain("Tanh"),
     "transpose": _transpose,
     "transpose_conv2d": _transpose_conv2d,
+    "with_constant": _with_constant,
 }
