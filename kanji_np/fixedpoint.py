@@ -9,11 +9,17 @@ References: TFLite's `MultiplyByQuantizedMultiplier` and CMSIS-NN v7.0.0
 `arm_nn_requantize`. Its default build rounds twice, in a doubling high multiply and in
 the right shift after it; built with `CMSIS_NN_USE_SINGLE_ROUNDING` it rounds once. For
 powers of two the latter is also the legacy q7 API's rounding (CMSIS 5 `NN_ROUND`).
+
+Some kernels of runtimes multiply by a floating factor instead. XNNPACK's do so in
+float32, LiteRT's fully connected reference kernel in float64.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from kanji_np.jit import nb, njit
 
@@ -60,8 +66,36 @@ def requantize(value: int, multiplier: int, shift: int) -> int:
 
 
 #: How sums are rounded to outputs, as the loops know it.
-DOUBLE, SINGLE, TRUNCATE = 0, 1, 2
-ROUNDINGS = {"double": DOUBLE, "single": SINGLE, "truncate": TRUNCATE}
+DOUBLE, SINGLE, TRUNCATE, FLOAT32, FLOAT64 = range(5)
+ROUNDINGS = {
+    "double": DOUBLE,
+    "single": SINGLE,
+    "truncate": TRUNCATE,
+    "float32": FLOAT32,
+    "float64": FLOAT64,
+}
+
+
+@njit(cache=True)
+def rescale_floating(value: int, factor: float, rounding: int) -> int:
+    """``value * factor``, the product rounded to a floating type and to an integer.
+
+    Parameters
+    ----------
+    value : int
+        ``abs(value * factor) < 2**31 - 2**7``.
+    factor : float
+        A float32 for FLOAT32.
+    rounding : int
+        FLOAT32, halves to even; FLOAT64, halves away from zero.
+    """
+    if rounding == FLOAT32:
+        return int64(np.rint(np.float32(value) * np.float32(factor)))
+    product = float(value) * factor
+    whole = math.trunc(product)
+    if abs(product - whole) >= 0.5:
+        whole += 1 if product > 0 else -1
+    return int64(whole)
 
 
 @njit(cache=True)
@@ -71,10 +105,14 @@ def rescale(value: int, multiplier: int, shift: int, rounding: int) -> int:
     Parameters are those of `requantize`, and
 
     rounding : int
-        DOUBLE, as `requantize`; SINGLE, once, halves up; TRUNCATE, down.
+        DOUBLE, as `requantize`; SINGLE, once, halves up; TRUNCATE, down; FLOAT32 and
+        FLOAT64, as `rescale_floating`, with a multiplier that need not be an integer.
     """
     if rounding == DOUBLE:
         return requantize(value, multiplier, shift)
+    if rounding >= FLOAT32:
+        factor = math.ldexp(float(multiplier), shift - 31)
+        return rescale_floating(value, factor, rounding)
     product = int64(value) * int64(multiplier)
     if rounding == SINGLE:
         return ((product >> (30 - shift)) + 1) >> 1

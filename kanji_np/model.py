@@ -47,6 +47,7 @@ from kanji_np.quantize import (
     Scheme,
     by_output,
     real_inputs,
+    stored,
 )
 from kanji_np.ranges import RangeTracker, check_ranges
 from kanji_np.targets import check_calls, check_scheme, target_spec
@@ -156,7 +157,8 @@ class Model:
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(design.ranges))
         self.layers, self.wiring = _wired(design.inputs, design.outputs)
         _name_layers(self.layers)
-        self.input = _input_spec(design.inputs.shape, self.layers[0], design.input)
+        qparams = stored(design.input, self.target.numerics)
+        self.input = _input_spec(design.inputs.shape, self.layers[0], qparams)
         is_image = self.input.qparams is None
         self.input_range = None if is_image else design.input_range
         _check_qparams(self.quantization.scheme, self.input.qparams)
@@ -332,12 +334,12 @@ class Model:
         Returns
         -------
         ndarray (N, ...)
-            int8 as on the device; or float32, before a final softmax.
+            int8 as on the device, or float32; a final softmax is computed in both.
         """
         if precision == "int8":
             return self.freeze().run(self.quantize_inputs(x))
         with no_grad():
-            return self._forward(x, precision, self._n_trained()).tensor.data
+            return self._forward(x, precision, len(self.layers)).tensor.data
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
         """Accuracy on a dataset, by the first largest output of each image.
@@ -364,7 +366,8 @@ class Model:
         for start in range(0, len(dataset), EVALUATION_BATCH):
             images = dataset.images[start : start + EVALUATION_BATCH]
             if graph is None:
-                scores = self.predict(images, precision=precision)
+                with no_grad():
+                    scores = self.logits(images, precision=precision).data
             else:
                 scores = graph.run(self.quantize_inputs(images))
             labels = dataset.labels[start : start + EVALUATION_BATCH]
@@ -466,7 +469,8 @@ class Model:
         tracker = self.input_range
         tracker.observe(real_inputs(x, self.name))
         scheme = self.quantization.scheme
-        qparams = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        found = scheme.activation_qparams(float(tracker.low), float(tracker.high))
+        qparams = stored(found, self.target.numerics)
         self.input = replace(self.input, qparams=qparams)
 
     def _calibrate_layers(self, x: np.ndarray) -> None:

@@ -46,11 +46,13 @@ MAX_RIGHT_SHIFT = 30
 # How much further than the shift of a call sums may be shifted to the left: MVE cores
 # that round once shift by one more than the others, and v7.0.0 of CMSIS-NN cuts twice a
 # result that it rounds once to int32.
-EXTRA_LEFT_SHIFT = {"double": 0, "single": 1}
+EXTRA_LEFT_SHIFT = {"double": 0, "single": 1, "float32": 0, "float64": 0}
+FLOAT32_GAP = 2**7  # between 2^31 and the float32 below it
 MAX_BIAS_SHIFT = 23  # keeps an int8 bias inside int32
 MAX_BIAS = 2**28  # leaves room for the products beside it
 POW2_MULTIPLIER = 1 << 30
 RELU6_MAX = 6.0
+EXACT = Numerics()  # factors in float64, as multipliers of 31 bits
 ACTIVATIONS = ("linear", "relu", "relu6")
 
 
@@ -178,29 +180,20 @@ def pow2_qparams(bits: int) -> QParams:
 
 @dataclass(frozen=True)
 class LinearScales:
-    """Scales of one layer: input, weight (float64, one for each output), output.
-
-    `float32_sums`: the factors between sums and output are made of sums' scales that
-    were rounded to float32, as TFLite's fully connected layers are.
-    """
+    """Scales of one layer: input, weight (float64, one for each output), output."""
 
     x: QParams
     w: np.ndarray
     y: QParams
-    float32_sums: bool = False
 
     @property
     def sums(self) -> np.ndarray:
         """Scales of the sums, float64 (Cout,)."""
         return self.x.scale * self.w
 
-    @property
-    def factors(self) -> np.ndarray:
+    def factors(self, numerics: Numerics) -> np.ndarray:
         """What sums are multiplied by to become outputs, float64 (Cout,)."""
-        sums = self.sums
-        if self.float32_sums:
-            sums = sums.astype(np.float32).astype(np.float64)
-        return sums / self.y.scale
+        return ratio(numerics, (self.x.scale, self.w), self.y.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +237,8 @@ def legal_scales(
     if y.scale > LARGEST:
         raise RangeError(f"an output scale of {y.scale:.4g} is too large: {WHY_HUGE}")
     w = _coarser(w, y.scale / (x.scale * 2.0**MAX_RIGHT_SHIFT), scheme)
-    return LinearScales(x, w, y)
+    w = w.astype(numerics.scales).astype(np.float64)
+    return LinearScales(x, w, stored(y, numerics))
 
 
 def _coarser(w: np.ndarray, least: np.ndarray | float, scheme: Scheme) -> np.ndarray:
@@ -357,7 +351,7 @@ def linear_ints(
     check_params(params)
     lowest = kept.lowest if kept else None
     weight = quantize_weight(params.weight, scales.w, weight_bits, lowest)
-    multiplier, shift = multipliers_and_shifts(scales.factors)
+    multiplier, shift = multipliers_for(scales.factors(numerics), numerics)
     left = 0
     if numerics.bias_bits == 8:
         left = bias_shift(params.bias, -int(np.frexp(scales.sums[0])[1]) + 1)
@@ -376,6 +370,7 @@ def linear_ints(
         further = EXTRA_LEFT_SHIFT[numerics.rounding]
         bounds *= 2.0 ** np.maximum(shift + further, 0)
         bounds += abs(scales.y.zero_point)  # is added to what may be as large
+        bounds += FLOAT32_GAP * numerics.is_floating
     worst = int(bounds.argmax())
     if bounds[worst] > INT32_MAX:
         raise AccumulatorOverflow(
@@ -383,7 +378,7 @@ def linear_ints(
             f"the bias ({params.bias[worst]:.4g} at scale {scales.sums[worst]:.4g}) "
             f"takes {abs(bias[worst]):.4g}: training diverged, or the bias is too large"
         )
-    act_min, act_max = activation_range(activation, scales.y)
+    act_min, act_max = activation_range(activation, scales.y, numerics.kernels)
     return LinearInts(
         weight=weight,
         bias=bias.astype(np.int32),
@@ -399,14 +394,24 @@ def linear_ints(
     )
 
 
-def activation_range(activation: str, y: QParams) -> tuple[int, int]:
-    """Smallest and largest int8 output of an activation fused into a layer."""
+def activation_range(
+    activation: str, y: QParams, kernels: str = "cmsis-nn"
+) -> tuple[int, int]:
+    """Smallest and largest int8 output of an activation fused into a layer.
+
+    TFLite rounds the float32 quotient of 6 and the scale, halves away from zero.
+    XNNPACK adds the zero point first, and rounds halves to even.
+    """
     if activation == "linear":
         return -128, 127
     if activation == "relu":
         return y.zero_point, 127
-    most = 127 - y.zero_point
-    return y.zero_point, y.zero_point + round(min(RELU6_MAX / y.scale, most))
+    steps = np.float32(RELU6_MAX) / np.float32(y.scale)
+    if kernels == "xnnpack":
+        high = float(np.rint(steps + np.float32(y.zero_point)))
+    else:
+        high = y.zero_point + math.floor(float(steps) + 0.5)
+    return y.zero_point, int(min(high, 127))
 
 
 def activation_bounds(activation: str) -> tuple[float, float]:
@@ -422,6 +427,46 @@ def check_products(count: int) -> None:
             f"an output is a sum of {count} products; more than {MAX_PRODUCTS} could "
             f"leave int32 (each reaches {255 * 128})"
         )
+
+
+def stored(q: QParams, numerics: Numerics) -> QParams:
+    """QParams whose scale is of the type that a target has."""
+    if numerics.scales == "float64":
+        return q
+    return replace(q, scale=float(np.float32(q.scale)))
+
+
+def ratio(
+    numerics: Numerics, above: tuple[float | np.ndarray, ...], below: float
+) -> np.ndarray:
+    """A product of scales divided by a scale, float64, computed as a target does.
+
+    Parameters
+    ----------
+    numerics : Numerics
+    above : tuple of float or ndarray
+        Multiplied from the left to the right.
+    below : float
+    """
+    kind = np.dtype(numerics.factors).type
+    first, *others = (np.asarray(each, kind) for each in above)
+    for other in others:
+        first = first * other
+    return np.asarray(first / kind(below), np.float64)
+
+
+def multipliers_for(
+    factors: np.ndarray, numerics: Numerics
+) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and shifts of factors (C,), for a target's rounding.
+
+    Multipliers are int32; float64 where the rounding multiplies by a floating factor,
+    which they then stand for exactly.
+    """
+    if not numerics.is_floating:
+        return multipliers_and_shifts(factors)
+    mantissa, shift = np.frexp(factors)
+    return mantissa * 2.0**31, shift.astype(np.int32)
 
 
 def multipliers_and_shifts(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -458,13 +503,16 @@ def multiplier_and_shift(scale: float) -> tuple[int, int]:
     return int(multiplier), int(shift)
 
 
-def output_factor(real: float, most_shift: int, y: QParams) -> tuple[int, int]:
+def output_factor(
+    real: float, most_shift: int, y: QParams, numerics: Numerics = EXACT
+) -> tuple[int, int]:
     """Multiplier and shift of ``real / y.scale``; RangeError if y is too fine."""
-    multiplier, shift = multiplier_and_shift(real / y.scale)
+    factors = ratio(numerics, (real,), y.scale)[np.newaxis]
+    (multiplier,), (shift,) = multipliers_for(factors, numerics)
     if shift > most_shift:
         raise RangeError(
             f"an output scale of {y.scale:.4g} is too fine for these inputs: it must "
             f"be above {real / 2.0**most_shift:.4g} (if this came while training: it "
             "diverged, lower the learning rate)"
         )
-    return multiplier, shift
+    return multiplier.item(), shift.item()

@@ -147,21 +147,32 @@ class Numerics:
     ----------
     kernels : "cmsis-nn", "cmsis-nn-q7", "tflm", "litert" or "xnnpack"
         Whose kernel it is. A runtime may take some of its kernels from another.
-    rounding : "double", "single" or "truncate"
+    rounding : "double", "single", "truncate", "float32" or "float64"
         From sum to output; see `fixedpoint.rescale`.
+    factors : "float64" or "float32"
+        The type in which factors between scales are computed.
+    scales : "float64" or "float32"
+        The type of scales: a `.tflite` file holds float32.
     bias_bits : int
         32: biases at the scale of the sums. 8: int8, shifted left on the device.
     average : "half_away", "toward_zero" or "toward_zero_twice"
         How average pooling divides; see `fixedpoint.average`.
-    softmax : "exp" or "pow2"
+    softmax : "exp", "pow2" or "table"
         Its base, and what the integers of `ops.softmax` are.
     """
 
     kernels: str = "cmsis-nn"
     rounding: str = "double"
+    factors: str = "float64"
+    scales: str = "float64"
     bias_bits: int = 32
     average: str = "half_away"
     softmax: str = "exp"
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether sums are multiplied by a floating factor."""
+        return self.rounding in ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -253,9 +264,10 @@ class LinearInts:
     ``y = clamp(rescale(sum((x + input_offset) * weight) + bias, multiplier, shift)
     + output_offset, act_min, act_max)``, with `rounding` as in `Numerics.rounding`.
     `weight` is int8 in the layout of `LinearParams`; `bias`, `multiplier` and `shift`
-    are int32 (Cout,). On a target of int8 biases ``bias >> bias_shift`` is what the
-    device stores. `weight_scales`, float64 (Cout,), says what the weights stand for; no
-    kernel is given it.
+    are int32 (Cout,). `multiplier` is float64, and no integer, where the rounding
+    multiplies by a floating factor. On a target of int8 biases ``bias >> bias_shift``
+    is what the device stores. `weight_scales`, float64 (Cout,), says what the weights
+    stand for; no kernel is given it.
     """
 
     weight: np.ndarray

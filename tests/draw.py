@@ -15,8 +15,7 @@ from kanji_np.targets import LIBRARIES, target_spec
 from kanji_np.targets.library import CORES
 from kanji_np.types import QParams, TargetSpec
 
-#: Every library and version, every class of cores and every rounding of each. Runtimes
-#: have no C, and nothing to tell apart but their names.
+#: Every library and version, every class of cores and every rounding of each.
 EVERY_TARGET: tuple[TargetSpec, ...] = tuple(
     target_spec(name, core=core, rounding=rounding, version=version)
     for name, library in LIBRARIES.items()
@@ -24,6 +23,11 @@ EVERY_TARGET: tuple[TargetSpec, ...] = tuple(
     for version in library.versions
     for core in dict.fromkeys(CORES.values())
     for rounding in library.roundings
+)
+
+#: Runtimes, for which there is no C.
+RUNTIMES: tuple[TargetSpec, ...] = tuple(
+    target_spec(name) for name, library in LIBRARIES.items() if not library.generates_c
 )
 
 activations = st.sampled_from(ACTIVATIONS)

@@ -3,12 +3,15 @@
 from fractions import Fraction
 from math import floor
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kanji_np.fixedpoint import (
     DOUBLE,
+    FLOAT32,
+    FLOAT64,
     INT32_MAX,
     INT32_MIN,
     SINGLE,
@@ -167,3 +170,23 @@ def test_divide_half_away(numerator, denominator):
 def test_clamp(value, one, other):
     low, high = sorted((one, other))
     assert both(clamp)(value, low, high) == sorted((low, value, high))[1]
+
+
+@given(
+    st.integers(-(2**31) + 1, 2**31 - 1),
+    st.floats(2**30, 2**31 - 2**7),
+    st.integers(-31, 0),
+)
+@example(3, 2.0**30, 0)
+@example(-3, 2.0**30, 0)
+@example(5, 2.0**30, 0)
+@example(2**24 + 1, 2.0**30, 0)
+def test_floating_factors_round_once_in_their_type(value, multiplier, shift):
+    product = value * (multiplier * 2.0 ** (shift - 31))
+    expected = nearest_away(Fraction(product))
+    assert both(rescale)(value, multiplier, shift, FLOAT64) == expected
+
+    multiplier = float(np.float32(multiplier))
+    factor = np.float32(multiplier * 2.0 ** (shift - 31))
+    expected = round(Fraction(float(np.float32(value) * factor)))  # halves to even
+    assert both(rescale)(value, multiplier, shift, FLOAT32) == expected

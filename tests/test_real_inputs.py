@@ -109,8 +109,11 @@ def test_in_fp32_values_are_not_rounded():
     k = w["conv1/gamma"] / np.sqrt(w["conv1/moving_var"] + 1e-3)
     hidden = np.maximum((z - w["conv1/moving_mean"]) * k + w["conv1/beta"], 0)
     y = hidden.reshape(len(x), -1) @ w["dense1/weight"].T + w["dense1/bias"]
-    found = net.predict(x, precision="fp32")  # no range is needed
+    found = net.logits(x, precision="fp32").data  # no range is needed
     np.testing.assert_allclose(found, y, rtol=1e-4, atol=1e-3)
+    e = np.exp(found - found.max(axis=1, keepdims=True))
+    shares = net.predict(x, precision="fp32")  # with the softmax at the end
+    np.testing.assert_allclose(shares, e / e.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])

@@ -337,7 +337,7 @@ class LinearLayer(TrackedLayer):
         said, y = self.weight_range.scale, self._output_qparams()
         if said is not None:
             w = np.broadcast_to(said, len(params.bias))
-            return LinearScales(x, w, y, self._op_weights.float32_sums)
+            return LinearScales(x, w, y)
         bits = self.op.weight_bits(self.attrs)
         w = self.scheme.weight_scales(self.weight_range.max_abs, bits)
         scales = LinearScales(x, np.broadcast_to(w, len(params.bias)), y)

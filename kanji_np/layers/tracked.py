@@ -11,7 +11,7 @@ from kanji_np.autograd import Tensor
 from kanji_np.layers.layer import Activation, Layer, Start, arrays
 from kanji_np.layers.straight_through import SAMPLE, learned, with_range
 from kanji_np.loops.requantize import empty_range
-from kanji_np.quantize import activation_bounds, activation_range
+from kanji_np.quantize import activation_bounds, activation_range, stored
 from kanji_np.ranges import TRACKERS, RangeTracker
 from kanji_np.types import QParams, Shape
 
@@ -76,7 +76,7 @@ class TrackedLayer(Layer):
             track = False
         ints, y_qparams = self.frozen(*(value.qparams for value in x))
         y, values = self._run(x, ints, params, y_qparams, track)
-        bounds = activation_range(self.op.activation(self.attrs), y_qparams)
+        bounds = self._limits(y_qparams)
         tensor = self._on_tape(x, self._saved(x, y, bounds))
         return self._ranged(tensor, values, y_qparams)
 
@@ -90,7 +90,13 @@ class TrackedLayer(Layer):
         if said.scale is not None:
             return QParams(float(said.scale), said.zero_point)
         low, high = self.output_range.bounds()
-        return self.scheme.activation_qparams(float(low), float(high))
+        found = self.scheme.activation_qparams(float(low), float(high))
+        return stored(found, self.numerics)
+
+    def _limits(self, y: QParams) -> tuple[int, int]:
+        """Smallest and largest integer of the activation."""
+        activation = self.op.activation(self.attrs)
+        return activation_range(activation, y, self.numerics.kernels)
 
     def _run(
         self,
@@ -122,7 +128,7 @@ class TrackedLayer(Layer):
         """The output, and on the tape what its range has to do with it."""
         tracker = learned(self.output_range)
         if tracker is not None and values is not None:
-            limits = activation_range(self.op.activation(self.attrs), y_qparams)
+            limits = self._limits(y_qparams)
             low, high = (limit - y_qparams.zero_point for limit in limits)
             y = with_range(y, values, tracker, y_qparams.scale, (low, high))
         return Activation(y, y_qparams)

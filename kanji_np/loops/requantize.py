@@ -12,9 +12,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kanji_np.fixedpoint import DOUBLE, ROUNDINGS, SINGLE, clamp, rescale
+from kanji_np.fixedpoint import (
+    DOUBLE,
+    FLOAT32,
+    FLOAT64,
+    ROUNDINGS,
+    SINGLE,
+    clamp,
+    rescale,
+    rescale_floating,
+)
 from kanji_np.jit import nb, njit
-from kanji_np.loops.simd import LANES, address, once, once_pow2, twice, twice_pow2
+from kanji_np.loops.simd import (
+    LANES,
+    address,
+    in_float32,
+    in_float64,
+    once,
+    once_pow2,
+    twice,
+    twice_pow2,
+)
 from kanji_np.quantize import POW2_MULTIPLIER
 from kanji_np.types import LinearInts
 
@@ -30,6 +48,9 @@ class Requantization(NamedTuple):
     ----------
     bias, multiplier, shift : int32 (Cout or more,)
         Whole vectors of them are read, which may reach past the channels.
+    factor : float64, as many
+        Stand in place of multipliers and shifts, which are 0, where the rounding
+        multiplies by a floating factor.
     rounding : int
         As in `fixedpoint.rescale`.
     is_pow2 : bool
@@ -41,6 +62,7 @@ class Requantization(NamedTuple):
     bias: np.ndarray
     multiplier: np.ndarray
     shift: np.ndarray
+    factor: np.ndarray
     rounding: int
     is_pow2: bool
     offset: int
@@ -59,11 +81,18 @@ def requantization(
     # The places of a row: 0 1 2 0 1 2 ... 2 2 2
     places = np.minimum(np.arange(-(-length // (2 * LANES)) * 2 * LANES), length - 1)
     places %= len(bias)
+    rounding = ROUNDINGS[ints.rounding]
+    multiplier, shift = ints.multiplier[places], ints.shift[places]
+    factor = np.zeros(len(places))
+    if rounding in (FLOAT32, FLOAT64):
+        factor = np.ldexp(multiplier, shift - 31)
+        multiplier, shift = np.zeros_like(shift), np.zeros_like(shift)
     return Requantization(
         bias[places],
-        ints.multiplier[places],
-        ints.shift[places],
-        ROUNDINGS[ints.rounding],
+        multiplier,
+        shift,
+        factor,
+        rounding,
         _is_pow2(ints),
         ints.output_offset,
         ints.act_min,
@@ -154,11 +183,16 @@ def _by_vectors(acc, rows, lanes, first, r, y, y_at, stride, extremes):
     """Whole vectors at a time."""
     a, b = address(acc, 0), address(r.bias, first)
     m, s = address(r.multiplier, first), address(r.shift, first)
+    f = address(r.factor, first)
     c, e = address(y, y_at), address(extremes, 0)
     vectors = lanes // LANES
     offset, low, high = int32(r.offset), int32(r.low), int32(r.high)
     up = int32(r.rounding == SINGLE)
-    if r.rounding == DOUBLE:
+    if r.rounding == FLOAT32:
+        in_float32(a, rows, vectors, b, f, s, up, offset, low, high, c, stride, e)
+    elif r.rounding == FLOAT64:
+        in_float64(a, rows, vectors, b, f, s, up, offset, low, high, c, stride, e)
+    elif r.rounding == DOUBLE:
         if r.is_pow2:
             twice_pow2(a, rows, vectors, b, m, s, up, offset, low, high, c, stride, e)
         else:
@@ -175,7 +209,10 @@ def _one_by_one(acc, r, y, y_at, extremes):
     smallest, largest = extremes[0], extremes[LANES]
     for k in range(acc.shape[0]):
         v = int32(acc[k] + r.bias[k])
-        q = int32(rescale(v, r.multiplier[k], r.shift[k], r.rounding))
+        if r.rounding >= FLOAT32:
+            q = int32(rescale_floating(v, r.factor[k], r.rounding))
+        else:
+            q = int32(rescale(v, r.multiplier[k], r.shift[k], r.rounding))
         smallest = min(smallest, q)
         largest = max(largest, q)
         y[y_at + k] = clamp(q + r.offset, r.low, r.high)

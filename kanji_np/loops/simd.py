@@ -26,7 +26,8 @@ they are multiplied; where few are, `passed` keeps all.
 cells of the kernel.
 
 `twice` and `once` make int8 outputs of int32 sums, in two roundings or in one;
-`twice_pow2` and `once_pow2` do where scales are powers of two.
+`twice_pow2` and `once_pow2` do where scales are powers of two. `in_float32` and
+`in_float64` multiply by floating factors.
 
 Numba's cache does not notice a change in this file: delete `__pycache__` after one.
 """
@@ -581,12 +582,71 @@ def move(typing, source, target):
     return nb.void(source, target), build
 
 
+class _RescaleFloating:
+    """`fixedpoint.rescale_floating` of vectors of the same 16 channels."""
+
+    factor_type = nb.float64
+    scalar: ir.Type
+
+    def __init__(self, builder, factor, shift, up):
+        self.builder = builder
+        self.type = ir.VectorType(self.scalar, LANES)
+        self.factor = factor
+
+    def product(self, value):
+        return self.builder.fmul(self.builder.sitofp(value, self.type), self.factor)
+
+    def call(self, function, value):
+        bits = 32 if self.scalar == ir.FloatType() else 64
+        declared = self.builder.module.declare_intrinsic(
+            f"llvm.{function}.v{LANES}f{bits}",
+            (),
+            ir.FunctionType(self.type, [self.type]),
+        )
+        return self.builder.call(declared, [value])
+
+    def narrow(self, value):
+        return self.builder.fptosi(value, ir.VectorType(I32, LANES))
+
+
+class _RescaleFloat32(_RescaleFloating):
+    """Halves to even."""
+
+    scalar = ir.FloatType()
+
+    def __init__(self, builder, factor, shift, up):
+        super().__init__(builder, factor, shift, up)
+        self.factor = builder.fptrunc(factor, self.type)
+
+    def of(self, value):
+        return self.narrow(self.call("rint", self.product(value)))
+
+
+class _RescaleFloat64(_RescaleFloating):
+    """Halves away from zero."""
+
+    scalar = ir.DoubleType()
+
+    def of(self, value):
+        builder, product = self.builder, self.product(value)
+        whole = self.call("trunc", product)
+        rest = builder.fsub(product, whole)
+        zero, one = self.type(None), _constant(self.type, 1.0)
+        negative = builder.fcmp_ordered("<", rest, zero)
+        step = builder.select(negative, builder.fneg(one), one)
+        half = _constant(self.type, 0.5)
+        away = builder.fcmp_ordered(">=", self.call("fabs", rest), half)
+        return self.narrow(builder.fadd(whole, builder.select(away, step, zero)))
+
+
 class _Rescale:
     """`fixedpoint.rescale` of vectors of the same 16 channels.
 
     What depends on the channels alone is formed once. Multiplier None stands for 2^30;
     with shifts of -30 .. 0 that takes no product.
     """
+
+    factor_type = nb.int32
 
     def __init__(self, builder, multiplier):
         self.builder = builder
@@ -661,11 +721,15 @@ def _constant(kind, number):
     return ir.Constant(kind, [number] * kind.count)
 
 
-def _requantize(rescale: type[_RescaleTwice | _RescaleOnce], is_pow2: bool):
+def _requantize(
+    rescale: type[_RescaleTwice | _RescaleOnce | _RescaleFloat32 | _RescaleFloat64],
+    is_pow2: bool,
+):
     """Rows of int32 sums to int8: ``rescale(acc + bias)`` plus the offset, clamped.
 
     A row is `vectors` vectors, the rows of y are `stride` apart. Bias, multiplier and
-    shift have a number a lane. `extremes` are 16 smallest and 16 largest outputs so
+    shift have a number a lane; floating factors stand in place of the multiplier, and
+    the shift is of no use to them. `extremes` are 16 smallest and 16 largest outputs so
     far, before the offset.
     """
 
@@ -694,7 +758,8 @@ def _requantize(rescale: type[_RescaleTwice | _RescaleOnce], is_pow2: bool):
         vector_extremes = [builder.phi(v.type) for _ in start]
         place = builder.mul(vector, I64(LANES))
         added = v.load(bias, place)
-        factor = None if is_pow2 else v.load(multiplier, place)
+        factors = _Vectors(builder, rescale.factor_type)
+        factor = None if is_pow2 else factors.load(multiplier, place)
         rescaled = rescale(builder, factor, v.load(shift, place), up)
         builder.branch(row_loop)
 
@@ -755,4 +820,7 @@ taps_1, taps_4 = _tap_sums(1), _tap_sums(4)
 twice, once = (_requantize(way, False) for way in (_RescaleTwice, _RescaleOnce))
 twice_pow2, once_pow2 = (
     _requantize(way, True) for way in (_RescaleTwice, _RescaleOnce)
+)
+in_float32, in_float64 = (
+    _requantize(way, False) for way in (_RescaleFloat32, _RescaleFloat64)
 )

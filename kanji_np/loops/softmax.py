@@ -1,4 +1,4 @@
-"""Softmax of rows, in base e and in base 2: the fast function of `ops.softmax`."""
+"""Softmax of rows, in each arithmetic: the fast function of `ops.softmax`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kanji_np.jit import nb, njit
 from kanji_np.loops.threads import run
 from kanji_np.types import Arrays
 
+float32: Any = nb.float32
 int64: Any = nb.int64
 
 
@@ -25,6 +26,8 @@ def forward_int(attrs: Any, ints: Any, xs: Arrays) -> np.ndarray:
     y = np.empty(x.shape, np.int8)
     if ints.base == "pow2":
         run(_softmax_pow2, len(x), x, y)
+    elif ints.base == "table":
+        run(_softmax_table, len(x), x, ints.table, y)
     else:
         run(_softmax, len(x), x, ints.multiplier, ints.shift, ints.diff_min, y)
     return y
@@ -56,6 +59,20 @@ def _softmax(begin, end, edges, x, multiplier, shift, diff_min, y):
                 )
                 value = rounding_divide_by_pot(product, right) - 128
             y[n, k] = clamp(value, -128, 127)
+
+
+@njit(cache=True, nogil=True)
+def _softmax_table(begin, end, edges, x, table, y):
+    columns = x.shape[1]
+    for n in range(edges[begin], edges[end]):
+        largest = int(x[n].max())
+        total = float32(0)
+        for k in range(columns):
+            total += table[largest - int(x[n, k])]
+        inverse = float32(1) / (total * float32(1 / 256))
+        for k in range(columns):
+            share = table[largest - int(x[n, k])] * inverse + float32(0.5)
+            y[n, k] = clamp(int(np.floor(share)) - 128, -128, 127)
 
 
 @njit(cache=True, nogil=True)

@@ -209,7 +209,7 @@ DENSE = Op(
     vjp=vjp,
     cost=cost,
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
-    weights=Weights(weight_shapes, channel_scales, float32_sums=True),
+    weights=Weights(weight_shapes, channel_scales),
     tracks_output=True,
     fast=Fast(fast.forward_int, fast.forward_float, fast.vjp),
 )

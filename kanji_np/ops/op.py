@@ -97,15 +97,11 @@ class Weights:
     keeps_bits : bool
         The weights keep their width where a network's are narrowed: they are few, and
         lose much.
-    float32_sums : bool
-        TFLite rounds the scales of the sums to float32 before it divides them by the
-        output's.
     """
 
     shapes: Callable[[Any, Shapes], tuple[Shape, Shape]]
     channel_scales: Callable[[Any, TargetSpec], bool] = lambda attrs, target: True
     keeps_bits: bool = False
-    float32_sums: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,8 +162,10 @@ class Op:
     cost : (attrs, shapes, target) -> Cost
         Default: nothing.
     ints : (attrs, QParams of xs, QParams of y, numerics) -> ints, or None
-        The integers of an operator without weights that needs some. Those of one with
-        weights are LinearInts, and made by `quantize.linear_ints`.
+        The integers of an operator without weights that needs some. Of one with
+        constants these are a fifth argument; without `ints`, they are the integers.
+        Those of an operator with weights are LinearInts, and made by
+        `quantize.linear_ints`.
     tracks_output : bool
         The range of the output is tracked, and gives it a scale of its own. Every
         operator with weights does so.
@@ -201,7 +199,7 @@ class Op:
     vjp: Vjp
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     cost: Callable[[Any, Shapes, TargetSpec], Cost] = free
-    ints: Callable[[Any, tuple[Any, ...], QParams, Numerics], Any] | None = None
+    ints: Callable[..., Any] | None = None
     tracks_output: bool = False
     output_qparams: Callable[[Any, tuple[Any, ...], Numerics], QParams] = passed_on
     weights: Weights | None = None

@@ -11,6 +11,13 @@ is computed with 5 integer bits. The output scale is 1/256 with zero point -128,
 whatever comes in. exp is a polynomial of degree 4 on a quarter, times constants
 exp(-2^k); the reciprocal is three Newton steps.
 
+LiteRT's optimized kernel, which is the one that runs beside XNNPACK's, in float32:
+
+    e = t[max(X) - X];  s = sum of e in the order of X
+    Y = clamp(floor(e * (1 / (s / 256)) + 1/2) - 128, -128, 127)
+
+with a table t[k] of exp(-k times the input scale), and the same output scale.
+
 The legacy q7 API's, of base 2 and of the integers themselves, whatever their scale:
 
     b = max(X) - 8;  B = floor(2^20 / sum of 2^clamp(X - b, 0, 7))
@@ -22,14 +29,16 @@ not the softmax of the real values.
 Accumulator: s <= K * 2^19. For K <= 511 the shift that turns e / s into Y stays below
 32; beyond, the library's cores disagree, so longer rows are refused.
 
-Source: CMSIS-NN v7.0.0 `arm_softmax_s8`; TFLite `SOFTMAX` int8, gemmlowp fixedpoint.
+Source: CMSIS-NN v7.0.0 `arm_softmax_s8`; TFLite `SOFTMAX` int8, gemmlowp fixedpoint,
+`PopulateSoftmaxLookupTable`.
 Legacy: CMSIS 5.9.0 `arm_softmax_q7`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -86,10 +95,21 @@ class SoftmaxInts:
 
 
 @dataclass(frozen=True)
+class TableSoftmaxInts:
+    """exp(-k times the input scale) for k of 0..255, float32 (256,)."""
+
+    base: ClassVar[str] = "table"
+    table: np.ndarray
+
+
+@dataclass(frozen=True)
 class Pow2SoftmaxInts:
     """The softmax of base 2, which knows no scale."""
 
     base: ClassVar[str] = "pow2"
+
+
+AnySoftmaxInts = SoftmaxInts | TableSoftmaxInts | Pow2SoftmaxInts
 
 
 def infer(attrs: SoftmaxAttrs, shapes: Shapes) -> Shape:
@@ -103,11 +123,14 @@ def infer(attrs: SoftmaxAttrs, shapes: Shapes) -> Shape:
 
 def ints_of(
     attrs: SoftmaxAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
-) -> SoftmaxInts | Pow2SoftmaxInts:
+) -> AnySoftmaxInts:
     """As TFLite's `PreprocessSoftmaxScaling` and `CalculateInputRadius` give them."""
     (x,) = xs
     if numerics.softmax == "pow2":
         return Pow2SoftmaxInts()
+    if numerics.softmax == "table":
+        exponents = np.float32(-x.scale) * np.arange(256, dtype=np.float32)
+        return TableSoftmaxInts(np.exp(exponents.astype(np.float64)).astype(np.float32))
     real = min(x.scale * 2.0 ** (31 - EXP_INTEGER_BITS), 2.0**31 - 1)
     multiplier, shift = multiplier_and_shift(real)
     shift = max(shift, 0)
@@ -121,16 +144,10 @@ def output_qparams(
     return QParams(2.0**-7) if numerics.softmax == "pow2" else QParams(1 / 256, -128)
 
 
-def forward_int(
-    attrs: SoftmaxAttrs, ints: SoftmaxInts | Pow2SoftmaxInts, xs: Arrays
-) -> np.ndarray:
+def forward_int(attrs: SoftmaxAttrs, ints: AnySoftmaxInts, xs: Arrays) -> np.ndarray:
     """int8 (N,K) -> int8 (N,K), one row at a time."""
     (x,) = xs
-    rows = [
-        _softmax(row, ints) if isinstance(ints, SoftmaxInts) else _softmax_pow2(row)
-        for row in x.tolist()
-    ]
-    return np.array(rows, np.int8)
+    return np.array([BASES[ints.base](row, ints) for row in x.tolist()], np.int8)
 
 
 def _softmax(row: list[int], ints: SoftmaxInts) -> list[int]:
@@ -155,11 +172,29 @@ def _exp(d: int, ints: SoftmaxInts) -> int:
     return exp_on_negative(scaled)
 
 
-def _softmax_pow2(row: list[int]) -> list[int]:
+def _softmax_table(row: list[int], ints: TableSoftmaxInts) -> list[int]:
+    """Of base e, in float32."""
+    e = ints.table[max(row) - np.array(row)]
+    s = np.float32(0)
+    for each in e:
+        s = s + each
+    inverse = np.float32(1) / (s * np.float32(1 / 256))
+    q = np.floor(e * inverse + np.float32(0.5)) - 128
+    return np.clip(q, -128, 127).astype(int).tolist()
+
+
+def _softmax_pow2(row: list[int], ints: Pow2SoftmaxInts) -> list[int]:
     """Of base 2."""
     b = max(row) - 8
     share = 2**20 // sum(2 ** clamp(x - b, 0, 7) for x in row)
     return [clamp(share >> clamp(13 + b - x, 0, 31), -128, 127) for x in row]
+
+
+BASES: dict[str, Callable[[list[int], Any], list[int]]] = {
+    "exp": _softmax,
+    "table": _softmax_table,
+    "pow2": _softmax_pow2,
+}
 
 
 def forward_float(attrs: SoftmaxAttrs, params: None, xs: Arrays) -> np.ndarray:

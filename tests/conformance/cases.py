@@ -8,7 +8,7 @@ from typing import Any
 import draw
 import hypothesis.strategies as st
 import numpy as np
-from draw import EVERY_TARGET
+from draw import EVERY_TARGET, RUNTIMES
 from hypothesis.strategies import SearchStrategy
 
 from kanji_np.ops.op import attrs_to_json
@@ -126,7 +126,7 @@ def random_cases(
         attrs,
         shape,
         batch=draw.batches,
-        target=st.sampled_from(EVERY_TARGET),
+        target=st.sampled_from((*EVERY_TARGET, *2 * RUNTIMES)),
         scheme=st.sampled_from(tuple(SCHEMES)),
         kept=draw.kept,
         **more,

@@ -59,7 +59,7 @@ class LinearConformance(Conformance):
     int4_networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
 
     def unsupported(self, case: Case) -> str | None:
-        if case.attrs.weight_bits == 4 and case.is_legacy:
+        if self.op.weight_bits(case.attrs) == 4 and case.is_legacy:
             return "cmsis-nn-q7 has no int4 weights"
         if case.attrs.activation == "relu6" and case.is_legacy:
             return "cmsis-nn-q7 has no ReLU6: its outputs end at 127"
@@ -121,7 +121,7 @@ class LinearConformance(Conformance):
         params, scheme = self.params(case), self.scheme(case)
         rows = np.abs(params.weight).reshape(len(params.weight), -1)
         max_abs = rows.max(axis=1) if scheme.per_channel else rows.max()
-        w = scheme.weight_scales(max_abs, case.attrs.weight_bits)
+        w = scheme.weight_scales(max_abs, self.op.weight_bits(case.attrs))
         (x,) = self.images(case)
         x = X_QPARAMS.scale * (x * 1.0 - case.x_qparams.zero_point)
         y = self.op.run_float(case.attrs, params, (x,))
@@ -130,19 +130,19 @@ class LinearConformance(Conformance):
         scales = LinearScales(
             case.x_qparams, np.broadcast_to(w, len(params.bias)), y_qparams
         )
-        return legal_scales(scales, params.bias, scheme, case.target.numerics)
+        return legal_scales(scales, params.bias, scheme, self.numerics(case))
 
     def ints(self, case: Case) -> LinearInts:
         if case.scaling == "layer":
-            numerics, activation = case.target.numerics, case.attrs.activation
-            bits = case.attrs.weight_bits
+            numerics, activation = self.numerics(case), case.attrs.activation
+            bits = self.op.weight_bits(case.attrs)
             return linear_ints(
                 self.params(case), self.scales(case), activation, numerics, bits
             )
         rng, shape = case.rng(), self.weight_shape(case)
         channels, depth = shape[0], math.prod(shape[1:])
-        least, most = (-8, 7) if case.attrs.weight_bits == 4 else (-128, 127)
-        multiplier = rng.integers(2**30, 2**31, channels).astype(np.int32)
+        least, most = (-8, 7) if self.op.weight_bits(case.attrs) == 4 else (-128, 127)
+        multiplier = self.multipliers(case, rng.integers(2**30, 2**31, channels))
         if case.scaling == "channels":
             right = int(math.log2(54 * math.sqrt(depth)))
             return LinearInts(
@@ -154,7 +154,7 @@ class LinearConformance(Conformance):
                 output_offset=int(rng.integers(-60, 61)),
                 act_min=-101,
                 act_max=99,
-                rounding=case.target.numerics.rounding,
+                rounding=self.numerics(case).rounding,
             )
         weight = np.empty(shape, np.int8)
         weight[:] = rng.choice((least, most), shape)
@@ -169,8 +169,16 @@ class LinearConformance(Conformance):
             shift=shift,
             input_offset=(-127, 0, 128)[depth % 3],
             output_offset=0,
-            rounding=case.target.numerics.rounding,
+            rounding=self.numerics(case).rounding,
         )
+
+    def multipliers(self, case: Case, drawn: np.ndarray) -> np.ndarray:
+        """Those of a rounding: integers, or floating factors."""
+        numerics = self.numerics(case)
+        if not numerics.is_floating:
+            return drawn.astype(np.int32)
+        factors = (drawn + 0.4).astype(numerics.rounding).astype(np.float64)
+        return np.minimum(factors, 2**31 - 2**7)
 
     def surrogate(self, case: Case) -> tuple[LinearInts, LinearParams, QParams]:
         return self.ints(case), self.params(case), self.scales(case).y
@@ -188,7 +196,10 @@ class LinearConformance(Conformance):
             linear, LinearParams(off_weight, off_bias), (np.abs(xs[0]),)
         )
         twice = 0.5 + 2.0 ** (ints.shift - 1)
-        steps = {"double": twice, "single": 0.5, "truncate": 1.0}
+        steps = {
+            "double": twice, "single": 0.5, "truncate": 1.0, "float64": 0.5,
+            "float32": 0.5 + 2.0**-16,
+        }  # fmt: skip
         rounding = np.where(ints.shift < 1, steps[ints.rounding], 0.0)
         multipliers = 1e-6  # of 31 bits, times outputs of 8
         return off_sum + (rounding + multipliers) * scales.y.scale

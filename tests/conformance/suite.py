@@ -23,12 +23,13 @@ from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.layers import Layer, make_layer
 from kanji_np.model import Model, Sequential
 from kanji_np.ops.op import Op, attrs_from_json, attrs_to_json
-from kanji_np.targets import LIBRARIES, check_calls, target_spec
+from kanji_np.targets import LIBRARIES, check_calls, generates_c, target_spec
 from kanji_np.types import (
     Arrays,
     Constant,
     ConstPtr,
     LinearParams,
+    Numerics,
     QParams,
     Saved,
     Shape,
@@ -155,13 +156,17 @@ class Conformance:
         if self.op.ints is None:
             return None
         y = self.y_qparams(case)
-        return self.op.ints(case.attrs, case.inputs, y, case.target.numerics)
+        return self.op.ints(case.attrs, case.inputs, y, self.numerics(case))
+
+    def numerics(self, case: Case) -> Numerics:
+        """How the target computes the operator."""
+        return case.target.numerics_of(self.op.name)
 
     def y_qparams(self, case: Case) -> QParams:
         if self.op.tracks_output:
             return case.y_qparams
         xs = (None,) if self.op.reads_image else case.inputs
-        return self.op.output_qparams(case.attrs, xs, case.target.numerics)
+        return self.op.output_qparams(case.attrs, xs, self.numerics(case))
 
     def params(self, case: Case) -> Any:
         """What `forward_float` and `vjp` take beside x."""
@@ -252,6 +257,8 @@ class Conformance:
 
     def check_calls(self, case: Case) -> bool:
         """Run the calls of a few samples; False if the target takes no such layer."""
+        if not generates_c(case.target):
+            return False
         try:
             calls = self.lowered(case)
             check_calls(case.target, calls)

@@ -68,12 +68,13 @@ def test_the_integers_of_a_file_are_those_of_the_graph():
     assert imported.dropped == ("IDENTITY 'out': does nothing",)
 
 
-def test_dense_layers_round_the_scale_of_their_sums_to_float32():
+def test_the_factor_of_a_dense_layer_is_computed_in_float64():
     dense = built().network.freeze().nodes[-1]
-    product = np.float32(HIDDEN.scale) * np.float32(DENSE.scales[0])
     real = dense.ints.multiplier[0] * 2.0 ** (int(dense.ints.shift[0]) - 31)
-    assert abs(real / (float(product) / Y.scale) - 1) < 2**-31
-    assert abs(real / (HIDDEN.scale * DENSE.scales[0] / Y.scale) - 1) > 2**-31
+    product = HIDDEN.scale * DENSE.scales[0]
+    assert abs(real / (product / Y.scale) - 1) < 2**-31
+    single = float(np.float32(HIDDEN.scale) * np.float32(DENSE.scales[0]))
+    assert abs(real / (single / Y.scale) - 1) > 2**-31
 
 
 def test_a_saved_network_gives_the_same_bytes(tmp_path):

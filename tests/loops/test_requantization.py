@@ -20,6 +20,8 @@ from kanji_np.types import LinearInts
 ROWS = 40
 MULTIPLIERS = (2**30, 2**30 + 1, 2**31 - 1, 3 * 2**29)
 
+FLOATING = ("float32", "float64")
+
 #: Lowest and highest shift, and the multiplier, None: any.
 SCALES = {
     "one power of two": (-9, -9, POW2_MULTIPLIER),
@@ -40,10 +42,15 @@ def layer(channels, scales, rounding, rng):
     drawn[: len(MULTIPLIERS)] = MULTIPLIERS[:channels]
     if multiplier is not None:
         drawn[:] = multiplier
+    if rounding in FLOATING:
+        drawn = (drawn + 0.4).astype(rounding).astype(np.float64)
+        drawn = np.minimum(drawn, 2**31 - 2**7)
+    else:
+        drawn = drawn.astype(np.int32)
     return LinearInts(
         weight=np.zeros((channels, 1), np.int8),
         bias=rng.integers(-(2**20), 2**20, channels).astype(np.int32),
-        multiplier=drawn.astype(np.int32),
+        multiplier=drawn,
         shift=shift.astype(np.int32),
         output_offset=-5,
         act_min=-120,
@@ -71,7 +78,7 @@ def expected_of(sums, ints):
     rounding = ROUNDINGS[ints.rounding]
     q = [
         [
-            rescale.py_func(int(v), int(m), int(s), rounding)
+            rescale.py_func(int(v), m.item(), int(s), rounding)
             for v, m, s in zip(row, ints.multiplier, ints.shift, strict=True)
         ]
         for row in sums

@@ -42,7 +42,9 @@ from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.hard_swish import HardSwishAttrs
 from kanji_np.ops.leaky_relu import LeakyReluAttrs
+from kanji_np.ops.maximum import MaximumAttrs
 from kanji_np.ops.mean import MeanAttrs
+from kanji_np.ops.minimum import MinimumAttrs
 from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.requantize import RequantizeAttrs
 from kanji_np.ops.rescaling import RescalingAttrs
@@ -50,6 +52,7 @@ from kanji_np.ops.resize_nearest import ResizeNearestAttrs
 from kanji_np.ops.sigmoid import SigmoidAttrs
 from kanji_np.ops.slice import SliceAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
+from kanji_np.ops.sub import SubAttrs
 from kanji_np.ops.tanh import TanhAttrs
 from kanji_np.ops.transpose import TransposeAttrs
 from kanji_np.types import LinearParams, Shape
@@ -375,6 +378,8 @@ def _binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
         call.count(2, 2)
         if (call.is_constant(0) or call.is_constant(1)) and _is_affine(call):
             return
+        if not has_activation:  # minimum and maximum
+            _check_one_scale(call)
         attrs = kind(call.fused()) if has_activation else kind()
         call.give(
             call.layer(name, attrs, _operands(call, name), qparams_of(call.output))
@@ -417,13 +422,6 @@ def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
     return call.layer("constant", attrs, [x], constants=ints)
 
 
-def sub(call: Call) -> None:
-    """In float32, with a constant."""
-    call.count(2, 2)
-    if not (call.is_constant(0) or call.is_constant(1)) or not _is_affine(call):
-        raise UnsupportedOp("is supported in float32, with a constant for each channel")
-
-
 def resize_nearest_neighbor(call: Call) -> None:
     call.count(2, 2)
     call.keeps_scale()
@@ -445,7 +443,8 @@ def _is_affine(call: Call) -> bool:
     x, values = call.tensor(1 - constant), call.values(constant)
     channels = x.shape[-1] if x.shape else 1
     is_last = values.size == 1 or values.shape[-1:] == (values.size,) == (channels,)
-    if x.dtype != "float32" or values.dtype != np.float32 or not is_last:
+    is_float = x.dtype == "float32" and values.dtype == np.float32
+    if call.op.kind not in ("ADD", "SUB", "MUL") or not is_float or not is_last:
         return False
     if not np.isfinite(values).all():
         raise OptionError(f"{shown(call.tensor(constant).name)} is not finite")
@@ -563,7 +562,7 @@ def _new_shape(call: Call, size: int) -> Shape:
     known = math.prod(length for length in shape if length != -1)
     if shape.count(-1) == 1 and size % known == 0:
         return tuple(size // known if length == -1 else length for length in shape)
-    if call.output.shape[0] == -1 and known != size and size % known == 0:
+    if call.output.shape[:1] == (-1,) and known != size and size % known == 0:
         return (size // known, *shape)  # rows that the file counts with the batch
     if known != size or -1 in shape:
         raise OptionError(f"makes {call.output.shape} of {size} values")
@@ -585,6 +584,17 @@ def softmax(call: Call) -> None:
     call.making.put(call.op.outputs[0], y)  # flat, whatever the file has
 
 
+def _check_one_scale(call: Call) -> None:
+    """UnsupportedOp unless all inputs have the scale of the output."""
+    output = qparams_of(call.output)
+    for index in range(len(call.op.inputs)):
+        if qparams_of(call.tensor(index)) != output:
+            raise UnsupportedOp(
+                f"its input {index} has another scale than the output; TensorFlow Lite "
+                "takes inputs of the output's scale only"
+            )
+
+
 def concatenation(call: Call) -> None:
     """Along any axis: the axes from it on are one for as long."""
     count = len(call.op.inputs)
@@ -592,12 +602,7 @@ def concatenation(call: Call) -> None:
     if call.fused() != "linear":
         raise UnsupportedOp("a fused activation is not supported")
     xs, output = [call.x(index) for index in range(count)], qparams_of(call.output)
-    for index in range(count):
-        if qparams_of(call.tensor(index)) != output:
-            raise UnsupportedOp(
-                f"its input {index} has another scale than the output; TensorFlow Lite "
-                "takes inputs of the output's scale only"
-            )
+    _check_one_scale(call)
     axis = call.axis(xs[0], call.option("axis"))
     if any(len(call.shape(x)) != len(call.shape(xs[0])) for x in xs):
         raise OptionError("its inputs differ in how many axes they have")
@@ -828,7 +833,9 @@ ROWS: Mapping[str, Row] = {
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": _unary("sigmoid", SigmoidAttrs()),
     "MAX_POOL_2D": _pool("max_pool2d"),
+    "MAXIMUM": _binary("maximum", MaximumAttrs, has_activation=False),
     "MEAN": mean,
+    "MINIMUM": _binary("minimum", MinimumAttrs, has_activation=False),
     "MUL": _binary("mul", MulAttrs),
     "PAD": pad,
     "QUANTIZE": quantize,
@@ -843,7 +850,7 @@ ROWS: Mapping[str, Row] = {
     "SPLIT_V": split_v,
     "SQUEEZE": reshape,
     "STRIDED_SLICE": strided_slice,
-    "SUB": sub,
+    "SUB": _binary("sub", SubAttrs),
     "TANH": _unary("tanh", TanhAttrs()),
     "TRANSPOSE": transpose,
 }
