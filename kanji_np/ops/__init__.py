@@ -37,6 +37,7 @@ from kanji_np.ops.sub import SUB
 from kanji_np.ops.tanh import TANH
 from kanji_np.ops.transpose import TRANSPOSE
 from kanji_np.ops.transpose_conv2d import TRANSPOSE_CONV2D
+from kanji_np.ops.with_constant import WITH_CONSTANT
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
 #: The operators of this package.
@@ -65,6 +66,7 @@ BUILT_IN = (
     MUL,
     MINIMUM,
     MAXIMUM,
+    WITH_CONSTANT,
     CONCATENATE,
     CONSTANT,
     PAD,
