@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -140,6 +139,8 @@ def extremes(net: Net, op: SourceOp) -> None:
     """`Min` and `Max` of any number of tensors and constants."""
     given.given(given.Plain, op)
     values = [net.value(op, place) for place in range(len(op.inputs))]
+    if not any(isinstance(value, View) for value in values):
+        raise net.refusal(op, "of constants alone")
     first, *others = [value for value in values if isinstance(value, View)]
     limit = _limit(net, op, first, values)
     if limit is not None:
@@ -156,19 +157,17 @@ def extremes(net: Net, op: SourceOp) -> None:
 def _limit(
     net: Net, op: SourceOp, view: View, values: Sequence[Any]
 ) -> np.ndarray | None:
-    """All constants as one."""
-    limits = []
+    """All constants as one; None where there is none."""
+    limit = None
     for value in values:
-        if isinstance(value, Constant):
-            limit = of_sample(value, view)
-            if limit is None or not np.isfinite(limit).all():
-                raise _refused_constant(net, op, view)
-            limits.append(limit)
-    return (
-        reduce(np.maximum if op.kind == "Max" else np.minimum, limits)
-        if (limits)
-        else None
-    )
+        if not isinstance(value, Constant):
+            continue
+        other = of_sample(value, view)
+        if other is None or not np.isfinite(other).all():
+            raise _refused_constant(net, op, view)
+        extreme = np.maximum if op.kind == "Max" else np.minimum
+        limit = other if limit is None else extreme(limit, other)
+    return limit
 
 
 def _refused_constant(net: Net, op: SourceOp, view: View) -> Exception:
