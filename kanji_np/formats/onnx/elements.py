@@ -53,24 +53,19 @@ def pointwise(net: Net, op: SourceOp) -> None:
 PAIRS = {"Add": "add", "Mul": "mul", "Sub": "sub", "Min": "minimum", "Max": "maximum"}
 
 
-def pair(net: Net, op: SourceOp, first: View, second: View, *others: View) -> None:
+def pair(net: Net, op: SourceOp, first: View, *others: View) -> None:
     """An operator of two tensors, or of more one after the other, by element."""
     if PAIRS.get(op.kind) not in OPS:
         known = ", ".join(kind for kind, name in PAIRS.items() if name in OPS)
         raise net.refusal(op, f"of two tensors; {known} are supported")
-    name = PAIRS[op.kind]
-    if len(first.axes) != len(second.axes):
-        raise net.refusal(
-            op, f"of tensors of {len(first.axes) + 1} and {len(second.axes) + 1} axes"
-        )
-    xs, like = _side_by_side(net, op, first, second)
-    if others:
-        made = net.layer(name, plain(name), xs, Tail([op], -1))
-        pair(net, op, like.of(made), *others)
-        return
-    fuses = hasattr(plain(name), "activation")
-    tail = net.tail(op, op.outputs[0], like, fuses=fuses)
+    name, *between, last = PAIRS[op.kind], *others
+    for second in between:
+        xs, like = _side_by_side(net, op, first, second)
+        first = like.of(net.layer(name, plain(name), xs, Tail([op], -1)))
+    xs, like = _side_by_side(net, op, first, last)
     attrs = plain(name)
+    fuses = hasattr(attrs, "activation")
+    tail = net.tail(op, op.outputs[0], like, fuses=fuses)
     if fuses:
         attrs = replace(attrs, activation=tail.activation)
     net.values[tail.number] = like.of(net.layer(name, attrs, xs, tail))
@@ -83,6 +78,10 @@ def _side_by_side(
 
     Along axes of length 1 a tensor is repeated.
     """
+    if len(first.axes) != len(second.axes):
+        raise net.refusal(
+            op, f"of tensors of {len(first.axes) + 1} and {len(second.axes) + 1} axes"
+        )
     shape = tuple(map(max, first.shape, second.shape))
     for view in (first, second):
         if any(
