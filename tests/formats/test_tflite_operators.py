@@ -10,23 +10,15 @@ import pytest
 import kanji_np as kj
 from formats.sketch import Sketch
 from formats.tflite_files import Op, Tensor, file
-from kanji_np.autograd import Tensor as Node
-from kanji_np.autograd import no_grad
 from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
 from kanji_np.formats import read
-from kanji_np.layers import Activation
 
 CLIPS = {"NONE": (-np.inf, np.inf), "RELU": (0, np.inf), "RELU6": (0, 6)}
 
 
 def real_answers(net: kj.Model, x: np.ndarray) -> np.ndarray:
-    """What the layers compute in float32, a final softmax included."""
-    values = [Activation(Node(x), None)]
-    with no_grad():
-        for layer, wires in zip(net.layers, net.wiring, strict=True):
-            arguments = [values[k] for k in wires]
-            values.append(layer.forward_float(*arguments, track=False))
-    return values[-1].tensor.data
+    """What the network computes in float32."""
+    return net.predict(x, precision="fp32")
 
 
 def answers(sketch: Sketch, tmp_path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -131,6 +123,34 @@ def test_depthwise_convolution(window, multiplier, activation, tmp_path):
     options = window_options(*window, activation) | {"depth_multiplier": multiplier}
     s.op("DEPTHWISE_CONV_2D", [s.x, w, b], y.shape[1:], options, 0.05)
     check(s, y, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size", "padding", "cut"),
+    [
+        ((3, 3), (2, 2), (8, 10), "SAME", (0, 0)),
+        ((3, 3), (2, 2), (7, 9), "SAME", (1, 1)),
+        ((5, 4), (2, 3), (8, 15), "SAME", (1, 0)),
+        ((2, 2), (3, 3), (12, 15), "SAME", (0, 0)),
+        ((3, 2), (2, 2), (9, 10), "VALID", (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_transposed_convolution(kernel, stride, size, padding, cut, has_bias, tmp_path):
+    s = Sketch((4, 5, 3))
+    w = s.weight((2, *kernel, 3))
+    whole = np.zeros((7, 40, 40, 2), np.float32)
+    for y, x, i, j in itertools.product(range(4), range(5), *map(range, kernel)):
+        products = s.reals[:, y, x] @ s.real(w)[:, i, j].T
+        whole[:, y * stride[0] + i, x * stride[1] + j] += products
+    inputs = [s.integer([1, *size, 2]), w, s.x]
+    expected = whole[:, cut[0] : cut[0] + size[0], cut[1] : cut[1] + size[1]]
+    if has_bias:
+        inputs.append(s.bias(2))
+        expected = expected + s.real(inputs[-1])
+    options = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
+    s.op("TRANSPOSE_CONV", inputs, (*size, 2), options, 0.07)
+    check(s, expected, tmp_path)
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
@@ -776,6 +796,10 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             file([int8(4), int8(4), int8(4)], [Op("ADD", [0, 1], [2])], inputs=[0, 1]),
             "the file has 2 inputs .'t0', 't1'.; a network has one",
+        ),
+        (
+            on_image(Op("ADD", [0, 1], [2]), int8(2, data=[[1, 2]])),
+            r"ADD 't2': its inputs \(1, 2\) and \(4, 5, 3\) do not fit",
         ),
         (
             file([int8(4), int8(4), DENSE_W], [Op("RELU", [0], [1])], outputs=[2]),

@@ -55,6 +55,7 @@ from kanji_np.ops.softmax import SoftmaxAttrs
 from kanji_np.ops.sub import SubAttrs
 from kanji_np.ops.tanh import TanhAttrs
 from kanji_np.ops.transpose import TransposeAttrs
+from kanji_np.ops.transpose_conv2d import TransposeConv2DAttrs
 from kanji_np.types import LinearParams, Shape
 from kanji_np.window import Pair
 
@@ -300,6 +301,52 @@ def depthwise_conv_2d(call: Call) -> None:
     call.making.wait(linear)
 
 
+def transpose_conv(call: Call) -> None:
+    """The size of the output is an input, and the padding follows from it."""
+    call.count(3, 4)
+    sizes, stride = call.integers(0), _pair(call, "stride_{}")
+    if len(sizes) != 4 or min(*sizes, *stride) < 1:
+        raise OptionError(f"makes {sizes} with strides {stride}; all are 1 or more")
+    _, weight_number, x_number, *bias = call.op.inputs
+    inputs = (x_number, weight_number, *bias)  # in the order of other convolutions
+    call = replace(call, op=replace(call.op, inputs=inputs))
+    filters, *kernel, _ = _weight(call, 4).shape
+    x, padding = call.x(), _padding(call)
+    attrs = TransposeConv2DAttrs(
+        filters=filters,
+        kernel=(kernel[0], kernel[1]),
+        stride=stride,
+        padding=padding,
+        activation=call.fused(),
+    )
+    if attrs.scatter(call.shape(x)).out != tuple(sizes[1:3]):
+        sides, more = [], []
+        for axis in (0, 1):
+            before, after = _cut(
+                call.shape(x)[axis],
+                sizes[axis + 1],
+                kernel[axis],
+                stride[axis],
+                padding == "same",
+            )
+            sides.append((before, max(after, 0)))
+            more.append(max(-after, 0))
+        attrs = replace(
+            attrs, padding=(sides[0], sides[1]), output_padding=(more[0], more[1])
+        )
+    params = _params(call, 0, lambda w: w)
+    call.making.wait(Linear(call, "transpose_conv2d", attrs, x, params, _notes(call)))
+
+
+def _cut(
+    size: int, wanted: int, kernel: int, stride: int, is_same: bool
+) -> tuple[int, int]:
+    """Cells that are cut off along one axis, before and after; or less than none."""
+    windows = -(-wanted // stride) if is_same else -(-(wanted - kernel + 1) // stride)
+    before = max((windows - 1) * stride + kernel - wanted, 0) // 2
+    return before, (size - 1) * stride + kernel - before - wanted
+
+
 def fully_connected(call: Call) -> None:
     """Of one row a dense layer; of several a convolution whose kernel is one cell."""
     weight = _weight(call, 2)
@@ -407,19 +454,24 @@ def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
             f"of float32 and a constant {values.shape} is not supported; ADD, SUB and "
             "MUL are, with one number, or one for each channel"
         )
-    rank = max(len(shape), 1)
-    if any(length != 1 for length in values.shape[:-rank]):
+    if any(length != 1 for length in values.shape[: -len(shape)]):
         raise OptionError(f"its inputs {values.shape} and {shape} do not fit")
-    part = values.reshape(values.shape[-rank:] or (1,))
+    part = values.reshape(values.shape[-len(shape) :] or (1,))
     try:
         pair.infer(None, (shape, part.shape))
     except ShapeError:
-        if np.broadcast_shapes(part.shape, shape) != shape:
-            raise
-        part = np.broadcast_to(part, shape)
+        part = _in_full(part, shape)
     attrs = ConstantAttrs(part.shape, qparams.scale, qparams.zero_point)
     ints = ConstantInts(np.ascontiguousarray(part))
     return call.layer("constant", attrs, [x], constants=ints)
+
+
+def _in_full(part: np.ndarray, shape: Shape) -> np.ndarray:
+    """A constant in the shape of what stands beside it."""
+    try:
+        return np.broadcast_to(part, shape)
+    except ValueError:
+        raise OptionError(f"its inputs {part.shape} and {shape} do not fit") from None
 
 
 def resize_nearest_neighbor(call: Call) -> None:
@@ -853,4 +905,5 @@ ROWS: Mapping[str, Row] = {
     "SUB": _binary("sub", SubAttrs),
     "TANH": _unary("tanh", TanhAttrs()),
     "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
 }
