@@ -152,7 +152,7 @@ def xnnpack_ints(
         second_mult,
         y.zero_point,
         shift,
-        *activation_range(attrs.activation, y),
+        *activation_range(attrs.activation, y, "xnnpack"),
     )
 
 

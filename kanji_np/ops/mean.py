@@ -10,8 +10,13 @@ their own, and multiplier and shift contain 1 / K. With ``m * 2^(e - 31)`` for s
     bits = min(floor(log2 K), 31 + e),   multiplier = floor(m * 2^bits / K),
     shift = e - bits
 
-Rounded twice on every target: the kernel is this project's own, and gives the bytes of
-TensorFlow Lite for Microcontrollers.
+Rounded twice on every target but XNNPACK: the kernel is this project's own, and gives
+the bytes of TensorFlow Lite for Microcontrollers.
+
+XNNPACK computes in float32, and rounds halves to even:
+
+    f = (s_x / s_y) * (1 / K),   z = output zero point - (K * input zero point) * f
+    Y = clamp(round((sum over k of X[o,k,i]) * f + z), -128, 127)
 
 Accumulator: |sum| <= 255 K, inside int32 for at most `MOST_VALUES` values. Shifted to
 the left by at most `MOST_SHIFT` - floor(log2 K) bits, it stays below 2^31.
@@ -84,6 +89,15 @@ class MeanInts:
     rounding: str = "double"
 
 
+@dataclass(frozen=True)
+class XnnpackMeanInts:
+    """The same as XNNPACK computes it; `ratio` is a float32."""
+
+    input_offset: int
+    ratio: float
+    output_offset: int
+
+
 class Parts(NamedTuple):
     """(O,K,I): the axes before the averaged ones, these, and those after them."""
 
@@ -122,13 +136,16 @@ def infer(attrs: MeanAttrs, shapes: Shapes) -> Shape:
 
 def ints_of(
     attrs: MeanAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
-) -> MeanInts:
+) -> MeanInts | XnnpackMeanInts:
     """As TFLite's `MEAN` makes them; RangeError if `y` is too fine for the input.
 
     Multiplier and shift do not contain 1 / K yet, because attributes and scales do not
     say what K is: `averaging` adds it.
     """
     (x,) = xs
+    if numerics.kernels == "xnnpack":
+        factor = float(np.float32(x.scale) / np.float32(y.scale))
+        return XnnpackMeanInts(-x.zero_point, factor, y.zero_point)
     return MeanInts(-x.zero_point, *output_factor(x.scale, MOST_SHIFT, y), y.zero_point)
 
 
@@ -139,9 +156,14 @@ def averaging(ints: MeanInts, count: int) -> tuple[int, int]:
 
 
 def forward_int(
-    attrs: MeanAttrs, ints: MeanInts, xs: Arrays, y_range: np.ndarray | None = None
+    attrs: MeanAttrs,
+    ints: MeanInts | XnnpackMeanInts,
+    xs: Arrays,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N, ...) -> int8 (N, ...), one output at a time."""
+    if isinstance(ints, XnnpackMeanInts):
+        return xnnpack_forward(attrs, ints, xs, y_range)
     (x,) = xs
     outer, count, inner = parts_of(attrs, x.shape[1:])
     multiplier, shift = averaging(ints, count)
@@ -153,6 +175,24 @@ def forward_int(
     if y_range is not None:
         y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
     y = np.clip(q + ints.output_offset, -128, 127).astype(np.int8)
+    return y.reshape(len(x), *infer(attrs, (x.shape[1:],)))
+
+
+def xnnpack_forward(
+    attrs: MeanAttrs, ints: XnnpackMeanInts, xs: Arrays, y_range: np.ndarray | None
+) -> np.ndarray:
+    (x,) = xs
+    outer, count, inner = parts_of(attrs, x.shape[1:])
+    factor = np.float32(ints.ratio) * (np.float32(1) / np.float32(count))
+    zero = np.float32(ints.output_offset)
+    zero = zero + np.float32(count) * np.float32(ints.input_offset) * factor
+    parts = x.reshape(len(x), outer, count, inner)
+    sums = parts.sum(axis=2, dtype=np.int32).astype(np.float32)
+    q = np.rint(sums * factor + zero).astype(np.int64)
+    if y_range is not None:
+        ends = q.min() - ints.output_offset, q.max() - ints.output_offset
+        y_range[:] = min(y_range[0], ends[0]), max(y_range[1], ends[1])
+    y = np.clip(q, -128, 127).astype(np.int8)
     return y.reshape(len(x), *infer(attrs, (x.shape[1:],)))
 
 
@@ -179,9 +219,14 @@ def vjp(
 
 
 def mean_int(
-    attrs: MeanAttrs, ints: MeanInts, xs: Arrays, y_range: np.ndarray | None = None
+    attrs: MeanAttrs,
+    ints: MeanInts | XnnpackMeanInts,
+    xs: Arrays,
+    y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int` by compiled loops."""
+    if isinstance(ints, XnnpackMeanInts):
+        return xnnpack_forward(attrs, ints, xs, y_range)
     (x,) = xs
     shape = x.shape[1:]
     parts = parts_of(attrs, shape)

@@ -12,7 +12,7 @@ bits, or 15 on MVE cores in a library built to round once, and keeps it in int32
 library of v7.0.0 built to round once overflows for results from 2^30 on.
 
 XNNPACK multiplies the product, which is exact in float32, by a float32 factor, and
-rounds halves to even.
+rounds halves to even, where the factor is 2^-16 to 2^8.
 
 Source: CMSIS-NN v7.0.0 `arm_elementwise_mul_s8`; TFLite `MUL` int8. Broadcast: ccore
 `kanji_mul_s8`.
@@ -49,6 +49,7 @@ from kanji_np.types import (
 )
 
 MOST_SHIFT = 14
+XNNPACK_LEAST, XNNPACK_MOST = 2.0**-16, 2.0**8
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,16 @@ def ints_of(
     """As TFLite's `MUL` makes them; RangeError if `y` is too fine for the inputs."""
     first, second = xs
     if numerics.kernels == "xnnpack":
-        scales = (np.float32(q.scale) for q in (first, second, y))
-        scale_1, scale_2, scale_y = scales
-        return XnnpackMulInts(
-            -first.zero_point,
-            -second.zero_point,
-            y.zero_point,
-            float(scale_1 * scale_2 / scale_y),
-            *activation_range(attrs.activation, y),
-        )
+        scale_1, scale_2, scale_y = (np.float32(q.scale) for q in (first, second, y))
+        factor = float(scale_1 * scale_2 / scale_y)
+        if XNNPACK_LEAST <= factor < XNNPACK_MOST:
+            return XnnpackMulInts(
+                -first.zero_point,
+                -second.zero_point,
+                y.zero_point,
+                factor,
+                *activation_range(attrs.activation, y, "xnnpack"),
+            )
     return MulInts(
         -first.zero_point,
         -second.zero_point,
