@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -205,13 +205,21 @@ class Graph:
         sha = hashlib.sha256(f"{self.target}{self.input}".encode())
         for node in self.nodes:
             sha.update(f"{node.op}{node.attrs}{node.inputs}{node.output}".encode())
-            for f in fields(node.ints) if node.ints is not None else ():
-                if not f.compare:  # decides no byte
-                    continue
-                value = getattr(node.ints, f.name)
-                if isinstance(value, np.ndarray):
-                    sha.update(f"{f.name}{value.dtype.str}{value.shape}".encode())
-                    sha.update(np.ascontiguousarray(value).tobytes())
-                else:
-                    sha.update(f"{f.name}{value}".encode())
+            _add_fields(sha, node.ints)
         return sha.hexdigest()
+
+
+def _add_fields(sha: Any, ints: Any) -> None:
+    """Feed a dataclass of integers and arrays, or None, to a hash."""
+    for f in fields(ints) if ints is not None else ():
+        if not f.compare:  # decides no byte
+            continue
+        value = getattr(ints, f.name)
+        if isinstance(value, np.ndarray):
+            sha.update(f"{f.name}{value.dtype.str}{value.shape}".encode())
+            sha.update(np.ascontiguousarray(value).tobytes())
+        elif is_dataclass(value):
+            sha.update(f.name.encode())
+            _add_fields(sha, value)
+        else:
+            sha.update(f"{f.name}{value}".encode())

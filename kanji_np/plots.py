@@ -9,7 +9,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -204,6 +204,53 @@ def plot_explanation(explanation: Explanation, path: str | Path) -> None:
             loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor=INK
         )
         _plain(axes)
+    _save(figure, path)
+
+
+def plot_conversion(
+    title: str,
+    scores: Mapping[str, float],
+    epochs: Sequence[float],
+    path: str | Path,
+) -> None:
+    """Draw what a network from elsewhere scores in float, converted, and trained on.
+
+    Parameters
+    ----------
+    title : str
+    scores : mapping of "fp32" and "int8" to scores
+        Of the float network, and right after conversion.
+    epochs : sequence of float
+        In int8 after each epoch, on the scale of `scores`.
+    path : path
+        A `.png` file.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    figure = _figure(max(5, 3 + 0.4 * len(epochs)), 3.6)
+    from matplotlib.ticker import MaxNLocator
+
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", color=INK)
+    if "fp32" in scores:
+        axes.axhline(scores["fp32"], color=ORANGE, label="float32")
+    values = [*([scores["int8"]] if "int8" in scores else []), *epochs]
+    first = 0 if "int8" in scores else 1
+    places = range(first, first + len(values))
+    axes.plot(places, values, color=BLUE, marker="o", ms=4, label="int8")
+    for place, value in zip(places, values, strict=True):
+        axes.annotate(
+            f"{value:.4g}", (place, value), (0, 6), textcoords="offset points",
+            ha="center", color=BLUE,
+        )  # fmt: skip
+    axes.set_xlabel("epochs after conversion", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(x=0.1, y=0.2)
+    axes.legend(loc="lower right", frameon=False, labelcolor=INK)
+    _plain(axes)
     _save(figure, path)
 
 

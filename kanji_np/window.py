@@ -224,3 +224,57 @@ def check_image(shape: Shape) -> None:
             f"expected an input of shape (H, W, C) up to {MOST_CELLS} cells high "
             f"and wide, got {shape}"
         )
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Where the inputs of a transposed convolution add their kernels.
+
+    Input (iy, ix) adds kernel cell (i, j) to output ``(iy * sh + i - top, ix * sw + j -
+    left)``, where there is one.
+
+    Parameters
+    ----------
+    out, kernel, stride : (height, width)
+    before : (top, left)
+        Cells cut off before the output, fewer than the kernel has.
+    """
+
+    out: Pair
+    kernel: Pair
+    stride: Pair
+    before: Pair
+
+    def reach(self, shape: Shape) -> Pair:
+        """Cells that hold all kernels of a batch (N,H,W,C), and the output."""
+        height, width = (
+            max((size - 1) * stride + kernel, before + out)
+            for size, stride, kernel, before, out in zip(
+                shape[1:3], self.stride, self.kernel, self.before, self.out, strict=True
+            )
+        )
+        return height, width
+
+    def taps(
+        self, whole: np.ndarray, shape: Shape
+    ) -> Iterator[tuple[Pair, np.ndarray]]:
+        """Every cell (i, j) of the kernel, and where the inputs of a batch (N,H,W,C)
+        add it, as a view (N,H,W,Cout) of what is as large as `reach`."""
+        (sh, sw), (_, height, width, _) = self.stride, shape
+        for i, j in np.ndindex(*self.kernel):
+            rows = slice(i, i + (height - 1) * sh + 1, sh)
+            columns = slice(j, j + (width - 1) * sw + 1, sw)
+            yield (i, j), whole[:, rows, columns]
+
+    def inside(self, whole: np.ndarray) -> np.ndarray:
+        """The view that is the output."""
+        (top, left), (height, width) = self.before, self.out
+        return whole[:, top : top + height, left : left + width]
+
+    def convolution(self) -> Geometry:
+        """The windows that compute it from an input with zeros between its pixels."""
+        top, left = (
+            kernel - 1 - before
+            for kernel, before in zip(self.kernel, self.before, strict=True)
+        )
+        return Geometry(*self.out, *self.kernel, 1, 1, 1, 1, top, left)

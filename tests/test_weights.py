@@ -12,6 +12,7 @@ from small import images, small_layers, stripes
 import kanji_np as kj
 from kanji_np.errors import DataError, OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import EPSILON
+from kanji_np.ops import BUILT_IN
 from kanji_np.weights import LAYOUTS
 
 RNG = np.random.default_rng(0)
@@ -460,7 +461,7 @@ def other_layers():
             lambda w: w | {"0.weight": draw(4, 3, 3), "out.bias": draw(3)},
             {},
             ShapeError,
-            r"0.weight must have shape \(4, 3, 3, 3\), got \(4, 3, 3\); out.bias must",
+            r"0.weight must have shape \(4, 3, 3, 3\) for conv1, got \(4, 3, 3\); out",
         ),
         (
             lambda w: w | {"out.bias": np.array([1, np.nan])},
@@ -534,11 +535,9 @@ def test_an_operator_of_unknown_weights_is_named(monkeypatch):
 
 
 def test_every_operator_with_weights_has_its_place_in_every_layout():
-    from kanji_np.ops import BUILT_IN
-
     names = {op.name for op in BUILT_IN if op.weights}
     for layout in LAYOUTS.values():
-        assert set(layout.kernels) == names
+        assert names <= set(layout.kernels)
 
 
 def test_a_network_without_weights_has_none():

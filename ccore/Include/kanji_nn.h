@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, from one scale to
- * another, functions of one element by a table, means, and tensors in another order, in
- * integers alone. They depend on no other header, so a firmware that links CMSIS-NN, of
- * either generation, compiles these sources beside it.
+ * another, functions of one element by a table, means, tensors in another order, and
+ * transposed convolution, in integers alone. They depend on no header but this one and
+ * kanji_support.h, so a firmware that links CMSIS-NN, of either generation, compiles these
+ * sources beside it.
  *
  * All return 0, or -1 and write nothing on NULL pointers and on arguments outside the
  * limits stated. Output and input of a call may be the same memory where nothing else is
@@ -256,6 +257,50 @@ int32_t kanji_resize_nearest_s8(const int8_t *input,
                                 int32_t output_height,
                                 const int16_t *columns,
                                 int32_t output_width,
+                                int8_t *output);
+
+/* How a transposed convolution computes; ranges below. */
+typedef struct
+{
+    int32_t input_offset;
+    int32_t output_offset;
+    int32_t act_min;
+    int32_t act_max;
+    int32_t roundings;
+    int32_t stride_h;
+    int32_t stride_w;
+    int32_t pad_h;
+    int32_t pad_w;
+} kanji_transpose_conv;
+
+/* Transposed convolution of one image: every input pixel adds a kernel to the output.
+ *
+ *     y[i][j][o] = clamp(rescale(bias[o] + sum of
+ *                                (x[(i + pad_h - k) / stride_h][(j + pad_w - l) / stride_w][c]
+ *                                 + input_offset) * filter[o][k][l][c])
+ *                        + output_offset, act_min, act_max)
+ *
+ * over 0 <= k < filter h, 0 <= l < filter w and all c, where both quotients are whole numbers
+ * inside the image. rescale(v) = v * multiplier[o] * 2^(shift[o] - 31): with `roundings` 2
+ * v * 2^max(shift, 0) * multiplier * 2^-31 to the nearest integer, halves up, and that
+ * * 2^min(shift, 0) to the nearest, halves away from zero; with `roundings` 1 once, halves up.
+ * Output and input do not overlap. `input_dims.n` and `output_dims.n` are 1.
+ *
+ * Filter int8 (n,h,w,c): n = output_dims.c, c = input_dims.c. Heights, widths and strides are
+ * 1 .. 32767; 0 <= pad < the filter's extent; h * w * c of the filter <= 65535; every tensor
+ * has at most INT32_MAX bytes. -127 <= input_offset <= 128, -128 <= output_offset <= 127,
+ * -128 <= act_min <= act_max <= 127. The caller sees to it that 0 <= multiplier,
+ * -31 <= shift <= 30, and that no sum times 2^max(shift, 0) leaves int32.
+ */
+int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
+                                const kanji_axes *input_dims,
+                                const int8_t *input,
+                                const kanji_axes *filter_dims,
+                                const int8_t *filter,
+                                const int32_t *bias,
+                                const int32_t *multiplier,
+                                const int32_t *shift,
+                                const kanji_axes *output_dims,
                                 int8_t *output);
 
 #ifdef __cplusplus

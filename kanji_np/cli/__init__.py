@@ -23,6 +23,7 @@ from kanji_np.cli import (
     deploy,
     evaluate,
     explain,
+    imports,
     quickstart,
     report,
     results,
@@ -126,6 +127,7 @@ def main(ctx: click.Context) -> None:
 for command in (
     quickstart.quickstart,
     train.train,
+    imports.import_,
     evaluate.evaluate,
     explain.explain,
     runtimes.compare_runtimes,

@@ -13,6 +13,7 @@ from kanji_np.cli.options import (
     PATH,
     DataOptions,
     TargetOptions,
+    check_trained,
     data_options,
     target_options,
 )
@@ -60,7 +61,8 @@ def export(
     from kanji_np.deploy import export
     from kanji_np.deploy.planner import arena_text
 
-    net = target.load_trained(model)
+    net = target.load(model)
+    check_trained(net, model)
     firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")

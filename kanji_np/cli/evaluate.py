@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from kanji_np.cli.options import (
     PATH,
     DataOptions,
     TargetOptions,
+    check_trained,
     data_options,
     target_options,
 )
+from kanji_np.cli.pixels import for_images
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
@@ -39,8 +42,11 @@ def evaluate(
     Example:
       kanji-np evaluate runs/cifar10/model.npz --data cifar10
     """
-    net = target.load(model) if precision == "fp32" else target.load_trained(model)
+    net = target.load(model)
     _, test = data.load()
+    net = for_images(net, model, test, partial(target.load, model))
+    if precision == "int8":
+        check_trained(net, model)
     score = score_of(net, test, precision)
     if metric_of(net, test) == AUC:
         click.echo(f"{precision} AUC {score:.4f} of {len(test):,} test images")

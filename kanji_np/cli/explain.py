@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from kanji_np.cli.options import (
     spread,
     target_options,
 )
+from kanji_np.cli.pixels import for_images
 from kanji_np.errors import DataError, ShapeError
 
 IMAGES = 256
@@ -58,8 +60,9 @@ def explain(
         check_plot(plot)
         check_directory(plot.parent)
     net = target.load(model)
-    note_other_target(net)
     test = spread(data.load()[1], images)
+    net = for_images(net, model, test, partial(target.load, model))
+    note_other_target(net)
     found = explain(net, test.images)
     metric, scores, lines = metric_of(net, test), {}, []
     try:

@@ -22,6 +22,7 @@ from kanji_np.errors import KanjiError, OptionError
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
+    from kanji_np.layers import Layer
     from kanji_np.model import Model
     from kanji_np.types import TargetSpec
 
@@ -270,23 +271,16 @@ class TargetOptions:
             version=self.library_version,
         )
 
-    def load(self, path: Path) -> Model:
-        """A network of a file for this target, or for its own."""
+    def load(self, path: Path, image_layer: Layer | None = None) -> Model:
+        """A network of a file for this target, or for its own; see `load_network`."""
         return load_network(
             path,
             self.target,
             core=self.core,
             rounding=self.rounding,
             version=self.library_version,
+            image_layer=image_layer,
         )
-
-    def load_trained(self, path: Path) -> Model:
-        """The same, to be scored or deployed: it has ranges, and a note says so where
-        it was trained for another target."""
-        net = self.load(path)
-        check_calibrated(net, path)
-        note_other_target(net)
-        return net
 
 
 def load_network(
@@ -296,21 +290,31 @@ def load_network(
     core: str | None = None,
     rounding: str | None = None,
     version: str | None = None,
+    image_layer: Layer | None = None,
 ) -> Model:
     """A network that was saved here, or one from elsewhere by the end of its name.
 
-    Its own target is that of the file, or cmsis-nn; the others replace a part.
+    Its own target is that of the file, or cmsis-nn; the others replace a part. Before
+    one from elsewhere an image layer may come.
     """
     import kanji_np as kj
     from kanji_np import formats
 
-    if formats.is_foreign(path):
-        return formats.read(
-            path, target or "cmsis-nn", core=core, rounding=rounding, version=version
-        ).network
-    return kj.load(path).for_target(
-        target, core=core, rounding=rounding, version=version
-    )
+    if not formats.is_foreign(path):
+        return kj.load(path).for_target(
+            target, core=core, rounding=rounding, version=version
+        )
+    return formats.read(
+        path, target or "cmsis-nn", core=core, rounding=rounding, version=version,
+        image_layer=image_layer,
+    ).network  # fmt: skip
+
+
+def check_trained(net: Model, path: Path) -> None:
+    """Before a network is scored or deployed: it must have ranges, and a note says so
+    where it was trained for another target."""
+    check_calibrated(net, path)
+    note_other_target(net)
 
 
 def check_calibrated(net: Model, path: Path) -> None:

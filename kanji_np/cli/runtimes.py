@@ -14,6 +14,7 @@ from kanji_np.cli.options import (
     load_network,
     spread,
 )
+from kanji_np.cli.pixels import for_images
 
 IMAGES = 1000
 
@@ -43,8 +44,11 @@ def compare_runtimes(
     from kanji_np.runtimes import compare_runtimes
 
     net = load_network(model)
-    check_calibrated(net, model)
     test = spread(data.load()[1], images)
+    net = for_images(
+        net, model, test, lambda layer: load_network(model, image_layer=layer)
+    )
+    check_calibrated(net, model)
     found = compare_runtimes(net, test)
     if as_json:
         click.echo(found.json())

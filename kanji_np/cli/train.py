@@ -64,8 +64,8 @@ def setting(flag: str, name: str, help: str | None = None) -> Decorator:
 
 
 @dataclass(frozen=True)
-class RecipeOptions:
-    """What the network begins with, and how it is trained."""
+class StartOptions:
+    """What a network begins with."""
 
     start: Annotated[
         Path | None,
@@ -86,6 +86,12 @@ class RecipeOptions:
             help="How the ranges are tracked that scales are made from.",
         ),
     ]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a network is trained."""
+
     epochs: Annotated[int, setting("--epochs", "epochs")]
     batch_size: Annotated[int, setting("--batch", "batch_size")]
     optimizer: Annotated[
@@ -186,7 +192,12 @@ class RecipeOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RecipeOptions(TrainingOptions, StartOptions):
+    """Both, those of the start first."""
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
     """What a run is called, and where its files go."""
 
     name: Annotated[
@@ -212,6 +223,12 @@ class RunOptions:
             "--resume", is_flag=True, help="Go on with the run in the directory."
         ),
     ]
+
+
+@dataclass(frozen=True)
+class RunOptions(PlaceOptions):
+    """The same, and where what came out is told."""
+
     result: Annotated[
         Path | None,
         click.option(
@@ -288,7 +305,7 @@ def train(
     wanted = replace(
         wanted,
         reproduce_inputs=not by_label,
-        augment=_augment(images, recipe.augment, recipe.crop, recipe.cutout, mean),
+        augment=augment_of(images, recipe.augment, recipe.crop, recipe.cutout, mean),
     )
     directory = run.directory or Path("runs") / name
     check_run(directory, run.resume)
@@ -328,7 +345,7 @@ def _optimizer(
     return optim.OPTIMIZERS[name](**told)
 
 
-def _augment(
+def augment_of(
     images: Dataset,
     augment: bool | None,
     crop: int | None,

@@ -6,12 +6,14 @@ Made by `python -m tests.layers.stub`; a test says when it is not what operators
 from collections.abc import Sequence
 
 from kanji_np.layers.layer import Layer
+from kanji_np.layers.linear import LinearLayer
 from kanji_np.layers.tracked import TrackedLayer
-from kanji_np.window import Pair
+from kanji_np.window import Padding, Pair
 
 __all__ = [
     "Add",
     "Concatenate",
+    "Conv2DTranspose",
     "Flatten",
     "GlobalAvgPool2D",
     "HardSwish",
@@ -67,6 +69,40 @@ class Concatenate(TrackedLayer):
     def __init__(
         self,
         name: str | None = None,
+    ) -> None: ...
+
+class Conv2DTranspose(LinearLayer):
+    """Transposed 2-D convolution with bias; see `ops.transpose_conv2d`.
+
+    (H,W,C) -> (OH,OW,filters); weight float32 (filters,KH,KW,C), bias (filters,).
+
+    Parameters
+    ----------
+    filters : int
+        Output channels.
+    kernel_size, strides : int or (height, width)
+    padding : "valid", "same" or ((top, bottom), (left, right))
+        What is cut off the output. "valid": nothing, and the output is filled up to the
+        stride's multiple of the input; "same": the output is this multiple.
+    activation : None, "linear", "relu" or "relu6"
+        Fused: it costs nothing on the device.
+    output_padding : int or (height, width)
+        So many cells more at the bottom and on the right.
+    name : str, optional
+    batch_norm : bool
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Pair,
+        strides: int | Pair = ...,
+        padding: Padding = ...,
+        activation: str | None = ...,
+        output_padding: int | Pair = ...,
+        name: str | None = None,
+        *,
+        batch_norm: bool = False,
     ) -> None: ...
 
 class Flatten(Layer):

@@ -297,7 +297,10 @@ class Layer:
     def _ints(self, x: tuple[QParams | None, ...], y: QParams) -> Any:
         if self.op.ints is None:
             return self.constants
-        return self.op.ints(self.attrs, x, y, self.numerics)
+        given = (self.attrs, x, y, self.numerics)
+        if self.op.constants is not None:
+            return self.op.ints(*given, self.constants)
+        return self.op.ints(*given)
 
     def forward_int(self, *x: Activation, track: bool) -> Activation:
         """The device's integers forward, the straight-through gradient backward.

@@ -36,6 +36,8 @@ from kanji_np.ops.standardize import STANDARDIZE
 from kanji_np.ops.sub import SUB
 from kanji_np.ops.tanh import TANH
 from kanji_np.ops.transpose import TRANSPOSE
+from kanji_np.ops.transpose_conv2d import TRANSPOSE_CONV2D
+from kanji_np.ops.with_constant import WITH_CONSTANT
 from kanji_np.types import Arrays, Gradients, Shapes, Specs
 
 #: The operators of this package.
@@ -46,6 +48,7 @@ BUILT_IN = (
     CONV2D,
     DEPTHWISE_CONV2D,
     CONV1D,
+    TRANSPOSE_CONV2D,
     DENSE,
     MAX_POOL2D,
     AVG_POOL2D,
@@ -63,6 +66,7 @@ BUILT_IN = (
     MUL,
     MINIMUM,
     MAXIMUM,
+    WITH_CONSTANT,
     CONCATENATE,
     CONSTANT,
     PAD,

@@ -55,7 +55,7 @@ def argument_name(f: Field[Any]) -> str:
     return f.metadata["called"] or f.name
 
 
-def channel_number(name: str, value: Any) -> int:
+def channel_number(name: str, value: int) -> int:
     return checks.integer(name, value, 1, MOST_CHANNELS)
 
 
@@ -66,6 +66,11 @@ def cell_number(name: str, value: Any) -> int:
 def cell_pair(name: str, value: int | Pair) -> Pair:
     """(height, width), or one int for both."""
     return checks.pair(name, value, 1, MOST_CELLS)
+
+
+def extra_cells(name: str, value: int | Pair) -> Pair:
+    """(height, width), or one int for both; may be 0."""
+    return checks.pair(name, value, 0, MOST_CELLS)
 
 
 def right_shift(name: str, value: int) -> int:
@@ -112,7 +117,7 @@ def weight_width(name: str, value: Any) -> int:
     raise OptionError(f"{name} must be 8 or 4, got {checks.shown(value)}")
 
 
-def image_padding(name: str, value: Any) -> Padding:
+def image_padding(name: str, value: Padding) -> Padding:
     """A word, or ((top, bottom), (left, right))."""
     return value if _is_word(value) else _sides(name, value, '"same", "valid" or ')
 

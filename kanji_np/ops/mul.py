@@ -11,8 +11,8 @@ two reasons. CMSIS-NN shifts the product to the left before it multiplies, by up
 bits, or 15 on MVE cores in a library built to round once, and keeps it in int32. And a
 library of v7.0.0 built to round once overflows for results from 2^30 on.
 
-XNNPACK multiplies the product, which is exact in float32, by a float32 factor, and
-rounds halves to even, where the factor is 2^-16 to 2^8.
+XNNPACK multiplies the product, which is exact in float32, by a float32 factor of 2^-16
+to 2^8, and rounds halves to even.
 
 Source: CMSIS-NN v7.0.0 `arm_elementwise_mul_s8`; TFLite `MUL` int8. Broadcast: ccore
 `kanji_mul_s8`.
@@ -100,13 +100,13 @@ def ints_of(
     first, second = xs
     if numerics.kernels == "xnnpack":
         scale_1, scale_2, scale_y = (np.float32(q.scale) for q in (first, second, y))
-        factor = float(scale_1 * scale_2 / scale_y)
+        factor = scale_1 * scale_2 / scale_y
         if XNNPACK_LEAST <= factor < XNNPACK_MOST:
             return XnnpackMulInts(
                 -first.zero_point,
                 -second.zero_point,
                 y.zero_point,
-                factor,
+                float(factor),
                 *activation_range(attrs.activation, y, "xnnpack"),
             )
     return MulInts(
@@ -145,8 +145,7 @@ def xnnpack_forward(
         x_2 + np.float32(ints.input_2_offset)
     )
     q = np.rint(product * np.float32(ints.factor))
-    most = np.float32(2**31 - 2**7)
-    return pairs.output(np.clip(q, -most, most).astype(np.int64), ints, y_range)
+    return pairs.output(q.astype(np.int64), ints, y_range)
 
 
 def run_int(

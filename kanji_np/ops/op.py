@@ -162,8 +162,10 @@ class Op:
     cost : (attrs, shapes, target) -> Cost
         Default: nothing.
     ints : (attrs, QParams of xs, QParams of y, numerics) -> ints, or None
-        The integers of an operator without weights that needs some. Those of one with
-        weights are LinearInts, and made by `quantize.linear_ints`.
+        The integers of an operator without weights that needs some. Of one with
+        constants these are a fifth argument; without `ints`, they are the integers.
+        Those of an operator with weights are LinearInts, and made by
+        `quantize.linear_ints`.
     tracks_output : bool
         The range of the output is tracked, and gives it a scale of its own. Every
         operator with weights does so.
@@ -197,7 +199,7 @@ class Op:
     vjp: Vjp
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     cost: Callable[[Any, Shapes, TargetSpec], Cost] = free
-    ints: Callable[[Any, tuple[Any, ...], QParams, Numerics], Any] | None = None
+    ints: Callable[..., Any] | None = None
     tracks_output: bool = False
     output_qparams: Callable[[Any, tuple[Any, ...], Numerics], QParams] = passed_on
     weights: Weights | None = None

@@ -13,7 +13,7 @@ what is in their tables. On the device: ccore `kanji_lookup_s8`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class TableInts:
     """
 
     values: np.ndarray
-    unclamped: np.ndarray
+    unclamped: np.ndarray = field(compare=False)
 
 
 def ints_of(values: Iterable[float], smooth: np.ndarray, y: QParams) -> TableInts:

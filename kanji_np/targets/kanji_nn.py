@@ -42,7 +42,7 @@ def steps_of(shape: Shape) -> tuple[int, ...]:
 
 
 def copied(
-    size: int, first: int, axes: Sequence[tuple[int, int]]
+    size: int, first: int, order: Sequence[tuple[int, int]]
 ) -> tuple[KernelCall, ...]:
     """An output whose element [i, j, ...] is element ``first + i * step_i + j * step_j
     + ...`` of the input; no call where that is the whole input in its order.
@@ -52,11 +52,11 @@ def copied(
     size : int
         Of the input.
     first : int
-    axes : sequence of (extent, step)
-        Of the output, the slowest first.
+    order : sequence of (extent, step)
+        Of the axes of the output, the slowest first.
     """
     merged: list[tuple[int, int]] = []
-    for extent, step in axes:
+    for extent, step in order:
         if extent == 1:
             continue
         if merged and merged[-1][1] == extent * step:
@@ -84,8 +84,8 @@ def copied(
     )
 
 
-def _extent(axes: Sequence[tuple[int, int]]) -> int:
-    return math.prod(extent for extent, _ in axes)
+def _extent(order: Sequence[tuple[int, int]]) -> int:
+    return math.prod(extent for extent, _ in order)
 
 
 def kanji_axes(name: str, values: Sequence[int]) -> Struct:

@@ -109,6 +109,7 @@ LAYOUTS: dict[str, Layout] = {
             "conv2d": Kernel((0, 2, 3, 1)),  # (Cout,Cin,KH,KW)
             "conv1d": Kernel((0, 2, 1)),  # (Cout,Cin,K)
             "depthwise_conv2d": Kernel((0, 2, 3, 1), _one_input_channel),
+            "transpose_conv2d": Kernel((1, 2, 3, 0)),  # (Cin,Cout,KH,KW)
             "dense": Kernel((0, 1)),  # (Cout,Cin)
         },
         epsilon=1e-5,
@@ -130,6 +131,7 @@ LAYOUTS: dict[str, Layout] = {
             "conv2d": Kernel((3, 0, 1, 2)),  # (KH,KW,Cin,Cout)
             "conv1d": Kernel((2, 0, 1)),  # (K,Cin,Cout)
             "depthwise_conv2d": Kernel((2, 3, 0, 1), _by_input_channel),
+            "transpose_conv2d": Kernel((2, 0, 1, 3)),  # (KH,KW,Cout,Cin)
             "dense": Kernel((1, 0)),  # (Cin,Cout)
         },
         epsilon=1e-3,

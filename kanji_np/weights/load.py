@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Names: TypeAlias = Mapping[str, str | Sequence[str]]
 Weights: TypeAlias = Mapping[str, ArrayLike]
 Arrays: TypeAlias = dict[str, np.ndarray]
+#: Of each key the layer that takes the array, and the shape it must have.
+Places: TypeAlias = dict[str, tuple[LinearLayer, Shape]]
 
 MOST_NAMED = 8
 
@@ -96,7 +98,7 @@ def _of_ours(
 ) -> tuple[dict[str, str], dict[LinearLayer, Arrays]]:
     """The key of each array, and the new arrays of each layer."""
     taken: dict[str, str] = {}
-    wanted: dict[str, Shape] = {}
+    wanted: Places = {}
     for layer in _linear(net):
         module = names[layer.name] if names is not None else layer.name
         if not isinstance(module, str):
@@ -111,7 +113,7 @@ def _of_ours(
             key = f"{module}/{kind}"
             if kind != "epsilon" or key in weights:
                 taken[f"{layer.name}/{kind}"] = key
-                wanted[key] = shape
+                wanted[key] = layer, shape
     _refuse("the weights lack", [key for key in wanted if key not in weights])
     _refuse("the weights have the unknown", [x for x in weights if x not in wanted])
     arrays = _read(weights, wanted)
@@ -167,23 +169,12 @@ def _of_theirs(
     epsilon: float | None,
 ) -> tuple[dict[str, str], dict[LinearLayer, Arrays]]:
     """The key of each array, and the new arrays of each layer."""
-    layers = _linear(net)
-    for layer in layers:
-        if layer.op.name not in layout.kernels:
-            raise UnsupportedOp(
-                f"layer {layer.name!r}: how {layout.title} keeps the weights of "
-                f"{layer.op.name} is not known"
-            )
-    linear, norms = _modules(weights, layout)
-    if names is None:
-        sources = _in_order(layers, list(linear.values()), list(norms.values()))
-    else:
-        sources = _by_name(layers, linear, norms, names)
-    wanted = {}
+    sources = _sources(_linear(net), layout, weights, names)
+    wanted: Places = {}
     for layer, source in sources.items():
         shapes = {"weight": layout.kernels[layer.op.name].shape(layer)}
         for kind, key in source.keys.items():
-            wanted[key] = shapes.get(kind, layer.bias.shape)
+            wanted[key] = layer, shapes.get(kind, layer.bias.shape)
     arrays = _read(weights, wanted)
     order = orders(net) if layout.channels_first else {}
     eps = layout.epsilon if epsilon is None else epsilon
@@ -201,6 +192,22 @@ def _of_theirs(
         for kind, key in module.keys.items()
     }
     return taken, new
+
+
+def _sources(
+    layers: Sequence[LinearLayer], layout: Layout, weights: Weights, names: Names | None
+) -> dict[LinearLayer, Source]:
+    """What each layer is loaded from."""
+    for layer in layers:
+        if layer.op.name not in layout.kernels:
+            raise UnsupportedOp(
+                f"layer {layer.name!r}: how {layout.title} keeps the weights of "
+                f"{layer.op.name} is not known"
+            )
+    linear, norms = _modules(weights, layout)
+    if names is not None:
+        return _by_name(layers, linear, norms, names)
+    return _in_order(layers, list(linear.values()), list(norms.values()))
 
 
 def _modules(
@@ -313,7 +320,7 @@ def _arranged(arrays: Arrays, order: Orders) -> Arrays:
 # -------------------------------------------------------------------------- arrays
 
 
-def _read(weights: Weights, wanted: Mapping[str, Shape]) -> Arrays:
+def _read(weights: Weights, wanted: Places) -> Arrays:
     """The arrays under some keys, copied as float32, single numbers as float64.
 
     Raises
@@ -325,8 +332,8 @@ def _read(weights: Weights, wanted: Mapping[str, Shape]) -> Arrays:
     """
     arrays = {key: _array(key, weights[key]) for key in wanted}
     wrong = [
-        f"{key} must have shape {shape}, got {arrays[key].shape}"
-        for key, shape in wanted.items()
+        f"{key} must have shape {shape} for {layer.name}, got {arrays[key].shape}"
+        for key, (layer, shape) in wanted.items()
         if arrays[key].shape != shape
     ]
     if wrong:

@@ -631,6 +631,31 @@ def resize_nearest_s8(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> C
     return Call("kanji_resize_nearest_s8", (*x.shape, *y_shape[:2]), arrays, y_shape)
 
 
+def transpose_conv_s8(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    *,
+    output: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    input_offset: int = 0,
+    output_offset: int = 0,
+    act_min: int = -128,
+    act_max: int = 127,
+    roundings: int = 2,
+) -> Call:
+    """x int8 (H,W,Cin), weight int8 (Cout,KH,KW,Cin); `output` is (height, width)."""
+    y_shape = (*output, len(weight))
+    stage = (input_offset, output_offset, act_min, act_max, roundings)
+    dims = (1, *x.shape, *weight.shape, 1, *y_shape)
+    ints = (*stage, *stride, *padding, *dims)
+    arrays = (x, weight, bias, multiplier, shift)
+    return Call("kanji_transpose_conv_s8", ints, arrays, y_shape)
+
+
 def elementwise_add_s8(
     x_1: np.ndarray,
     x_2: np.ndarray,

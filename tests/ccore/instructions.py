@@ -79,6 +79,20 @@ def dense(columns: int, rows: int, function=driver.fully_connected_s8) -> Call:
     return function(x, weight, bias, *scale, input_offset=5)
 
 
+def transpose_conv(size: int, cin: int, cout: int) -> Call:
+    """3x3, stride 2, "same" padding."""
+    rng = np.random.default_rng(0)
+    return driver.transpose_conv_s8(
+        int8s(rng, size, size, cin),
+        int8s(rng, cout, 3, 3, cin) >> 4,
+        rng.integers(-1000, 1000, cout).astype(np.int32),
+        *scales(cout),
+        output=(2 * size, 2 * size),
+        stride=(2, 2),
+        input_offset=5,
+    )
+
+
 def values(*shape: int) -> np.ndarray:
     return int8s(np.random.default_rng(0), *shape)
 
@@ -222,6 +236,7 @@ CASES: dict[str, dict[str, Call]] = {
         "kanji_copy_s8 rows": driver.copy_s8(
             values(16, 16, 16), 8, (1, 1, 256, 8), (0, 0, 16, 1)
         ),
+        "kanji_transpose_conv_s8 3x3x16": transpose_conv(6, 16, 8),
         "kanji_resize_nearest_s8": driver.resize_nearest_s8(
             values(8, 8, 16), *(np.arange(16, dtype=np.int16) // 2,) * 2
         ),

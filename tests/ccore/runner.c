@@ -196,6 +196,26 @@ static int32_t run_resize_nearest(const call_t *call)
                                    NULLED(call->output, 3));
 }
 
+static int32_t run_transpose_conv(const call_t *call)
+{
+    const int32_t *v = call->ints;
+    const kanji_transpose_conv params = {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8]};
+    const kanji_axes input_dims = {v[9], v[10], v[11], v[12]};
+    const kanji_axes filter_dims = {v[13], v[14], v[15], v[16]};
+    const kanji_axes output_dims = {v[17], v[18], v[19], v[20]};
+
+    return kanji_transpose_conv_s8(NULLED(&params, 0),
+                                   NULLED(&input_dims, 1),
+                                   NULLED(call->arrays[0], 2),
+                                   NULLED(&filter_dims, 3),
+                                   NULLED(call->arrays[1], 4),
+                                   NULLED(call->arrays[2], 5),
+                                   NULLED(call->arrays[3], 6),
+                                   NULLED(call->arrays[4], 7),
+                                   NULLED(&output_dims, 8),
+                                   NULLED(call->output, 9));
+}
+
 /* What is compiled with either API. */
 static const function_t common_functions[] = {
     {"arm_relu_q7", run_relu},
@@ -205,6 +225,7 @@ static const function_t common_functions[] = {
     {"kanji_mean_s8", run_mean},
     {"kanji_copy_s8", run_copy},
     {"kanji_resize_nearest_s8", run_resize_nearest},
+    {"kanji_transpose_conv_s8", run_transpose_conv},
     {"kanji_lookup_s8", run_lookup},
     {"kanji_lookup_u8_s8", run_lookup_u8},
     {"kanji_add_s8", run_add},

@@ -120,6 +120,16 @@ COPY = driver.copy_s8(np.ones(24, np.int8), 1, (1, 2, 3, 2), (0, 12, 4, 2))
 RESIZE = driver.resize_nearest_s8(
     np.ones((2, 3, 4), np.int8), np.int16([0, 1, 1]), np.int16([2, 0])
 )
+TRANSPOSE_CONV = driver.transpose_conv_s8(
+    np.ones((3, 4, 2), np.int8),
+    np.ones((5, 3, 2, 2), np.int8),
+    np.ones(5, np.int32),
+    np.full(5, 2**30, np.int32),
+    np.zeros(5, np.int32),
+    output=(6, 8),
+    stride=(2, 2),
+    padding=(1, 0),
+)
 ONES = np.ones(6, np.int8)
 ADD = driver.elementwise_add_s8(
     ONES, ONES, (1, 2**30, 0), (2, 2**30, -1), (3, 2**30, -19)
@@ -212,6 +222,18 @@ NAMES = {
         "channels",
         "output_height",
         "output_width",
+    ],
+    "kanji_transpose_conv_s8": [
+        "input_offset",
+        "output_offset",
+        "act_min",
+        "act_max",
+        "roundings",
+        "stride.h",
+        "stride.w",
+        "padding.h",
+        "padding.w",
+        *DIMS,
     ],
     "kanji_copy_s8": [
         "input_size",
@@ -454,6 +476,25 @@ REFUSED = [
         },
     ),
     (
+        TRANSPOSE_CONV,
+        {
+            "input_offset": OFFSETS["input_offset"],
+            "output_offset": (-129, 128),
+            **LIMITS,
+            "roundings": (0, 3),
+            **dict.fromkeys(("stride.h", "stride.w"), SPATIAL),
+            "padding.h": (-1, 3, INT32_MAX),
+            "padding.w": (-1, 2, INT32_MAX),
+            **dict.fromkeys(("input.n", "output.n"), (0, 2, -1)),
+            **dict.fromkeys(("input.h", "input.w"), SPATIAL),
+            **dict.fromkeys(("output.h", "output.w"), SPATIAL),
+            "filter.h": (*SPATIAL, 32_767),  # too many products
+            "filter.w": (*SPATIAL, 32_767),
+            **dict.fromkeys(("input.c", "filter.c"), (*POSITIVE, 3)),
+            **dict.fromkeys(("filter.n", "output.c"), (*POSITIVE, 4)),
+        },
+    ),
+    (
         COPY,
         {
             "input_size": (0, -1, 22, INT32_MIN),  # it reads the last but one of 24
@@ -533,6 +574,7 @@ POINTERS = [
     (MEAN, (0, 1), ()),
     (COPY, (0, 1, 2, 3), ()),
     (RESIZE, (0, 1, 2, 3), ()),
+    (TRANSPOSE_CONV, tuple(range(10)), ()),
     (ADD, (0, 1, 2), ()),
     (MUL, (0, 1, 2), ()),
     (KANJI_ADD, (0, 1, 2, 3, 4), ()),

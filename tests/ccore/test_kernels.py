@@ -868,6 +868,50 @@ def test_resize_nearest(build):
     expect(build, calls, answers)
 
 
+def transposed(x, weight, bias, multiplier, shift, **options):
+    """Every input adds its kernel, wherever there is an output."""
+    (height, width), stride = options["output"], options["stride"]
+    sums = np.tile(bias.astype(np.int64), (height, width, 1))
+    for iy, ix in np.ndindex(x.shape[:2]):
+        values = x[iy, ix].astype(np.int64) + options["input_offset"]
+        for k, m in np.ndindex(weight.shape[1:3]):
+            oy = iy * stride[0] + k - options["padding"][0]
+            ox = ix * stride[1] + m - options["padding"][1]
+            if 0 <= oy < height and 0 <= ox < width:
+                sums[oy, ox] += weight[:, k, m] @ values
+    rounding = {1: "single", 2: "double"}[options["roundings"]]
+    y = np.empty(sums.shape, np.int8)
+    for at, value in np.ndenumerate(sums):
+        m, e = int(multiplier[at[2]]), int(shift[at[2]])
+        q = requantize(int(value), m, e, rounding=rounding) + options["output_offset"]
+        y[at] = clamp(q, options.get("act_min", -128), options.get("act_max", 127))
+    return y
+
+
+@pytest.mark.parametrize("build", (*BUILDS, SINGLE_ROUNDING), ids=str)
+def test_transpose_conv(build):
+    rng, calls, answers = np.random.default_rng(28), [], []
+    for i in range(60):
+        x = int8s(rng, *rng.integers(1, (7, 7, 12)).tolist())
+        kernel = rng.integers(1, 5, 2)
+        weight = int8s(rng, int(rng.integers(1, 10)), *kernel.tolist(), x.shape[2])
+        multiplier, shift = random_scales(rng, len(weight))
+        shift = np.minimum(shift, 2)  # sums of 24 bits
+        bias = rng.integers(-(2**20), 2**20, len(weight)).astype(np.int32)
+        options = {
+            "output": tuple(rng.integers(1, 14, 2).tolist()),
+            "stride": tuple(rng.integers(1, 4, 2).tolist()),
+            "padding": tuple(rng.integers(0, kernel).tolist()),
+            "roundings": 1 + i % 2,
+            **random_output_stage(rng),
+        }
+        options["output_offset"] = clamp(options["output_offset"], -128, 127)
+        case = (x, weight, bias, multiplier, shift)
+        calls.append(driver.transpose_conv_s8(*case, **options))
+        answers.append(transposed(*case, **options))
+    expect(build, calls, answers)
+
+
 @every_build
 def test_pad(build):
     rng, calls, answers = np.random.default_rng(24), [], []

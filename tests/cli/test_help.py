@@ -23,6 +23,7 @@ def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
         "bench", "vectors", "results", "convert", "explain", "compare-runtimes",
+        "import",
     }  # fmt: skip
 
 
@@ -145,9 +146,9 @@ def test_a_dataset_is_augmented_as_it_says_by_default(options, expected):
     images, labels = np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64)
     photographs = Dataset(images, labels, ("a",), "photographs", Augment())
     figures = replace(photographs, augment=None)
-    assert cli.train._augment(photographs, *options, mean=(1, 2)) == expected
+    assert cli.train.augment_of(photographs, *options, mean=(1, 2)) == expected
     if options == (None, None, 0):
         expected = None
     elif options[0] is None:
         expected = replace(expected, flip=False)
-    assert cli.train._augment(figures, *options, mean=(1, 2)) == expected
+    assert cli.train.augment_of(figures, *options, mean=(1, 2)) == expected

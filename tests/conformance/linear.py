@@ -59,7 +59,7 @@ class LinearConformance(Conformance):
     int4_networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]]
 
     def unsupported(self, case: Case) -> str | None:
-        if case.attrs.weight_bits == 4 and case.is_legacy:
+        if self.op.weight_bits(case.attrs) == 4 and case.is_legacy:
             return "cmsis-nn-q7 has no int4 weights"
         if case.attrs.activation == "relu6" and case.is_legacy:
             return "cmsis-nn-q7 has no ReLU6: its outputs end at 127"
@@ -121,7 +121,7 @@ class LinearConformance(Conformance):
         params, scheme = self.params(case), self.scheme(case)
         rows = np.abs(params.weight).reshape(len(params.weight), -1)
         max_abs = rows.max(axis=1) if scheme.per_channel else rows.max()
-        w = scheme.weight_scales(max_abs, case.attrs.weight_bits)
+        w = scheme.weight_scales(max_abs, self.op.weight_bits(case.attrs))
         (x,) = self.images(case)
         x = X_QPARAMS.scale * (x * 1.0 - case.x_qparams.zero_point)
         y = self.op.run_float(case.attrs, params, (x,))
@@ -135,13 +135,13 @@ class LinearConformance(Conformance):
     def ints(self, case: Case) -> LinearInts:
         if case.scaling == "layer":
             numerics, activation = self.numerics(case), case.attrs.activation
-            bits = case.attrs.weight_bits
+            bits = self.op.weight_bits(case.attrs)
             return linear_ints(
                 self.params(case), self.scales(case), activation, numerics, bits
             )
         rng, shape = case.rng(), self.weight_shape(case)
         channels, depth = shape[0], math.prod(shape[1:])
-        least, most = (-8, 7) if case.attrs.weight_bits == 4 else (-128, 127)
+        least, most = (-8, 7) if self.op.weight_bits(case.attrs) == 4 else (-128, 127)
         multiplier = self.multipliers(case, rng.integers(2**30, 2**31, channels))
         if case.scaling == "channels":
             right = int(math.log2(54 * math.sqrt(depth)))

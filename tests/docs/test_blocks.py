@@ -28,7 +28,7 @@ from kanji_np import cli, data
 from kanji_np.train import fit
 
 from .pages import PAGES, ROOT, blocks, lines_of, name_of
-from .presumed import keras_files
+from .presumed import keras_files, torch_files
 
 INSTALLS = re.compile(r"(apt|pip|\S*/pip|python3 -m venv|\. \.venv/bin/activate)\b")
 TRAIN, TEST = 60, 24
@@ -94,6 +94,7 @@ PRESUMED = {
     "docs/your-data.md": image_folders,
     "docs/firmware.md": trained_model,
     "docs/from-keras.md": keras_files,
+    "docs/from-pytorch.md": torch_files,
 }
 
 

@@ -337,7 +337,64 @@ def test_a_mean_of_the_batch_is_refused():
     assert "along the batch" in refused([node("ReduceMean", ["x"], ["y"])])
 
 
-PAIRS = [("Add", "add"), ("Mul", "mul")]
+TRANSPOSED = [
+    (dict(), (4, 5, 3, 3)),
+    (dict(strides=[2, 3]), (4, 5, 3, 2)),
+    (dict(strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]), (4, 5, 3, 3)),
+    (dict(strides=[2, 1], pads=[0, 1, 1, 0], dilations=[2, 1]), (4, 5, 2, 3)),
+    (dict(strides=[2, 2], output_shape=[15, 13]), (4, 5, 3, 3)),
+]
+
+
+@pytest.mark.parametrize(("attributes", "weight"), TRANSPOSED)
+def test_transposed_convolutions(attributes, weight):
+    constants = {"w": values(*weight), "b": values(weight[1])}
+    conv = node("ConvTranspose", ["x", "w", "b"], ["c"], **attributes)
+    imported = check([conv, node("Relu", ["c"], ["y"])], IMAGE, constants)
+    assert ops(imported) == ["transpose_conv2d"]
+
+
+@pytest.mark.parametrize("how", ["SAME_UPPER", "SAME_LOWER"])
+def test_transposed_convolutions_of_rows(how):
+    """The reference evaluator takes padding of this kind for none."""
+    constants = {"w": values(4, 5, 3)}
+    conv = node("ConvTranspose", ["x", "w"], ["y"], strides=[2], auto_pad=how)
+    made, x = model([conv], {"x": ROW}, constants), values(BATCH, *ROW[1:])
+    y = answers(converted(made), x)
+    whole = np.zeros((BATCH, 5, 19), np.float32)
+    for t in range(9):
+        whole[:, :, 2 * t : 2 * t + 3] += np.einsum(
+            "nc,cok->nok", x[:, :, t], constants["w"]
+        )
+    cut = whole[:, :, :18] if how == "SAME_UPPER" else whole[:, :, 1:]
+    np.testing.assert_allclose(y, cut, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "name"),
+    [
+        ("Sigmoid", {}, "sigmoid"),
+        ("Tanh", {}, "tanh"),
+        ("HardSwish", {}, "hard_swish"),
+        ("LeakyRelu", {"alpha": 0.2}, "leaky_relu"),
+    ],
+)
+def test_functions(kind, attributes, name):
+    assert ops(check([node(kind, ["x"], ["y"], **attributes)])) == [name]
+
+
+def test_hard_swish_of_older_exporters():
+    nodes = [
+        node("HardSigmoid", ["x"], ["h"], alpha=1 / 6, beta=0.5),
+        node("Mul", ["x", "h"], ["y"]),
+    ]
+    assert ops(check(nodes)) == ["hard_swish"]
+    nodes[0] = node("HardSigmoid", ["x"], ["h"], alpha=0.2, beta=0.5)
+    assert ops(check(nodes))[-1] == "mul"
+
+
+PAIRS = [("Add", "add"), ("Mul", "mul"), ("Sub", "sub"), ("Min", "minimum"),
+         ("Max", "maximum")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "name"), PAIRS)
@@ -349,8 +406,181 @@ def test_two_tensors(kind, name):
         node("Relu", ["s"], ["y"]),
     ]
     imported = check(nodes, IMAGE, constants)
-    assert ops(imported) == ["conv2d", name]
-    assert imported.layers[-1].notes == ("Relu fused",)
+    assert ops(imported)[:2] == ["conv2d", name]
+    if kind not in ("Min", "Max"):  # they fuse nothing
+        assert imported.layers[-1].notes == ("Relu fused",)
+
+
+@pytest.mark.parametrize(("kind", "name"), PAIRS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_tensor_that_is_repeated(kind, name, turned):
+    means = node("GlobalAveragePool", ["x"], ["m"])
+    names = ["m", "x"] if turned else ["x", "m"]
+    nodes = [means, node(kind, names, ["y"])]
+    assert ops(check(nodes)) == ["global_avg_pool2d", name]
+    nodes[0] = node("ReduceMean", ["x"], ["m"], axes=[1])
+    assert name in ops(check(nodes, opset=13))
+
+
+def test_two_tensors_in_different_orders():
+    constants = {"s": np.array([0, 4, 7, 6]), "w": values(42, 42)}
+    nodes = [
+        node("Reshape", ["x", "rows"], ["r"]),
+        node("MatMul", ["r", "w"], ["m"]),
+        node("Reshape", ["m", "s"], ["i"]),
+        node("MaxPool", ["x"], ["p"], kernel_shape=[1, 1]),
+        node("Add", ["p", "i"], ["y"]),
+    ]
+    constants["rows"] = np.array([0, 4, 42])
+    check(nodes, IMAGE, constants, tolerance=1e-4)
+    three = [
+        node("Relu", ["x"], ["r"]),
+        node("Sigmoid", ["x"], ["s"]),
+        node("Max", ["r", "x", "s"], ["y"]),
+    ]
+    assert ops(check(three)) == ["relu", "sigmoid", "maximum", "maximum"]
+
+
+# Parts of tensors.
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_concatenation(axis):
+    nodes = [node("Relu", ["x"], ["r"]), node("Concat", ["x", "r"], ["y"], axis=axis)]
+    assert ops(check(nodes)) == ["relu", "concatenate"]
+
+
+PADS = [[0, 0, 1, 2, 0, 0, 0, 1], [0, 2, 0, 0, 0, 1, 0, 0], [0, 1, 1, 1, 0, 0, 2, 1]]
+
+
+@pytest.mark.parametrize("pads", PADS)
+@pytest.mark.parametrize("opset", [10, 13])
+def test_padding(pads, opset):
+    if opset == 10:
+        nodes, constants = [node("Pad", ["x"], ["y"], pads=pads)], {}
+    else:
+        nodes = [node("Pad", ["x", "pads"], ["y"])]
+        constants = {"pads": np.array(pads)}
+    made = model(nodes, {"x": IMAGE}, constants, opset=opset)
+    x = values(BATCH, *IMAGE[1:])
+    sides = list(zip(pads[:4], pads[4:], strict=True))
+    np.testing.assert_array_equal(answers(converted(made), x), np.pad(x, sides))
+
+
+def test_padding_that_is_refused_or_part_of_a_convolution():
+    constants = {"pads": np.array([0, 0, 1, 0, 0, 0, 2, 1]), "w": values(5, 4, 3, 3),
+                 "one": np.float32(1), "less": np.array([0, 0, -1, 0] * 2)}  # fmt: skip
+    pad = node("Pad", ["x", "pads"], ["p"])
+    conv = node("Conv", ["p", "w"], ["y"], pads=[0, 1, 0, 1])
+    assert ops(check([pad, conv], IMAGE, constants)) == ["conv2d"]
+    for inputs, attributes in (
+        (["x", "pads", "one"], {}),
+        (["x", "pads"], {"mode": "reflect"}),
+        (["x", "less"], {}),
+    ):
+        refused([node("Pad", inputs, ["y"], **attributes)], IMAGE, constants)
+
+
+SLICES = [
+    ([1], [3], [1], [1]),
+    ([0, 1], [100, -1], [2, 3], [2, 3]),
+    ([-3], [2**31], [-1], [1]),
+    ([0], [2**63 - 1], [0], [1]),
+]
+
+
+@pytest.mark.parametrize(("starts", "ends", "axes", "steps"), SLICES)
+def test_slices(starts, ends, axes, steps):
+    names = ["starts", "ends", "axes", "steps"]
+    rows = map(np.array, (starts, ends, axes, steps))
+    relu = node("Relu", ["x"], ["r"])
+    cut = node("Slice", ["r", *names], ["y"])
+    check([relu, cut], IMAGE, dict(zip(names, rows, strict=True)))
+    if steps == [1]:
+        old = node("Slice", ["r"], ["y"], starts=starts, ends=ends, axes=axes)
+        wanted = check([relu, cut], IMAGE, dict(zip(names, map(np.array, (
+            starts, ends, axes, steps)), strict=True)))  # fmt: skip
+        made = converted(model([relu, old], {"x": IMAGE}, opset=9)).imported
+        assert [row.op for row in made.layers] == [row.op for row in wanted.layers]
+
+
+def test_slices_that_are_refused():
+    constants = {"s": np.array([3]), "e": np.array([1]), "a": np.array([2]),
+                 "back": np.array([-1]), "first": np.array([0])}  # fmt: skip
+    for names in (["s", "e", "a"], ["s", "e", "a", "back"]):
+        text = refused([node("Slice", ["x", *names], ["y"])], IMAGE, constants)
+        assert "takes elements backwards, or none" in text
+    text = refused(
+        [node("Slice", ["x", "first", "e", "first"], ["y"])], IMAGE, constants
+    )
+    assert "along the batch" in text
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_parts_of_a_split_are_slices(opset):
+    sizes = {"sizes": np.array([1, 3])}
+    parts = ["a", "b"]
+    if opset == 11:
+        cut = node("Split", ["x"], parts, axis=1, split=[1, 3])
+    else:
+        cut = node("Split", ["x", "sizes"], parts, axis=1)
+    nodes = [cut, node("Tanh", ["b"], ["t"]), node("Concat", ["t", "a"], ["y"], axis=1)]
+    imported = check(nodes, IMAGE, sizes, opset=opset)
+    assert sorted(ops(imported)) == ["concatenate", "slice", "slice", "tanh"]
+
+
+@pytest.mark.parametrize("indices", [np.array(2), np.array(-1), np.array([0, 2])])
+def test_gathered_neighbours(indices):
+    nodes = [node("Relu", ["x"], ["r"]), node("Gather", ["r", "i"], ["y"], axis=2)]
+    assert "slice" in ops(check(nodes, IMAGE, {"i": indices}))
+
+
+def test_channels_that_are_shuffled_are_transposed():
+    constants = {"s": np.array([0, 2, 2, 7, 6]), "b": np.array([0, 4, 7, 6])}
+    nodes = [
+        node("Relu", ["x"], ["z"]),
+        node("Reshape", ["z", "s"], ["r"]),
+        node("Transpose", ["r"], ["t"], perm=[0, 2, 1, 3, 4]),
+        node("Reshape", ["t", "b"], ["i"]),
+        node("Conv", ["i", "w"], ["y"]),
+    ]
+    constants["w"] = values(5, 4, 3, 3)
+    assert ops(check(nodes, IMAGE, constants)) == ["relu", "transpose", "conv2d"]
+
+
+RESIZED = [
+    (("asymmetric", "floor"), [1, 1, 2, 3], [14, 18]),
+    (("half_pixel", "round_prefer_floor"), [1, 1, 2, 4], [14, 24]),
+    (("align_corners", "round_prefer_ceil"), [1, 1, 2, 2], [13, 11]),
+    (("asymmetric", "floor"), [1, 1, 0.5, 0.5], [3, 3]),
+]
+
+
+@pytest.mark.parametrize(("how", "scales", "sizes"), RESIZED)
+@pytest.mark.parametrize("by_size", [False, True])
+def test_resizing_to_the_nearest(how, scales, sizes, by_size):
+    constants = {"k": np.array(scales, np.float32), "n": np.array([BATCH, 4, *sizes])}
+    names = ["x", "", "", "n"] if by_size else ["x", "", "k"]
+    words = dict(
+        zip(("coordinate_transformation_mode", "nearest_mode"), how, strict=True)
+    )
+    relu = node("Relu", ["x"], ["x2"])
+    names[0] = "x2"
+    check([relu, node("Resize", names, ["y"], mode="nearest", **words)],
+          (BATCH, *IMAGE[1:]), constants)  # fmt: skip
+
+
+def test_resizing_that_is_refused():
+    constants = {"k": np.array([1, 1, 2, 2], np.float32), "c": np.float32([1, 2, 1, 1]),
+                 "odd": np.float32([1, 1, 2.7, 2.7])}  # fmt: skip
+    linear = node("Resize", ["x", "", "k"], ["y"], mode="linear")
+    assert "mode 'linear'; 'nearest'" in refused([linear], IMAGE, constants)
+    ceil = node("Resize", ["x", "", "odd"], ["y"], nearest_mode="ceil")
+    assert "no operator here puts them" in refused([ceil], IMAGE, constants)
+    channels = node("Resize", ["x", "", "c"], ["y"])
+    assert "other axes than height" in refused([channels], IMAGE, constants)
+    missing = node("Resize", ["x"], ["y"])
+    refused([missing], IMAGE, constants, kind=FileFormatError)
 
 
 def test_shapes_that_are_computed_from_the_batch():

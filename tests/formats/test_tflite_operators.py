@@ -10,23 +10,15 @@ import pytest
 import kanji_np as kj
 from formats.sketch import Sketch
 from formats.tflite_files import Op, Tensor, file
-from kanji_np.autograd import Tensor as Node
-from kanji_np.autograd import no_grad
 from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
 from kanji_np.formats import read
-from kanji_np.layers import Activation
 
 CLIPS = {"NONE": (-np.inf, np.inf), "RELU": (0, np.inf), "RELU6": (0, 6)}
 
 
 def real_answers(net: kj.Model, x: np.ndarray) -> np.ndarray:
-    """What the layers compute in float32, a final softmax included."""
-    values = [Activation(Node(x), None)]
-    with no_grad():
-        for layer, wires in zip(net.layers, net.wiring, strict=True):
-            arguments = [values[k] for k in wires]
-            values.append(layer.forward_float(*arguments, track=False))
-    return values[-1].tensor.data
+    """What the network computes in float32."""
+    return net.predict(x, precision="fp32")
 
 
 def answers(sketch: Sketch, tmp_path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -78,6 +70,7 @@ def windows(x, kernel, stride, dilation, padding):
     return y
 
 
+WINDOW = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
 WINDOWS = [
     ((3, 3), (1, 1), (1, 1), "SAME"),
     ((3, 2), (2, 2), (1, 1), "SAME"),
@@ -130,6 +123,34 @@ def test_depthwise_convolution(window, multiplier, activation, tmp_path):
     options = window_options(*window, activation) | {"depth_multiplier": multiplier}
     s.op("DEPTHWISE_CONV_2D", [s.x, w, b], y.shape[1:], options, 0.05)
     check(s, y, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size", "padding", "cut"),
+    [
+        ((3, 3), (2, 2), (8, 10), "SAME", (0, 0)),
+        ((3, 3), (2, 2), (7, 9), "SAME", (1, 1)),
+        ((5, 4), (2, 3), (8, 15), "SAME", (1, 0)),
+        ((2, 2), (3, 3), (12, 15), "SAME", (0, 0)),
+        ((3, 2), (2, 2), (9, 10), "VALID", (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_transposed_convolution(kernel, stride, size, padding, cut, has_bias, tmp_path):
+    s = Sketch((4, 5, 3))
+    w = s.weight((2, *kernel, 3))
+    whole = np.zeros((7, 40, 40, 2), np.float32)
+    for y, x, i, j in itertools.product(range(4), range(5), *map(range, kernel)):
+        products = s.reals[:, y, x] @ s.real(w)[:, i, j].T
+        whole[:, y * stride[0] + i, x * stride[1] + j] += products
+    inputs = [s.integer([1, *size, 2]), w, s.x]
+    expected = whole[:, cut[0] : cut[0] + size[0], cut[1] : cut[1] + size[1]]
+    if has_bias:
+        inputs.append(s.bias(2))
+        expected = expected + s.real(inputs[-1])
+    options = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
+    s.op("TRANSPOSE_CONV", inputs, (*size, 2), options, 0.07)
+    check(s, expected, tmp_path)
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
@@ -192,7 +213,8 @@ def doubled(s: Sketch, shape) -> tuple[int, np.ndarray]:
     return y, s.reals @ s.real(w)[:, 0, 0].T
 
 
-BINARY = {"ADD": np.add, "MUL": np.multiply}
+BINARY = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}
+EXTREMA = {"MINIMUM": np.minimum, "MAXIMUM": np.maximum}
 
 
 @pytest.mark.parametrize("kind", BINARY)
@@ -206,6 +228,36 @@ def test_operators_on_two_tensors(kind, activation, tmp_path):
     check(s, y, tmp_path, 1.9)  # the second one is rounded, too
 
 
+@pytest.mark.parametrize("kind", EXTREMA)
+def test_extrema(kind, tmp_path):
+    s = Sketch((4, 5, 3))
+    pool = WINDOW | {"filter_height": 2, "filter_width": 2}
+    other = s.op("AVERAGE_POOL_2D", [s.x], (4, 5, 3), pool)
+    window = ((2, 2), (1, 1), (1, 1), "SAME")
+    pooled = np.nanmean(windows(s.reals, *window), axis=(3, 4))
+    s.op(kind, [s.x, other], (4, 5, 3))
+    check(s, EXTREMA[kind](s.reals, pooled), tmp_path)
+
+
+@pytest.mark.parametrize("axes", [[1, 2], [3], [2, 3]])
+@pytest.mark.parametrize("kind", BINARY)
+def test_a_smaller_operand_is_broadcast(kind, axes, tmp_path):
+    s = Sketch((4, 5, 3))
+    mean = s.reals.mean(axis=tuple(axes), keepdims=True)
+    inputs = [s.x, s.integer(axes)]
+    other = s.op("MEAN", inputs, mean.shape[1:], {"keep_dims": True}, 0.035, 5)
+    s.op(kind, [other, s.x], (4, 5, 3), {}, 0.15, -5)
+    check(s, BINARY[kind](mean, s.reals), tmp_path, 1.5)
+
+
+def test_a_minimum_of_other_scales_is_refused(tmp_path):
+    tensors = [int8(3), int8(3, scale=0.2)]
+    with pytest.raises(
+        UnsupportedOp, match="input 0 has another scale than the output"
+    ):
+        made(tensors, [Op("MINIMUM", [0, 0], [1])], tmp_path)
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 5, 1), (1, 4, 5, 3)])
 @pytest.mark.parametrize("kind", BINARY)
@@ -216,8 +268,10 @@ def test_operators_on_a_constant_of_int8(kind, shape, first, tmp_path):
     constant = Tensor(shape, "INT8", integers, scale=0.03, zero_point=7)
     op = Op(kind, [1, 0] if first else [0, 1], [2])
     net = made([x, constant, y], [op], tmp_path)
+    assert net.layers[0].op.name == "constant"
     given = np.random.default_rng(1).integers(-128, 128, (2, 4, 5, 3)).astype(np.int8)
-    real = BINARY[kind](0.03 * (integers - 7), 0.1 * (given - 3.0))
+    both = [0.03 * (integers - 7), 0.1 * (given - 3.0)]
+    real = BINARY[kind](*(both if first else reversed(both)))
     found = 0.25 * (net.freeze().run(given) + 1.0)
     assert np.abs(found - np.clip(real, 0.25 * -127, 0.25 * 128)).max() <= 0.2525
 
@@ -225,8 +279,7 @@ def test_operators_on_a_constant_of_int8(kind, shape, first, tmp_path):
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -3])
 def test_concatenation(axis, tmp_path):
     s = Sketch((4, 5, 3))
-    pool = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
-    pool |= {"filter_height": 2, "filter_width": 2}
+    pool = WINDOW | {"filter_height": 2, "filter_width": 2}
     other = s.op("MAX_POOL_2D", [s.x], (4, 5, 3), pool)
     window = ((2, 2), (1, 1), (1, 1), "SAME")
     pooled = np.nanmax(windows(s.reals, *window), axis=(3, 4))
@@ -570,7 +623,6 @@ def on_image(op, *constants, y=None, x=None) -> bytes:
     return file([x or int8(4, 5, 3), *constants, y or int8(4, 5, 3)], [op])
 
 
-WINDOW = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
 POOL = WINDOW | {"filter_height": 2, "filter_width": 2}
 W3 = Tensor((3, 1, 1, 3), "INT8", np.ones((3, 1, 1, 3)), scale=0.1)
 AXES = Tensor((2,), "INT32", [1, 2])
@@ -744,6 +796,14 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             file([int8(4), int8(4), int8(4)], [Op("ADD", [0, 1], [2])], inputs=[0, 1]),
             "the file has 2 inputs .'t0', 't1'.; a network has one",
+        ),
+        (
+            on_image(Op("ADD", [0, 1], [2]), int8(2, data=[[1, 2]])),
+            r"ADD 't2': its inputs \(1, 2\) and \(4, 5, 3\) do not fit",
+        ),
+        (
+            file([int8(4), int8(4), DENSE_W], [Op("RELU", [0], [1])], outputs=[2]),
+            "tensor 't2' does not depend on the network's input",
         ),
         (
             on_image(Op("RELU", [0, 0], [1])),

@@ -166,10 +166,13 @@ LONG = Tensor((2,), "INT32", [5, 6], scale=[0.1, 0.1, 0.1])
             dense(x=Tensor((1, 4), "INT8", scale=1.0, axis=5)),
             None,  # of one scale it says nothing
         ),
-        (dense(x=Tensor((1, 4), "INT8", scale=0.0)), "a scale that is not a positive"),
-        (dense(x=Tensor((1, 4), "INT8", scale=-1.0)), "not a positive number"),
-        (dense(x=Tensor((1, 4), "INT8", scale=np.inf)), "not a positive number"),
-        (dense(x=Tensor((1, 4), "INT8", scale=np.nan)), "not a positive number"),
+        (
+            dense(x=Tensor((1, 4), "INT8", scale=0.0)),
+            "a scale of 0; it must be in 9e-19 .. 1e.12",
+        ),
+        (dense(x=Tensor((1, 4), "INT8", scale=-1.0)), "a scale of -1; it must be"),
+        (dense(x=Tensor((1, 4), "INT8", scale=np.inf)), "a scale of inf; it must be"),
+        (dense(x=Tensor((1, 4), "INT8", scale=np.nan)), "a scale of nan; it must be"),
         (
             dense(x=Tensor((1, 4), "INT8", scale=1, zero_point=128)),
             "outside -128 .. 127",

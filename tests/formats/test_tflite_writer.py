@@ -156,7 +156,8 @@ def test_what_standardizes_is_left_out(tmp_path):
     saved = kj.save_tflite(net, tmp_path / "net.tflite")
     assert saved.input == "int8 (1, 5, 5, 1), real value 0.03125 * q"
     assert saved.notes == (
-        "TFLite has no standardize: the file takes the int8 output of layer 'first'",
+        "TFLite cannot say standardize as it is here: the file takes the int8 output "
+        "of layer 'first'",
     )
     images = noise(net.input, 4)
     x, y = net.freeze().layers(images)
@@ -209,6 +210,21 @@ def one(layer, shape, **options):
         (kj.Flatten(), (3, 2, 4), ["RESHAPE"]),
         (kj.Reshape((4, 6)), (2, 4, 3), ["RESHAPE"]),
         (kj.Softmax(), (7,), ["SOFTMAX"]),
+        (kj.Sigmoid(), (7, 2), ["LOGISTIC"]),
+        (kj.Tanh(), (7,), ["TANH"]),
+        (kj.HardSwish(), (3, 4, 2), ["HARD_SWISH"]),
+        (kj.LeakyReLU(0.1), (2, 2, 3, 2), ["RESHAPE", "LEAKY_RELU", "RESHAPE"]),
+        (kj.Requantize("relu"), (5,), ["RELU"]),
+        (kj.Mean((1, 2)), (4, 5, 3), ["MEAN"]),
+        (kj.Mean(2, keepdims=True), (4, 5, 3), ["MEAN"]),
+        (kj.Permute((3, 1, 2)), (4, 5, 3), ["TRANSPOSE"]),
+        (kj.Slice((1, 0, 1), (4, 5, 3), (2, 1, 1)), (4, 5, 3), ["STRIDED_SLICE"]),
+        (kj.ResizeNearest((6, 7)), (4, 3, 2), ["RESIZE_NEAREST_NEIGHBOR"]),
+        (
+            kj.ResizeNearest(5, half_pixel_centers=True),
+            (4, 3, 2),
+            ["RESIZE_NEAREST_NEIGHBOR"],
+        ),
     ],
 )
 def test_what_a_layer_becomes(layer, shape, expected, tmp_path):
@@ -226,6 +242,45 @@ def test_branches_meet(shape, tmp_path):
     )
     assert kinds(net) == ["RELU", "MUL", *["QUANTIZE"] * 3, "CONCATENATION", "ADD"]
     assert_comes_back(net, tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (kj.Add, ["ADD"]),
+        (kj.Subtract, ["SUB"]),
+        (kj.Multiply, ["MUL"]),
+        (kj.Minimum, ["QUANTIZE", "QUANTIZE", "MINIMUM"]),
+        (kj.Maximum, ["QUANTIZE", "QUANTIZE", "MAXIMUM"]),
+    ],
+)
+def test_what_is_broadcast_has_as_many_axes(layer, expected, tmp_path):
+    x = kj.Input((4, 5, 3))
+    net = kj.Model(
+        x, layer()(kj.Mean((1, 2))(x), x), scheme="asymmetric", target="tflm"
+    )
+    assert kinds(net) == ["MEAN", "RESHAPE", *expected]
+    assert_comes_back(net, tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize(
+    ("layer", "is_said"),
+    [
+        (kj.Rescaling(1 / 255, 0.0, 1 / 255, -128), True),
+        (kj.Rescaling(0.5, -64.0, 0.5), True),
+        (kj.Rescaling(0.5, (-64.0, -63.0), 0.5), False),
+        (kj.Rescaling(1.0, 0.25, 2.0), False),
+    ],
+)
+def test_rescaling_is_said_where_quantize_gives_its_bytes(layer, is_said, tmp_path):
+    net = kj.Sequential([layer, kj.Reshape((1, 8))], (4, 2), target="tflm")
+    saved = kj.save_tflite(net, tmp_path / "net.tflite")
+    assert saved.input.startswith("uint8" if is_said else "int8")
+    assert len(saved.notes) == (not is_said)
+    images = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None], (256, 4, 2))
+    x, y = net.freeze().layers(images)
+    again = kj.load_tflite(tmp_path / "net.tflite", target="tflm")
+    np.testing.assert_array_equal(again.predict(images if is_said else x), y)
 
 
 def test_rows_stay_images_between_convolutions():

@@ -25,8 +25,9 @@ Made by `python -m tests.layers.stub`; a test says when it is not what operators
 from collections.abc import Sequence
 
 from kanji_np.layers.layer import Layer
+from kanji_np.layers.linear import LinearLayer
 from kanji_np.layers.tracked import TrackedLayer
-from kanji_np.window import Pair
+from kanji_np.window import Padding, Pair
 
 '''
 

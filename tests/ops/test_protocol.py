@@ -29,7 +29,7 @@ def test_every_operator_is_in_the_suite():
 
 
 #: Operators of one input without parameters whose output has a range of its own.
-TRACKED = {"hard_swish", "leaky_relu", "mean", "requantize"}
+TRACKED = {"hard_swish", "leaky_relu", "mean", "requantize", "with_constant"}
 
 
 @pytest.mark.parametrize("name", [op.name for op in BUILT_IN])
@@ -64,10 +64,12 @@ GOOD = {
     "max_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
     "avg_pool2d": {"pool_size": (2, 2), "strides": (2, 2)},
     "pad": {"padding": ((1, 1), (1, 1))},
+    "transpose_conv2d": {"filters": 4, "kernel": (3, 3), "output_padding": (1, 0)},
     "slice": {"begin": (1, 0), "end": (2, 3), "strides": (1, 2)},
     "transpose": {"dims": (2, 1)},
     "resize_nearest": {"size": (3, 4)},
     "reshape": {"shape": (4, 4)},
+    "with_constant": {"function": "add", "constant_shape": (3,)},
     "constant": {"shape": (4, 4), "scale": 0.5},
 }
 #: Of each kind of field, what it must not be, beside what no field may be.
@@ -90,6 +92,7 @@ BAD = {
     "ceil_mode": (0, 1, None),
     "axis": (0, -1, True, (1, 1), (), 9),
     "keepdims": (0, 1, None),
+    "output_padding": (-1, (1, -1), (1,)),
     "size": (0, (1, 0)),
     "align_corners": (0, 1, None),
     "half_pixel_centers": (0, 1, None),
@@ -98,13 +101,18 @@ BAD = {
     "dims": (1, (), (0, 1), (1, 1), (1, 3)),
     "scale": (None, (), (1.0, "2"), float("inf"), 2.0**41),
     "offset": (None, (), ((1.0,),), -(2.0**41)),
+    "function": ("div", None, 3),
+    "constant_shape": ((), (0,), (3, -1)),
+    "constant_scale": (0.0, -1.0, (1.0,)),
+    "constant_zero_point": (-129, 128, None),
+    "constant_first": (0, 1, None),
     "output_scale": (0.0, -1.0, (1.0,)),
     "zero_point": (-129, 128, None),
     "output_zero_point": (-129, 128, None),
     "negative_slope": (-0.1, 1.01, None, float("inf")),
 }
 #: Fields that may be any number.
-NUMBERS = ("scale", "offset", "output_scale")
+NUMBERS = ("scale", "offset", "output_scale", "constant_scale")
 NEVER = ("ab", {}, [[[1]]], float("nan"), b"8", np.zeros(3), 10**5000)
 
 
@@ -134,6 +142,8 @@ def numpys(value):
     """The same of NumPy's numbers, and lists in place of tuples."""
     if isinstance(value, tuple):
         return list(map(numpys, value))
+    if isinstance(value, str):
+        return value
     return np.float64(value) if isinstance(value, float) else np.int64(value)
 
 

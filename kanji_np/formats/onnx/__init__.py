@@ -12,6 +12,7 @@ from kanji_np.types import TargetSpec
 
 if TYPE_CHECKING:
     from kanji_np.formats.builder import Imported
+    from kanji_np.layers import Layer
 
 
 def load_onnx(
@@ -22,6 +23,7 @@ def load_onnx(
     rounding: str | None = None,
     version: str | None = None,
     name: str | None = None,
+    image_layer: Layer | None = None,
 ) -> Model:
     """A network from an ONNX file, of float32 or of int8 in "QDQ" form.
 
@@ -40,6 +42,9 @@ def load_onnx(
         As `Model` has them.
     name : str, optional
         A C identifier in lower case; by default the file's name, made one.
+    image_layer : Layer, optional
+        The network takes uint8 images, and this layer comes first: `Rescaling`, which
+        makes of pixels what the file's network takes.
 
     Returns
     -------
@@ -57,14 +62,19 @@ def load_onnx(
         The package that reads the format is missing.
     """
     spec = target_spec(target, core=core, rounding=rounding, version=version)
-    return read(path, spec, name).network
+    return read(path, spec, name, image_layer).network
 
 
-def read(path: str | Path, target: TargetSpec, name: str | None = None) -> Imported:
+def read(
+    path: str | Path,
+    target: TargetSpec,
+    name: str | None = None,
+    image_layer: Layer | None = None,
+) -> Imported:
     """The same, with the table of what became what."""
     from kanji_np.formats.builder import Builder
     from kanji_np.formats.onnx import convert, reader
 
-    builder = Builder(target, name or network_name(path))
+    builder = Builder(target, name or network_name(path), image_layer=image_layer)
     with reader.naming(path):
         return convert.convert(reader.read(path), builder).imported

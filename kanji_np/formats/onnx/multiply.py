@@ -14,10 +14,11 @@ from kanji_np.formats.onnx.folding import Constant
 from kanji_np.formats.onnx.layout import IMAGE, OF_IMAGE, ROW, View, view_of
 from kanji_np.formats.onnx.linear import Linear, linear
 from kanji_np.formats.onnx.net import Net, Tail
-from kanji_np.formats.onnx.windows import Spans, spans
+from kanji_np.formats.onnx.windows import Spans, scattered, spans
 from kanji_np.formats.source import SourceOp
 from kanji_np.layers import Symbol
 from kanji_np.ops import OPS
+from kanji_np.types import Shape
 from kanji_np.window import Pair
 
 
@@ -142,11 +143,46 @@ def _linear_layer(net: Net, name: str, attrs: Any, x: Symbol, tail: Tail) -> Sym
 
 
 def conv_transpose(net: Net, op: SourceOp) -> None:
-    given.given(given.ConvTranspose, op)
-    view = net.view(op)
+    """A convolution turned round: every input adds a kernel to the output."""
+    attrs, view = given.given(given.ConvTranspose, op), net.view(op)
     weight = net.constant(op, 1)
-    _spatial(net, op, view, weight.data.ndim)
-    raise net.refusal(op, "is not supported yet")
+    rank = _spatial(net, op, view, weight.data.ndim)
+    inputs, outputs, *kernel = weight.data.shape
+    if attrs.group != 1:
+        raise net.refusal(op, f"{attrs.group} groups; 1 is supported")
+    if inputs != view.shape[0]:
+        raise FileFormatError(
+            f"{op}: weights {weight.data.shape} do not take {view.shape[0]} channels"
+        )
+    w, more = scattered(op, attrs, view.shape[1:], tuple(kernel))
+    weights = _linear(net, op, view, weight, 1)
+    w, laid = w.over_image, np.moveaxis(weights.weight, 1, -1)
+    if rank == 1:
+        laid, more = laid[:, None], (0, *more)
+    laid = _spread(laid, w.dilations)
+    plain = OPS["transpose_conv2d"].attrs(
+        outputs, laid.shape[1:3], w.strides, w.pads, output_padding=more
+    )
+    image = net.arranger.arranged(view, IMAGE[rank], op.kind)
+    shape = OPS["transpose_conv2d"].infer(plain, (net.builder.shape(image),))
+    net.with_weights(
+        op,
+        view_of(image, shape, OF_IMAGE[rank]),
+        replace(weights, weight=laid),
+        lambda tail: _linear_layer(net, "transpose_conv2d", plain, image, tail),
+    )
+
+
+def _spread(weight: np.ndarray, dilations: Shape) -> np.ndarray:
+    """Weights (Cout,KH,KW,Cin) with the zeros that a dilated kernel has in between."""
+    if dilations == (1, 1):
+        return weight
+    outputs, height, width, inputs = weight.shape
+    down, right = dilations
+    cells = ((height - 1) * down + 1, (width - 1) * right + 1)
+    spread = np.zeros((outputs, *cells, inputs), weight.dtype)
+    spread[:, ::down, ::right] = weight
+    return spread
 
 
 def gemm(net: Net, op: SourceOp) -> None:

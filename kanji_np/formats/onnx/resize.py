@@ -133,7 +133,7 @@ def _take(net: Net, op: SourceOp, view: View, indices: Sequence[np.ndarray]) -> 
         return
     rank = len(view.axes) - 1
     stays = rank in IMAGE and np.array_equal(indices[0], range(view.shape[0]))
-    if not stays or "resize_nearest" not in OPS:
+    if not stays:
         raise net.refusal(op, "of other axes than height and width")
     cells = indices[1:] if rank == 2 else [np.zeros(1, np.int64), indices[1]]
     image = net.arranger.arranged(view, IMAGE[rank], op.kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.onnx import attributes as given
@@ -97,3 +97,46 @@ def count(w: Spans, axis: int, size: int, ceil_mode: bool) -> int:
         ceil_mode,
     )
     return row.over((1, size, 1)).out_w
+
+
+def scattered(
+    op: SourceOp, attrs: given.ConvTranspose, sizes: Shape, kernel: Shape
+) -> tuple[Spans, Shape]:
+    """The windows of a transposed convolution, with what is cut off its output, and the
+    cells that are added behind it.
+
+    Raises
+    ------
+    FileFormatError, UnsupportedOp
+        As `spans`.
+    """
+    own = attrs.pads if attrs.auto_pad == "NOTSET" else ()
+    explicit = replace(attrs, auto_pad="NOTSET", pads=own)
+    w, rank = spans(op, explicit, sizes, kernel), len(sizes)
+    if attrs.auto_pad not in AUTO:
+        raise UnsupportedOp(f"{op}: auto_pad {attrs.auto_pad!r} is not known")
+    more = attrs.output_padding or (0,) * rank
+    wanted = attrs.output_shape
+    if wanted and len(wanted) == rank + 2:  # batch and channels are there, too
+        wanted = wanted[2:]
+    if len(more) != rank or len(wanted) not in (0, rank):
+        raise FileFormatError(
+            f"{op}: output_padding {more} and output_shape {wanted} do not fit {rank} "
+            "axes"
+        )
+    if attrs.auto_pad.startswith("SAME") and not wanted:
+        wanted = tuple(n * s for n, s in zip(sizes, w.strides, strict=True))
+    if not all(0 <= value <= MOST for value in (*more, *wanted)):
+        raise UnsupportedOp(f"{op}: sizes of outputs are 0 .. {MOST}")
+    if not wanted:
+        return w, more
+    pads, behind = [], []
+    for axis, size in enumerate(wanted):
+        reach = w.dilations[axis] * (kernel[axis] - 1) + 1
+        reach += w.strides[axis] * (sizes[axis] - 1)
+        whole = max(reach + more[axis] - size, 0)
+        half = whole // 2
+        is_upper = attrs.auto_pad == "SAME_UPPER"
+        pads.append((half, whole - half) if is_upper else (whole - half, half))
+        behind.append(size + whole - reach)
+    return replace(w, pads=tuple(pads)), tuple(behind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,11 +99,14 @@ class Draft:
         """The same bytes under another shape; what there is already is taken again.
 
         `name` is that of a new tensor. The batch of a RESHAPE is left open, so that
-        runtimes that can may change it.
+        runtimes that can may change it. A constant needs no RESHAPE.
         """
         first = self._first.get(tensor, tensor)
         if self.shape(first) == shape:
             return first
+        data = self._tensors[first].data
+        if data is not None:
+            return self.constant(name, data.reshape(shape), self.meaning(first))
         if (first, shape) not in self._shaped:
             new_shape = (-1, *shape[1:])
             reshaped = self.like(first, name, shape)
@@ -113,7 +117,18 @@ class Draft:
         return self._shaped[first, shape]
 
     def finished(self, inputs: int, outputs: int) -> SourceNet:
-        """The network, from one tensor to another."""
-        return SourceNet(
-            "tflite", tuple(self._tensors), tuple(self._ops), (inputs,), (outputs,)
+        """The network, from one tensor to another, without what nothing reads."""
+        used = {inputs, outputs}
+        used |= {number for op in self._ops for number in (*op.inputs, *op.outputs)}
+        number = {old: new for new, old in enumerate(sorted(used))}
+        ops = (
+            replace(
+                op,
+                inputs=tuple(number[i] for i in op.inputs),
+                outputs=tuple(number[i] for i in op.outputs),
+            )
+            for op in self._ops
         )
+        tensors = tuple(self._tensors[old] for old in number)
+        ends = (number[inputs],), (number[outputs],)
+        return SourceNet("tflite", tensors, tuple(ops), *ends)

@@ -31,7 +31,13 @@ VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
+    "HARD_SWISH": 1,
+    "LEAKY_RELU": 1,
+    "LOGISTIC": 2,
+    "MAXIMUM": 2,
     "MAX_POOL_2D": 2,
+    "MEAN": 2,
+    "MINIMUM": 2,
     "MUL": 2,
     "PAD": 2,
     "PADV2": 2,
@@ -39,7 +45,12 @@ VERSIONS = {
     "RELU": 2,
     "RELU6": 2,
     "RESHAPE": 1,
+    "RESIZE_NEAREST_NEIGHBOR": 3,
     "SOFTMAX": 2,
+    "STRIDED_SLICE": 2,
+    "SUB": 2,
+    "TANH": 2,
+    "TRANSPOSE": 2,
 }
 
 #: The schema's enumerations, by the fields that have them.

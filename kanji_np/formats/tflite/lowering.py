@@ -20,17 +20,24 @@ from typing import Any
 import numpy as np
 
 from kanji_np.errors import ShapeError, UnsupportedOp
+from kanji_np.fixedpoint import requantize
 from kanji_np.formats.saved import meaning
 from kanji_np.formats.tflite.draft import Draft, quantization
 from kanji_np.graph import Node
 from kanji_np.ops.normalize import UNIT_BITS
-from kanji_np.quantize import activation_range
-from kanji_np.types import LinearInts, QParams, Shape
+from kanji_np.ops.table import MOST_SHIFT
+from kanji_np.quantize import activation_range, multiplier_and_shift
+from kanji_np.types import LinearInts, QParams, Shape, Shapes
 from kanji_np.window import Geometry, Pair, Window
 
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 LOWEST = -128
 MOST_AXES = 4  # of what operators take, the batch included
+#: Operators that see no axes, so that tensors of any rank may have two.
+ELEMENTWISE = {
+    "add", "hard_swish", "leaky_relu", "maximum", "minimum", "mul", "relu", "relu6",
+    "requantize", "sigmoid", "sub", "tanh",
+}  # fmt: skip
 MOST_PARTS = 10  # of a concatenation, in TFLite Micro
 
 Inputs = tuple[int, ...]
@@ -38,28 +45,28 @@ Inputs = tuple[int, ...]
 Lower = Callable[[Draft, Node, Inputs], int]
 
 
-def wanted_shape(node: Node, shape: Shape) -> Shape | None:
-    """Under which shape an operator reads an input; None: as it is.
+def wanted_shapes(node: Node, shapes: Shapes) -> tuple[Shape | None, ...]:
+    """Under which shape an operator reads each input; None: as it is.
 
     Parameters
     ----------
     node : Node
-    shape : tuple of int
-        Of one sample.
+    shapes : tuple of tuple of int
+        Of one sample of each.
 
     Returns
     -------
-    tuple of int or None
+    tuple of tuple of int or None
         With the batch, 1, in front.
     """
     if node.op in ("flatten", "reshape"):
-        return None
+        return (None,)
     if node.op == "conv1d":
-        return 1, 1, *shape  # (T,C) -> (1,1,T,C)
-    if len(shape) >= MOST_AXES:
-        # Of operators that work on each element, or put channels side by side.
-        return math.prod(shape[:-1]), shape[-1]
-    return 1, *shape
+        return tuple((1, 1, *shape) for shape in shapes)  # (T,C) -> (1,1,T,C)
+    if node.op in ELEMENTWISE and len(set(shapes)) == 1 and len(shapes[0]) >= MOST_AXES:
+        return tuple((math.prod(shape[:-1]), shape[-1]) for shape in shapes)
+    rank = max(map(len, shapes))  # what is broadcast has as many axes
+    return tuple((1, *(1,) * (rank - len(shape)), *shape) for shape in shapes)
 
 
 def _result(draft: Draft, node: Node, shape: Shape | None = None) -> int:
@@ -258,26 +265,55 @@ def _pool_options(window: Window, padding: str, activation: str) -> dict[str, An
 # What works on each element
 
 
-def _add(draft: Draft, node: Node, xs: Inputs) -> int:
-    return _fused(draft, node, xs, "ADD")
+def _fused(kind: str) -> Lower:
+    """An operator with an activation."""
+
+    def lower(draft: Draft, node: Node, xs: Inputs) -> int:
+        options = {"fused_activation_function": _activation(node)}
+        return draft.op(kind, xs, _alike(draft, node, xs), options)
+
+    return lower
 
 
-def _mul(draft: Draft, node: Node, xs: Inputs) -> int:
-    return _fused(draft, node, xs, "MUL")
+def _plain(kind: str) -> Lower:
+    """An operator without options."""
+    return lambda draft, node, xs: draft.op(kind, xs, _alike(draft, node, xs))
 
 
-def _fused(draft: Draft, node: Node, xs: Inputs, kind: str) -> int:
-    options = {"fused_activation_function": _activation(node)}
-    y = _result(draft, node, draft.shape(xs[0]))
-    return draft.op(kind, xs, y, options)
+def _alike(draft: Draft, node: Node, xs: Inputs) -> int:
+    """An output with as many axes as the inputs."""
+    shapes = [draft.shape(x) for x in xs]
+    return _result(draft, node, tuple(map(max, *shapes, shapes[0])))
 
 
-def _relu(draft: Draft, node: Node, xs: Inputs) -> int:
-    return draft.op("RELU", xs, _result(draft, node, draft.shape(xs[0])))
+def _leaky_relu(draft: Draft, node: Node, xs: Inputs) -> int:
+    options = {"alpha": node.attrs.negative_slope}
+    return draft.op("LEAKY_RELU", xs, _alike(draft, node, xs), options)
 
 
-def _relu6(draft: Draft, node: Node, xs: Inputs) -> int:
-    return draft.op("RELU6", xs, _result(draft, node, draft.shape(xs[0])))
+def _requantize(draft: Draft, node: Node, xs: Inputs) -> int:
+    kind = {"linear": "QUANTIZE", "relu": "RELU", "relu6": "RELU6"}
+    return _plain(kind[node.attrs.activation])(draft, node, xs)
+
+
+def _extremum(kind: str) -> Lower:
+    """TFLite wants one scale of all three."""
+
+    def lower(draft: Draft, node: Node, xs: Inputs) -> int:
+        return _plain(kind)(draft, node, _brought(draft, node, xs))
+
+    return lower
+
+
+def _brought(draft: Draft, node: Node, xs: Inputs) -> Inputs:
+    """The inputs at the scale of the output."""
+    y, brought = meaning(node.output), []
+    for number, x in enumerate(xs):
+        if not draft.means(x, y):
+            name = f"{node.name}/scaled{number}"
+            x = draft.op("QUANTIZE", (x,), draft.tensor(name, draft.shape(x), y))
+        brought.append(x)
+    return tuple(brought)
 
 
 def _softmax(draft: Draft, node: Node, xs: Inputs) -> int:
@@ -286,22 +322,60 @@ def _softmax(draft: Draft, node: Node, xs: Inputs) -> int:
     return draft.op("SOFTMAX", xs, _result(draft, node), {"beta": 1.0})
 
 
+# Shapes, parts and means
+
+
 def _concatenate(draft: Draft, node: Node, xs: Inputs) -> int:
     """TFLite's parts have the scale of the output; others are brought to it first."""
     if len(xs) > MOST_PARTS:
         raise UnsupportedOp(
             f"TFLite Micro concatenates at most {MOST_PARTS} tensors, got {len(xs)}"
         )
+    parts, axis = _brought(draft, node, xs), len(draft.shape(xs[0])) - 1
+    options = {"axis": axis, "fused_activation_function": "NONE"}
+    return draft.op("CONCATENATION", parts, _result(draft, node), options)
+
+
+def _mean(draft: Draft, node: Node, xs: Inputs) -> int:
+    axes = draft.constant(f"{node.name}/axes", np.array(node.attrs.axis, np.int32))
+    options = {"keep_dims": node.attrs.keepdims}
+    return draft.op("MEAN", (*xs, axes), _result(draft, node), options)
+
+
+def _transpose(draft: Draft, node: Node, xs: Inputs) -> int:
+    order = np.array((0, *node.attrs.dims), np.int32)
+    inputs = (*xs, draft.constant(f"{node.name}/order", order))
+    return draft.op("TRANSPOSE", inputs, _result(draft, node))
+
+
+def _slice(draft: Draft, node: Node, xs: Inputs) -> int:
+    """The masks say that all of the batch is taken."""
+    ranges = node.attrs.ranges(draft.shape(xs[0])[1:])
+    ends = [("begin", 0), ("end", 1), ("strides", 1)]
+    told = [
+        draft.constant(f"{node.name}/{name}", np.array((batch, *values), np.int32))
+        for (name, batch), values in zip(
+            ends, zip(*((r.start, r.stop, r.step) for r in ranges)), strict=True
+        )
+    ]
+    options = {"begin_mask": 1, "end_mask": 1}
+    return draft.op("STRIDED_SLICE", (*xs, *told), _result(draft, node), options)
+
+
+def _resize_nearest(draft: Draft, node: Node, xs: Inputs) -> int:
+    size = draft.constant(f"{node.name}/size", np.array(node.attrs.size, np.int32))
+    options = {
+        "align_corners": node.attrs.align_corners,
+        "half_pixel_centers": node.attrs.half_pixel_centers,
+    }
+    kind = "RESIZE_NEAREST_NEIGHBOR"
+    return draft.op(kind, (*xs, size), _result(draft, node), options)
+
+
+def _constant(draft: Draft, node: Node, xs: Inputs) -> int:
     y = meaning(node.output)
-    parts = []
-    for number, x in enumerate(xs):
-        if not draft.means(x, y):
-            name = f"{node.name}/part{number}"
-            x = draft.op("QUANTIZE", (x,), draft.tensor(name, draft.shape(x), y))
-        parts.append(x)
-    shape = draft.shape(xs[0])[:-1] + (node.output.shape[-1],)
-    options = {"axis": len(shape) - 1, "fused_activation_function": "NONE"}
-    return draft.op("CONCATENATION", parts, _result(draft, node, shape), options)
+    values = node.ints.values[None]  # (...) -> (1,...)
+    return draft.constant(node.name, values, quantization(y.scale, y.zero_point))
 
 
 def _reshape(draft: Draft, node: Node, xs: Inputs) -> int:
@@ -309,22 +383,35 @@ def _reshape(draft: Draft, node: Node, xs: Inputs) -> int:
 
 
 TABLE: dict[str, Lower] = {
-    "add": _add,
+    "add": _fused("ADD"),
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
+    "constant": _constant,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
     "dense": _dense,
     "depthwise_conv2d": _depthwise_conv2d,
     "flatten": _reshape,
     "global_avg_pool2d": _global_avg_pool2d,
+    "hard_swish": _plain("HARD_SWISH"),
+    "leaky_relu": _leaky_relu,
     "max_pool2d": _max_pool2d,
-    "mul": _mul,
+    "maximum": _extremum("MAXIMUM"),
+    "mean": _mean,
+    "minimum": _extremum("MINIMUM"),
+    "mul": _fused("MUL"),
     "pad": _pad,
-    "relu": _relu,
-    "relu6": _relu6,
+    "relu": _plain("RELU"),
+    "relu6": _plain("RELU6"),
+    "requantize": _requantize,
     "reshape": _reshape,
+    "resize_nearest": _resize_nearest,
+    "sigmoid": _plain("LOGISTIC"),
+    "slice": _slice,
     "softmax": _softmax,
+    "sub": _fused("SUB"),
+    "tanh": _plain("TANH"),
+    "transpose": _transpose,
 }
 
 
@@ -373,7 +460,28 @@ def _normalize(draft: Draft, node: Node, image: Shape) -> tuple[int, int]:
     return x, draft.op("DEPTHWISE_CONV_2D", inputs, y_shaped, options)
 
 
-#: (draft, node, shape of the image with the batch) -> its input and its output.
-IMAGES: dict[str, Callable[[Draft, Node, Shape], tuple[int, int]]] = {
-    "normalize": _normalize
+def _rescaling(draft: Draft, node: Node, image: Shape) -> tuple[int, int] | None:
+    """What QUANTIZE computes, if it has the same bytes for all grey levels."""
+    attrs, y = node.attrs, meaning(node.output)
+    (scale, *others), (offset, *more) = attrs.scale, attrs.offset
+    zero_point = -offset / scale if scale > 0 else -1.0
+    if others or more or not 0 <= zero_point <= 255 or zero_point != round(zero_point):
+        return None
+    levels = np.arange(256) - round(zero_point)
+    factor = float(np.float32(scale)) / float(np.float32(y.scale))
+    multiplier, shift = multiplier_and_shift(factor)
+    if shift > MOST_SHIFT:
+        return None
+    quantized = [requantize(int(v), multiplier, shift) + y.zero_point for v in levels]
+    if (np.clip(quantized, -128, 127) != node.ints.tables[0]).any():
+        return None
+    x = draft.image("input", image, scale, round(zero_point))
+    return x, draft.op("QUANTIZE", (x,), draft.tensor(node.name, image, y))
+
+
+#: (draft, node, shape of the image with the batch) -> its input and its output, or None
+#: where TFLite cannot say the layer.
+IMAGES: dict[str, Callable[[Draft, Node, Shape], tuple[int, int] | None]] = {
+    "normalize": _normalize,
+    "rescaling": _rescaling,
 }

@@ -106,9 +106,12 @@ class Making:
         """What a tensor has become, with nothing left to wait for."""
         if number in self._linear:
             self._linear.pop(number).make()
-        if number not in self._symbols:
+        if number not in self._symbols and number in self._padded:
             padded = self._padded[number]
             padded.call.give(padded.make())
+        if number not in self._symbols:
+            name = shown(self.tensors[number].name)
+            raise UnsupportedOp(f"tensor {name} does not depend on the network's input")
         return self._symbols[number]
 
     def put(self, number: int, symbol: Symbol) -> None:
@@ -149,7 +152,7 @@ class Making:
     def fits(self, tensor: SourceTensor, found: Shape) -> bool:
         """Whether the file agrees with a shape of one sample."""
         inner = self.sample(tensor)
-        if len(found) == len(inner) + 1 and tensor.shape[0] == -1:
+        if len(found) == len(inner) + 1 and tensor.shape[:1] == (-1,):
             found = found[1:]  # rows that the file counts with the batch
         return len(found) == len(inner) and all(
             theirs in (-1, own) for theirs, own in zip(inner, found, strict=True)

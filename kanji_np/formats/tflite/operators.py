@@ -42,7 +42,9 @@ from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.hard_swish import HardSwishAttrs
 from kanji_np.ops.leaky_relu import LeakyReluAttrs
+from kanji_np.ops.maximum import MaximumAttrs
 from kanji_np.ops.mean import MeanAttrs
+from kanji_np.ops.minimum import MinimumAttrs
 from kanji_np.ops.mul import MulAttrs
 from kanji_np.ops.requantize import RequantizeAttrs
 from kanji_np.ops.rescaling import RescalingAttrs
@@ -50,8 +52,10 @@ from kanji_np.ops.resize_nearest import ResizeNearestAttrs
 from kanji_np.ops.sigmoid import SigmoidAttrs
 from kanji_np.ops.slice import SliceAttrs
 from kanji_np.ops.softmax import SoftmaxAttrs
+from kanji_np.ops.sub import SubAttrs
 from kanji_np.ops.tanh import TanhAttrs
 from kanji_np.ops.transpose import TransposeAttrs
+from kanji_np.ops.transpose_conv2d import TransposeConv2DAttrs
 from kanji_np.types import LinearParams, Shape
 from kanji_np.window import Pair
 
@@ -297,6 +301,45 @@ def depthwise_conv_2d(call: Call) -> None:
     call.making.wait(linear)
 
 
+def transpose_conv(call: Call) -> None:
+    """The size of the output is an input, and the padding follows from it."""
+    call.count(3, 4)
+    sizes, stride = call.integers(0), _pair(call, "stride_{}")
+    if len(sizes) != 4 or min(*sizes, *stride) < 1:
+        raise OptionError(f"makes {sizes} with strides {stride}; all are 1 or more")
+    _, weight_number, x_number, *bias = call.op.inputs
+    inputs = (x_number, weight_number, *bias)  # in the order of other convolutions
+    call = replace(call, op=replace(call.op, inputs=inputs))
+    filters, *kernel, _ = _weight(call, 4).shape
+    x, is_same = call.x(), _padding(call) == "same"
+    sides, more = [], []
+    for axis in (0, 1):
+        before, after = _cut(
+            call.shape(x)[axis], sizes[axis + 1], kernel[axis], stride[axis], is_same
+        )
+        sides.append((before, max(after, 0)))
+        more.append(max(-after, 0))
+    attrs = TransposeConv2DAttrs(
+        filters=filters,
+        kernel=(kernel[0], kernel[1]),
+        stride=stride,
+        padding=(sides[0], sides[1]),
+        activation=call.fused(),
+        output_padding=(more[0], more[1]),
+    )
+    params = _params(call, 0, lambda w: w)
+    call.making.wait(Linear(call, "transpose_conv2d", attrs, x, params, _notes(call)))
+
+
+def _cut(
+    size: int, wanted: int, kernel: int, stride: int, is_same: bool
+) -> tuple[int, int]:
+    """Cells that are cut off along one axis, before and after; or less than none."""
+    windows = -(-wanted // stride) if is_same else -(-(wanted - kernel + 1) // stride)
+    before = max((windows - 1) * stride + kernel - wanted, 0) // 2
+    return before, (size - 1) * stride + kernel - before - wanted
+
+
 def fully_connected(call: Call) -> None:
     """Of one row a dense layer; of several a convolution whose kernel is one cell."""
     weight = _weight(call, 2)
@@ -375,6 +418,8 @@ def _binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
         call.count(2, 2)
         if (call.is_constant(0) or call.is_constant(1)) and _is_affine(call):
             return
+        if not has_activation:  # minimum and maximum
+            _check_one_scale(call)
         attrs = kind(call.fused()) if has_activation else kind()
         call.give(
             call.layer(name, attrs, _operands(call, name), qparams_of(call.output))
@@ -402,26 +447,24 @@ def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
             f"of float32 and a constant {values.shape} is not supported; ADD, SUB and "
             "MUL are, with one number, or one for each channel"
         )
-    rank = max(len(shape), 1)
-    if any(length != 1 for length in values.shape[:-rank]):
+    if any(length != 1 for length in values.shape[: -len(shape)]):
         raise OptionError(f"its inputs {values.shape} and {shape} do not fit")
-    part = values.reshape(values.shape[-rank:] or (1,))
+    part = values.reshape(values.shape[-len(shape) :] or (1,))
     try:
         pair.infer(None, (shape, part.shape))
     except ShapeError:
-        if np.broadcast_shapes(part.shape, shape) != shape:
-            raise
-        part = np.broadcast_to(part, shape)
+        part = _in_full(part, shape)
     attrs = ConstantAttrs(part.shape, qparams.scale, qparams.zero_point)
     ints = ConstantInts(np.ascontiguousarray(part))
     return call.layer("constant", attrs, [x], constants=ints)
 
 
-def sub(call: Call) -> None:
-    """In float32, with a constant."""
-    call.count(2, 2)
-    if not (call.is_constant(0) or call.is_constant(1)) or not _is_affine(call):
-        raise UnsupportedOp("is supported in float32, with a constant for each channel")
+def _in_full(part: np.ndarray, shape: Shape) -> np.ndarray:
+    """A constant in the shape of what stands beside it."""
+    try:
+        return np.broadcast_to(part, shape)
+    except ValueError:
+        raise OptionError(f"its inputs {part.shape} and {shape} do not fit") from None
 
 
 def resize_nearest_neighbor(call: Call) -> None:
@@ -445,7 +488,8 @@ def _is_affine(call: Call) -> bool:
     x, values = call.tensor(1 - constant), call.values(constant)
     channels = x.shape[-1] if x.shape else 1
     is_last = values.size == 1 or values.shape[-1:] == (values.size,) == (channels,)
-    if x.dtype != "float32" or values.dtype != np.float32 or not is_last:
+    is_float = x.dtype == "float32" and values.dtype == np.float32
+    if call.op.kind not in ("ADD", "SUB", "MUL") or not is_float or not is_last:
         return False
     if not np.isfinite(values).all():
         raise OptionError(f"{shown(call.tensor(constant).name)} is not finite")
@@ -563,7 +607,7 @@ def _new_shape(call: Call, size: int) -> Shape:
     known = math.prod(length for length in shape if length != -1)
     if shape.count(-1) == 1 and size % known == 0:
         return tuple(size // known if length == -1 else length for length in shape)
-    if call.output.shape[0] == -1 and known != size and size % known == 0:
+    if call.output.shape[:1] == (-1,) and known != size and size % known == 0:
         return (size // known, *shape)  # rows that the file counts with the batch
     if known != size or -1 in shape:
         raise OptionError(f"makes {call.output.shape} of {size} values")
@@ -585,6 +629,17 @@ def softmax(call: Call) -> None:
     call.making.put(call.op.outputs[0], y)  # flat, whatever the file has
 
 
+def _check_one_scale(call: Call) -> None:
+    """UnsupportedOp unless all inputs have the scale of the output."""
+    output = qparams_of(call.output)
+    for index in range(len(call.op.inputs)):
+        if qparams_of(call.tensor(index)) != output:
+            raise UnsupportedOp(
+                f"its input {index} has another scale than the output; TensorFlow Lite "
+                "takes inputs of the output's scale only"
+            )
+
+
 def concatenation(call: Call) -> None:
     """Along any axis: the axes from it on are one for as long."""
     count = len(call.op.inputs)
@@ -592,12 +647,7 @@ def concatenation(call: Call) -> None:
     if call.fused() != "linear":
         raise UnsupportedOp("a fused activation is not supported")
     xs, output = [call.x(index) for index in range(count)], qparams_of(call.output)
-    for index in range(count):
-        if qparams_of(call.tensor(index)) != output:
-            raise UnsupportedOp(
-                f"its input {index} has another scale than the output; TensorFlow Lite "
-                "takes inputs of the output's scale only"
-            )
+    _check_one_scale(call)
     axis = call.axis(xs[0], call.option("axis"))
     if any(len(call.shape(x)) != len(call.shape(xs[0])) for x in xs):
         raise OptionError("its inputs differ in how many axes they have")
@@ -828,7 +878,9 @@ ROWS: Mapping[str, Row] = {
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": _unary("sigmoid", SigmoidAttrs()),
     "MAX_POOL_2D": _pool("max_pool2d"),
+    "MAXIMUM": _binary("maximum", MaximumAttrs, has_activation=False),
     "MEAN": mean,
+    "MINIMUM": _binary("minimum", MinimumAttrs, has_activation=False),
     "MUL": _binary("mul", MulAttrs),
     "PAD": pad,
     "QUANTIZE": quantize,
@@ -843,7 +895,8 @@ ROWS: Mapping[str, Row] = {
     "SPLIT_V": split_v,
     "SQUEEZE": reshape,
     "STRIDED_SLICE": strided_slice,
-    "SUB": sub,
+    "SUB": _binary("sub", SubAttrs),
     "TANH": _unary("tanh", TanhAttrs()),
     "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
 }

@@ -25,6 +25,7 @@ from kanji_np.formats.source import Quantization, SourceNet, SourceOp, SourceTen
 from kanji_np.formats.tflite.package import tflite
 from kanji_np.formats.tflite.tables import File, Table, defaults
 from kanji_np.ops.attributes import MOST_AXES
+from kanji_np.quantize import FINEST, LARGEST
 from kanji_np.types import MOST_BYTES, Shape
 
 IDENTIFIER, VERSION = b"TFL3", 3
@@ -340,8 +341,11 @@ def _quantization(table: Table, dtype: str, shape: Shape) -> Quantization | None
     with np.errstate(invalid="ignore"):  # of what is no number
         scales = found.numbers("scale").astype(np.float64)
     zero_points = found.numbers("zero_point").astype(np.int64)
-    if not (np.isfinite(scales) & (scales > 0)).all():
-        raise OptionError("has a scale that is not a positive number")
+    if not ((scales >= FINEST) & (scales <= LARGEST)).all() and dtype in ZERO_POINTS:
+        wrong = scales[~((scales >= FINEST) & (scales <= LARGEST))][0]
+        raise OptionError(
+            f"has a scale of {wrong:g}; it must be in {FINEST:.0e} .. {LARGEST:.0e}"
+        )
     low, high = ZERO_POINTS.get(dtype, (0, 0))
     if zero_points.min() < low or zero_points.max() > high:
         raise OptionError(

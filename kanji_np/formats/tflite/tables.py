@@ -47,7 +47,7 @@ class File:
         """OptionError once more has been read than a file of this size holds."""
         self.left -= count
         if self.left < 0:
-            raise OptionError("is damaged: it is larger inside than outside")
+            raise OptionError("is damaged: its vectors together are longer than it")
 
     def root(self, kind: str) -> Table:
         """The table that the others hang on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from kanji_np.formats.tflite.lowering import (
     IMAGES,
     TABLE,
     Lower,
-    wanted_shape,
+    wanted_shapes,
 )
 from kanji_np.formats.tflite.reader import IDENTIFIER
 from kanji_np.graph import Graph, Node
@@ -99,21 +100,23 @@ def to_source(graph: Graph) -> tuple[SourceNet, tuple[str, ...]]:
     draft, first = Draft(), graph.nodes[0]
     notes: tuple[str, ...] = ()
     values: dict[int, int] = {}
-    if first.op in IMAGES:
-        start, values[1] = IMAGES[first.op](draft, first, (1, *graph.input.shape))
+    image = (1, *graph.input.shape)
+    said = IMAGES[first.op](draft, first, image) if first.op in IMAGES else None
+    if said is not None:
+        start, values[1] = said
     elif first.operator.reads_image:
         start = values[1] = _input(draft, first.output)
         notes = (
-            f"TFLite has no {first.op}: the file takes the int8 output of layer "
-            f"{first.name!r}",
+            f"TFLite cannot say {first.op} as it is here: the file takes the int8 "
+            f"output of layer {first.name!r}",
         )
     else:
         start = values[0] = _input(draft, graph.input)
     for number, node in enumerate(graph.nodes, 1):
         if number not in values:
             with naming(node):
-                xs = (_read(draft, graph, node, i, values[i]) for i in node.inputs)
-                values[number] = _lower_of(node)(draft, node, tuple(xs))
+                xs = _read(draft, graph, node, values)
+                values[number] = _lower_of(node)(draft, node, xs)
     shape = (1, *graph.output.shape)
     end = draft.shaped(values[len(graph.nodes)], shape, "output")
     return draft.finished(start, end), notes
@@ -134,9 +137,15 @@ def _lower_of(node: Node) -> Lower:
     return TABLE[node.op]
 
 
-def _read(draft: Draft, graph: Graph, node: Node, number: int, value: int) -> int:
-    """An input of a node, under the shape that its operator wants."""
-    shape = wanted_shape(node, graph.tensors[number].shape)
-    if shape is None:
-        return value
-    return draft.shaped(value, shape, f"{node.name}/input")
+def _read(
+    draft: Draft, graph: Graph, node: Node, values: Mapping[int, int]
+) -> tuple[int, ...]:
+    """The inputs of a node, under the shapes that its operator wants."""
+    shapes = wanted_shapes(node, tuple(graph.tensors[i].shape for i in node.inputs))
+    xs = zip(node.inputs, shapes, strict=True)
+    return tuple(
+        values[i]
+        if shape is None
+        else draft.shaped(values[i], shape, f"{node.name}/input")
+        for i, shape in xs
+    )

@@ -31,5 +31,5 @@ XNNPACK = runtime(
     "2.3.0",
     "ai-edge-litert 2.3.0",
     _XNNPACK,
-    dict.fromkeys(("add", "sub", "mul"), _LITERT),
+    {"add": _LITERT, "sub": _LITERT, "mul": _LITERT},
 )

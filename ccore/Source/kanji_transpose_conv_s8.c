@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
+#include "kanji_nn.h"
+
+#define MOST_CELLS 32767
+#define MOST_PRODUCTS 65535
+
+static int in_range(int32_t value, int32_t low, int32_t high)
+{
+    return value >= low && value <= high;
+}
+
+static int dims_ok(const kanji_axes *dims)
+{
+    return dims->n >= 1 && in_range(dims->h, 1, MOST_CELLS) && in_range(dims->w, 1, MOST_CELLS) &&
+           dims->c >= 1 && (int64_t)dims->h * dims->w * dims->c <= INT32_MAX;
+}
+
+static int params_ok(const kanji_transpose_conv *params, const kanji_axes *filter)
+{
+    return in_range(params->input_offset, -127, 128) &&
+           in_range(params->output_offset, INT8_MIN, INT8_MAX) &&
+           in_range(params->act_min, INT8_MIN, params->act_max) &&
+           params->act_max <= INT8_MAX && in_range(params->roundings, 1, 2) &&
+           in_range(params->stride_h, 1, MOST_CELLS) &&
+           in_range(params->stride_w, 1, MOST_CELLS) &&
+           in_range(params->pad_h, 0, filter->h - 1) && in_range(params->pad_w, 0, filter->w - 1);
+}
+
+static int shapes_ok(const kanji_axes *input, const kanji_axes *filter, const kanji_axes *output)
+{
+    if (!dims_ok(input) || !dims_ok(filter) || !dims_ok(output) || input->n != 1 ||
+        output->n != 1 || filter->n != output->c || filter->c != input->c)
+    {
+        return 0;
+    }
+
+    const int64_t products = (int64_t)filter->h * filter->w * filter->c;
+    return products <= MOST_PRODUCTS && products * filter->n <= INT32_MAX;
+}
+
+/* The inputs that reach an output along one axis: tap `kernel` of input `input`, then
+ * `stride` taps on the input before it, `count` in all. */
+typedef struct
+{
+    int32_t kernel;
+    int32_t input;
+    int32_t count;
+} kanji_taps;
+
+static kanji_taps taps_at(int32_t place, int32_t kernel_size, int32_t stride, int32_t input_size)
+{
+    kanji_taps taps = {place % stride, place / stride, 0};
+
+    if (taps.input >= input_size)
+    {
+        const int32_t beyond = taps.input - (input_size - 1);
+
+        if (beyond > (kernel_size - 1 - taps.kernel) / stride)
+        {
+            return taps;
+        }
+        taps.kernel += beyond * stride;
+        taps.input = input_size - 1;
+    }
+    if (taps.kernel < kernel_size)
+    {
+        const int32_t most = (kernel_size - 1 - taps.kernel) / stride + 1;
+
+        taps.count = taps.input + 1 < most ? taps.input + 1 : most;
+    }
+    return taps;
+}
+
+static int32_t rescale(int32_t value, int32_t multiplier, int32_t shift, int32_t roundings)
+{
+    if (roundings == 1)
+    {
+        const int64_t product = (int64_t)value * multiplier;
+
+        return (int32_t)(((product >> (30 - shift)) + 1) >> 1);
+    }
+
+    const int32_t left = shift > 0 ? shift : 0;
+    const int32_t right = shift < 0 ? -shift : 0;
+    const int64_t shifted = (int64_t)value * ((int64_t)1 << left);
+    const int64_t high = (shifted * multiplier + ((int64_t)1 << 30)) >> 31;
+    const int64_t half = ((int64_t)1 << right) >> 1;
+
+    return (int32_t)(high < 0 ? -((half - high) >> right) : (high + half) >> right);
+}
+
+static int32_t dot(const int8_t *x, const int8_t *weight, int32_t count, int32_t offset)
+{
+    int32_t sum = 0;
+
+    for (int32_t c = 0; c < count; c++)
+    {
+        sum += (x[c] + offset) * weight[c];
+    }
+    return sum;
+}
+
+int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
+                                const kanji_axes *input_dims,
+                                const int8_t *input,
+                                const kanji_axes *filter_dims,
+                                const int8_t *filter,
+                                const int32_t *bias,
+                                const int32_t *multiplier,
+                                const int32_t *shift,
+                                const kanji_axes *output_dims,
+                                int8_t *output)
+{
+    if (params == NULL || input_dims == NULL || input == NULL || filter_dims == NULL ||
+        filter == NULL || bias == NULL || multiplier == NULL || shift == NULL ||
+        output_dims == NULL || output == NULL || !shapes_ok(input_dims, filter_dims, output_dims) ||
+        !params_ok(params, filter_dims))
+    {
+        return -1;
+    }
+
+    const int32_t channels = input_dims->c;
+    const int32_t filter_size = filter_dims->h * filter_dims->w * channels;
+
+    for (int32_t y = 0; y < output_dims->h; y++)
+    {
+        const kanji_taps rows =
+            taps_at(y + params->pad_h, filter_dims->h, params->stride_h, input_dims->h);
+
+        for (int32_t x = 0; x < output_dims->w; x++)
+        {
+            const kanji_taps columns =
+                taps_at(x + params->pad_w, filter_dims->w, params->stride_w, input_dims->w);
+
+            for (int32_t o = 0; o < output_dims->c; o++)
+            {
+                int32_t sum = bias[o];
+
+                for (int32_t i = 0; i < rows.count; i++)
+                {
+                    const int32_t row = (rows.input - i) * input_dims->w;
+                    const int32_t tap = (rows.kernel + i * params->stride_h) * filter_dims->w;
+
+                    for (int32_t j = 0; j < columns.count; j++)
+                    {
+                        const int32_t at = row + columns.input - j;
+                        const int32_t w = tap + columns.kernel + j * params->stride_w;
+
+                        sum += dot(input + at * channels,
+                                   filter + o * filter_size + w * channels,
+                                   channels,
+                                   params->input_offset);
+                    }
+                }
+
+                int32_t value =
+                    rescale(sum, multiplier[o], shift[o], params->roundings) + params->output_offset;
+                value = value < params->act_min ? params->act_min : value;
+                *output++ = (int8_t)(value > params->act_max ? params->act_max : value);
+            }
+        }
+    }
+    return 0;
+}

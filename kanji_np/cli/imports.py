@@ -1,0 +1,271 @@
+"""`kanji-np import`: a network from elsewhere, converted, scored, trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kanji_np.choices import PRECISIONS, RANGES
+from kanji_np.cli.evaluate import ACCURACY, metric_of, score_line, score_of
+from kanji_np.cli.options import (
+    PATH,
+    DataOptions,
+    TargetOptions,
+    data_options,
+    group,
+    spread,
+    target_options,
+)
+from kanji_np.cli.pixels import PixelOptions, pixel_options, said_of_input
+from kanji_np.cli.run import (
+    FIRMWARE,
+    MODEL,
+    channel_means,
+    check_run,
+    draw_curves,
+    keeping,
+)
+from kanji_np.cli.screen import command_line
+from kanji_np.cli.train import PlaceOptions, TrainingOptions, augment_of
+from kanji_np.errors import DataError, OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from kanji_np.data import Dataset
+    from kanji_np.formats.builder import Imported
+    from kanji_np.model import Model
+    from kanji_np.recipe import Recipe
+
+CALIBRATION_IMAGES = 500
+#: Learning rates to go on with: those of a training from scratch undo what was learned.
+FINE_TUNING = {"sgd": 0.001, "adam": 0.0001, "adamw": 0.0001}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The scores of a network on its way, 0..1; what could not be scored is left out.
+
+    Parameters
+    ----------
+    metric : str
+    scores : mapping of precision to score
+        Before it is trained on.
+    epochs : tuple of float
+        In int8 after each epoch.
+    """
+
+    metric: str
+    scores: dict[str, float] = field(default_factory=dict)
+    epochs: tuple[float, ...] = ()
+
+
+@click.command("import")
+@click.argument("file", type=PATH)
+@data_options
+@pixel_options
+@target_options
+@click.option(
+    "--ranges",
+    type=click.Choice(RANGES),
+    show_default="minmax, those of the file if it is int8",
+    help="How the ranges of a float network are tracked that scales are made from.",
+)
+@group(
+    "training",
+    TrainingOptions,
+    {
+        "epochs": click.option(
+            "--epochs",
+            type=click.IntRange(0),
+            default=0,
+            help="Passes over the training images after conversion.",
+        ),
+        "lr": click.option(
+            "--lr",
+            type=click.FloatRange(0, min_open=True),
+            show_default="0.001 for sgd, 0.0001 for adam and adamw",
+            help="Learning rate at its highest.",
+        ),
+    },
+)
+@group("place", PlaceOptions)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="MODEL",
+    show_default="model.npz in the directory",
+    help="Where the model file goes.",
+)
+@click.option(
+    "--plot", type=PATH, metavar="FILE", help="Draw the scores as a .png file."
+)
+def import_(
+    file: Path, data: DataOptions, pixels: PixelOptions, target: TargetOptions,
+    ranges: str | None, training: TrainingOptions, place: PlaceOptions,
+    output: Path | None, plot: Path | None,
+) -> None:  # fmt: skip
+    """Convert a .tflite or ONNX network, score it, and train it on in int8.
+
+    Shows what became of every operator. The integers of an int8 file are kept; a float
+    network gets its ranges from training images. With --epochs it is trained on in the
+    target's own integers.
+
+    \b
+    Example:
+      kanji-np import resnet.tflite --data cifar10 --epochs 2 -o resnet.npz
+    """
+    recipe = _recipe(training) if training.epochs else None
+    if recipe is None and place.resume:
+        raise OptionError("--resume goes on with a training: give its --epochs")
+
+    from kanji_np import modelfile, outputs
+    from kanji_np.plots import check_plot
+
+    if plot is not None:
+        check_plot(plot)
+        outputs.check_directory(plot.parent)
+    if output is not None:
+        outputs.check(output, modelfile.is_model, "a model", "choose another name")
+    if place.directory is not None:
+        check_run(place.directory, place.resume)
+    images, test = data.load()
+    imported = _read(file, images, pixels, target, place.name)
+    net = _with_ranges(imported.network, file, ranges)
+    if not net.is_calibrated:
+        net.calibrate(spread(images, CALIBRATION_IMAGES).images)
+    click.echo(f"{_table(imported, net)}\n")
+    found = _scored(net, test)
+    directory = place.directory or Path("runs") / net.name
+    model = output or directory / MODEL
+    if recipe is not None:
+        augment = training.augment, training.crop, training.cutout
+        recipe = replace(
+            recipe,
+            augment=augment_of(images, *augment, channel_means(images)),
+            reproduce_inputs=found.metric != ACCURACY,
+        )
+        found = _train(net, images, test, recipe, directory, place.resume, found)
+    if recipe is None or output is not None:
+        net.save(model)
+    if plot is not None:
+        _draw(found, net.name, plot)
+    click.echo(f"model          {model}")
+    firmware = directory / FIRMWARE
+    click.echo(f"\nnext:\n  {command_line('export', model, firmware)}")
+
+
+def _recipe(training: TrainingOptions) -> Recipe:
+    lr = training.lr or FINE_TUNING[training.optimizer]
+    return replace(training, lr=lr).recipe()
+
+
+def _read(
+    file: Path, images: Dataset, pixels: PixelOptions, target: TargetOptions,
+    name: str | None,
+) -> Imported:  # fmt: skip
+    """The network of a file, with a layer for images if that is what there is."""
+    from kanji_np import formats
+
+    spec = target.spec()
+    imported = formats.read(file, spec, name=name)
+    net = imported.network
+    if net.input.dtype == "uint8":
+        pixels.check_unused(f"{file} takes uint8 images as they are")
+        return imported
+    if images.images.dtype != "uint8":
+        pixels.check_unused(f"{images.name} has {images.images.dtype}")
+        return imported
+    layer = pixels.layer(file, said_of_input(net))
+    return formats.read(file, spec, name=name, image_layer=layer)
+
+
+def _with_ranges(net: Model, file: Path, ranges: str | None) -> Model:
+    """The network with ranges of another kind, if it has none of its file."""
+    if ranges is None:
+        return net
+    if net.is_calibrated:
+        raise OptionError(f"{file} has ranges of its own: leave out --ranges")
+    return net.with_quantization(ranges=ranges)
+
+
+def _table(imported: Imported, net: Model) -> str:
+    """What became of every operator of the file."""
+    from kanji_np.report import text_table
+    from kanji_np.types import shape_text
+
+    made = {row.layer: row for row in imported.layers}
+    header = ("in the file", "layer", "operator", "output", "scale", "")
+    rows = []
+    for node in net.freeze().nodes:
+        row = made.get(node.name)
+        y = node.output
+        rows.append((
+            row.source if row else "(images)",
+            node.name,
+            node.op,
+            shape_text(y.shape),
+            str(y.qparams),
+            ", ".join(row.notes) if row else "",
+        ))  # fmt: skip
+    lines = [f"{net.name} for {net.target}, input {shape_text(net.input.shape)}", ""]
+    lines.append(text_table(header, rows, left_columns=len(header)))
+    lines += [f"left out: {text}" for text in imported.dropped]
+    return "\n".join(lines)
+
+
+def _scored(net: Model, test: Dataset) -> Conversion:
+    """The float network's score, and the converted one's."""
+    metric = metric_of(net, test)
+    try:
+        scores = {p: score_of(net, test, p) for p in reversed(PRECISIONS)}
+    except (DataError, ShapeError) as error:
+        click.echo(f"not scored: {error}")
+        return Conversion(metric)
+    for precision, score in scores.items():
+        click.echo(f"{score_line(precision, metric, score)} on {len(test):,} images")
+    return Conversion(metric, scores)
+
+
+def _train(
+    net: Model, images: Dataset, test: Dataset, recipe: Recipe, directory: Path,
+    resume: bool, found: Conversion,
+) -> Conversion:  # fmt: skip
+    """Train on; scores after each epoch, or of an autoencoder after the last."""
+    import kanji_np as kj
+
+    check_run(directory, resume)
+    by_label = found.metric == ACCURACY
+    with keeping(directory, "repeat the command with --resume to go on"):
+        history = kj.fit(
+            net,
+            images,
+            validation=test if by_label else None,
+            directory=directory,
+            resume=resume,
+            **vars(recipe),
+        )
+        curves = draw_curves(history, directory)
+    if by_label:
+        epochs = tuple(record.validation_accuracy for record in history.epochs)
+    else:
+        epochs = (score_of(net, test, "int8"),)
+    for i, score in enumerate(epochs):
+        number = i + 1 if by_label else len(history.epochs)
+        click.echo(f"{score_line('int8', found.metric, score)} after epoch {number}")
+    click.echo(f"curves         {curves}")
+    return replace(found, epochs=epochs)
+
+
+def _draw(found: Conversion, name: str, path: Path) -> None:
+    from kanji_np.plots import plot_conversion
+
+    factor = 100 if found.metric == ACCURACY else 1
+    plot_conversion(
+        f"{found.metric}{' [%]' if factor == 100 else ''}, {name}",
+        {precision: factor * score for precision, score in found.scores.items()},
+        [factor * score for score in found.epochs],
+        path,
+    )

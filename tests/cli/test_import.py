@@ -1,0 +1,193 @@
+"""The command `import`, and other commands on files from elsewhere."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import kanji_np as kj
+from kanji_np.cli.pixels import PixelOptions
+from kanji_np.errors import OptionError
+
+from .commands import ok, run
+
+
+@pytest.fixture
+def int8_file(images):
+    """A small int8 network that takes pixels less 128, on a scale of 0..1."""
+    net = kj.Sequential(
+        [
+            kj.Conv2D(4, 3, padding="same", activation="relu"),
+            kj.MaxPool2D(4),
+            kj.Flatten(),
+            kj.Dense(2),
+        ],
+        (8, 8, 3),
+        scheme="asymmetric",
+        input_qparams=kj.QParams(1 / 255, -128),
+    )
+    x = np.load(images)["images"]
+    net.calibrate((x.astype(int) - 128).astype(np.int8))
+    kj.save_tflite(net, "small.tflite")
+    return "small.tflite"
+
+
+@pytest.fixture
+def float_file():
+    """A dense layer on the mean of each channel of (3, 8, 8), as ONNX has it."""
+    weight = np.array([[-1.0, 1], [-0.5, 0.5], [-1, 1]], np.float32)
+    nodes = [
+        onnx.helper.make_node("GlobalAveragePool", ["x"], ["p"], name="pool"),
+        onnx.helper.make_node("Flatten", ["p"], ["f"], name="flat"),
+        onnx.helper.make_node("Gemm", ["f", "w", "b"], ["y"], name="dense"),
+    ]
+    of_floats = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        nodes,
+        "small",
+        [onnx.helper.make_tensor_value_info("x", of_floats, (1, 3, 8, 8))],
+        [onnx.helper.make_tensor_value_info("y", of_floats, (1, 2))],
+        [
+            onnx.numpy_helper.from_array(weight, "w"),
+            onnx.numpy_helper.from_array(np.array([1.25, -1.25], np.float32), "b"),
+        ],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    onnx.save(model, "small.onnx")
+    return "small.onnx"
+
+
+def test_an_int8_file_says_what_a_pixel_is(int8_file, images):
+    output = ok("import", int8_file, "--data", images)
+    assert output.startswith("small for cmsis-nn/7.0.0/dsp/double, input 8x8x3\n")
+    assert re.search(r"\n\(images\) +rescaling1 +rescaling +8x8x3 ", output)
+    assert re.search(r"\nCONV_2D +conv1 +conv2d +8x8x4 ", output)
+    assert re.search(r"\nfp32 accuracy +[\d.]+ % on 12 images\n", output)
+    net = kj.load("runs/small/model.npz")
+    # The image layer and the file's integers, and no training.
+    test = np.load(images)["images"][:5]
+    file_net = kj.load_tflite(int8_file)
+    shifted = (test.astype(int) - 128).astype(np.int8)
+    np.testing.assert_array_equal(net.predict(test), file_net.predict(shifted))
+
+
+def test_training_on(int8_file, images):
+    options = ("--epochs", "2", "--plot", "scores.png", "-o", "tuned.npz")
+    output = ok("import", int8_file, "--data", images, *options)
+    assert re.search(r"\nint8 accuracy +[\d.]+ % after epoch 2\n", output)
+    assert "model          tuned.npz\n" in output
+    assert Path("scores.png").read_bytes().startswith(b"\x89PNG")
+    written = {path.name for path in Path("runs/small").iterdir()}
+    assert {"model.npz", "checkpoint.npz", "history.csv", "curves.png"} <= written
+    tuned = kj.load("tuned.npz")
+    assert tuned.trained_for == tuned.target
+    assert "runs/small holds a run" in run(
+        "import", int8_file, "--data", images, "--epochs", "2"
+    )[1]  # fmt: skip
+    ok("import", int8_file, "--data", images, "--epochs", "2", "--resume")
+
+
+def test_a_float_file_is_calibrated(float_file, images):
+    code, output = run("import", float_file, "--data", images)
+    assert (code, output.count("\n")) == (2, 1)
+    assert "small.onnx does not say what a pixel is to it: give --scale" in output
+    output = ok("import", float_file, "--data", images, "--scale", "1/255")
+    assert "fp32 accuracy  100.00 % on 12 images\n" in output
+    assert "int8 accuracy  100.00 % on 12 images\n" in output
+    model = kj.load("runs/small/model.npz")
+    assert model.is_calibrated
+    assert "100.00 %" in ok("evaluate", "runs/small/model.npz", "--data", images)
+    output = ok(
+        "import", float_file, "--data", images, "--scale", "1/255", "--ranges",
+        "percentile", "--directory", "other",
+    )  # fmt: skip
+    assert kj.load("other/model.npz").quantization.ranges == "percentile"
+
+
+def test_commands_take_files_from_elsewhere(int8_file, images):
+    assert "12 test images" in ok("evaluate", int8_file, "--data", images)
+    assert "int8 beside float32" in ok("explain", int8_file, "--data", images)
+    assert "runtime" in ok("compare-runtimes", int8_file, "--data", images)
+    assert "conv1" in ok("report", int8_file)
+    assert "bytes of weights" in ok("export", int8_file, "firmware")
+
+
+def test_a_float_file_is_not_deployed_without_ranges(float_file, images):
+    for command in (
+        ("export", float_file, "firmware"),
+        ("compare-runtimes", float_file, "--data", images),
+    ):
+        code, output = run(*command)
+        assert code == 2 and output.count("\n") == 1, output
+    assert "has no ranges for int8 yet: convert it with" in run(
+        "export", float_file, "firmware"
+    )[1]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--scale", "x"), "--scale.*'x' is not a number such as 0.5 or 1/255"),
+        (("--scale", "1/0"), "'1/0' is not a number"),
+        (("--scale", "1", "--mean", "0"), "--scale and --offset exclude --mean"),
+        (("--mean", "0,0,0", "--std", "1,1"), "--mean has 3 numbers and --std has 2"),
+        (("--std", "0"), "--std must be positive, got 0"),
+        (("--ranges", "percentile"), "has ranges of its own: leave out --ranges"),
+        (("--resume",), "--resume goes on with a training: give its --epochs"),
+        (("--plot", "scores.jpg"), "must end in .png"),
+        (("-o", "own.npz"), "own.npz: is there and is not a model"),
+    ],
+)
+def test_what_is_refused(int8_file, images, options, words):
+    code, output = run("import", int8_file, "--data", images, *options)
+    assert (code, output.count("\n")) == (2, 1)
+    assert re.search(words, output), output
+
+
+def test_what_is_no_network(images):
+    code, output = run("import", images, "--data", images)
+    assert (code, output.count("\n")) == (2, 1)
+    assert "the name must end in .tflite or .onnx" in output
+
+
+def test_pixels_of_images_only(float_file):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 8, 8, 3)).astype(np.float32)
+    np.savez("real.npz", x=x, y=np.arange(40) % 2)
+    code, output = run("import", float_file, "--data", "real.npz", "--scale", "1")
+    assert code == 2
+    assert output == (
+        "--scale, --offset, --mean and --std do not apply: real has float32\n"
+    )
+    assert "fp32 accuracy" in ok("import", float_file, "--data", "real.npz")
+
+
+def test_a_file_that_takes_images(images):
+    net = kj.Sequential(
+        [kj.Normalize((120, 120, 120)), kj.Flatten(), kj.Dense(2)],
+        (8, 8, 3),
+        scheme="asymmetric",
+    )
+    x = np.load(images)["images"]
+    net.calibrate(x)
+    kj.save_tflite(net, "pixels.tflite")
+    ok("import", "pixels.tflite", "--data", images)
+    taken = kj.load("runs/pixels/model.npz")
+    assert taken.input.dtype == "uint8"
+    code, output = run("import", "pixels.tflite", "--data", images, "--scale", "1")
+    assert code == 2 and "pixels.tflite takes uint8 images as they are" in output
+
+
+def test_the_layer_of_pixels():
+    pixels = np.arange(256, dtype=np.float64)
+    layer = PixelOptions(mean=(0.5, 0.25), std=(0.5,)).layer(Path("f"), None)
+    grey = np.stack([pixels, pixels], axis=1)
+    expected = (grey / 255 - (0.5, 0.25)) / 0.5
+    np.testing.assert_allclose(layer.attrs.of(grey), expected)
+    own = PixelOptions().layer(Path("f"), kj.QParams(1.0, -128))
+    np.testing.assert_array_equal(own.attrs.of(pixels[:, None])[:, 0], pixels)
+    with pytest.raises(OptionError, match="does not say what a pixel is"):
+        PixelOptions().layer(Path("f"), kj.QParams(1.0, 0))
