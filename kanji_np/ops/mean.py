@@ -10,13 +10,12 @@ their own, and multiplier and shift contain 1 / K. With ``m * 2^(e - 31)`` for s
     bits = min(floor(log2 K), 31 + e),   multiplier = floor(m * 2^bits / K),
     shift = e - bits
 
-Rounded twice on every target but XNNPACK: the kernel is this project's own, and gives
-the bytes of TensorFlow Lite for Microcontrollers.
+Rounded twice on every target: the kernel is this project's own, and gives the bytes of
+TFLite Micro and of LiteRT's reference kernel. XNNPACK computes in float32,
 
-XNNPACK computes in float32, and rounds halves to even:
+    f = (s_x / s_y) (1 / K),   Y = clamp(round(sum of X * f + (z_y - K z_x f)))
 
-    f = (s_x / s_y) * (1 / K),   z = output zero point - (K * input zero point) * f
-    Y = clamp(round((sum over k of X[o,k,i]) * f + z), -128, 127)
+each product and sum rounded to float32, and halves to even.
 
 Accumulator: |sum| <= 255 K, inside int32 for at most `MOST_VALUES` values. Shifted to
 the left by at most `MOST_SHIFT` - floor(log2 K) bits, it stays below 2^31.
@@ -29,12 +28,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.fixedpoint import ROUNDINGS, rescale
+from kanji_np.fixedpoint import DOUBLE, rescale
 from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Attributes, attribute, axes, flag
 from kanji_np.ops.op import Fast, Op
@@ -80,22 +79,14 @@ class MeanAttrs(Attributes):
 
 @dataclass(frozen=True)
 class MeanInts:
-    """The integers of the call; `rounding` as in `Numerics.rounding`."""
+    """The integers of the call; `rounding` is "double", or "float32" with a floating
+    multiplier."""
 
     input_offset: int
-    multiplier: int
+    multiplier: float
     shift: int
     output_offset: int
     rounding: str = "double"
-
-
-@dataclass(frozen=True)
-class XnnpackMeanInts:
-    """The same as XNNPACK computes it; `ratio` is a float32."""
-
-    input_offset: int
-    ratio: float
-    output_offset: int
 
 
 class Parts(NamedTuple):
@@ -136,63 +127,62 @@ def infer(attrs: MeanAttrs, shapes: Shapes) -> Shape:
 
 def ints_of(
     attrs: MeanAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
-) -> MeanInts | XnnpackMeanInts:
+) -> MeanInts:
     """As TFLite's `MEAN` makes them; RangeError if `y` is too fine for the input.
 
     Multiplier and shift do not contain 1 / K yet, because attributes and scales do not
     say what K is: `averaging` adds it.
     """
     (x,) = xs
-    if numerics.kernels == "xnnpack":
-        factor = float(np.float32(x.scale) / np.float32(y.scale))
-        return XnnpackMeanInts(-x.zero_point, factor, y.zero_point)
-    return MeanInts(-x.zero_point, *output_factor(x.scale, MOST_SHIFT, y), y.zero_point)
+    factor = output_factor(x.scale, MOST_SHIFT, y, numerics)
+    rounding = "float32" if numerics.rounding == "float32" else "double"
+    return MeanInts(-x.zero_point, *factor, y.zero_point, rounding)
 
 
 def averaging(ints: MeanInts, count: int) -> tuple[int, int]:
     """Multiplier and shift that contain 1 / count."""
     bits = min(count.bit_length() - 1, 31 + ints.shift)
-    return (ints.multiplier << bits) // count, ints.shift - bits
+    return (int(ints.multiplier) << bits) // count, ints.shift - bits
+
+
+def _floating(ints: MeanInts, sums: Any, count: int) -> Any:
+    """Sums of an input rescaled as XNNPACK does, before the zero point is added."""
+    f = np.float32
+    factor = f(math.ldexp(ints.multiplier, ints.shift - 31)) * (f(1) / f(count))
+    zero = f(ints.output_offset) + f(count * ints.input_offset) * factor
+    q = np.rint(f(sums) * factor + zero)
+    return q.astype(np.int64) - ints.output_offset
 
 
 def forward_int(
-    attrs: MeanAttrs,
-    ints: MeanInts | XnnpackMeanInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
+    attrs: MeanAttrs, ints: MeanInts, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
     """int8 (N, ...) -> int8 (N, ...), one output at a time."""
-    if isinstance(ints, XnnpackMeanInts):
-        return xnnpack_forward(attrs, ints, xs, y_range)
     (x,) = xs
     outer, count, inner = parts_of(attrs, x.shape[1:])
-    multiplier, shift = averaging(ints, count)
     q = np.empty((len(x), outer, inner), np.int64)
     parts = x.reshape(len(x), outer, count, inner)
     for n, o, i in np.ndindex(q.shape):
-        total = sum(int(v) + ints.input_offset for v in parts[n, o, :, i])
-        q[n, o, i] = rescale(total, multiplier, shift, ROUNDINGS[ints.rounding])
+        total = sum(parts[n, o, :, i].tolist())
+        if ints.rounding == "float32":
+            q[n, o, i] = _floating(ints, total, count)
+        else:
+            total += count * ints.input_offset
+            q[n, o, i] = rescale(total, *averaging(ints, count), DOUBLE)
+    return _outputs(attrs, ints, x, q, y_range)
+
+
+def _outputs(
+    attrs: MeanAttrs,
+    ints: MeanInts,
+    x: np.ndarray,
+    q: np.ndarray,
+    y_range: np.ndarray | None,
+) -> np.ndarray:
+    """The output int8 (N, ...) of means int64 that were rescaled."""
     if y_range is not None:
         y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
     y = np.clip(q + ints.output_offset, -128, 127).astype(np.int8)
-    return y.reshape(len(x), *infer(attrs, (x.shape[1:],)))
-
-
-def xnnpack_forward(
-    attrs: MeanAttrs, ints: XnnpackMeanInts, xs: Arrays, y_range: np.ndarray | None
-) -> np.ndarray:
-    (x,) = xs
-    outer, count, inner = parts_of(attrs, x.shape[1:])
-    factor = np.float32(ints.ratio) * (np.float32(1) / np.float32(count))
-    zero = np.float32(ints.output_offset)
-    zero = zero + np.float32(count) * np.float32(ints.input_offset) * factor
-    parts = x.reshape(len(x), outer, count, inner)
-    sums = parts.sum(axis=2, dtype=np.int32).astype(np.float32)
-    q = np.rint(sums * factor + zero).astype(np.int64)
-    if y_range is not None:
-        ends = q.min() - ints.output_offset, q.max() - ints.output_offset
-        y_range[:] = min(y_range[0], ends[0]), max(y_range[1], ends[1])
-    y = np.clip(q, -128, 127).astype(np.int8)
     return y.reshape(len(x), *infer(attrs, (x.shape[1:],)))
 
 
@@ -219,19 +209,17 @@ def vjp(
 
 
 def mean_int(
-    attrs: MeanAttrs,
-    ints: MeanInts | XnnpackMeanInts,
-    xs: Arrays,
-    y_range: np.ndarray | None = None,
+    attrs: MeanAttrs, ints: MeanInts, xs: Arrays, y_range: np.ndarray | None = None
 ) -> np.ndarray:
     """`forward_int` by compiled loops."""
-    if isinstance(ints, XnnpackMeanInts):
-        return xnnpack_forward(attrs, ints, xs, y_range)
     (x,) = xs
-    shape = x.shape[1:]
-    parts = parts_of(attrs, shape)
-    y = fast.mean_int(x, parts, ints, averaging(ints, parts.averaged), y_range)
-    return y.reshape(len(x), *infer(attrs, (shape,)))
+    parts = parts_of(attrs, x.shape[1:])
+    count, sums = parts.averaged, fast.sums_int(x, parts)
+    if ints.rounding == "float32":
+        return _outputs(attrs, ints, x, _floating(ints, sums, count), y_range)
+    sums += np.int32(count * ints.input_offset)
+    q = fast.rescaled(sums, *averaging(ints, count), DOUBLE)
+    return _outputs(attrs, ints, x, q, y_range)
 
 
 def lower(
