@@ -192,12 +192,15 @@ def ccore_files(
     headers = [root / CCORE / "Include" / OWN_HEADER]
     sources = sorted((root / CCORE / "Source").glob("kanji_*.c"))
     if library == "ccore":
-        headers.append(root / CCORE / "Include" / SHARED_HEADER)
         headers += (root / kernels.ccore / "Include").glob("*.h")
         # ReLU serves both APIs
         sources += sorted((root / CCORE / "Source").glob("*.c"))
         sources += sorted((root / kernels.ccore / "Source").glob("*.c"))
-    paths = sorted({*headers, *needed(sources, functions)})
+    chosen = needed(sources, functions)
+    shared = (SHARED_HEADER in _text(path) for path in chosen)
+    if library == "ccore" or any(shared):
+        headers.append(root / CCORE / "Include" / SHARED_HEADER)
+    paths = sorted({*headers, *chosen})
     return {path.relative_to(root).as_posix(): path for path in paths}
 
 

@@ -230,7 +230,8 @@ class Layer:
             )
         output = self.op.infer(self.attrs, shapes)
         y = TensorSpec(output, "int8", QParams(1.0))
-        self.numerics = target.numerics_of(self.op.name)
+        numerics = target.numerics_of(self.op.name)
+        self.numerics = self.op.numerics(self.attrs, numerics)
         self.scheme = self._scheme(quantization.scheme, target)
         ints = self._make(shapes, quantization.ranges, start)
         dtype = "uint8" if self.op.reads_image else "int8"

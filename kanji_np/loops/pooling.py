@@ -1,7 +1,7 @@
 """Max and average pooling, and the mean over axes.
 
 The fast functions of `ops.max_pool2d`, `ops.avg_pool2d` and `ops.global_avg_pool2d`;
-arguments are those of the operator's own. `mean_int` is the loop of `ops.mean`.
+arguments are those of the operator's own. `ops.mean` takes `sums_int` and `rescaled`.
 
 A max pool that trains notes which cell of its window is the largest, i * KW + j, and
 its backward pass adds each gradient there.
@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from kanji_np.fixedpoint import (
-    ROUNDINGS,
     clamp,
     divide_half_away,
     divide_toward_zero,
@@ -23,8 +22,7 @@ from kanji_np.fixedpoint import (
 )
 from kanji_np.jit import nb, njit
 from kanji_np.loops import buffers
-from kanji_np.loops.requantize import empty_ranges, widen
-from kanji_np.loops.threads import run, shares
+from kanji_np.loops.threads import run
 from kanji_np.types import Arrays, AvgPoolInts, ClampInts, Gradients, Saved, Shape
 from kanji_np.window import Geometry, Pair
 
@@ -190,71 +188,33 @@ def _raise(largest, values):
         largest[k] = values[k] if values[k] > largest[k] else largest[k]
 
 
-class Mean(Protocol):
-    """The integers of a mean."""
-
-    @property
-    def input_offset(self) -> int: ...
-
-    @property
-    def output_offset(self) -> int: ...
-
-    @property
-    def rounding(self) -> str: ...
-
-
-def mean_int(
-    x: np.ndarray,
-    extents: tuple[int, int, int],
-    ints: Mean,
-    factor: tuple[int, int],
-    y_range: np.ndarray | None,
-) -> np.ndarray:
-    """int8 (N,O,I), of an int8 input that is looked at as (N,O,K,I).
-
-    Parameters
-    ----------
-    extents : (O, K, I)
-    factor : multiplier and shift
-        With 1 / K in it.
-    y_range : int64 (2,) or None
-        As of `Op.forward_int`.
-    """
-    outer, _, inner = extents
-    count = len(x)
-    y = np.empty((count, outer, inner), np.int8)
-    ranges = empty_ranges(shares(count))
-    run(
-        _mean,
-        count,
-        np.ascontiguousarray(x).reshape(count, *extents),
-        (ints.input_offset, *factor, ROUNDINGS[ints.rounding], ints.output_offset),
-        y,
-        ranges,
-    )
-    if y_range is not None:
-        widen(y_range, ranges)
-    return y
+def sums_int(x: np.ndarray, parts: tuple[int, int, int]) -> np.ndarray:
+    """int32 (N,O,I): sums over K of an int8 input that is looked at as (N,O,K,I)."""
+    before, _, after = parts
+    sums = np.zeros((len(x), before, after), np.int32)
+    x = np.ascontiguousarray(x).reshape(len(x), *parts)
+    run(_sums, len(x), x, sums)
+    return sums
 
 
 @njit(cache=True, nogil=True)
-def _mean(begin, end, edges, x, numbers, y, ranges):
-    _, outer, count, inner = x.shape
-    input_offset, multiplier, shift, rounding, output_offset = numbers
-    sums = np.empty(inner, np.int32)
-    for share in range(begin, end):
-        for n in range(edges[share], edges[share + 1]):
-            for o in range(outer):
-                sums[:] = count * input_offset
-                for k in range(count):
-                    row = x[n, o, k]
-                    for i in range(inner):
-                        sums[i] += row[i]
-                for i in range(inner):
-                    q = rescale(int64(sums[i]), multiplier, shift, rounding)
-                    ranges[share, 0] = min(ranges[share, 0], q)
-                    ranges[share, 1] = max(ranges[share, 1], q)
-                    y[n, o, i] = clamp(q + output_offset, -128, 127)
+def _sums(begin, end, edges, x, sums):
+    for n in range(edges[begin], edges[end]):
+        for o in range(x.shape[1]):
+            total = sums[n, o]
+            for k in range(x.shape[2]):
+                row = x[n, o, k]
+                for i in range(row.shape[0]):
+                    total[i] += row[i]
+
+
+@njit(cache=True)
+def rescaled(values, multiplier, shift, rounding):
+    """`fixedpoint.rescale` of each of many values, int64."""
+    q = np.empty(values.shape, np.int64)
+    for k in range(values.size):
+        q.flat[k] = rescale(int64(values.flat[k]), multiplier, shift, rounding)
+    return q
 
 
 @njit(cache=True, nogil=True)

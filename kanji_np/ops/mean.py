@@ -11,7 +11,11 @@ their own, and multiplier and shift contain 1 / K. With ``m * 2^(e - 31)`` for s
     shift = e - bits
 
 Rounded twice on every target: the kernel is this project's own, and gives the bytes of
-TensorFlow Lite for Microcontrollers.
+TFLite Micro and of LiteRT's reference kernel. XNNPACK computes in float32,
+
+    f = (s_x / s_y) (1 / K),   Y = clamp(round(sum of X * f + (z_y - K z_x f)))
+
+each product and sum rounded to float32, and halves to even.
 
 Accumulator: |sum| <= 255 K, inside int32 for at most `MOST_VALUES` values. Shifted to
 the left by at most `MOST_SHIFT` - floor(log2 K) bits, it stays below 2^31.
@@ -24,12 +28,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.fixedpoint import ROUNDINGS, rescale
+from kanji_np.fixedpoint import DOUBLE, rescale
 from kanji_np.loops import pooling as fast
 from kanji_np.ops.attributes import Attributes, attribute, axes, flag
 from kanji_np.ops.op import Fast, Op
@@ -75,10 +79,11 @@ class MeanAttrs(Attributes):
 
 @dataclass(frozen=True)
 class MeanInts:
-    """The integers of the call; `rounding` as in `Numerics.rounding`."""
+    """The integers of the call; `rounding` is "double", or "float32" with a floating
+    multiplier."""
 
     input_offset: int
-    multiplier: int
+    multiplier: float
     shift: int
     output_offset: int
     rounding: str = "double"
@@ -129,13 +134,24 @@ def ints_of(
     say what K is: `averaging` adds it.
     """
     (x,) = xs
-    return MeanInts(-x.zero_point, *output_factor(x.scale, MOST_SHIFT, y), y.zero_point)
+    factor = output_factor(x.scale, MOST_SHIFT, y, numerics)
+    rounding = "float32" if numerics.rounding == "float32" else "double"
+    return MeanInts(-x.zero_point, *factor, y.zero_point, rounding)
 
 
 def averaging(ints: MeanInts, count: int) -> tuple[int, int]:
     """Multiplier and shift that contain 1 / count."""
     bits = min(count.bit_length() - 1, 31 + ints.shift)
-    return (ints.multiplier << bits) // count, ints.shift - bits
+    return (int(ints.multiplier) << bits) // count, ints.shift - bits
+
+
+def _floating(ints: MeanInts, sums: Any, count: int) -> Any:
+    """Sums of an input rescaled as XNNPACK does, before the zero point is added."""
+    f = np.float32
+    factor = f(math.ldexp(ints.multiplier, ints.shift - 31)) * (f(1) / f(count))
+    zero = f(ints.output_offset) + f(count * ints.input_offset) * factor
+    q = np.rint(f(sums) * factor + zero)
+    return q.astype(np.int64) - ints.output_offset
 
 
 def forward_int(
@@ -144,12 +160,26 @@ def forward_int(
     """int8 (N, ...) -> int8 (N, ...), one output at a time."""
     (x,) = xs
     outer, count, inner = parts_of(attrs, x.shape[1:])
-    multiplier, shift = averaging(ints, count)
     q = np.empty((len(x), outer, inner), np.int64)
     parts = x.reshape(len(x), outer, count, inner)
     for n, o, i in np.ndindex(q.shape):
-        total = sum(int(v) + ints.input_offset for v in parts[n, o, :, i])
-        q[n, o, i] = rescale(total, multiplier, shift, ROUNDINGS[ints.rounding])
+        total = sum(parts[n, o, :, i].tolist())
+        if ints.rounding == "float32":
+            q[n, o, i] = _floating(ints, total, count)
+        else:
+            total += count * ints.input_offset
+            q[n, o, i] = rescale(total, *averaging(ints, count), DOUBLE)
+    return _outputs(attrs, ints, x, q, y_range)
+
+
+def _outputs(
+    attrs: MeanAttrs,
+    ints: MeanInts,
+    x: np.ndarray,
+    q: np.ndarray,
+    y_range: np.ndarray | None,
+) -> np.ndarray:
+    """The output int8 (N, ...) of means int64 that were rescaled."""
     if y_range is not None:
         y_range[:] = min(y_range[0], q.min()), max(y_range[1], q.max())
     y = np.clip(q + ints.output_offset, -128, 127).astype(np.int8)
@@ -183,10 +213,13 @@ def mean_int(
 ) -> np.ndarray:
     """`forward_int` by compiled loops."""
     (x,) = xs
-    shape = x.shape[1:]
-    parts = parts_of(attrs, shape)
-    y = fast.mean_int(x, parts, ints, averaging(ints, parts.averaged), y_range)
-    return y.reshape(len(x), *infer(attrs, (shape,)))
+    parts = parts_of(attrs, x.shape[1:])
+    count, sums = parts.averaged, fast.sums_int(x, parts)
+    if ints.rounding == "float32":
+        return _outputs(attrs, ints, x, _floating(ints, sums, count), y_range)
+    sums += np.int32(count * ints.input_offset)
+    q = fast.rescaled(sums, *averaging(ints, count), DOUBLE)
+    return _outputs(attrs, ints, x, q, y_range)
 
 
 def lower(

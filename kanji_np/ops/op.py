@@ -126,6 +126,11 @@ def passed_on(attrs: Any, xs: tuple[Any, ...], numerics: Numerics) -> Any:
     return xs[0]
 
 
+def as_the_target(attrs: Any, numerics: Numerics) -> Numerics:
+    """The target's arithmetic of the operator, whatever the attributes."""
+    return numerics
+
+
 @dataclass(frozen=True)
 class Op:
     """One operator, as data.
@@ -169,6 +174,9 @@ class Op:
     tracks_output : bool
         The range of the output is tracked, and gives it a scale of its own. Every
         operator with weights does so.
+    numerics : (attrs, numerics) -> Numerics
+        How a layer computes, where a target takes another kernel for some attributes.
+        Default: as the target computes the operator.
     output_qparams : (attrs, QParams of xs, numerics) -> QParams
         Where the output is not tracked. Default: those of the first input.
     weights : Weights or None
@@ -201,6 +209,7 @@ class Op:
     cost: Callable[[Any, Shapes, TargetSpec], Cost] = free
     ints: Callable[..., Any] | None = None
     tracks_output: bool = False
+    numerics: Callable[[Any, Numerics], Numerics] = as_the_target
     output_qparams: Callable[[Any, tuple[Any, ...], Numerics], QParams] = passed_on
     weights: Weights | None = None
     constants: type[Constants] | None = None

@@ -9,6 +9,9 @@ the index is rounded to the nearest, halves up, and the scale is (size - 1) / (o
 size - 1) where the output has more than one cell. X (N,H,W,C), Y (N,OH,OW,C); input and
 output share one scale; no accumulator.
 
+LiteRT's optimized kernel, which the profile "xnnpack" stands for, computes in integers
+where neither is set: index(i) = floor(i * size / output size).
+
 The indices are computed when the network is exported, and lie in flash as two tables.
 
 Source: TFLite `RESIZE_NEAREST_NEIGHBOR` int8. On the device: ccore
@@ -33,7 +36,9 @@ from kanji_np.types import (
     Gradients,
     InputPtr,
     KernelCall,
+    Numerics,
     OutputPtr,
+    QParams,
     Saved,
     Shape,
     Shapes,
@@ -64,26 +69,47 @@ class ResizeNearestAttrs(Attributes):
     align_corners: bool = attribute(flag, False)
     half_pixel_centers: bool = attribute(flag, False)
 
-    def indices(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """Of each output the row and the column of the input, int16 (OH,), (OW,)."""
+    def indices(
+        self, shape: Shape, ints: ResizeNearestInts | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of each output the row and the column of the input, int16 (OH,), (OW,).
+
+        `ints` None: as by default.
+        """
         check_image(shape)
+        exact = ints is not None and ints.exact
         rows, columns = (
-            _indices(size, out, self.align_corners, self.half_pixel_centers)
+            _indices(size, out, self.align_corners, self.half_pixel_centers, exact)
             for size, out in zip(shape, self.size, strict=False)
         )
         return rows, columns
 
 
+@dataclass(frozen=True)
+class ResizeNearestInts:
+    """Whether indices are computed in integers where they can be, not in float32."""
+
+    exact: bool = False
+
+
+def ints_of(
+    attrs: ResizeNearestAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
+) -> ResizeNearestInts:
+    return ResizeNearestInts(numerics.kernels == "xnnpack")
+
+
 def _indices(
-    size: int, out: int, align_corners: bool, half_pixel_centers: bool
+    size: int, out: int, align_corners: bool, half_pixel_centers: bool, exact: bool
 ) -> np.ndarray:
     """Along one axis, in TFLite's float32 arithmetic; they never decrease."""
+    if exact and not (align_corners or half_pixel_centers):
+        return (np.arange(out) * size // out).astype(np.int16)
     f = np.float32
     corners = align_corners and out > 1
     scale = f(size - 1) / f(out - 1) if corners else f(size) / f(out)
     places = (np.arange(out, dtype=f) + f(0.5 if half_pixel_centers else 0)) * scale
-    exact = places.astype(np.float64) + (0.5 if align_corners else 0.0)
-    return np.minimum(np.floor(exact), size - 1).astype(np.int16)
+    rounded = np.floor(places.astype(np.float64) + (0.5 if align_corners else 0.0))
+    return np.minimum(rounded, size - 1).astype(np.int16)
 
 
 def infer(attrs: ResizeNearestAttrs, shapes: Shapes) -> Shape:
@@ -94,10 +120,12 @@ def infer(attrs: ResizeNearestAttrs, shapes: Shapes) -> Shape:
     return *attrs.size, shape[2]
 
 
-def forward_int(attrs: ResizeNearestAttrs, ints: None, xs: Arrays) -> np.ndarray:
+def forward_int(
+    attrs: ResizeNearestAttrs, ints: ResizeNearestInts | None, xs: Arrays
+) -> np.ndarray:
     """Any dtype (N,H,W,C) -> same dtype (N,OH,OW,C)."""
     (x,) = xs
-    rows, columns = attrs.indices(x.shape[1:])
+    rows, columns = attrs.indices(x.shape[1:], ints)
     return x.take(rows, axis=1).take(columns, axis=2)
 
 
@@ -132,10 +160,14 @@ def cost(attrs: ResizeNearestAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
 
 
 def lower(
-    attrs: ResizeNearestAttrs, ints: None, xs: Specs, y: TensorSpec, target: TargetSpec
+    attrs: ResizeNearestAttrs,
+    ints: ResizeNearestInts,
+    xs: Specs,
+    y: TensorSpec,
+    target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     (x,) = xs
-    rows, columns = attrs.indices(x.shape)
+    rows, columns = attrs.indices(x.shape, ints)
     call = kanji_nn.call(
         "kanji_resize_nearest_s8",
         InputPtr(),
@@ -162,5 +194,6 @@ RESIZE_NEAREST = Op(
     forward_float=forward_int,
     vjp=vjp,
     cost=cost,
+    ints=ints_of,
     lowerings={"cmsis-nn": lower, "cmsis-nn-q7": lower},
 )

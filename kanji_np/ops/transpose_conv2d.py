@@ -22,7 +22,7 @@ multiple of the stride (mended in 4a8f5b5d).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,7 @@ from kanji_np.types import (
     KernelCall,
     LinearInts,
     LinearParams,
+    Numerics,
     OutputPtr,
     Saved,
     Shape,
@@ -140,6 +141,15 @@ def infer(attrs: TransposeConv2DAttrs, shapes: Shapes) -> Shape:
 def weight_shapes(attrs: TransposeConv2DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
     (shape,) = shapes
     return (attrs.filters, *attrs.kernel, shape[2]), (attrs.filters,)
+
+
+def numerics_of(attrs: TransposeConv2DAttrs, numerics: Numerics) -> Numerics:
+    """XNNPACK is not given kernels that "same" padding leaves gaps between; LiteRT's
+    own kernel computes them."""
+    gaps = any(s > k for s, k in zip(attrs.stride, attrs.kernel, strict=True))
+    if numerics.kernels == "xnnpack" and attrs.padding == "same" and gaps:
+        return replace(numerics, rounding="double", factors="float64")
+    return numerics
 
 
 def forward_int(
@@ -283,5 +293,6 @@ TRANSPOSE_CONV2D = Op(
     lowerings={"cmsis-nn": lower},
     weights=Weights(weight_shapes),
     tracks_output=True,
+    numerics=numerics_of,
     fast=Fast(fast.forward_int, fast.forward_float, fast.vjp),
 )

@@ -73,6 +73,13 @@ def test_ccore_files_of_a_firmware():
     }
 
 
+def test_beside_the_real_library_kernels_have_the_header_they_share():
+    for function, expected in (("kanji_add_s8", True), ("kanji_lookup_s8", False)):
+        files = ccore_files([function], S8, "cmsis-nn")
+        assert f"ccore/Source/{function}.c" in files
+        assert ("ccore/Include/kanji_support.h" in files) == expected
+
+
 def test_headers_of_a_legacy_firmware():
     """None of the other API's, whose header has the same name."""
     files = ccore_files(["arm_relu_q7"], Q7, "ccore")

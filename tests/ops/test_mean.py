@@ -9,6 +9,7 @@ from conformance import Case, JoinConformance, Refusal, random_cases
 import kanji_np as kj
 from kanji_np.errors import OptionError, RangeError
 from kanji_np.ops.mean import MEAN, MeanAttrs, MeanInts, averaging, ints_of
+from kanji_np.targets import target_spec
 from kanji_np.types import Numerics, QParams
 
 GLOBAL = MeanAttrs()
@@ -93,6 +94,18 @@ def test_the_finest_output_stays_in_int32_and_a_finer_one_is_refused():
     assert y.tolist() == [[127]]
     with pytest.raises(RangeError, match="too fine"):
         ints_of(GLOBAL, (x,), QParams(2**-22), Numerics())
+
+
+def test_xnnpack_rounds_once_in_float32_and_halves_to_even():
+    qparams = QParams(0.5, 3), QParams(0.5, -10)
+    xnnpack = target_spec("xnnpack").numerics_of("mean")
+    ints = ints_of(GLOBAL, qparams[:1], qparams[1], xnnpack)
+    x = np.full((1, 8, 8, 3), 3, np.int8)
+    x[0, 0, :4] += np.int8([-8, 8, -7])  # sums of -32, 32 and -28 above zero
+    for forward in (MEAN.run_int, MEAN.forward_int):
+        assert forward(GLOBAL, ints, (x,)).tolist() == [[-10, -10, -10]]
+    twice = ints_of(GLOBAL, qparams[:1], qparams[1], Numerics())
+    assert MEAN.run_int(GLOBAL, twice, (x,)).tolist() == [[-11, -9, -10]]
 
 
 @pytest.mark.parametrize(
