@@ -2,9 +2,7 @@
 #include <stddef.h>
 
 #include "kanji_nn.h"
-
-#define MOST_CELLS 32767
-#define MOST_PRODUCTS 65535
+#include "kanji_support.h"
 
 static int in_range(int32_t value, int32_t low, int32_t high)
 {
@@ -13,7 +11,7 @@ static int in_range(int32_t value, int32_t low, int32_t high)
 
 static int dims_ok(const kanji_axes *dims)
 {
-    return dims->n >= 1 && in_range(dims->h, 1, MOST_CELLS) && in_range(dims->w, 1, MOST_CELLS) &&
+    return dims->n >= 1 && in_range(dims->h, 1, KANJI_MAX_EXTENT) && in_range(dims->w, 1, KANJI_MAX_EXTENT) &&
            dims->c >= 1 && (int64_t)dims->h * dims->w * dims->c <= INT32_MAX;
 }
 
@@ -23,8 +21,8 @@ static int params_ok(const kanji_transpose_conv *params, const kanji_axes *filte
            in_range(params->output_offset, INT8_MIN, INT8_MAX) &&
            in_range(params->act_min, INT8_MIN, params->act_max) &&
            params->act_max <= INT8_MAX && in_range(params->roundings, 1, 2) &&
-           in_range(params->stride_h, 1, MOST_CELLS) &&
-           in_range(params->stride_w, 1, MOST_CELLS) &&
+           in_range(params->stride_h, 1, KANJI_MAX_EXTENT) &&
+           in_range(params->stride_w, 1, KANJI_MAX_EXTENT) &&
            in_range(params->pad_h, 0, filter->h - 1) && in_range(params->pad_w, 0, filter->w - 1);
 }
 
@@ -37,7 +35,7 @@ static int shapes_ok(const kanji_axes *input, const kanji_axes *filter, const ka
     }
 
     const int64_t products = (int64_t)filter->h * filter->w * filter->c;
-    return products <= MOST_PRODUCTS && products * filter->n <= INT32_MAX;
+    return products <= KANJI_MAX_DEPTH && products * filter->n <= INT32_MAX;
 }
 
 /* The inputs that reach an output along one axis: tap `kernel` of input `input`, then
@@ -71,24 +69,6 @@ static kanji_taps taps_at(int32_t place, int32_t kernel_size, int32_t stride, in
         taps.count = taps.input + 1 < most ? taps.input + 1 : most;
     }
     return taps;
-}
-
-static int32_t rescale(int32_t value, int32_t multiplier, int32_t shift, int32_t roundings)
-{
-    if (roundings == 1)
-    {
-        const int64_t product = (int64_t)value * multiplier;
-
-        return (int32_t)(((product >> (30 - shift)) + 1) >> 1);
-    }
-
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift < 0 ? -shift : 0;
-    const int64_t shifted = (int64_t)value * ((int64_t)1 << left);
-    const int64_t high = (shifted * multiplier + ((int64_t)1 << 30)) >> 31;
-    const int64_t half = ((int64_t)1 << right) >> 1;
-
-    return (int32_t)(high < 0 ? -((half - high) >> right) : (high + half) >> right);
 }
 
 static int32_t dot(const int8_t *x, const int8_t *weight, int32_t count, int32_t offset)
@@ -155,10 +135,11 @@ int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
                     }
                 }
 
-                int32_t value =
-                    rescale(sum, multiplier[o], shift[o], params->roundings) + params->output_offset;
-                value = value < params->act_min ? params->act_min : value;
-                *output++ = (int8_t)(value > params->act_max ? params->act_max : value);
+                const int32_t value =
+                    kanji_rescale(sum, multiplier[o], shift[o], params->roundings == 1);
+                const int32_t shifted = kanji_add_saturated(value, params->output_offset);
+
+                *output++ = (int8_t)kanji_clamp(shifted, params->act_min, params->act_max);
             }
         }
     }
