@@ -71,17 +71,6 @@ static kanji_taps taps_at(int32_t place, int32_t kernel_size, int32_t stride, in
     return taps;
 }
 
-static int32_t dot(const int8_t *x, const int8_t *weight, int32_t count, int32_t offset)
-{
-    int32_t sum = 0;
-
-    for (int32_t c = 0; c < count; c++)
-    {
-        sum += (x[c] + offset) * weight[c];
-    }
-    return sum;
-}
-
 int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
                                 const kanji_axes *input_dims,
                                 const int8_t *input,
@@ -114,32 +103,38 @@ int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
             const kanji_taps columns =
                 taps_at(x + params->pad_w, filter_dims->w, params->stride_w, input_dims->w);
 
-            for (int32_t o = 0; o < output_dims->c; o++)
+            for (int32_t o = 0; o < output_dims->c; o += KANJI_FILTERS)
             {
-                int32_t sum = bias[o];
+                const int32_t filters = kanji_min(output_dims->c - o, KANJI_FILTERS);
+                int32_t sums[KANJI_FILTERS] = {0};
 
-                for (int32_t i = 0; i < rows.count; i++)
+                for (int32_t j = 0; rows.count > 0 && j < columns.count; j++)
                 {
-                    const int32_t row = (rows.input - i) * input_dims->w;
-                    const int32_t tap = (rows.kernel + i * params->stride_h) * filter_dims->w;
+                    const int32_t at = rows.input * input_dims->w + columns.input - j;
+                    const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
+                    const kanji_patch patch = {input + at * channels,
+                                               -input_dims->w * channels,
+                                               (tap + j * params->stride_w) * channels,
+                                               params->stride_h * filter_dims->w * channels,
+                                               rows.count,
+                                               channels};
 
-                    for (int32_t j = 0; j < columns.count; j++)
-                    {
-                        const int32_t at = row + columns.input - j;
-                        const int32_t w = tap + columns.kernel + j * params->stride_w;
-
-                        sum += dot(input + at * channels,
-                                   filter + o * filter_size + w * channels,
-                                   channels,
-                                   params->input_offset);
-                    }
+                    kanji_products_s8(&patch,
+                                      filter + o * filter_size,
+                                      filters,
+                                      filter_size,
+                                      params->input_offset,
+                                      sums);
                 }
+                for (int32_t k = 0; k < filters; k++)
+                {
+                    const int32_t sum = kanji_add_saturated(sums[k], bias[o + k]);
+                    const int32_t value = kanji_rescale(
+                        sum, multiplier[o + k], shift[o + k], params->roundings == 1);
+                    const int32_t shifted = kanji_add_saturated(value, params->output_offset);
 
-                const int32_t value =
-                    kanji_rescale(sum, multiplier[o], shift[o], params->roundings == 1);
-                const int32_t shifted = kanji_add_saturated(value, params->output_offset);
-
-                *output++ = (int8_t)kanji_clamp(shifted, params->act_min, params->act_max);
+                    *output++ = (int8_t)kanji_clamp(shifted, params->act_min, params->act_max);
+                }
             }
         }
     }
