@@ -25,6 +25,7 @@ from kanji_np.ops.dense import DenseAttrs
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.transpose_conv2d import TransposeConv2DAttrs
 from kanji_np.types import LinearParams, Shape
+from kanji_np.window import Pair
 
 
 def conv_2d(call: Call) -> None:
@@ -87,24 +88,32 @@ def transpose_conv(call: Call) -> None:
     inputs = (x_number, weight_number, *bias)  # in the order of other convolutions
     call = replace(call, op=replace(call.op, inputs=inputs))
     filters, *kernel, _ = _weight(call, 4).shape
-    x, is_same = call.x(), call.padding() == "same"
-    sides, more = [], []
-    for axis in (0, 1):
-        before, after = _cut(
-            call.shape(x)[axis], sizes[axis + 1], kernel[axis], stride[axis], is_same
-        )
-        sides.append((before, max(after, 0)))
-        more.append(max(-after, 0))
+    x = call.x()
     attrs = TransposeConv2DAttrs(
         filters=filters,
         kernel=(kernel[0], kernel[1]),
         stride=stride,
-        padding=(sides[0], sides[1]),
+        padding=call.padding(),
         activation=call.fused(),
-        output_padding=(more[0], more[1]),
     )
+    if attrs.scatter(call.shape(x)).out != (sizes[1], sizes[2]):
+        attrs = _cut_to(attrs, call.shape(x), (sizes[1], sizes[2]))
     params = _params(call, 0, lambda w: w)
     call.making.wait(Linear(call, "transpose_conv2d", attrs, x, params, _notes(call)))
+
+
+def _cut_to(
+    attrs: TransposeConv2DAttrs, shape: Shape, wanted: Pair
+) -> TransposeConv2DAttrs:
+    """The same for an output of another size than that which its padding gives."""
+    is_same = attrs.padding == "same"
+    top, left = (
+        _cut(shape[axis], wanted[axis], attrs.kernel[axis], attrs.stride[axis], is_same)
+        for axis in (0, 1)
+    )
+    padding = (top[0], max(top[1], 0)), (left[0], max(left[1], 0))
+    more = max(-top[1], 0), max(-left[1], 0)
+    return replace(attrs, padding=padding, output_padding=more)
 
 
 def _cut(
