@@ -372,10 +372,21 @@ def _resize_nearest(draft: Draft, node: Node, xs: Inputs) -> int:
     return draft.op(kind, (*xs, size), _result(draft, node), options)
 
 
-def _constant(draft: Draft, node: Node, xs: Inputs) -> int:
-    y = meaning(node.output)
-    values = node.ints.values[None]  # (...) -> (1,...)
-    return draft.constant(node.name, values, quantization(y.scale, y.zero_point))
+def _with_constant(draft: Draft, node: Node, xs: Inputs) -> int:
+    """The operator of two tensors, one of which is in the file."""
+    (x,), attrs, ints = xs, node.attrs, node.ints
+    values, q = ints.constant, ints.qparams
+    if attrs.function in ("maximum", "minimum"):  # all of one scale
+        own_table = ints.pair.tables[0 if attrs.constant_first else 1]
+        values, q = own_table[values.astype(int) + 128], meaning(node.output)
+    more_axes = (1,) * (len(draft.shape(x)) - values.ndim)
+    constant = draft.constant(
+        f"{node.name}/constant",
+        values.reshape(more_axes + values.shape),
+        quantization(q.scale, q.zero_point),
+    )
+    pair = replace(node, op=attrs.function, attrs=attrs.pair, ints=ints.pair)
+    return TABLE[attrs.function](draft, pair, attrs.ordered(x, constant))
 
 
 def _reshape(draft: Draft, node: Node, xs: Inputs) -> int:
@@ -386,7 +397,6 @@ TABLE: dict[str, Lower] = {
     "add": _fused("ADD"),
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
-    "constant": _constant,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
     "dense": _dense,
@@ -412,6 +422,7 @@ TABLE: dict[str, Lower] = {
     "sub": _fused("SUB"),
     "tanh": _plain("TANH"),
     "transpose": _transpose,
+    "with_constant": _with_constant,
 }
 
 
