@@ -19,9 +19,15 @@ ANSWERED = [
 ]
 
 
-def test_int8_files_answer_as_tflite_micro():
+#: The target that computes as a runtime does, by its key.
+TARGETS = {"tflm": "tflm", "litert_reference": "litert", "litert_xnnpack": "xnnpack"}
+
+
+def test_int8_files_answer_as_the_runtimes():
     for path in ANSWERED:
         with np.load(path.with_suffix(".npz")) as arrays:
-            x, answer = arrays["x"], arrays["tflm"]
-        y = kj.load_tflite(path, "tflm").freeze().run(x)
-        np.testing.assert_array_equal(y, answer.reshape(y.shape), err_msg=path.name)
+            known = dict(arrays)
+        for key, target in TARGETS.items():
+            y = kj.load_tflite(path, target).freeze().run(known["x"])
+            answer = known[key].reshape(y.shape)
+            np.testing.assert_array_equal(y, answer, err_msg=f"{path.name} {target}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported
-from kanji_np.formats.onnx.folding import FOLDS, Constant, fold
+from kanji_np.formats.onnx.folding import FOLDS, MOST_FOLDED, Constant, fold
 from kanji_np.formats.onnx.layout import View, view_of
 from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.onnx.operators import OPERATORS
@@ -68,6 +68,11 @@ def _fold(net: Net, op: SourceOp) -> bool:
         return False
     with _naming(op):
         made = fold(op, net.known(op))
+        net.folded += sum(array.size for array in made)
+        if net.folded > MOST_FOLDED:
+            raise net.refusal(
+                op, f"more than {MOST_FOLDED:,} constants are computed in the file"
+            )
     for number, array in zip(op.outputs, made, strict=False):
         if number >= 0:
             net.values[number] = Constant(array)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -54,24 +53,19 @@ def pointwise(net: Net, op: SourceOp) -> None:
 PAIRS = {"Add": "add", "Mul": "mul", "Sub": "sub", "Min": "minimum", "Max": "maximum"}
 
 
-def pair(net: Net, op: SourceOp, first: View, second: View, *others: View) -> None:
+def pair(net: Net, op: SourceOp, first: View, *others: View) -> None:
     """An operator of two tensors, or of more one after the other, by element."""
     if PAIRS.get(op.kind) not in OPS:
         known = ", ".join(kind for kind, name in PAIRS.items() if name in OPS)
         raise net.refusal(op, f"of two tensors; {known} are supported")
-    name = PAIRS[op.kind]
-    if len(first.axes) != len(second.axes):
-        raise net.refusal(
-            op, f"of tensors of {len(first.axes) + 1} and {len(second.axes) + 1} axes"
-        )
-    xs, like = _side_by_side(net, op, first, second)
-    if others:
-        made = net.layer(name, plain(name), xs, Tail([op], -1))
-        pair(net, op, like.of(made), *others)
-        return
-    fuses = hasattr(plain(name), "activation")
-    tail = net.tail(op, op.outputs[0], like, fuses=fuses)
+    name, *between, last = PAIRS[op.kind], *others
+    for second in between:
+        xs, like = _side_by_side(net, op, first, second)
+        first = like.of(net.layer(name, plain(name), xs, Tail([op], -1)))
+    xs, like = _side_by_side(net, op, first, last)
     attrs = plain(name)
+    fuses = hasattr(attrs, "activation")
+    tail = net.tail(op, op.outputs[0], like, fuses=fuses)
     if fuses:
         attrs = replace(attrs, activation=tail.activation)
     net.values[tail.number] = like.of(net.layer(name, attrs, xs, tail))
@@ -84,6 +78,10 @@ def _side_by_side(
 
     Along axes of length 1 a tensor is repeated.
     """
+    if len(first.axes) != len(second.axes):
+        raise net.refusal(
+            op, f"of tensors of {len(first.axes) + 1} and {len(second.axes) + 1} axes"
+        )
     shape = tuple(map(max, first.shape, second.shape))
     for view in (first, second):
         if any(
@@ -140,6 +138,8 @@ def extremes(net: Net, op: SourceOp) -> None:
     """`Min` and `Max` of any number of tensors and constants."""
     given.given(given.Plain, op)
     values = [net.value(op, place) for place in range(len(op.inputs))]
+    if not any(isinstance(value, View) for value in values):
+        raise net.refusal(op, "of constants alone")
     first, *others = [value for value in values if isinstance(value, View)]
     limit = _limit(net, op, first, values)
     if limit is not None:
@@ -156,19 +156,17 @@ def extremes(net: Net, op: SourceOp) -> None:
 def _limit(
     net: Net, op: SourceOp, view: View, values: Sequence[Any]
 ) -> np.ndarray | None:
-    """All constants as one."""
-    limits = []
+    """All constants as one; None where there is none."""
+    limit = None
     for value in values:
-        if isinstance(value, Constant):
-            limit = of_sample(value, view)
-            if limit is None or not np.isfinite(limit).all():
-                raise _refused_constant(net, op, view)
-            limits.append(limit)
-    return (
-        reduce(np.maximum if op.kind == "Max" else np.minimum, limits)
-        if (limits)
-        else None
-    )
+        if not isinstance(value, Constant):
+            continue
+        other = of_sample(value, view)
+        if other is None or not np.isfinite(other).all():
+            raise _refused_constant(net, op, view)
+        extreme = np.maximum if op.kind == "Max" else np.minimum
+        limit = other if limit is None else extreme(limit, other)
+    return limit
 
 
 def _refused_constant(net: Net, op: SourceOp, view: View) -> Exception:

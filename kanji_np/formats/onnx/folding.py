@@ -5,8 +5,8 @@ PyTorch writes ``x.view(x.size(0), -1)`` as `Shape`, `Gather`, `Unsqueeze`, `Con
 arrays of objects. Operators that only move elements take it along; those that compute
 with it are refused.
 
-Only the functions of `FOLDS` are ever run, NumPy's own, and none gives an array of more
-than `MOST_ELEMENTS`.
+Only the functions of `FOLDS` are ever run, NumPy's own. None gives an array of more
+than `MOST_ELEMENTS`, and all together give `MOST_FOLDED` at most.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kanji_np.formats.onnx import attributes as given
 from kanji_np.formats.onnx.reader import ELEMENTS
 from kanji_np.formats.source import Quantization, SourceOp
 
-MOST_ELEMENTS = 2**26
+MOST_ELEMENTS, MOST_FOLDED = 2**24, 2**26
 
 
 class _Batch:

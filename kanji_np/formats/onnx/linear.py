@@ -64,6 +64,9 @@ class Linear:
             return LinearParams(weight, bias)
         if np.abs(self.bias).max(initial=0) > MOST_BIAS:
             raise UnsupportedOp("a bias does not fit int32 at the scale of the sums")
+        largest = self.scales.max() * max(MOST_BIAS * self.x_scale, MOST_WEIGHT)
+        if not largest < np.finfo(np.float32).max:
+            raise UnsupportedOp(f"a scale of {self.scales.max():.4g} is too large")
         weight = np.ascontiguousarray(self.weight)
         return IntWeights(weight, self.bias.astype(np.int32), self.scales)
 

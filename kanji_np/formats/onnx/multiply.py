@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from kanji_np.formats.onnx.windows import Spans, scattered, spans
 from kanji_np.formats.source import SourceOp
 from kanji_np.layers import Symbol
 from kanji_np.ops import OPS
+from kanji_np.ops.attributes import MOST_CHANNELS
 from kanji_np.types import Shape
 from kanji_np.window import Pair
 
@@ -159,7 +161,7 @@ def conv_transpose(net: Net, op: SourceOp) -> None:
     w, laid = w.over_image, np.moveaxis(weights.weight, 1, -1)
     if rank == 1:
         laid, more = laid[:, None], (0, *more)
-    laid = _spread(laid, w.dilations)
+    laid = _spread(net, op, laid, w.dilations)
     plain = OPS["transpose_conv2d"].attrs(
         outputs, laid.shape[1:3], w.strides, w.pads, output_padding=more
     )
@@ -173,13 +175,15 @@ def conv_transpose(net: Net, op: SourceOp) -> None:
     )
 
 
-def _spread(weight: np.ndarray, dilations: Shape) -> np.ndarray:
+def _spread(net: Net, op: SourceOp, weight: np.ndarray, dilations: Shape) -> np.ndarray:
     """Weights (Cout,KH,KW,Cin) with the zeros that a dilated kernel has in between."""
     if dilations == (1, 1):
         return weight
     outputs, height, width, inputs = weight.shape
     down, right = dilations
     cells = ((height - 1) * down + 1, (width - 1) * right + 1)
+    if math.prod(cells) * inputs > MOST_CHANNELS:
+        raise net.refusal(op, f"dilations {dilations} make a kernel of {cells}")
     spread = np.zeros((outputs, *cells, inputs), weight.dtype)
     spread[:, ::down, ::right] = weight
     return spread

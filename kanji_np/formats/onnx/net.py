@@ -129,6 +129,7 @@ class Net:
             if tensor.data is not None
         }
         self.done: set[int] = set()  # outputs of operators that others have fused
+        self.folded = 0  # elements of constants that were computed
         self.rescaled: set[int] = set()  # tensors that have not the scale of the file
         self._readers: dict[int, list[SourceOp]] = {}
         for op in source.ops:

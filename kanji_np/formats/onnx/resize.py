@@ -139,17 +139,10 @@ def _take(net: Net, op: SourceOp, view: View, indices: Sequence[np.ndarray]) -> 
     image = net.arranger.arranged(view, IMAGE[rank], op.kind)
     height, width, channels = net.builder.shape(image)
     size = len(cells[0]), len(cells[1])
-    rows, columns = np.mgrid[:height, :width]
     for corners, centers in itertools.product((False, True), repeat=2):
         attrs = OPS["resize_nearest"].attrs(size, corners, centers)
-        taken = [
-            OPS["resize_nearest"].run_float(attrs, None, (place[None, :, :, None],))
-            for place in (rows, columns)
-        ]
-        wanted = np.meshgrid(*cells, indexing="ij")
-        if all(
-            np.array_equal(a[0, :, :, 0], b) for a, b in zip(taken, wanted, strict=True)
-        ):
+        taken = attrs.indices((height, width, channels))
+        if all(map(np.array_equal, taken, cells)):
             break
     else:
         raise net.refusal(

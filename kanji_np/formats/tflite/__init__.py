@@ -31,6 +31,8 @@ def load_tflite(
     network computes with them as the target's library does, and trains on.
 
     The ranges of a float32 network are unknown: calibrate it with data, or train it.
+    Weights of int8 beside float32 inputs ("dynamic range quantization") become the real
+    numbers they stand for.
 
     Parameters
     ----------

@@ -310,22 +310,29 @@ def transpose_conv(call: Call) -> None:
     inputs = (x_number, weight_number, *bias)  # in the order of other convolutions
     call = replace(call, op=replace(call.op, inputs=inputs))
     filters, *kernel, _ = _weight(call, 4).shape
-    x, is_same = call.x(), _padding(call) == "same"
-    sides, more = [], []
-    for axis in (0, 1):
-        before, after = _cut(
-            call.shape(x)[axis], sizes[axis + 1], kernel[axis], stride[axis], is_same
-        )
-        sides.append((before, max(after, 0)))
-        more.append(max(-after, 0))
+    x, padding = call.x(), _padding(call)
     attrs = TransposeConv2DAttrs(
         filters=filters,
         kernel=(kernel[0], kernel[1]),
         stride=stride,
-        padding=(sides[0], sides[1]),
+        padding=padding,
         activation=call.fused(),
-        output_padding=(more[0], more[1]),
     )
+    if attrs.scatter(call.shape(x)).out != tuple(sizes[1:3]):
+        sides, more = [], []
+        for axis in (0, 1):
+            before, after = _cut(
+                call.shape(x)[axis],
+                sizes[axis + 1],
+                kernel[axis],
+                stride[axis],
+                padding == "same",
+            )
+            sides.append((before, max(after, 0)))
+            more.append(max(-after, 0))
+        attrs = replace(
+            attrs, padding=(sides[0], sides[1]), output_padding=(more[0], more[1])
+        )
     params = _params(call, 0, lambda w: w)
     call.making.wait(Linear(call, "transpose_conv2d", attrs, x, params, _notes(call)))
 

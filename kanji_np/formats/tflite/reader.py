@@ -43,6 +43,12 @@ DTYPES = {
     "INT64": "int64", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32",
     "UINT64": "uint64", "BOOL": "bool",
 }  # fmt: skip
+#: Fields of tensors that no network here can have, and what they say.
+NOT_READ = {
+    "is_variable": "keeps its values from one run to the next, which is not supported",
+    "sparsity": "is stored as a sparse one, which is not supported",
+    "variant_tensors": "stands for several tensors, which is not supported",
+}
 #: The smallest and the largest zero point. The others have none but 0.
 ZERO_POINTS = {"int4": (-8, 7), "int8": (-128, 127), "uint8": (0, 255)}
 
@@ -231,9 +237,9 @@ def _naming(what: str) -> Iterator[None]:
 def _tensor(number: int, table: Table, buffers: Sequence[np.ndarray]) -> SourceTensor:
     name = table.text("name") or f"tensor {number}"
     with _naming(f"tensor {number} {shown(name, MOST_NAME)}"):
-        for field in ("is_variable", "sparsity", "variant_tensors"):
+        for field, what in NOT_READ.items():
             if _is_set(table, field):
-                raise OptionError(f"has {field}, which is not read here")
+                raise UnsupportedOp(f"tensor {number} {shown(name, MOST_NAME)} {what}")
         word = TYPES.get(table.value("type"), f"number {table.value('type')}")
         if word not in DTYPES:
             raise OptionError(f"is of type {word}, which no network here can have")
@@ -332,6 +338,8 @@ def _quantization(table: Table, dtype: str, shape: Shape) -> Quantization | None
                 "for is not known"
             )
         return None
+    if len(shape) == 1:  # biases may have the axis of the weights
+        axis = 0
     if count > 1 and not (0 <= axis < len(shape) and count == shape[axis]):
         raise OptionError(f"has {count} scales along axis {axis} of the shape {shape}")
     if found.length("zero_point") != count:
