@@ -189,6 +189,7 @@ def _read(
 ) -> Imported:  # fmt: skip
     """The network of a file, with a layer for images if that is what there is."""
     from kanji_np import formats
+    from kanji_np.formats.conditioning import condition
 
     spec = target.spec()
     imported = formats.read(file, spec, name=name)
@@ -200,7 +201,9 @@ def _read(
         pixels.check_unused(f"{images.name} has {images.images.dtype}")
         return imported
     layer = pixels.layer(file, said_of_input(net))
-    return formats.read(file, spec, name=name, image_layer=layer)
+    imported = formats.read(file, spec, name=name, image_layer=layer)
+    condition(imported.network)
+    return imported
 
 
 def _with_ranges(net: Model, file: Path, ranges: str | None) -> Model:

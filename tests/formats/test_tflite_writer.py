@@ -12,12 +12,13 @@ from hard_tanh import HardTanh
 import kanji_np as kj
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.tflite.flatbuffer import pack
+from kanji_np.formats.tflite.lowering import IMAGES, TABLE
 from kanji_np.formats.tflite.operators import ROWS
 from kanji_np.formats.tflite.reader import parse
 from kanji_np.formats.tflite.writer import to_source
 from kanji_np.graph import noise
 from kanji_np.layers import make_layer
-from kanji_np.ops import OPS
+from kanji_np.ops import BUILT_IN, OPS
 from kanji_np.ops.with_constant import OperandConstants, WithConstantAttrs
 from kanji_np.quantize import SCHEMES
 from kanji_np.types import LinearInts
@@ -94,7 +95,7 @@ def assert_comes_back(net, path):
         np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
-@pytest.mark.parametrize("scheme", ["pow2", "pow2-per-channel"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_integers_and_answers_come_back(scheme, tmp_path):
     """Those of the first layer as a depthwise convolution, as TFLite has no other."""
     net, images = trained(scheme), small.images()
@@ -213,6 +214,12 @@ def one(layer, shape, **options):
         (kj.Flatten(), (3, 2, 4), ["RESHAPE"]),
         (kj.Reshape((4, 6)), (2, 4, 3), ["RESHAPE"]),
         (kj.Softmax(), (7,), ["SOFTMAX"]),
+        (kj.Conv2DTranspose(4, 3, 2, "same"), (4, 5, 3), ["TRANSPOSE_CONV"]),
+        (
+            kj.Conv2DTranspose(2, (2, 3), activation="relu"),
+            (4, 5, 3),
+            ["TRANSPOSE_CONV"],
+        ),
         (kj.Sigmoid(), (7, 2), ["LOGISTIC"]),
         (kj.Tanh(), (7,), ["TANH"]),
         (kj.HardSwish(), (3, 4, 2), ["HARD_SWISH"]),
@@ -303,6 +310,12 @@ def test_rows_stay_images_between_convolutions():
     assert kinds(net) == ["RESHAPE", "CONV_2D", "CONV_2D", "RESHAPE"]
 
 
+def test_every_operator_can_be_written():
+    """But for the image layer that TFLite has no counterpart of."""
+    known = {*TABLE, *IMAGES, "standardize"}
+    assert {op.name for op in BUILT_IN} == known
+
+
 def test_the_file_is_as_the_schema_wants_it(tmp_path):
     path = tmp_path / "net.tflite"
     net = small.small_net(scheme="asymmetric")
@@ -370,6 +383,11 @@ def test_a_network_for_a_chip_is_written_as_tflite_micro_computes_it(tmp_path):
             kj.AvgPool2D(3, 2, padding=((1, 1), (1, 1)), name="a"),
             (6, 6, 1),
             "layer 'a': TFLite averages with padding SAME or VALID only",
+        ),
+        (
+            kj.Conv2DTranspose(2, 3, padding=((2, 0), (0, 0)), name="a"),
+            (4, 4, 1),
+            "layer 'a': TFLite cuts off an output what SAME or VALID says only",
         ),
         (HardTanh(name="a"), (4,), "layer 'a': TFLite has no counterpart of hard_tanh"),
     ],
