@@ -802,6 +802,13 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
             r"ADD 't2': its inputs \(1, 2\) and \(4, 5, 3\) do not fit",
         ),
         (
+            on_image(
+                Op("RELU", [0], [1]),
+                x=int8(4, 5, 3, more={"shape_signature": np.int32([-1, -1, 5, 3])}),
+            ),
+            r"the input 't0' has the shape \(-1, -1, 5, 3\); one that leaves no size",
+        ),
+        (
             file([int8(4), int8(4), DENSE_W], [Op("RELU", [0], [1])], outputs=[2]),
             "tensor 't2' does not depend on the network's input",
         ),
