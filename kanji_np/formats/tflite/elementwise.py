@@ -7,17 +7,16 @@ import math
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
+from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.tflite.making import Call, Linear, Row, qparams_of
 from kanji_np.layers import Symbol
-from kanji_np.ops import OPS
-from kanji_np.ops import Op as Operator
 from kanji_np.ops.attributes import Attributes
-from kanji_np.ops.constant import ConstantAttrs, ConstantInts
 from kanji_np.ops.depthwise_conv2d import DepthwiseConv2DAttrs
 from kanji_np.ops.leaky_relu import LeakyReluAttrs
+from kanji_np.ops.pairs import blocks
 from kanji_np.ops.requantize import RequantizeAttrs
-from kanji_np.types import LinearParams, Shape
+from kanji_np.ops.with_constant import ACTIVATED, OperandConstants, WithConstantAttrs
+from kanji_np.types import LinearParams, QParams, Shape
 
 
 def binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
@@ -29,25 +28,20 @@ def binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
             return
         if not has_activation:  # minimum and maximum
             check_one_scale(call)
+        output = qparams_of(call.output)
+        if call.is_constant(0) or call.is_constant(1):
+            call.give(_with_constant(call, name, output))
+            return
         attrs = kind(call.fused()) if has_activation else kind()
-        inputs, output = _operands(call, name), qparams_of(call.output)
-        call.give(call.layer(name, attrs, inputs, output))
+        call.give(call.layer(name, attrs, [call.x(0), call.x(1)], output))
 
     return row
 
 
-def _operands(call: Call, name: str) -> list[Symbol]:
-    """The two inputs; one may be a constant of int8."""
-    if not call.is_constant(0) and not call.is_constant(1):
-        return [call.x(0), call.x(1)]
+def _with_constant(call: Call, name: str, output: QParams | None) -> Symbol:
+    """An operator on a tensor and a constant of int8, which is broadcast or in full."""
     index = 0 if call.is_constant(0) else 1
     x = call.x(1 - index)
-    operand = _constant(call, index, x, OPS[name])
-    return [operand, x] if index == 0 else [x, operand]
-
-
-def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
-    """A constant as an operand beside `x`, in full where it is not broadcast."""
     tensor, shape = call.tensor(index), call.shape(x)
     qparams, values = qparams_of(tensor), call.values(index)
     if qparams is None:
@@ -58,13 +52,19 @@ def _constant(call: Call, index: int, x: Symbol, pair: Operator) -> Symbol:
     if any(length != 1 for length in values.shape[: -len(shape)]):
         raise OptionError(f"its inputs {values.shape} and {shape} do not fit")
     part = values.reshape(values.shape[-len(shape) :] or (1,))
-    try:
-        pair.infer(None, (shape, part.shape))
-    except ShapeError:
+    if blocks(shape, part.shape) is None:
         part = _in_full(part, shape)
-    attrs = ConstantAttrs(part.shape, qparams.scale, qparams.zero_point)
-    ints = ConstantInts(np.ascontiguousarray(part))
-    return call.layer("constant", attrs, [x], constants=ints)
+    attrs = WithConstantAttrs(
+        name,
+        part.shape,
+        call.fused() if name in ACTIVATED else "linear",
+        qparams.scale,
+        qparams.zero_point,
+        constant_first=index == 0,
+    )
+    real = (part.astype(np.float64) - qparams.zero_point) * qparams.scale
+    constants = OperandConstants(real.astype(np.float32))
+    return call.layer("with_constant", attrs, [x], output, constants=constants)
 
 
 def _in_full(part: np.ndarray, shape: Shape) -> np.ndarray:
