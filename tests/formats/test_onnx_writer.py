@@ -9,8 +9,10 @@ from onnx.reference import ReferenceEvaluator
 
 import kanji_np as kj
 from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.formats.onnx.lowering import TABLE
 from kanji_np.formats.onnx.writer import to_onnx
 from kanji_np.graph import noise
+from kanji_np.ops import BUILT_IN
 from kanji_np.quantize import SCHEMES
 
 RNG = np.random.default_rng(3)
@@ -84,6 +86,22 @@ def one(layer, shape, **options):
         (kj.Normalize(RNG.integers(0, 256, (4, 5, 3)), 1), (4, 5, 3)),
         (kj.Normalize(128), (9,)),
         (kj.Standardize(), (4, 5, 3)),
+        (kj.Rescaling(0.5, (-64.0, 3.0)), (4, 5, 2)),
+        (kj.Conv2DTranspose(4, 3, 2, "same", activation="relu"), (4, 5, 3)),
+        (kj.Conv2DTranspose(2, (2, 3), (3, 1), "valid"), (4, 5, 3)),
+        (kj.Sigmoid(), (6, 3)),
+        (kj.Tanh(), (6,)),
+        (kj.HardSwish(), (4, 5, 3)),
+        (kj.LeakyReLU(0.2), (2, 3, 2, 2)),
+        (kj.Requantize("relu"), (6, 3)),
+        (kj.Mean((1, 2)), (4, 5, 3)),
+        (kj.Mean(3), (4, 5, 3)),
+        (kj.Mean(2, keepdims=True), (4, 5, 3)),
+        (kj.Mean(1), (6, 3)),
+        (kj.Permute((3, 1, 2)), (4, 5, 3)),
+        (kj.Permute((2, 1)), (4, 5)),
+        (kj.Slice((1, 0, 1), (4, 5, 3), (2, 1, 1)), (4, 5, 3)),
+        (kj.ResizeNearest((6, 7), half_pixel_centers=True), (4, 3, 2)),
     ],
     ids=lambda value: getattr(getattr(value, "op", None), "name", ""),
 )  # fmt: skip
@@ -104,6 +122,20 @@ def test_branches_meet(shape):
     y = kj.Concatenate()(kj.ReLU()(x), x, kj.Multiply()(x, x))
     net = kj.Model(x, kj.Add(activation="relu")(y, y), scheme="asymmetric")
     assert steps(net) <= 2  # of three layers
+
+
+@pytest.mark.parametrize(
+    "layer", [kj.Add, kj.Subtract, kj.Multiply, kj.Minimum, kj.Maximum]
+)
+@pytest.mark.parametrize("axis", [(1, 2), (1,)])
+def test_one_of_two_is_broadcast(layer, axis):
+    x = kj.Input((4, 5, 3))
+    net = kj.Model(x, layer()(kj.Mean(axis)(x), x), scheme="asymmetric")
+    assert steps(net) <= 2  # of two layers
+
+
+def test_every_operator_can_be_written():
+    assert {op.name for op in BUILT_IN} == set(TABLE)
 
 
 def test_a_layer_may_be_called_as_the_ends_of_the_file_are():

@@ -12,10 +12,14 @@ from hard_tanh import HardTanh
 import kanji_np as kj
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.formats.tflite.flatbuffer import pack
+from kanji_np.formats.tflite.lowering import IMAGES, TABLE
 from kanji_np.formats.tflite.operators import ROWS
 from kanji_np.formats.tflite.reader import parse
 from kanji_np.formats.tflite.writer import to_source
 from kanji_np.graph import noise
+from kanji_np.layers import make_layer
+from kanji_np.ops import BUILT_IN, OPS
+from kanji_np.ops.with_constant import OperandConstants, WithConstantAttrs
 from kanji_np.quantize import SCHEMES
 from kanji_np.types import LinearInts
 
@@ -91,7 +95,7 @@ def assert_comes_back(net, path):
         np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
-@pytest.mark.parametrize("scheme", ["pow2", "pow2-per-channel"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_integers_and_answers_come_back(scheme, tmp_path):
     """Those of the first layer as a depthwise convolution, as TFLite has no other."""
     net, images = trained(scheme), small.images()
@@ -210,6 +214,12 @@ def one(layer, shape, **options):
         (kj.Flatten(), (3, 2, 4), ["RESHAPE"]),
         (kj.Reshape((4, 6)), (2, 4, 3), ["RESHAPE"]),
         (kj.Softmax(), (7,), ["SOFTMAX"]),
+        (kj.Conv2DTranspose(4, 3, 2, "same"), (4, 5, 3), ["TRANSPOSE_CONV"]),
+        (
+            kj.Conv2DTranspose(2, (2, 3), activation="relu"),
+            (4, 5, 3),
+            ["TRANSPOSE_CONV"],
+        ),
         (kj.Sigmoid(), (7, 2), ["LOGISTIC"]),
         (kj.Tanh(), (7,), ["TANH"]),
         (kj.HardSwish(), (3, 4, 2), ["HARD_SWISH"]),
@@ -230,6 +240,18 @@ def one(layer, shape, **options):
 def test_what_a_layer_becomes(layer, shape, expected, tmp_path):
     net = one(layer, shape)
     assert kinds(net) == expected
+    assert_comes_back(net, tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("constant", [(1,), (3,), (4, 5, 1), (4, 5, 3)])
+@pytest.mark.parametrize("function", ["add", "sub", "mul", "minimum", "maximum"])
+def test_a_constant_operand_is_in_the_file(function, constant, first, tmp_path):
+    attrs = WithConstantAttrs(function, constant, constant_first=first)
+    values = OperandConstants(RNG.normal(size=constant).astype(np.float32))
+    layer = make_layer(OPS["with_constant"], attrs, constants=values)
+    net = one(layer, (4, 5, 3))
+    assert kinds(net)[-1] == function.upper()
     assert_comes_back(net, tmp_path / "net.tflite")
 
 
@@ -286,6 +308,12 @@ def test_rescaling_is_said_where_quantize_gives_its_bytes(layer, is_said, tmp_pa
 def test_rows_stay_images_between_convolutions():
     net = kj.Sequential([kj.Conv1D(4, 3), kj.Conv1D(2, 3), kj.Flatten()], (9, 5))
     assert kinds(net) == ["RESHAPE", "CONV_2D", "CONV_2D", "RESHAPE"]
+
+
+def test_every_operator_can_be_written():
+    """But for the image layer that TFLite has no counterpart of."""
+    known = {*TABLE, *IMAGES, "standardize"}
+    assert {op.name for op in BUILT_IN} == known
 
 
 def test_the_file_is_as_the_schema_wants_it(tmp_path):
@@ -355,6 +383,11 @@ def test_a_network_for_a_chip_is_written_as_tflite_micro_computes_it(tmp_path):
             kj.AvgPool2D(3, 2, padding=((1, 1), (1, 1)), name="a"),
             (6, 6, 1),
             "layer 'a': TFLite averages with padding SAME or VALID only",
+        ),
+        (
+            kj.Conv2DTranspose(2, 3, padding=((2, 0), (0, 0)), name="a"),
+            (4, 4, 1),
+            "layer 'a': TFLite cuts off an output what SAME or VALID says only",
         ),
         (HardTanh(name="a"), (4,), "layer 'a': TFLite has no counterpart of hard_tanh"),
     ],

@@ -51,15 +51,17 @@ class Draft:
         y = self.node("QuantizeLinear", (x, scale, zero), f"{owner}/int8")
         return self.node("DequantizeLinear", (y, scale, zero), name)
 
-    def integers(self, name: str, values: np.ndarray, scales: np.ndarray) -> str:
-        """Constant integers with a scale for each of their first axis, as real
+    def integers(
+        self, name: str, values: np.ndarray, scales: np.ndarray, axis: int = 0
+    ) -> str:
+        """Constant integers with a scale for each index along an axis, as real
         values."""
         inputs = (
             self.constant(f"{name}/{values.dtype}", values),
             self.constant(f"{name}/scale", scales.astype(np.float32)),
             self.constant(f"{name}/zero_point", np.zeros(len(scales), values.dtype)),
         )
-        return self.node("DequantizeLinear", inputs, name, {"axis": 0})
+        return self.node("DequantizeLinear", inputs, name, {"axis": axis})
 
     def shaped(self, x: str, name: str, shape: Shape) -> str:
         """The same values under another shape."""

@@ -131,15 +131,38 @@ def _dense(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     return _activated(draft, node, y)
 
 
+def _transpose_conv2d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    """What is cut off behind the output, or added there if it is less than nothing."""
+    shape, weight = specs[0].shape, node.ints.weight
+    scatter = node.attrs.scatter(shape)
+    after = [
+        (size - 1) * stride + kernel - before - out
+        for size, stride, kernel, before, out in zip(
+            shape, scatter.stride, scatter.kernel, scatter.before, scatter.out,
+            strict=False,
+        )
+    ]  # fmt: skip
+    options = {
+        "kernel_shape": scatter.kernel,
+        "strides": scatter.stride,
+        "pads": (*scatter.before, *(max(cells, 0) for cells in after)),
+        "output_padding": tuple(max(-cells, 0) for cells in after),
+    }
+    weight = weight.transpose(3, 0, 1, 2)  # (Cout,KH,KW,Cin) -> (Cin,Cout,KH,KW)
+    inputs = (*xs, *_weights(draft, node, specs, weight, axis=1))
+    y = draft.node("ConvTranspose", inputs, _real(node), options)
+    return _activated(draft, node, y)
+
+
 def _weights(
-    draft: Draft, node: Node, specs: Specs, weight: np.ndarray
+    draft: Draft, node: Node, specs: Specs, weight: np.ndarray, axis: int = 0
 ) -> tuple[str, str]:
-    """Weights, output channels first, and biases."""
+    """Weights, output channels along `axis`, and biases."""
     ints: LinearInts = node.ints
     assert ints.weight_scales is not None  # of all that `quantize` makes
     sums = meaning(specs[0]).scale * ints.weight_scales
     return (
-        draft.integers(f"{node.name}/weight", weight, ints.weight_scales),
+        draft.integers(f"{node.name}/weight", weight, ints.weight_scales, axis),
         draft.integers(f"{node.name}/bias", ints.bias, sums),
     )
 
@@ -177,20 +200,38 @@ def _pad(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
 # What works on each element
 
 
-def _add(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
-    return _activated(draft, node, draft.node("Add", xs, _real(node)))
+def _pair(kind: str) -> Lower:
+    """An operator on two tensors, of which one may be broadcast."""
+
+    def lower(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+        rank, inputs = len(node.output.shape), []
+        for x, spec in zip(xs, specs, strict=True):
+            missing = rank - len(spec.shape)
+            if missing:
+                shape = file_shape((*(1,) * missing, *spec.shape))
+                x = draft.shaped(x, f"{node.name}/operand", shape)
+            inputs.append(x)
+        return _activated(draft, node, draft.node(kind, inputs, _real(node)))
+
+    return lower
 
 
-def _mul(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
-    return _activated(draft, node, draft.node("Mul", xs, _real(node)))
-
-
-def _relu(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
-    return _clipped(draft, "relu", xs[0], _real(node))
+def _plain(kind: str) -> Lower:
+    """An operator without attributes."""
+    return lambda draft, node, xs, specs: draft.node(kind, xs, _real(node))
 
 
 def _relu6(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     return _clipped(draft, "relu6", xs[0], _real(node))
+
+
+def _leaky_relu(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    options = {"alpha": node.attrs.negative_slope}
+    return draft.node("LeakyRelu", xs, _real(node), options)
+
+
+def _requantize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    return _activated(draft, node, xs[0])
 
 
 def _softmax(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
@@ -200,6 +241,16 @@ def _softmax(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
 
 
 # Shapes
+
+
+def _channels_first(values: np.ndarray) -> np.ndarray:
+    """A sample as it is in the file."""
+    return np.moveaxis(values, -1, 0) if has_channels(values.shape) else values
+
+
+def _order(rank: int) -> tuple[int, ...]:
+    """Our axes of a sample in the file's order."""
+    return file_shape(tuple(range(rank)))
 
 
 def _concatenate(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
@@ -216,8 +267,55 @@ def _reshape(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     if not _moves(after):
         return draft.shaped(x, _real(node), file_shape(after))
     x = draft.shaped(x, f"{node.name}/shaped", after)
-    axes = (len(after) - 1, *range(len(after) - 1))
-    return _transposed(draft, x, _real(node), axes)
+    return _transposed(draft, x, _real(node), _order(len(after)))
+
+
+def _transpose(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    rank = len(node.attrs.dims)
+    order = _order(rank)
+    axes = [order.index(node.attrs.dims[axis] - 1) for axis in order]
+    return _transposed(draft, xs[0], _real(node), axes)
+
+
+def _mean(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    """Over axes as they are here: where the channels come first they are moved last,
+    and back if there are still some."""
+    (x,), before, after = xs, specs[0].shape, node.output.shape
+    if has_channels(before):
+        x = _transposed(draft, x, f"{node.name}/last", (*range(1, len(before)), 0))
+    axes = draft.constant(f"{node.name}/axes", np.array(node.attrs.axis, np.int64))
+    options = {"keepdims": int(node.attrs.keepdims)}
+    if not has_channels(after):
+        return draft.node("ReduceMean", (x, axes), _real(node), options)
+    x = draft.node("ReduceMean", (x, axes), f"{node.name}/mean", options)
+    return _transposed(draft, x, _real(node), _order(len(after)))
+
+
+def _slice(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    ranges = node.attrs.ranges(specs[0].shape)
+    order = _order(len(ranges))
+    told = [
+        draft.constant(f"{node.name}/{name}", np.array(values, np.int64))
+        for name, values in {
+            "starts": [ranges[axis].start for axis in order],
+            "ends": [ranges[axis].stop for axis in order],
+            "axes": range(1, len(order) + 1),
+            "steps": [ranges[axis].step for axis in order],
+        }.items()
+    ]
+    return draft.node("Slice", (*xs, *told), _real(node))
+
+
+def _resize_nearest(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    """By the very indices, which Resize would compute in its own way."""
+    rows, columns = (
+        draft.constant(f"{node.name}/{name}", indices.astype(np.int64))
+        for name, indices in zip(
+            ("rows", "columns"), node.attrs.indices(specs[0].shape), strict=True
+        )
+    )
+    x = draft.node("Gather", (*xs, rows), f"{node.name}/high", {"axis": 2})
+    return draft.node("Gather", (x, columns), _real(node), {"axis": 3})
 
 
 def _transposed(draft: Draft, x: str, name: str, axes: Sequence[int]) -> str:
@@ -233,13 +331,33 @@ def _normalize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     """(x - mean) / 64, and a little more."""
     (spec,), mean = specs, node.ints.mean
     if mean.ndim == len(spec.shape):
-        mean = np.moveaxis(mean, -1, 0) if has_channels(spec.shape) else mean
+        mean = _channels_first(mean)
     else:
-        mean = mean.reshape(-1, *(1,) * (len(spec.shape) - 1))  # (C,) -> (C,1,1)
+        mean = _each_channel(mean, spec.shape)
     less = draft.constant(f"{node.name}/mean", (mean - NUDGE).astype(np.float32))
     unit = draft.constant(f"{node.name}/unit", np.array(2.0**-UNIT_BITS, np.float32))
     x = draft.node("Sub", (*xs, less), f"{node.name}/centred")
     return draft.node("Mul", (x, unit), _real(node))
+
+
+def _each_channel(values: np.ndarray, shape: Shape) -> np.ndarray:
+    """(C,) -> (C,1,1) beside an image."""
+    return values.reshape(-1, *(1,) * (len(shape) - 1))
+
+
+def _rescaling(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    scale, offset = (
+        draft.constant(
+            f"{node.name}/{name}",
+            _each_channel(np.array(values, np.float32), specs[0].shape),
+        )
+        for name, values in {
+            "factor": node.attrs.scale,
+            "offset": node.attrs.offset,
+        }.items()
+    )
+    x = draft.node("Mul", (*xs, scale), f"{node.name}/scaled")
+    return draft.node("Add", (x, offset), _real(node))
 
 
 def _standardize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
@@ -257,8 +375,26 @@ def _standardize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     return draft.node("Div", (centred, divisor), _real(node))
 
 
+def _with_constant(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
+    (x,), attrs, q = xs, node.attrs, node.ints.qparams
+    values, rank = node.ints.constant, len(node.output.shape)
+    values = values.reshape((1,) * (rank - values.ndim) + values.shape)
+    steps = values.astype(np.float32) - q.zero_point
+    real = _channels_first(steps * np.float32(q.scale))
+    constant = draft.constant(f"{node.name}/constant", real[np.newaxis])
+    y = draft.node(FUNCTIONS[attrs.function], attrs.ordered(x, constant), _real(node))
+    return _activated(draft, node, y)
+
+
+FUNCTIONS = {
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "minimum": "Min",
+    "maximum": "Max",
+}
 TABLE: dict[str, Lower] = {
-    "add": _add,
+    **{name: _pair(kind) for name, kind in FUNCTIONS.items()},
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
     "conv1d": _conv1d,
@@ -267,13 +403,24 @@ TABLE: dict[str, Lower] = {
     "depthwise_conv2d": _depthwise_conv2d,
     "flatten": _reshape,
     "global_avg_pool2d": _global_avg_pool2d,
+    "hard_swish": _plain("HardSwish"),
+    "leaky_relu": _leaky_relu,
     "max_pool2d": _max_pool2d,
-    "mul": _mul,
+    "mean": _mean,
     "normalize": _normalize,
     "pad": _pad,
-    "relu": _relu,
+    "relu": _plain("Relu"),
     "relu6": _relu6,
+    "requantize": _requantize,
+    "rescaling": _rescaling,
     "reshape": _reshape,
+    "resize_nearest": _resize_nearest,
+    "sigmoid": _plain("Sigmoid"),
+    "slice": _slice,
     "softmax": _softmax,
     "standardize": _standardize,
+    "tanh": _plain("Tanh"),
+    "transpose": _transpose,
+    "transpose_conv2d": _transpose_conv2d,
+    "with_constant": _with_constant,
 }

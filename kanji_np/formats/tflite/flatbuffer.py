@@ -51,6 +51,7 @@ VERSIONS = {
     "SUB": 2,
     "TANH": 2,
     "TRANSPOSE": 2,
+    "TRANSPOSE_CONV": 4,
 }
 
 #: The schema's enumerations, by the fields that have them.

@@ -28,7 +28,7 @@ from kanji_np.ops.normalize import UNIT_BITS
 from kanji_np.ops.table import MOST_SHIFT
 from kanji_np.quantize import activation_range, multiplier_and_shift
 from kanji_np.types import LinearInts, QParams, Shape, Shapes
-from kanji_np.window import Geometry, Pair, Window
+from kanji_np.window import Geometry, Pair, Scatter, Window
 
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 LOWEST = -128
@@ -80,7 +80,8 @@ def _activation(node: Node) -> str:
     """TFLite's name of what is fused; UnsupportedOp if the range is another."""
     activation = node.operator.activation(node.attrs)
     own = node.ints.act_min, node.ints.act_max
-    if own != activation_range(activation, meaning(node.output)):
+    y = meaning(node.output)
+    if own not in (activation_range(activation, y, k) for k in ("tflm", "xnnpack")):
         raise UnsupportedOp(
             f"its outputs are clamped to {own[0]} .. {own[1]}, and no activation of "
             "TFLite does that with this scale"
@@ -132,6 +133,41 @@ def _convolution(
         "fused_activation_function": _activation(node),
     }
     return draft.op(kind, (x, *_weights(draft, node, x, weight, axis)), y, options)
+
+
+def _transpose_conv2d(draft: Draft, node: Node, xs: Inputs) -> int:
+    """Weights are as they are here, (Cout,KH,KW,Cin)."""
+    (x,) = xs
+    image = draft.shape(x)[1:]
+    padding = _scatter_word(node.attrs.scatter(image), image)
+    if padding is None:
+        raise UnsupportedOp(
+            "TFLite cuts off an output what SAME or VALID says only, and this is "
+            f"neither: {node.attrs}"
+        )
+    y = _result(draft, node)
+    size = draft.constant(f"{node.name}/size", np.array(draft.shape(y), np.int32))
+    weight, bias = _weights(draft, node, x, node.ints.weight, 0)
+    options = {
+        "padding": padding,
+        **_strides(node.attrs.stride),
+        "fused_activation_function": _activation(node),
+    }
+    return draft.op("TRANSPOSE_CONV", (size, weight, x, bias), y, options)
+
+
+def _scatter_word(scatter: Scatter, image: Shape) -> str | None:
+    """TFLite's word for the padding of a transposed convolution, or None.
+
+    It is that of the convolution from the output to the image.
+    """
+    for word in ("VALID", "SAME"):
+        window = Window(scatter.kernel, scatter.stride, padding=word.lower())
+        with suppress(ShapeError):  # of a kernel that is larger than the output
+            g = window.over((*scatter.out, 1))
+            if (*g.out, *g.pad) == (*image[:2], *scatter.before):
+                return word
+    return None
 
 
 def _strides(stride: Pair) -> dict[str, int]:
@@ -372,10 +408,21 @@ def _resize_nearest(draft: Draft, node: Node, xs: Inputs) -> int:
     return draft.op(kind, (*xs, size), _result(draft, node), options)
 
 
-def _constant(draft: Draft, node: Node, xs: Inputs) -> int:
-    y = meaning(node.output)
-    values = node.ints.values[None]  # (...) -> (1,...)
-    return draft.constant(node.name, values, quantization(y.scale, y.zero_point))
+def _with_constant(draft: Draft, node: Node, xs: Inputs) -> int:
+    """The operator of two tensors, one of which is in the file."""
+    (x,), attrs, ints = xs, node.attrs, node.ints
+    values, q = ints.constant, ints.qparams
+    if attrs.function in ("maximum", "minimum"):  # all of one scale
+        own_table = ints.pair.tables[0 if attrs.constant_first else 1]
+        values, q = own_table[values.astype(int) + 128], meaning(node.output)
+    more_axes = (1,) * (len(draft.shape(x)) - values.ndim)
+    constant = draft.constant(
+        f"{node.name}/constant",
+        values.reshape(more_axes + values.shape),
+        quantization(q.scale, q.zero_point),
+    )
+    pair = replace(node, op=attrs.function, attrs=attrs.pair, ints=ints.pair)
+    return TABLE[attrs.function](draft, pair, attrs.ordered(x, constant))
 
 
 def _reshape(draft: Draft, node: Node, xs: Inputs) -> int:
@@ -386,7 +433,6 @@ TABLE: dict[str, Lower] = {
     "add": _fused("ADD"),
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
-    "constant": _constant,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
     "dense": _dense,
@@ -412,6 +458,8 @@ TABLE: dict[str, Lower] = {
     "sub": _fused("SUB"),
     "tanh": _plain("TANH"),
     "transpose": _transpose,
+    "transpose_conv2d": _transpose_conv2d,
+    "with_constant": _with_constant,
 }
 
 
