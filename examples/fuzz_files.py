@@ -417,6 +417,7 @@ def dataset_kind(folder: Path) -> Kind:
     names = np.array(["a", "b", "ä"])
     good: list[dict[str, Any]] = [
         {"x": images, "y": labels},
+        {"x": images / 255, "y": labels},
         {"images": images[..., 0], "labels": labels[:, None], "classes": names},
         {
             "x_train": images, "y_train": labels, "x_test": images[:3],
@@ -442,7 +443,8 @@ def dataset_kind(folder: Path) -> Kind:
             sets = kj.load_dataset(path, seed=0)
         for data in sets:
             "".join(data.classes).encode()
-            assert data.images.dtype == np.uint8 and data.labels.dtype == np.int64
+            assert data.images.dtype in (np.uint8, np.float32, np.int8)
+            assert np.isfinite(data.images).all() and data.labels.dtype == np.int64
             assert len(data) == 0 or data.labels.max() < len(data.classes)
         return "read"
 

@@ -230,13 +230,14 @@ def plot_conversion(
     ToolError
         matplotlib is not installed.
     """
-    figure = _figure(max(5, 3 + 0.4 * len(epochs)), 3.6)
+    figure = _figure(max(6, 4 + 0.4 * len(epochs)), 3.6)
     from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots()
     axes.set_title(title, loc="left", color=INK)
     if "fp32" in scores:
-        axes.axhline(scores["fp32"], color=ORANGE, label="float32")
+        label = f"float32, {scores['fp32']:.4g}"
+        axes.axhline(scores["fp32"], color=ORANGE, label=label)
     values = [*([scores["int8"]] if "int8" in scores else []), *epochs]
     first = 0 if "int8" in scores else 1
     places = range(first, first + len(values))
@@ -249,7 +250,7 @@ def plot_conversion(
     axes.set_xlabel("epochs after conversion", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.1, y=0.2)
-    axes.legend(loc="lower right", frameon=False, labelcolor=INK)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor=INK)
     _plain(axes)
     _save(figure, path)
 

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "kanji_nn.h"
+#include "kanji_support.h"
 
 #define MOST_VALUES 8388608 /* 255 times as many stay within int32 */
 #define BLOCK 16            /* sums that are kept at a time */
@@ -25,17 +26,6 @@ static int scaling_ok(
         return 0;
     }
     return shift <= 0 || (int64_t)255 * count * ((int64_t)1 << shift) <= INT32_MAX;
-}
-
-static int32_t rescale(int32_t value, int32_t multiplier, int32_t shift)
-{
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift < 0 ? -shift : 0;
-    const int64_t shifted = (int64_t)value * ((int64_t)1 << left);
-    const int64_t high = (shifted * multiplier + ((int64_t)1 << 30)) >> 31;
-    const int64_t half = ((int64_t)1 << right) >> 1;
-
-    return (int32_t)(high < 0 ? -((half - high) >> right) : (high + half) >> right);
 }
 
 int32_t kanji_mean_s8(const int8_t *input,
@@ -76,10 +66,9 @@ int32_t kanji_mean_s8(const int8_t *input,
             }
             for (int32_t i = 0; i < width; i++)
             {
-                int32_t y = rescale(sums[i], multiplier, shift) + output_offset;
+                const int32_t mean = kanji_rescale(sums[i], multiplier, shift, 0);
 
-                y = y < INT8_MIN ? INT8_MIN : y;
-                output[first + i] = (int8_t)(y > INT8_MAX ? INT8_MAX : y);
+                output[first + i] = (int8_t)kanji_clamp(mean + output_offset, INT8_MIN, INT8_MAX);
             }
         }
         input += count * inner;

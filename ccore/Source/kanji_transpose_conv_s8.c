@@ -2,9 +2,7 @@
 #include <stddef.h>
 
 #include "kanji_nn.h"
-
-#define MOST_CELLS 32767
-#define MOST_PRODUCTS 65535
+#include "kanji_support.h"
 
 static int in_range(int32_t value, int32_t low, int32_t high)
 {
@@ -13,7 +11,7 @@ static int in_range(int32_t value, int32_t low, int32_t high)
 
 static int dims_ok(const kanji_axes *dims)
 {
-    return dims->n >= 1 && in_range(dims->h, 1, MOST_CELLS) && in_range(dims->w, 1, MOST_CELLS) &&
+    return dims->n >= 1 && in_range(dims->h, 1, KANJI_MAX_EXTENT) && in_range(dims->w, 1, KANJI_MAX_EXTENT) &&
            dims->c >= 1 && (int64_t)dims->h * dims->w * dims->c <= INT32_MAX;
 }
 
@@ -23,8 +21,8 @@ static int params_ok(const kanji_transpose_conv *params, const kanji_axes *filte
            in_range(params->output_offset, INT8_MIN, INT8_MAX) &&
            in_range(params->act_min, INT8_MIN, params->act_max) &&
            params->act_max <= INT8_MAX && in_range(params->roundings, 1, 2) &&
-           in_range(params->stride_h, 1, MOST_CELLS) &&
-           in_range(params->stride_w, 1, MOST_CELLS) &&
+           in_range(params->stride_h, 1, KANJI_MAX_EXTENT) &&
+           in_range(params->stride_w, 1, KANJI_MAX_EXTENT) &&
            in_range(params->pad_h, 0, filter->h - 1) && in_range(params->pad_w, 0, filter->w - 1);
 }
 
@@ -37,7 +35,7 @@ static int shapes_ok(const kanji_axes *input, const kanji_axes *filter, const ka
     }
 
     const int64_t products = (int64_t)filter->h * filter->w * filter->c;
-    return products <= MOST_PRODUCTS && products * filter->n <= INT32_MAX;
+    return products <= KANJI_MAX_DEPTH && products * filter->n <= INT32_MAX;
 }
 
 /* The inputs that reach an output along one axis: tap `kernel` of input `input`, then
@@ -73,35 +71,6 @@ static kanji_taps taps_at(int32_t place, int32_t kernel_size, int32_t stride, in
     return taps;
 }
 
-static int32_t rescale(int32_t value, int32_t multiplier, int32_t shift, int32_t roundings)
-{
-    if (roundings == 1)
-    {
-        const int64_t product = (int64_t)value * multiplier;
-
-        return (int32_t)(((product >> (30 - shift)) + 1) >> 1);
-    }
-
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift < 0 ? -shift : 0;
-    const int64_t shifted = (int64_t)value * ((int64_t)1 << left);
-    const int64_t high = (shifted * multiplier + ((int64_t)1 << 30)) >> 31;
-    const int64_t half = ((int64_t)1 << right) >> 1;
-
-    return (int32_t)(high < 0 ? -((half - high) >> right) : (high + half) >> right);
-}
-
-static int32_t dot(const int8_t *x, const int8_t *weight, int32_t count, int32_t offset)
-{
-    int32_t sum = 0;
-
-    for (int32_t c = 0; c < count; c++)
-    {
-        sum += (x[c] + offset) * weight[c];
-    }
-    return sum;
-}
-
 int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
                                 const kanji_axes *input_dims,
                                 const int8_t *input,
@@ -134,31 +103,38 @@ int32_t kanji_transpose_conv_s8(const kanji_transpose_conv *params,
             const kanji_taps columns =
                 taps_at(x + params->pad_w, filter_dims->w, params->stride_w, input_dims->w);
 
-            for (int32_t o = 0; o < output_dims->c; o++)
+            for (int32_t o = 0; o < output_dims->c; o += KANJI_FILTERS)
             {
-                int32_t sum = bias[o];
+                const int32_t filters = kanji_min(output_dims->c - o, KANJI_FILTERS);
+                int32_t sums[KANJI_FILTERS] = {0};
 
-                for (int32_t i = 0; i < rows.count; i++)
+                for (int32_t j = 0; rows.count > 0 && j < columns.count; j++)
                 {
-                    const int32_t row = (rows.input - i) * input_dims->w;
-                    const int32_t tap = (rows.kernel + i * params->stride_h) * filter_dims->w;
+                    const int32_t at = rows.input * input_dims->w + columns.input - j;
+                    const int32_t tap = rows.kernel * filter_dims->w + columns.kernel;
+                    const kanji_patch patch = {input + at * channels,
+                                               -input_dims->w * channels,
+                                               (tap + j * params->stride_w) * channels,
+                                               params->stride_h * filter_dims->w * channels,
+                                               rows.count,
+                                               channels};
 
-                    for (int32_t j = 0; j < columns.count; j++)
-                    {
-                        const int32_t at = row + columns.input - j;
-                        const int32_t w = tap + columns.kernel + j * params->stride_w;
-
-                        sum += dot(input + at * channels,
-                                   filter + o * filter_size + w * channels,
-                                   channels,
-                                   params->input_offset);
-                    }
+                    kanji_products_s8(&patch,
+                                      filter + o * filter_size,
+                                      filters,
+                                      filter_size,
+                                      params->input_offset,
+                                      sums);
                 }
+                for (int32_t k = 0; k < filters; k++)
+                {
+                    const int32_t sum = kanji_add_saturated(sums[k], bias[o + k]);
+                    const int32_t value = kanji_rescale(
+                        sum, multiplier[o + k], shift[o + k], params->roundings == 1);
+                    const int32_t shifted = kanji_add_saturated(value, params->output_offset);
 
-                int32_t value =
-                    rescale(sum, multiplier[o], shift[o], params->roundings) + params->output_offset;
-                value = value < params->act_min ? params->act_min : value;
-                *output++ = (int8_t)(value > params->act_max ? params->act_max : value);
+                    *output++ = (int8_t)kanji_clamp(shifted, params->act_min, params->act_max);
+                }
             }
         }
     }

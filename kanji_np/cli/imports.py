@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_IMAGES = 500
 #: Learning rates to go on with: those of a training from scratch undo what was learned.
-#: Adam's steps do not grow with the inputs, which in these networks may be pixels of
-#: 0 to 255: at 5e-5 a ResNet-8 gains, at 3e-4 it loses, and SGD at 0.005 diverges.
+#: Adam's steps do not grow with the inputs, whatever features those are.
 FINE_TUNING = {"sgd": 0.0001, "adam": 5e-5, "adamw": 5e-5}
 
 
@@ -189,6 +188,7 @@ def _read(
 ) -> Imported:  # fmt: skip
     """The network of a file, with a layer for images if that is what there is."""
     from kanji_np import formats
+    from kanji_np.formats.conditioning import condition
 
     spec = target.spec()
     imported = formats.read(file, spec, name=name)
@@ -200,7 +200,9 @@ def _read(
         pixels.check_unused(f"{images.name} has {images.images.dtype}")
         return imported
     layer = pixels.layer(file, said_of_input(net))
-    return formats.read(file, spec, name=name, image_layer=layer)
+    imported = formats.read(file, spec, name=name, image_layer=layer)
+    condition(imported.network)
+    return imported
 
 
 def _with_ranges(net: Model, file: Path, ranges: str | None) -> Model:

@@ -62,6 +62,9 @@ def npz(
             f"{path}: expected the arrays {', '.join(split_keys)}; or images, labels; "
             f"or x, y; got {', '.join(sorted(arrays)) or 'none'}"
         )
+    kinds = list(dict.fromkeys(str(images.dtype) for images, _ in pairs))
+    if len(kinds) > 1:
+        raise DataError(f"{path}: x_train is {kinds[0]}, but x_test is {kinds[1]}")
     if "classes" in arrays:
         classes = _class_names(arrays["classes"], path)
     else:

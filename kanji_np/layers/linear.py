@@ -247,6 +247,20 @@ class LinearLayer(TrackedLayer):
         residue = bias - np.rint(self.bias.data / sums)
         self.kept = KeptInts(lowest, residue.astype(np.int32))
 
+    def scale_weight(self, factor: float) -> None:
+        """Multiply the weight and its range, where inputs were divided.
+
+        Parameters
+        ----------
+        factor : float
+            A power of two, so that nothing is rounded.
+        """
+        self.weight.data = self.weight.data * np.float32(factor)
+        tracker = self.weight_range
+        tracker.low, tracker.high = tracker.low * factor, tracker.high * factor
+        if tracker.scale is not None:
+            tracker.scale = tracker.scale * factor
+
     def renew_weight_range(self) -> None:
         """Take the weight's range from the weight as it is."""
         self.weight_range.renew(self.folded_weight())

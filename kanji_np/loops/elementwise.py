@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from kanji_np.fixedpoint import ROUNDINGS, rescale
 from kanji_np.jit import nb, njit
 from kanji_np.loops import buffers
 from kanji_np.loops.broadcast import gathered, spread
@@ -232,8 +233,11 @@ def _table(how: Any, output_offset: int) -> np.ndarray:
     x = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
     if how is None:
         return x - output_offset
-    product = (x + how.input_offset) * how.multiplier
-    return ((product >> (30 - how.shift)) + 1) >> 1
+    rounding = ROUNDINGS[how.rounding]
+    return np.array([
+        rescale(int(v) + how.input_offset, how.multiplier, how.shift, rounding)
+        for v in x
+    ])  # fmt: skip
 
 
 def concatenate_float(attrs: Any, params: None, xs: Arrays) -> np.ndarray:

@@ -6,7 +6,6 @@ from kanji_np.ops.add import ADD
 from kanji_np.ops.attributes import Attributes, attribute
 from kanji_np.ops.avg_pool2d import AVG_POOL2D
 from kanji_np.ops.concatenate import CONCATENATE
-from kanji_np.ops.constant import CONSTANT
 from kanji_np.ops.conv1d import CONV1D
 from kanji_np.ops.conv2d import CONV2D
 from kanji_np.ops.dense import DENSE
@@ -68,7 +67,6 @@ BUILT_IN = (
     MAXIMUM,
     WITH_CONSTANT,
     CONCATENATE,
-    CONSTANT,
     PAD,
     SLICE,
     TRANSPOSE,

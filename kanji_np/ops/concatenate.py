@@ -5,12 +5,15 @@ them,
 
     Y = clamp(round((X + input_offset) * multiplier * 2^(shift - 31)) + output_offset)
 
-rounded once, halves up, on every target: the kernel is this project's own.
+rounded once, halves up, on the chip: the kernel is this project's own. Runtimes take
+parts of one scale only, so a `.tflite` file has a `QUANTIZE` before the others. They
+are rounded as it is: twice, and by XNNPACK once, with a multiplier of 8 bits behind the
+point (`ops.requantize`).
 
 Accumulator: int64 on the device, for one product of 8 and 31 bits.
 
-Source: CMSIS-NN v7.0.0 `arm_concatenation_s8_x`; ccore `kanji_requantize_s8`. TFLite's
-`CONCATENATION` int8 takes parts of one scale only.
+Source: CMSIS-NN v7.0.0 `arm_concatenation_s8_x`; ccore `kanji_requantize_s8`; TFLite
+`CONCATENATION` and `QUANTIZE` int8.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kanji_np.errors import RangeError, ShapeError
-from kanji_np.fixedpoint import SINGLE, rescale
+from kanji_np.fixedpoint import ROUNDINGS, rescale
 from kanji_np.loops import elementwise as fast
+from kanji_np.ops import table
 from kanji_np.ops.attributes import Attributes
 from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import multiplier_and_shift
@@ -61,6 +65,7 @@ class Rescaling:
     input_offset: int
     multiplier: int
     shift: int
+    rounding: str = "single"
 
 
 @dataclass(frozen=True)
@@ -85,19 +90,25 @@ def infer(attrs: ConcatenateAttrs, shapes: Shapes) -> Shape:
 def ints_of(
     attrs: ConcatenateAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
 ) -> ConcatenateInts:
-    return ConcatenateInts(tuple(_rescaling(part, y) for part in xs), y.zero_point)
+    parts = tuple(_rescaling(part, y, numerics) for part in xs)
+    return ConcatenateInts(parts, y.zero_point)
 
 
-def _rescaling(x: QParams, y: QParams) -> Rescaling | None:
+def _rescaling(x: QParams, y: QParams, numerics: Numerics) -> Rescaling | None:
     if x == y:
         return None
+    factor = table.ratio(x, y)
+    if numerics.kernels == "xnnpack" and table.has_8_bits(factor):
+        return Rescaling(-x.zero_point, table.multiplier_of_8_bits(factor), 23)
+    is_runtime = numerics.kernels in ("tflm", "litert", "xnnpack")
     multiplier, shift = multiplier_and_shift(x.scale / y.scale)
-    if shift > MOST_SHIFT:
+    if shift > (table.MOST_SHIFT if is_runtime else MOST_SHIFT):
         raise RangeError(
             f"concatenate: an output scale of {y.scale:.4g} is too fine for an input "
             f"of scale {x.scale:.4g}"
         )
-    return Rescaling(-x.zero_point, multiplier, shift)
+    rounding = "double" if is_runtime else "single"
+    return Rescaling(-x.zero_point, multiplier, shift, rounding)
 
 
 def forward_int(
@@ -114,7 +125,8 @@ def forward_int(
         if how is not None:
             for at, value in np.ndenumerate(x):
                 v = int(value) + how.input_offset
-                q[at] = rescale(v, how.multiplier, how.shift, SINGLE)
+                rounding = ROUNDINGS[how.rounding]
+                q[at] = rescale(v, how.multiplier, how.shift, rounding)
         parts.append(q)
     q = np.concatenate(parts, axis=-1)
     if y_range is not None:

@@ -3,10 +3,11 @@
 Any shape; input and output have scales and zero points of their own. The table holds
 what the target's kernel gives:
 
-TFLite          rescale(X - zero point, multiplier, shift) + zero point, rounded twice;
-                each side has a multiplier, of s_x / s_y and slope s_x / s_y in float32
+TFLite Micro    rescale(X - zero point, multiplier, shift) + zero point, rounded twice;
+                each side has a multiplier, of s_x / s_y and slope s_x / s_y
+LiteRT          the same, with the two factors formed in float32
 XNNPACK         ((X - zero point) * m + 128 >> 8) + zero point, m = round(256 s_x / s_y)
-                for each side, where both factors are 2^-8 to 2^7; else as TFLite
+                for each side, where both factors are 2^-8 to 2^7; else as LiteRT
 
 CMSIS-NN has no such kernel, so "cmsis-nn" computes as TFLite Micro does on a board.
 
@@ -53,28 +54,38 @@ def ints_of(
 ) -> table.TableInts:
     """RangeError if `y` is too fine for the input."""
     (x,) = xs
-    values = KERNELS.get(numerics.kernels, tflite)(attrs, x, y)
+    values = KERNELS.get(numerics.kernels, tflm)(attrs, x, y)
     return table.ints_of(values, forward_float(attrs, None, (table.reals(x),)), y)
 
 
-def tflite(attrs: LeakyReluAttrs, x: QParams, y: QParams) -> Iterable[float]:
+def tflm(attrs: LeakyReluAttrs, x: QParams, y: QParams) -> Iterable[float]:
+    above = x.scale / y.scale
+    below = x.scale * float(np.float32(attrs.negative_slope)) / y.scale
+    return _scaled(above, below, x, y)
+
+
+def litert(attrs: LeakyReluAttrs, x: QParams, y: QParams) -> Iterable[float]:
     product = np.float32(x.scale) * np.float32(attrs.negative_slope)
     below, above = float(product / np.float32(y.scale)), float(table.ratio(x, y))
+    return _scaled(above, below, x, y)
+
+
+def _scaled(above: float, below: float, x: QParams, y: QParams) -> Iterable[float]:
+    """A factor for what is above 0, and one for the rest."""
     negative = table.scaled(range(-128 - x.zero_point, 0), below, y)
-    positive = table.scaled(range(128 - x.zero_point), above, y)
-    return negative + positive
+    return negative + table.scaled(range(128 - x.zero_point), above, y)
 
 
 def xnnpack(attrs: LeakyReluAttrs, x: QParams, y: QParams) -> Iterable[float]:
     above = table.ratio(x, y)
     below = above * np.float32(attrs.negative_slope)
-    if not all(table.FIXED_8[0] <= f <= table.FIXED_8[1] for f in (above, below)):
-        return tflite(attrs, x, y)
+    if not (table.has_8_bits(above) and table.has_8_bits(below)):
+        return litert(attrs, x, y)
     ds = table.differences(x)
     return [table.scaled_by_8_bits(d, above if d > 0 else below, y) for d in ds]
 
 
-KERNELS = {"xnnpack": xnnpack}
+KERNELS = {"litert": litert, "xnnpack": xnnpack}
 
 
 def forward_float(attrs: LeakyReluAttrs, params: None, xs: Arrays) -> np.ndarray:

@@ -5,15 +5,15 @@
 It stands for TFLite's `QUANTIZE` from int8 to int8, and for `RELU` and `RELU6` whose
 output has a scale of its own. The table holds what the target's kernel gives:
 
-TFLite          rounded twice; the factor is formed in float64 for "linear", and in
-                float32 for an activation
-TFLite Micro    the same; its `RELU6` leaves scale and zero point as they are, whatever
-                the output's are
+TFLite Micro    rounded twice; its `RELU6` leaves scale and zero point as they are,
+                whatever the output's are
+LiteRT          rounded twice; the factor is formed in float32 for an activation
 XNNPACK         ((X - zero point) * m + 128 >> 8) + zero point, m = round(256 s_x / s_y)
                 where the factor is 2^-8 to 2^7 and there is no activation; else as
-                TFLite
+                LiteRT
 
-CMSIS-NN has no such kernel. "cmsis-nn" computes as TFLite does, "relu6" included.
+CMSIS-NN has no such kernel. "cmsis-nn" computes as TFLite Micro does, but for "relu6",
+which rescales.
 
 Source: TFLite `QUANTIZE`, `RELU` and `RELU6` int8: `reference_ops::Requantize`,
 `QuantizedReluX`, TFLite Micro `Relu6Quantized`; XNNPACK `qs8-vcvt`.
@@ -53,14 +53,23 @@ def ints_of(
 ) -> table.TableInts:
     """RangeError if `y` is too fine for the input."""
     (x,) = xs
-    how = KERNELS.get((numerics.kernels, attrs.activation), tflite)
+    how = KERNELS.get((numerics.kernels, attrs.activation), plain)
     return table.ints_of(how(attrs, x, y), table.reals(x), y)
 
 
-def tflite(attrs: RequantizeAttrs, x: QParams, y: QParams) -> Iterable[float]:
-    factor = float(table.ratio(x, y))
-    if attrs.activation == "linear":
-        factor = float(np.float32(x.scale)) / float(np.float32(y.scale))
+def plain(attrs: RequantizeAttrs, x: QParams, y: QParams) -> Iterable[float]:
+    return _scaled(attrs, x.scale / y.scale, x, y)
+
+
+def litert_activation(
+    attrs: RequantizeAttrs, x: QParams, y: QParams
+) -> Iterable[float]:
+    return _scaled(attrs, float(table.ratio(x, y)), x, y)
+
+
+def _scaled(
+    attrs: RequantizeAttrs, factor: float, x: QParams, y: QParams
+) -> Iterable[float]:
     values = table.scaled(table.differences(x), factor, y)
     return np.clip(values, *activation_range(attrs.activation, y))
 
@@ -71,12 +80,19 @@ def tflm_relu6(attrs: RequantizeAttrs, x: QParams, y: QParams) -> Iterable[float
 
 def xnnpack(attrs: RequantizeAttrs, x: QParams, y: QParams) -> Iterable[float]:
     factor = table.ratio(x, y)
-    if not table.FIXED_8[0] <= factor <= table.FIXED_8[1]:
-        return tflite(attrs, x, y)
+    if not table.has_8_bits(factor):
+        return plain(attrs, x, y)
     return [table.scaled_by_8_bits(d, factor, y) for d in table.differences(x)]
 
 
-KERNELS = {("tflm", "relu6"): tflm_relu6, ("xnnpack", "linear"): xnnpack}
+KERNELS = {
+    ("tflm", "relu6"): tflm_relu6,
+    ("litert", "relu"): litert_activation,
+    ("litert", "relu6"): litert_activation,
+    ("xnnpack", "relu"): litert_activation,
+    ("xnnpack", "relu6"): litert_activation,
+    ("xnnpack", "linear"): xnnpack,
+}
 
 
 def forward_float(attrs: RequantizeAttrs, params: None, xs: Arrays) -> np.ndarray:

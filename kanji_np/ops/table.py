@@ -115,10 +115,19 @@ def scaled(values: Iterable[int], factor: float, y: QParams) -> list[int]:
     return [requantize(v, multiplier, shift) + y.zero_point for v in values]
 
 
+def has_8_bits(factor: np.float32) -> bool:
+    """Whether XNNPACK writes a factor with 8 bits behind the point."""
+    return bool(FIXED_8[0] <= factor <= FIXED_8[1])
+
+
+def multiplier_of_8_bits(factor: np.float32) -> int:
+    """The factor times 256."""
+    return int(np.rint(np.float32(256) * factor))
+
+
 def scaled_by_8_bits(value: int, factor: np.float32, y: QParams) -> int:
     """A difference times a factor of 8 bits behind the point, as XNNPACK has it."""
-    multiplier = int(np.rint(np.float32(256) * factor))
-    return (value * multiplier + 128 >> 8) + y.zero_point
+    return (value * multiplier_of_8_bits(factor) + 128 >> 8) + y.zero_point
 
 
 def too_fine(y: QParams) -> RangeError:

@@ -144,10 +144,23 @@ class OperandConstants(Constants):
 
 @dataclass(frozen=True)
 class WithConstantInts:
-    """The constant, int8, and the integers of the operator of two tensors."""
+    """The constant, and the integers of the operator of two tensors.
+
+    Parameters
+    ----------
+    constant : int8
+        Of the attributes' shape.
+    qparams : QParams
+        What it stands for.
+    pair : dataclass
+    table : TableInts or None
+        Of a single number.
+    """
 
     constant: np.ndarray
+    qparams: QParams
     pair: Any
+    table: table.TableInts | None = None
 
 
 def infer(attrs: WithConstantAttrs, shapes: Shapes) -> Shape:
@@ -180,22 +193,21 @@ def ints_of(
     y: QParams,
     numerics: Numerics,
     constants: OperandConstants,
-) -> WithConstantInts | table.TableInts:
+) -> WithConstantInts:
     """RangeError if `y` is too fine for the operands."""
     (x,) = xs
     constant, q = quantized(attrs, constants)
     ints = attrs.op.ints
     assert ints is not None
-    both = WithConstantInts(
-        constant, ints(attrs.pair, attrs.ordered(x, q), y, numerics)
-    )
+    pair = ints(attrs.pair, attrs.ordered(x, q), y, numerics)
+    made = WithConstantInts(constant, q, pair)
     if constant.size != 1:
-        return both
+        return made
     every = np.arange(-128, 128).astype(np.int8)[:, None]  # (256,) -> (256,1)
-    values = _of_pair(attrs, both, every, attrs.op.run_int).ravel()
+    values = _of_pair(attrs, made, every, attrs.op.run_int).ravel()
     free = replace(attrs, activation="linear")
     smooth = forward_float(free, constants, (table.reals(x)[:, None],)).ravel()
-    return table.ints_of(values.tolist(), smooth, y)
+    return replace(made, table=table.ints_of(values.tolist(), smooth, y))
 
 
 def _of_pair(
@@ -213,26 +225,26 @@ def _of_pair(
 
 def forward_int(
     attrs: WithConstantAttrs,
-    ints: WithConstantInts | table.TableInts,
+    ints: WithConstantInts,
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """int8 (N, ...) -> int8 (N, ...)."""
-    if isinstance(ints, table.TableInts):
-        return table.forward_int(attrs, ints, xs, y_range)
+    if ints.table is not None:
+        return table.forward_int(attrs, ints.table, xs, y_range)
     (x,) = xs
     return _of_pair(attrs, ints, x, attrs.op.forward_int, y_range=y_range)
 
 
 def run_int(
     attrs: WithConstantAttrs,
-    ints: WithConstantInts | table.TableInts,
+    ints: WithConstantInts,
     xs: Arrays,
     y_range: np.ndarray | None = None,
 ) -> np.ndarray:
     """`forward_int`, fast."""
-    if isinstance(ints, table.TableInts):
-        return fast.lookup_int(attrs, ints, xs, y_range)
+    if ints.table is not None:
+        return fast.lookup_int(attrs, ints.table, xs, y_range)
     (x,) = xs
     return _of_pair(attrs, ints, x, attrs.op.run_int, y_range=y_range)
 
@@ -274,14 +286,14 @@ def cost(attrs: WithConstantAttrs, shapes: Shapes, target: TargetSpec) -> Cost:
 
 def lower(
     attrs: WithConstantAttrs,
-    ints: WithConstantInts | table.TableInts,
+    ints: WithConstantInts,
     xs: Specs,
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     """The calls of the operator, one of whose inputs is a constant."""
-    if isinstance(ints, table.TableInts):
-        return table.lower(attrs, ints, xs, y, target)
+    if ints.table is not None:
+        return table.lower(attrs, ints.table, xs, y, target)
     (x,) = xs
     both = attrs.ordered(x, TensorSpec(attrs.constant_shape))
     calls = attrs.op.lower(attrs.pair, ints.pair, both, y, target)

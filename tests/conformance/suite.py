@@ -52,6 +52,8 @@ EMITTED = (
 #: Of every target and scheme, how many cases have their calls run.
 CASES_RUN = 3
 SAMPLES_RUN = 2
+#: The check that a derived class gives a bound for.
+NEAR = "test_integers_are_near_the_smooth_function"
 #: Cases with at most so many numbers in them are differenced one by one.
 SMALL = 250
 
@@ -76,9 +78,7 @@ class Conformance:
         "test_attributes_survive_json",
         "check_calls",
     )
-    of_layers: ClassVar[tuple[str, ...]] = (
-        "test_integers_are_near_the_smooth_function",
-    )
+    of_layers: ClassVar[tuple[str, ...]] = (NEAR,)
     refusals: ClassVar[tuple[Refusal, ...]] = ()
     #: Layers and input shape of networks that are compiled: few, each takes a second.
     networks: ClassVar[tuple[tuple[tuple[Layer, ...], Shape], ...]] = ()
@@ -231,6 +231,11 @@ class Conformance:
         schemes = LIBRARIES[case.target.library].schemes
         return case.suits_target and case.scheme in schemes
 
+    def is_bounded(self, case: Case) -> bool:
+        """Whether `bound` holds. Golden answers say what runtimes compute; their tables
+        and factors of few bits are bounded nowhere."""
+        return generates_c(case.target) or self.op.weights is not None
+
     def test_cases_drawn_at_random(self):
         @settings(max_examples=self.examples)
         @given(self.drawn.filter(self.fits))
@@ -239,7 +244,8 @@ class Conformance:
             if case.scaling == "layer":
                 checks += self.of_layers
             for name in checks:
-                getattr(self, name)(case)
+                if self.is_bounded(case) or name != NEAR:
+                    getattr(self, name)(case)
 
         check()
 

@@ -69,6 +69,14 @@ def test_int8_stays_as_it_is(tmp_path):
     assert (train.images.dtype, train.input_shape) == (np.int8, (6,))
 
 
+def test_training_and_test_samples_are_of_one_kind(tmp_path):
+    path = save(
+        tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES / 255, y_test=LABELS
+    )
+    with pytest.raises(DataError, match="x_train is uint8, but x_test is float32"):
+        npz(path)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
 def test_a_value_that_is_not_finite_is_refused(tmp_path, bad):
     values = RNG.standard_normal((20, 6))

@@ -570,6 +570,35 @@ def test_resizing_to_the_nearest(how, scales, sizes, by_size):
           (BATCH, *IMAGE[1:]), constants)  # fmt: skip
 
 
+def test_halves_of_the_channels_whose_number_is_computed():
+    """As PyTorch exports `chunk`, for any batch."""
+    constants = {"zero": np.array([0]), "one": np.array([1]), "half": np.array([2])}
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("Shape", ["r"], ["s"]),
+        node("Gather", ["s", "one"], ["c"]),
+        node("Div", ["c", "half"], ["h"]),
+        node("Slice", ["r", "zero", "h", "one"], ["a"]),
+        node("Slice", ["r", "h", "c", "one"], ["b"]),
+        node("Add", ["a", "b"], ["y"]),
+    ]
+    assert ops(check(nodes, IMAGE, constants)) == ["relu", "slice", "slice", "add"]
+
+
+def test_resizing_to_a_size_that_is_computed():
+    """As PyTorch exports `interpolate` with a size, for any batch."""
+    constants = {"zero": np.array([0]), "two": np.array([2]), "n": np.array([14, 12])}
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("Shape", ["r"], ["s"]),
+        node("Slice", ["s", "zero", "two"], ["front"]),
+        node("Concat", ["front", "n"], ["sizes"], axis=0),
+        node("Resize", ["r", "", "", "sizes"], ["y"], mode="nearest",
+             coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    ]  # fmt: skip
+    assert ops(check(nodes, IMAGE, constants)) == ["relu", "resize_nearest"]
+
+
 def test_resizing_that_is_refused():
     constants = {"k": np.array([1, 1, 2, 2], np.float32), "c": np.float32([1, 2, 1, 1]),
                  "odd": np.float32([1, 1, 2.7, 2.7])}  # fmt: skip
@@ -603,6 +632,15 @@ def test_shapes_that_are_computed_from_the_batch():
         assert ops(check(nodes, shape, constants)) == ["conv2d", "dense"]
     nodes[4] = node("Mul", ["u", "u"], ["i"])
     assert "computes with the number of samples" in refused(nodes, IMAGE, constants)
+
+
+@pytest.mark.parametrize("wrong", [np.float32([2, 3]), np.array([True])])
+def test_axes_and_sizes_must_be_integers(wrong):
+    constants = {"k": wrong}
+    for kind in ("Reshape", "Squeeze", "Unsqueeze", "ReduceMean", "Split"):
+        cut = node(kind, ["x", "k"], ["y"], **{"axis": 1} if kind == "Split" else {})
+        text = refused([cut], IMAGE, constants, opset=18, kind=FileFormatError)
+        assert "must be integers that do not depend on the batch" in text
 
 
 def test_constants_are_folded():

@@ -268,7 +268,7 @@ def test_operators_on_a_constant_of_int8(kind, shape, first, tmp_path):
     constant = Tensor(shape, "INT8", integers, scale=0.03, zero_point=7)
     op = Op(kind, [1, 0] if first else [0, 1], [2])
     net = made([x, constant, y], [op], tmp_path)
-    assert net.layers[0].op.name == "constant"
+    assert [layer.op.name for layer in net.layers] == ["with_constant"]
     given = np.random.default_rng(1).integers(-128, 128, (2, 4, 5, 3)).astype(np.int8)
     both = [0.03 * (integers - 7), 0.1 * (given - 3.0)]
     real = BINARY[kind](*(both if first else reversed(both)))
@@ -800,6 +800,13 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             on_image(Op("ADD", [0, 1], [2]), int8(2, data=[[1, 2]])),
             r"ADD 't2': its inputs \(1, 2\) and \(4, 5, 3\) do not fit",
+        ),
+        (
+            on_image(
+                Op("RELU", [0], [1]),
+                x=int8(4, 5, 3, more={"shape_signature": np.int32([-1, -1, 5, 3])}),
+            ),
+            r"the input 't0' has the shape \(-1, -1, 5, 3\); one that leaves no size",
         ),
         (
             file([int8(4), int8(4), DENSE_W], [Op("RELU", [0], [1])], outputs=[2]),

@@ -17,7 +17,9 @@ from kanji_np.formats.tflite.operators import ROWS
 from kanji_np.formats.tflite.reader import parse
 from kanji_np.formats.tflite.writer import to_source
 from kanji_np.graph import noise
-from kanji_np.ops import BUILT_IN
+from kanji_np.layers import make_layer
+from kanji_np.ops import BUILT_IN, OPS
+from kanji_np.ops.with_constant import OperandConstants, WithConstantAttrs
 from kanji_np.quantize import SCHEMES
 from kanji_np.types import LinearInts
 
@@ -238,6 +240,18 @@ def one(layer, shape, **options):
 def test_what_a_layer_becomes(layer, shape, expected, tmp_path):
     net = one(layer, shape)
     assert kinds(net) == expected
+    assert_comes_back(net, tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("constant", [(1,), (3,), (4, 5, 1), (4, 5, 3)])
+@pytest.mark.parametrize("function", ["add", "sub", "mul", "minimum", "maximum"])
+def test_a_constant_operand_is_in_the_file(function, constant, first, tmp_path):
+    attrs = WithConstantAttrs(function, constant, constant_first=first)
+    values = OperandConstants(RNG.normal(size=constant).astype(np.float32))
+    layer = make_layer(OPS["with_constant"], attrs, constants=values)
+    net = one(layer, (4, 5, 3))
+    assert kinds(net)[-1] == function.upper()
     assert_comes_back(net, tmp_path / "net.tflite")
 
 

@@ -70,7 +70,6 @@ GOOD = {
     "resize_nearest": {"size": (3, 4)},
     "reshape": {"shape": (4, 4)},
     "with_constant": {"function": "add", "constant_shape": (3,)},
-    "constant": {"shape": (4, 4), "scale": 0.5},
 }
 #: Of each kind of field, what it must not be, beside what no field may be.
 BAD = {

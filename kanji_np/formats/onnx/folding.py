@@ -89,7 +89,7 @@ def fold(op: SourceOp, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
     attrs: Any = given.given(row.attributes, op)
     try:
         with np.errstate(all="ignore"):
-            made = [np.asarray(y) for y in row.fold(attrs, inputs)]
+            made = [_settled(np.asarray(y)) for y in row.fold(attrs, inputs)]
     except (ValueError, IndexError, ArithmeticError, AttributeError) as error:
         raise FileFormatError(f"{op} cannot be computed: {shown(str(error))}") from None
     except TypeError:
@@ -100,6 +100,13 @@ def fold(op: SourceOp, inputs: Sequence[np.ndarray | None]) -> list[np.ndarray]:
     if len(made) < len(op.outputs):
         raise FileFormatError(f"{op} has {len(op.outputs)} outputs, not {len(made)}")
     return made
+
+
+def _settled(array: np.ndarray) -> np.ndarray:
+    """An array of objects as integers, where `BATCH` is no longer among them."""
+    if array.dtype != object or any(value is BATCH for value in array.flat):
+        return array
+    return array.astype(np.int64)
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:
@@ -198,10 +205,20 @@ def _transpose(a: given.Transpose, xs: Any) -> Sequence[Any]:
     return [x.transpose(a.perm)]
 
 
+def whole_numbers(array: np.ndarray) -> tuple[int, ...]:
+    """Sizes, axes or indices; FileFormatError if they are something else."""
+    if array.dtype.kind not in "iu":
+        raise FileFormatError(
+            "sizes and axes must be integers that do not depend on the batch, got "
+            + shown(array.reshape(-1).tolist())
+        )
+    return tuple(array.reshape(-1).tolist())
+
+
 def axes_of(a: Any, xs: Sequence[Any], place: int) -> tuple[int, ...] | None:
     """Axes, which are an attribute in older opsets and an input in newer ones."""
     if len(xs) > place and xs[place] is not None:
-        return tuple(int(axis) for axis in xs[place].reshape(-1))
+        return whole_numbers(xs[place])
     return a.axes
 
 
@@ -231,7 +248,7 @@ def slices_of(a: given.Slice, xs: Sequence[Any]) -> list[tuple[int, int, int, in
     rows: list[Any] = [a.starts, a.ends, a.axes, None]
     for k, x in enumerate(xs[1:5]):
         if x is not None:
-            rows[k] = [int(value) for value in x.reshape(-1)]
+            rows[k] = whole_numbers(x)
     starts, ends, axes, steps = rows
     if starts is None or ends is None:
         raise ValueError("starts and ends are missing")

@@ -38,9 +38,12 @@ class Linear:
 
     def scaled(self, k: np.ndarray, b: np.ndarray) -> Linear:
         """With ``y k + b`` in place of y, both (Cout,)."""
+        if not (np.isfinite(k).all() and np.isfinite(b).all()):
+            raise UnsupportedOp("its constants must be finite")
         if self.scales is None:
-            weight = self.weight * by_output(k, self.weight)
-            return replace(self, weight=weight, bias=self.bias * k + b)
+            with np.errstate(all="ignore"):  # layers refuse what is not finite
+                weight = self.weight * by_output(k, self.weight)
+                return replace(self, weight=weight, bias=self.bias * k + b)
         sign = np.where(k < 0, -1, 1)
         scales = np.where(k == 0, self.scales, np.abs(k) * self.scales)
         weight = self.weight.astype(np.int64) * by_output(

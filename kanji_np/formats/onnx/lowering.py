@@ -18,7 +18,6 @@ from kanji_np.formats.onnx.draft import Draft
 from kanji_np.formats.saved import meaning
 from kanji_np.graph import Node
 from kanji_np.ops.normalize import UNIT_BITS
-from kanji_np.ops.table import TableInts
 from kanji_np.quantize import RELU6_MAX
 from kanji_np.types import LinearInts, Shape, Specs
 from kanji_np.window import Geometry, Window
@@ -235,12 +234,6 @@ def _requantize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     return _activated(draft, node, xs[0])
 
 
-def _constant(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
-    y = meaning(node.output)
-    real = (node.ints.values.astype(np.float32) - y.zero_point) * np.float32(y.scale)
-    return draft.constant(_real(node), _channels_first(real)[np.newaxis])
-
-
 def _softmax(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     if node.ints.base != "exp":
         raise UnsupportedOp("its softmax is of base 2, and ONNX's of base e")
@@ -383,16 +376,11 @@ def _standardize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
 
 
 def _with_constant(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
-    (x,), attrs = xs, node.attrs
-    if isinstance(node.ints, TableInts) or attrs.constant_scale is None:
-        raise UnsupportedOp(
-            "its constant is not in the frozen network, or has no scale of its own; a "
-            "constant of several values with constant_scale can be written"
-        )
+    (x,), attrs, q = xs, node.attrs, node.ints.qparams
     values, rank = node.ints.constant, len(node.output.shape)
     values = values.reshape((1,) * (rank - values.ndim) + values.shape)
-    steps = values.astype(np.float32) - attrs.constant_zero_point
-    real = _channels_first(steps * np.float32(attrs.constant_scale))
+    steps = values.astype(np.float32) - q.zero_point
+    real = _channels_first(steps * np.float32(q.scale))
     constant = draft.constant(f"{node.name}/constant", real[np.newaxis])
     y = draft.node(FUNCTIONS[attrs.function], attrs.ordered(x, constant), _real(node))
     return _activated(draft, node, y)
@@ -409,7 +397,6 @@ TABLE: dict[str, Lower] = {
     **{name: _pair(kind) for name, kind in FUNCTIONS.items()},
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
-    "constant": _constant,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
     "dense": _dense,

@@ -209,11 +209,11 @@ def _times(weights: Linear, alpha: float, beta: float) -> Linear:
     if (alpha, beta) == (1.0, 1.0):
         return weights
     ones, none = np.ones(len(weights.bias)), np.zeros(len(weights.bias))
-    real = weights.bias * (
-        1.0 if weights.scales is None else weights.scales * weights.x_scale
-    )
-    plain = replace(weights, bias=weights.bias * 0)
-    return plain.scaled(alpha * ones, none).scaled(ones, beta * real)
+    sums = 1.0 if weights.scales is None else weights.scales * weights.x_scale
+    with np.errstate(all="ignore"):  # `scaled` refuses what is not finite
+        shift = beta * (weights.bias * sums)
+    plain = replace(weights, bias=np.zeros_like(weights.bias))
+    return plain.scaled(alpha * ones, none).scaled(ones, shift)
 
 
 def _bias_of_gemm(net: Net, op: SourceOp, outputs: int) -> Constant | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
-from kanji_np.formats.onnx.folding import slices_of
+from kanji_np.formats.onnx.folding import slices_of, whole_numbers
 from kanji_np.formats.onnx.layout import View, view_of
 from kanji_np.formats.onnx.multiply import conv_padded
 from kanji_np.formats.onnx.net import Net, plain
@@ -46,11 +46,11 @@ def pad(net: Net, op: SourceOp) -> None:
     attrs, view = given.given(given.Pad, op), net.view(op)
     rank = len(view.axes) + 1
     amounts, value, axes = (*net.known(op, 1)[1:], None, None, None)[:3]
-    pads = attrs.pads if amounts is None else tuple(int(v) for v in amounts.reshape(-1))
-    number = attrs.value if value is None else float(value.reshape(-1)[0])
-    if attrs.mode != "constant" or number != 0:
-        raise net.refusal(op, f"by {attrs.mode} {number}; zeros are supported")
-    names = range(rank) if axes is None else [int(v) for v in axes.reshape(-1)]
+    pads = attrs.pads if amounts is None else whole_numbers(amounts)
+    is_zero = attrs.value == 0 if value is None else value.size == 1 and value == 0
+    if attrs.mode != "constant" or not is_zero:
+        raise net.refusal(op, "by something else than the constant 0")
+    names = tuple(range(rank)) if axes is None else whole_numbers(axes)
     if len(pads) != 2 * len(names):
         raise FileFormatError(f"{op}: {len(pads)} sizes for {len(names)} axes")
     sides = [(0, 0)] * (rank - 1)
@@ -134,7 +134,7 @@ def split(net: Net, op: SourceOp) -> None:
     axis = net.axis(op, attrs.axis, len(view.axes) + 1)
     given_sizes, sizes = net.given(op, 1), attrs.split
     if given_sizes is not None:
-        sizes = tuple(int(v) for v in given_sizes.data.reshape(-1))
+        sizes = whole_numbers(given_sizes.data)
     whole, parts = view.shape[axis], attrs.num_outputs or len(op.outputs)
     if sizes is None:
         each = -(-whole // parts)
@@ -158,7 +158,7 @@ def gather(net: Net, op: SourceOp) -> None:
     indices = net.constant(op, 1).data
     axis = net.axis(op, attrs.axis, len(view.axes) + 1)
     size = view.shape[axis]
-    flat = [int(i) + (size if i < 0 else 0) for i in indices.reshape(-1)]
+    flat = [i + size if i < 0 else i for i in whole_numbers(indices)]
     ranges = [range(n) for n in view.shape]
     if not flat or indices.ndim > 1 or not all(0 <= i < size for i in flat):
         raise net.refusal(op, f"the indices must be a row of some in 0 .. {size - 1}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
+from kanji_np.formats.onnx.folding import BATCH
 from kanji_np.formats.onnx.layout import IMAGE, OF_IMAGE, View, view_of
 from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.onnx.parts import sliced
@@ -93,14 +94,16 @@ def _scales(
     whole = (1, *view.shape)
     found = [(1.0, size) for size in whole]
     for axis, value in zip(axes, row.tolist(), strict=True):
-        if not (0 < value <= MOST_CELLS and math.isfinite(value)):
-            raise net.refusal(op, f"by {value}; positive numbers are supported")
+        if axis == 0:
+            if value != (net.batch if scales is None else 1):
+                raise net.refusal(op, "it works along the batch, not on every sample")
+            continue
+        if value is BATCH or not 0 < value <= MOST_CELLS:
+            raise net.refusal(op, f"by {value}; up to {MOST_CELLS} is supported")
         scale = float(value) if scales is not None else value / whole[axis]
         found[axis] = scale, math.floor(whole[axis] * scale + (scales is None) * 0.5)
     if scales is None:
-        _keep_ratio(net, op, attrs, whole, axes, found)
-    if axes and 0 in axes and found[0][1] != 1 and row[axes.index(0)] != net.batch:
-        raise net.refusal(op, "it works along the batch, not on every sample")
+        _keep_ratio(net, op, attrs, whole, [axis for axis in axes if axis], found)
     return found[1:]
 
 
@@ -119,7 +122,7 @@ def _keep_ratio(
     if policy not in ("not_larger", "not_smaller"):
         raise net.refusal(op, f"keep_aspect_ratio_policy {policy!r} is not known")
     least = min if policy == "not_larger" else max
-    scale = least(found[axis][0] for axis in axes)
+    scale = least((found[axis][0] for axis in axes), default=1.0)
     for axis in axes:
         found[axis] = scale, math.floor(scale * whole[axis] + 0.5)
 

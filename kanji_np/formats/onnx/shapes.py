@@ -10,7 +10,7 @@ import numpy as np
 
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
-from kanji_np.formats.onnx.folding import BATCH, Constant, axes_of
+from kanji_np.formats.onnx.folding import BATCH, Constant, axes_of, whole_numbers
 from kanji_np.formats.onnx.layout import View
 from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.source import SourceOp
@@ -31,8 +31,9 @@ def transpose(net: Net, op: SourceOp) -> None:
 
 def reshape(net: Net, op: SourceOp) -> None:
     attrs, view = given.given(given.Reshape, op), net.view(op)
-    sizes = net.constant(op, 1).data.reshape(-1).tolist()
-    batch = net.batch
+    data, batch = net.constant(op, 1).data, net.batch
+    has_batch = data.dtype == object
+    sizes = data.reshape(-1).tolist() if has_batch else list(whole_numbers(data))
     if not attrs.allowzero:
         whole = (batch, *view.shape)
         sizes = [

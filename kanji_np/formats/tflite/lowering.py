@@ -25,7 +25,7 @@ from kanji_np.formats.saved import meaning
 from kanji_np.formats.tflite.draft import Draft, quantization
 from kanji_np.graph import Node
 from kanji_np.ops.normalize import UNIT_BITS
-from kanji_np.ops.table import MOST_SHIFT, TableInts
+from kanji_np.ops.table import MOST_SHIFT
 from kanji_np.quantize import activation_range, multiplier_and_shift
 from kanji_np.types import LinearInts, QParams, Shape, Shapes
 from kanji_np.window import Geometry, Pair, Scatter, Window
@@ -79,8 +79,7 @@ def _result(draft: Draft, node: Node, shape: Shape | None = None) -> int:
 def _activation(node: Node) -> str:
     """TFLite's name of what is fused; UnsupportedOp if the range is another."""
     activation = node.operator.activation(node.attrs)
-    ints = getattr(node.ints, "pair", node.ints)  # of `with_constant`
-    own = ints.act_min, ints.act_max
+    own = node.ints.act_min, node.ints.act_max
     y = meaning(node.output)
     if own not in (activation_range(activation, y, k) for k in ("tflm", "xnnpack")):
         raise UnsupportedOp(
@@ -409,37 +408,31 @@ def _resize_nearest(draft: Draft, node: Node, xs: Inputs) -> int:
     return draft.op(kind, (*xs, size), _result(draft, node), options)
 
 
-def _constant(draft: Draft, node: Node, xs: Inputs) -> int:
-    y = meaning(node.output)
-    values = node.ints.values[None]  # (...) -> (1,...)
-    return draft.constant(node.name, values, quantization(y.scale, y.zero_point))
+def _with_constant(draft: Draft, node: Node, xs: Inputs) -> int:
+    """The operator of two tensors, one of which is in the file."""
+    (x,), attrs, ints = xs, node.attrs, node.ints
+    values, q = ints.constant, ints.qparams
+    if attrs.function in ("maximum", "minimum"):  # all of one scale
+        own_table = ints.pair.tables[0 if attrs.constant_first else 1]
+        values, q = own_table[values.astype(int) + 128], meaning(node.output)
+    more_axes = (1,) * (len(draft.shape(x)) - values.ndim)
+    constant = draft.constant(
+        f"{node.name}/constant",
+        values.reshape(more_axes + values.shape),
+        quantization(q.scale, q.zero_point),
+    )
+    pair = replace(node, op=attrs.function, attrs=attrs.pair, ints=ints.pair)
+    return TABLE[attrs.function](draft, pair, attrs.ordered(x, constant))
 
 
 def _reshape(draft: Draft, node: Node, xs: Inputs) -> int:
     return draft.shaped(xs[0], (1, *node.output.shape), node.name)
 
 
-def _with_constant(draft: Draft, node: Node, xs: Inputs) -> int:
-    """The constant has as many axes as the tensor beside it."""
-    (x,), attrs = xs, node.attrs
-    if isinstance(node.ints, TableInts) or attrs.constant_scale is None:
-        raise UnsupportedOp(
-            "its constant is not in the frozen network, or has no scale of its own; a "
-            "constant of several values with constant_scale can be written"
-        )
-    values = node.ints.constant
-    missing = len(node.output.shape) - values.ndim
-    values = values.reshape((1,) * (1 + missing) + values.shape)
-    means = quantization(attrs.constant_scale, attrs.constant_zero_point)
-    constant = draft.constant(f"{node.name}/constant", values, means)
-    return TABLE[attrs.function](draft, node, attrs.ordered(x, constant))
-
-
 TABLE: dict[str, Lower] = {
     "add": _fused("ADD"),
     "avg_pool2d": _avg_pool2d,
     "concatenate": _concatenate,
-    "constant": _constant,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
     "dense": _dense,

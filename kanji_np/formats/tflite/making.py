@@ -15,7 +15,7 @@ may become that of the convolutions that read it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -184,6 +184,17 @@ class Call:
             )
         return ACTIVATIONS[word]
 
+    def pair(self, name: str) -> Pair:
+        """(height, width) of options like "stride_h" and "stride_w"."""
+        return self.option(name.format("h")), self.option(name.format("w"))
+
+    def padding(self) -> str:
+        """The option in our words."""
+        word: str = self.option("padding")
+        if word not in ("SAME", "VALID"):
+            raise OptionError(f"its padding must be SAME or VALID, got {word}")
+        return word.lower()
+
     def count(self, least: int, most: int) -> None:
         """OptionError unless there are so many inputs, and one output."""
         found = len(self.op.inputs)
@@ -342,13 +353,15 @@ class Linear:
 
     def make(self) -> None:
         """Make it, and give it as the operator's output."""
-        call = self.call
-        with naming(call.op):
-            output = qparams_of(call.output)
-            y = call.layer(
-                self.name, self.attrs, [self.x], output, self.params, self.notes
-            )
-            call.give(y)
+        with naming(self.call.op):
+            self.call.give(self.layer())
+
+    def layer(self) -> Symbol:
+        """Make it, whatever shape the operator's output has."""
+        output = qparams_of(self.call.output)
+        return self.call.layer(
+            self.name, self.attrs, [self.x], output, self.params, self.notes
+        )
 
     def activated(self, call: Call, activation: str) -> Linear:
         """The same with an activation, which is the operator that follows."""
@@ -385,3 +398,7 @@ class Padded:
         """A layer of its own."""
         with naming(self.call.op):
             return self.call.layer("pad", PadAttrs(self.padding), [self.x])
+
+
+#: Makes layers of an operator.
+Row = Callable[[Call], None]

@@ -31,5 +31,5 @@ XNNPACK = runtime(
     "2.3.0",
     "ai-edge-litert 2.3.0",
     _XNNPACK,
-    {"add": _LITERT, "sub": _LITERT, "mul": _LITERT},
+    dict.fromkeys(("add", "sub", "mul", "with_constant"), _LITERT),
 )
