@@ -23,7 +23,7 @@ Broadcast: ccore `kanji_add_s8`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -77,11 +77,9 @@ class AddAttrs(Attributes):
 
 @dataclass(frozen=True)
 class AddInts:
-    """The integers of the call; `rounding` as in `Numerics.rounding`.
+    """The integers of the call; `rounding` as in `Numerics.rounding`."""
 
-    `input_2_sign` is -1 where the second is taken off.
-    """
-
+    input_2_sign: ClassVar[int] = 1
     input_1_offset: int
     input_1_mult: int
     input_1_shift: int
@@ -95,7 +93,6 @@ class AddInts:
     act_min: int = -128
     act_max: int = 127
     rounding: str = "double"
-    input_2_sign: int = 1
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ Source: TFLite `SUB` int8. On the device: ccore `kanji_add_s8`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,14 +45,21 @@ class SubAttrs(Attributes):
     activation: str = attribute(fused_activation, "linear")
 
 
+@dataclass(frozen=True)
+class SubInts(AddInts):
+    """Those of a sum of which the second is taken off."""
+
+    input_2_sign: ClassVar[int] = -1
+
+
 def ints_of(
     attrs: SubAttrs, xs: tuple[QParams, ...], y: QParams, numerics: Numerics
-) -> AddInts | XnnpackAddInts:
+) -> SubInts | XnnpackAddInts:
     """RangeError if `y` is too fine for the inputs."""
     ints = add.ints_of(attrs, xs, y, numerics)
     if isinstance(ints, XnnpackAddInts):
         return replace(ints, input_2_mult=-ints.input_2_mult)
-    return replace(ints, input_2_sign=-1)
+    return SubInts(**vars(ints))
 
 
 def forward_float(attrs: SubAttrs, params: None, xs: Arrays) -> np.ndarray:

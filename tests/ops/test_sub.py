@@ -6,8 +6,7 @@ import numpy as np
 from conformance import Case, JoinConformance, Refusal, random_joins
 
 import kanji_np as kj
-from kanji_np.ops.add import AddInts
-from kanji_np.ops.sub import SUB, SubAttrs
+from kanji_np.ops.sub import SUB, SubAttrs, SubInts
 from kanji_np.types import Numerics, QParams
 
 LINEAR, RELU, RELU6 = (SubAttrs(a) for a in ("linear", "relu", "relu6"))
@@ -54,11 +53,11 @@ class TestSub(JoinConformance):
 
 def test_halves_are_taken_off_after_they_are_rounded():
     """Where a sum with a negative multiplier would be one off: 1/2 becomes 1."""
-    ints = AddInts(0, 2**30, 0, 0, 2**30, -30, 0, 2**30, 1, input_2_sign=-1)
+    ints = SubInts(0, 2**30, 0, 0, 2**30, -30, 0, 2**30, 1)
     x = np.int8([[0]]), np.int8([[2]])  # 2 * 2^20 * 2^-31 is 2^-10, and rounds to 0
     assert SUB.forward_int(LINEAR, ints, x).tolist() == [[0]]
     x = np.int8([[0]]), np.int8([[1]])
-    exact = AddInts(0, 2**30, 0, 0, 2**10, 0, 0, 2**30, 1, input_2_sign=-1)
+    exact = SubInts(0, 2**30, 0, 0, 2**10, 0, 0, 2**30, 1)
     assert SUB.forward_int(LINEAR, exact, x).tolist() == [[-1]]
     assert SUB.run_int(LINEAR, exact, x).tolist() == [[-1]]
 
