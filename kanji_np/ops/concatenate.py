@@ -18,7 +18,7 @@ Source: CMSIS-NN v7.0.0 `arm_concatenation_s8_x`; ccore `kanji_requantize_s8`; T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Rescaling:
     input_offset: int
     multiplier: int
     shift: int
-    rounding: str = "single"
+    rounding: str = field(default="single", repr=False)  # digests have the target
 
 
 @dataclass(frozen=True)
