@@ -44,11 +44,8 @@ def run_tflm(path: Path, x: np.ndarray) -> tuple[np.ndarray, Sequence[int]]:
         interpreter.invoke()
         y.append(interpreter.get_output(0).copy())
     text = printed(interpreter.print_allocations)
-    arena = [
-        int(re.search(rf"Arena allocation {part} (\d+) bytes", text)[1])
-        for part in ("total", "head")
-    ]
-    return np.concatenate(y), arena
+    sizes = dict(re.findall(r"Arena allocation (total|head) (\d+) bytes", text))
+    return np.concatenate(y), [int(sizes["total"]), int(sizes["head"])]
 
 
 def printed(function: Callable[[], None]) -> str:

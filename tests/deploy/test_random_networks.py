@@ -41,6 +41,14 @@ def run(tmp_path_factory):
     return run
 
 
+#: Operators that random networks do not have; the suite draws cases of each of them.
+NOT_DRAWN = {
+    "hard_swish", "leaky_relu", "maximum", "mean", "minimum",
+    "requantize", "rescaling", "resize_nearest", "sigmoid", "slice", "sub", "tanh",
+    "transpose", "transpose_conv2d", "with_constant",
+}  # fmt: skip
+
+
 def test_a_number_gives_the_same_network_every_time():
     one, same = draw(5), draw(5)
     assert one.model.freeze().digest() == same.model.freeze().digest()
@@ -52,7 +60,7 @@ def test_fast_paths_equal_definitions(run):
     result = run(range(1000, 1060))
     assert result.failures == {}
     assert result.networks > 50
-    assert {*result.layers} == {op.name for op in BUILT_IN}
+    assert {*result.layers} == {op.name for op in BUILT_IN} - NOT_DRAWN
 
 
 @pytest.mark.parametrize(
