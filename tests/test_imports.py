@@ -1,6 +1,7 @@
 """Imports point one way, and importing the package loads next to nothing."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -129,6 +130,16 @@ def sources() -> dict[str, list[Path]]:
 def test_every_part_has_its_place():
     assert set(sources()) == {*ALLOWED, *AFTER} & set(sources())
     assert set(ALLOWED) <= set(sources())
+
+
+def test_every_package_is_installed():
+    """Tests run beside the sources and find a package that an installation lacks."""
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    words = config["options"]["packages"].split()
+    folders = [path.parent for path in PACKAGE.rglob("__init__.py")]
+    names = {".".join(f.relative_to(PACKAGE.parent).parts) for f in folders}
+    assert {w for w in words if w != "kanji_np.ccore"} == names
 
 
 @pytest.mark.parametrize("part", ALLOWED)
