@@ -32,6 +32,7 @@ def read(
     version: str | None = None,
     name: str | None = None,
     image_layer: Layer | None = None,
+    scheme: str | None = None,
 ) -> Imported:
     """A network from elsewhere, and the table of what became what.
 
@@ -46,6 +47,8 @@ def read(
     image_layer : Layer, optional
         The network takes uint8 images, and this layer comes first: `Rescaling`, which
         makes of pixels what the file's network takes.
+    scheme : str, optional
+        Of a float network; by default "asymmetric" where the target has it.
 
     Raises
     ------
@@ -59,6 +62,6 @@ def read(
     if suffix not in READERS:
         raise OptionError(f"{path}: the name must end in {' or '.join(READERS)}")
     imported: Imported = import_module(READERS[suffix]).read(
-        path, spec, name, image_layer
+        path, spec, name, image_layer, scheme
     )
     return imported

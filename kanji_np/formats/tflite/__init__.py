@@ -70,11 +70,13 @@ def read(
     target: TargetSpec,
     name: str | None = None,
     image_layer: Layer | None = None,
+    scheme: str | None = None,
 ) -> Imported:
     """The same, with the table of what became what."""
     from kanji_np.formats.builder import Builder
     from kanji_np.formats.tflite import operators, reader
 
-    builder = Builder(target, name or network_name(path), image_layer=image_layer)
+    name = name or network_name(path)
+    builder = Builder(target, name, scheme=scheme, image_layer=image_layer)
     with naming_file(path):
         return operators.convert(reader.read(path), builder)
