@@ -9,22 +9,22 @@ fully connected layer is applied to.
 
 Two things wait until it is known what reads them. A layer with weights may take in what
 follows: an activation, or in float32 a factor and an offset for each channel. Padding
-may become that of the convolutions that read it.
+may become that of the convolutions and pools that read it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import KanjiError, OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.builder import Builder, IntWeights
+from kanji_np.formats.files import naming
 from kanji_np.formats.source import SourceNet, SourceOp, SourceTensor
 from kanji_np.layers import Symbol
 from kanji_np.ops.flatten import FlattenAttrs
@@ -36,20 +36,13 @@ from kanji_np.types import LinearParams, QParams, Shape
 from kanji_np.window import Pair
 
 Padding = tuple[Pair, Pair]
+#: What an image is padded with.
+Filler = Literal["zero", "lowest"]
 
 #: The activations that operators fuse, as ours are called.
 ACTIVATIONS = {"NONE": "linear", "RELU": "relu", "RELU6": "relu6"}
 #: Activations as layers of their own.
 CLAMPS = {"relu": ReluAttrs(), "relu6": Relu6Attrs()}
-
-
-@contextmanager
-def naming(op: SourceOp) -> Iterator[None]:
-    """Errors that leave this context name the operator."""
-    try:
-        yield
-    except KanjiError as error:
-        raise type(error)(f"{op}: {error}") from None
 
 
 def qparams_of(tensor: SourceTensor) -> QParams | None:
@@ -192,15 +185,15 @@ class Call:
         """The option in our words."""
         word: str = self.option("padding")
         if word not in ("SAME", "VALID"):
-            raise OptionError(f"its padding must be SAME or VALID, got {word}")
+            raise FileFormatError(f"its padding must be SAME or VALID, got {word}")
         return word.lower()
 
     def count(self, least: int, most: int) -> None:
-        """OptionError unless there are so many inputs, and one output."""
+        """FileFormatError unless there are so many inputs, and one output."""
         found = len(self.op.inputs)
         if not least <= found <= most or len(self.op.outputs) != 1:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise OptionError(
+            raise FileFormatError(
                 f"has {found} inputs and {len(self.op.outputs)} outputs; it takes "
                 f"{wanted} and gives 1"
             )
@@ -212,7 +205,7 @@ class Call:
     def tensor(self, index: int = 0) -> SourceTensor:
         """An input as the file has it."""
         if not self.has(index):
-            raise OptionError(f"its input {index} is missing")
+            raise FileFormatError(f"its input {index} is missing")
         return self.making.tensors[self.op.inputs[index]]
 
     @property
@@ -251,11 +244,11 @@ class Call:
         """
         values, name = self.values(index), shown(self.tensor(index).name)
         if values.dtype not in (np.int32, np.int64):
-            raise OptionError(f"{name} must be int32 or int64, got {values.dtype}")
+            raise FileFormatError(f"{name} must be int32 or int64, got {values.dtype}")
         if shape is None and values.ndim < 2:
             return [*map(int, values.reshape(-1))]
         if values.shape != shape:
-            raise OptionError(f"{name} must have shape {shape}, got {values.shape}")
+            raise FileFormatError(f"{name} must have shape {shape}, got {values.shape}")
         return list(values.tolist())
 
     def shape(self, symbol: Symbol) -> Shape:
@@ -265,7 +258,7 @@ class Call:
         """An axis of an input in the file as one of a sample, from 0."""
         rank = len(self.tensor(index).shape)
         if not -rank <= axis < rank:
-            raise OptionError(f"has axis {axis} of a tensor with {rank}")
+            raise FileFormatError(f"has axis {axis} of a tensor with {rank}")
         inner = axis % rank - (rank - len(self.shape(x)))
         if inner < 0:
             raise UnsupportedOp(
@@ -323,7 +316,7 @@ class Call:
         number = self.op.outputs[index]
         tensor, found = self.making.tensors[number], self.shape(symbol)
         if not self.making.fits(tensor, found):
-            raise OptionError(
+            raise FileFormatError(
                 f"its output has the shape {tensor.shape} in the file; from its inputs "
                 f"follows {found} for one sample"
             )
@@ -393,11 +386,22 @@ class Padded:
     call: Call
     x: Symbol
     padding: Padding
+    filler: Filler
 
     def make(self) -> Symbol:
         """A layer of its own."""
         with naming(self.call.op):
+            check_zeros(self.call, self.filler)
             return self.call.layer("pad", PadAttrs(self.padding), [self.x])
+
+
+def check_zeros(call: Call, filler: Filler) -> None:
+    """UnsupportedOp unless a layer of its own can pad so."""
+    if filler != "zero":
+        raise UnsupportedOp(
+            "padding with the lowest value is supported of height and width in front "
+            "of MAX_POOL_2D with padding VALID, and windows that reach into the image"
+        )
 
 
 #: Makes layers of an operator.
