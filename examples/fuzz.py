@@ -232,6 +232,8 @@ class Format:
         the first of `values`; or for the output of its first layer, the second of them.
     has_images : bool
         Whether a layer that reads images comes back.
+    approximated : tuple of str
+        Operators that come back as others, which round otherwise.
     """
 
     name: str
@@ -239,6 +241,7 @@ class Format:
     save: Callable[[Graph, Path], object]
     read_back: Callable[[Path, Graph, Sequence[np.ndarray]], np.ndarray]
     has_images: bool
+    approximated: tuple[str, ...] = ()
 
 
 def _by_tflite(path: Path, graph: Graph, values: Sequence[np.ndarray]) -> np.ndarray:
@@ -272,7 +275,14 @@ FORMATS = [
     each
     for each in (
         Format("tflite", ("tflite", "flatbuffers"), kj.save_tflite, _by_tflite, True),
-        Format("onnx", ("onnx",), kj.save_onnx, _by_onnx, False),
+        Format(
+            "onnx",
+            ("onnx",),
+            kj.save_onnx,
+            _by_onnx,
+            False,
+            ("mean", "requantize", "with_constant"),
+        ),
     )
     if all(map(find_spec, each.packages))
 ]
@@ -292,7 +302,7 @@ def _comes_back(
         values = [images, *graph.layers(images)]
         if not kind.has_images and graph.nodes[0].operator.reads_image:
             graph, values = _without_images(graph), values[1:]
-        if not graph.nodes:
+        if not graph.nodes or any(n.op in kind.approximated for n in graph.nodes):
             return False
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"network.{kind.name}"

@@ -272,7 +272,7 @@ def _with_bits(entry: dict[str, Any], weight_bits: int) -> dict[str, Any]:
 
 
 def with_ranges_for(
-    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A snapshot with as many ranges of each weight as a network has.
 
