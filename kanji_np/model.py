@@ -23,6 +23,7 @@ from kanji_np.errors import (
     FileFormatError,
     OptionError,
     ShapeError,
+    UnsupportedOp,
 )
 from kanji_np.graph import Graph, Node, integers_of, noise
 from kanji_np.layers import (
@@ -167,8 +168,8 @@ class Model:
             with naming(layer):
                 if i and layer.op.reads_image:
                     raise ShapeError("reads uint8 images and must be the first layer")
-                if layer.op.ends_network and layer is not self.layers[-1]:
-                    raise ShapeError("must be the last layer")
+                if layer is not self.layers[-1]:
+                    _check_goes_on(layer, self.target)
                 known = [self.input.shape, *self.shapes]
                 shape, calls = layer.build(
                     tuple(known[k] for k in wires),
@@ -409,7 +410,12 @@ class Model:
             )
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} holds no images")
-        if len(self.output_shape) != 1 or len(dataset.classes) > self.output_shape[0]:
+        if len(self.output_shape) != 1:
+            raise ShapeError(
+                f"{self.name} has outputs {self.output_shape}; a dataset has one label "
+                "for each sample, which takes outputs (K,)"
+            )
+        if len(dataset.classes) > self.output_shape[0]:
             raise ShapeError(
                 f"{self.name} has outputs {self.output_shape}, "
                 f"{dataset.name} has {len(dataset.classes)} classes"
@@ -828,8 +834,8 @@ class Model:
         )
 
     def _n_trained(self) -> int:
-        """How many layers come before one that ends the network."""
-        return len(self.layers) - self.layers[-1].op.ends_network
+        """How many layers come before what the loss computes."""
+        return len(self.layers) - self.layers[-1].op.is_in_loss
 
 
 class Sequential(Model):
@@ -1025,6 +1031,16 @@ def assembled(design: Design) -> Model:
     network = Model.__new__(Model)
     network._assemble(design)
     return network
+
+
+def _check_goes_on(layer: Layer, target: TargetSpec) -> None:
+    """UnsupportedOp if other layers must not read a layer."""
+    op = layer.op
+    why = op.only_last(op.numerics(layer.attrs, target.numerics_of(op.name)))
+    if why is not None:
+        raise UnsupportedOp(
+            f"{target.library}'s {op.name} must be the last layer: {why}"
+        )
 
 
 def _name_layers(layers: list[Layer]) -> None:
