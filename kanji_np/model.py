@@ -436,6 +436,8 @@ def from_snapshot(
 ) -> Model:
     """A network from what `Model.snapshot` gave, by default for its own target."""
     network = assembled(modelfile.design(header, arrays, target))
+    if target is not None:
+        header, arrays = modelfile.with_ranges_for(network, header, arrays)
     network.restore(header, arrays)
     return network
 

@@ -15,6 +15,7 @@ from kanji_np.errors import (
     ShapeError,
     UnsupportedOp,
 )
+from kanji_np.ranges import TRACKERS
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams
 
@@ -361,6 +362,42 @@ def test_another_target_takes_the_weights_and_ranges():
     assert (other.predict(images()) != net.predict(images())).any()
     back = other.for_target(net.target)
     np.testing.assert_array_equal(back.predict(images()), net.predict(images()))
+
+
+@pytest.mark.parametrize("ranges", TRACKERS)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_another_target_may_have_a_scale_for_each_output(ranges, bits):
+    """Dense layers have one scale before 7.0.0, and one of int4 weights on any chip."""
+    layers = [kj.Normalize(120), kj.Dense(5, weight_bits=bits), kj.Dense(3)]
+    net = kj.Sequential(
+        layers, (7,), version="4.0.0" if bits == 8 else None, scheme="symmetric",
+        ranges=ranges,
+    )  # fmt: skip
+    x = np.random.default_rng(0).integers(0, 256, (9, 7)).astype(np.uint8)
+    net.logits(x, track=True)
+    for parameter in net.learned_ranges():
+        parameter.data = parameter.data + np.float32(0.5)
+    for other in (net.for_target("tflm"), net.for_target(version="7.0.0")):
+        ours, theirs = (
+            [node.ints.weight for node in each.freeze().nodes[1:]]
+            for each in (net, other)
+        )
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert other.for_target(net.target).freeze().digest() == net.freeze().digest()
+
+
+@pytest.mark.parametrize("ranges", TRACKERS)
+def test_another_target_may_have_one_scale_for_all_outputs(ranges):
+    net = kj.Sequential([kj.Dense(5)], (7,), scheme="symmetric", ranges=ranges)
+    x = np.random.default_rng(0).integers(-128, 128, (9, 7)).astype(np.int8)
+    net.logits(x, track=True)
+    for parameter in net.learned_ranges():
+        change = np.linspace(-1, 1, parameter.size).reshape(parameter.shape)
+        parameter.data = parameter.data + change.astype(np.float32)
+    other = net.for_target(version="4.0.0")
+    ours, theirs = (each.layers[0].weight_range for each in (net, other))
+    assert theirs.max_abs == ours.max_abs.max()
 
 
 def test_core_classes_differ_in_the_legacy_average_pool_and_there_alone():
