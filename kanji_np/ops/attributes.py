@@ -39,15 +39,43 @@ class Attributes:
             value = f.metadata["check"](argument_name(f), getattr(self, f.name))
             object.__setattr__(self, f.name, value)
 
+    def __str__(self) -> str:
+        """What digests of networks have: the fields that files have."""
+        values = ", ".join(f"{name}={value!r}" for name, value in written(self).items())
+        return f"{type(self).__qualname__}({values})"
+
     @classmethod
     def given(cls: type[A], *values: Any) -> A:
         """Attributes of values in any form that the checks take."""
         return cls(*values)
 
 
-def attribute(check: Check, default: Any = MISSING, called: str = "") -> Any:
-    """A field of `Attributes`; messages name it as the layer's argument is called."""
-    return field(default=default, metadata={"check": check, "called": called})
+def attribute(
+    check: Check, default: Any = MISSING, called: str = "", *, added: bool = False
+) -> Any:
+    """A field of `Attributes`; messages name it as the layer's argument is called.
+
+    A field is `added` if there are model files older than it. Files, and the text that
+    digests of networks are made of, leave it out where it has its default. So they are
+    as they were before there was the field.
+    """
+    metadata = {"check": check, "called": called, "added": added}
+    return field(default=default, metadata=metadata)
+
+
+def is_added(f: Field[Any]) -> bool:
+    """Whether files may leave a field of attributes out; see `attribute`."""
+    return f.metadata.get("added", False)
+
+
+def written(attrs: Any) -> dict[str, Any]:
+    """The fields of attributes, without those added later that have their default."""
+    held = {f: getattr(attrs, f.name) for f in fields(attrs)}
+    return {
+        f.name: value
+        for f, value in held.items()
+        if not (is_added(f) and value == f.default)
+    }
 
 
 def argument_name(f: Field[Any]) -> str:
@@ -71,6 +99,16 @@ def cell_pair(name: str, value: int | Pair) -> Pair:
 def extra_cells(name: str, value: int | Pair) -> Pair:
     """(height, width), or one int for both; may be 0."""
     return checks.pair(name, value, 0, MOST_CELLS)
+
+
+def check_groups(groups: int, filters: int) -> None:
+    """OptionError unless each group has as many filters."""
+    if filters % groups:
+        raise OptionError(
+            f"groups must be a divisor of filters, got {groups} groups of {filters} "
+            "filters",
+            arguments=("groups", "filters"),
+        )
 
 
 def right_shift(name: str, value: int) -> int:

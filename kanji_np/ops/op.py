@@ -34,6 +34,7 @@ import numpy as np
 
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, OptionError, UnsupportedOp
+from kanji_np.ops.attributes import is_added, written
 from kanji_np.types import (
     Arrays,
     Cost,
@@ -290,7 +291,7 @@ def registered(name: str) -> Op:
 
 def attrs_to_json(attrs: Any) -> dict[str, Any]:
     """The fields of an attributes dataclass, for `json.dumps`."""
-    return {f.name: getattr(attrs, f.name) for f in fields(attrs)}
+    return written(attrs)
 
 
 def attrs_from_json(kind: type, data: Any) -> Any:
@@ -299,12 +300,13 @@ def attrs_from_json(kind: type, data: Any) -> Any:
     Raises
     ------
     FileFormatError
-        There are other fields.
+        There are other fields, or one is missing that files have always had.
     OptionError
         A value is not allowed.
     """
     names = {f.name for f in fields(kind)}
-    if not isinstance(data, dict) or set(data) != names:
+    needed = {f.name for f in fields(kind) if not is_added(f)}
+    if not isinstance(data, dict) or not needed <= set(data) <= names:
         raise FileFormatError(
             f"attributes of {kind.__name__} must be {sorted(names)}, got {shown(data)}"
         )

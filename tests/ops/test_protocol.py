@@ -14,7 +14,7 @@ from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.conv1d import Conv1DAttrs
 from kanji_np.ops.conv2d import Conv2DAttrs
 from kanji_np.ops.normalize import NormalizeInts
-from kanji_np.ops.op import attrs_from_json
+from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.relu import ReluAttrs
 
@@ -52,6 +52,16 @@ def test_attributes_without_a_field():
     assert attrs_from_json(ReluAttrs, {}) == ReluAttrs()
 
 
+def test_attributes_of_files_older_than_a_field():
+    attrs = Conv2DAttrs(4, (3, 3))
+    written = attrs_to_json(attrs)
+    assert "groups" not in written
+    assert attrs_from_json(Conv2DAttrs, written) == attrs
+    del written["stride"]  # which has a default too
+    with pytest.raises(FileFormatError, match=r"Conv2DAttrs must be \[.*'groups', "):
+        attrs_from_json(Conv2DAttrs, written)
+
+
 #: Of each operator, attributes that are as they should be.
 GOOD = {
     "normalize": {"shift": 1, "mean_shape": (3,)},
@@ -81,6 +91,7 @@ BAD = {
     "strides": (0, (1, 0), [1, -1]),
     "pool_size": (0, (1, 0)),
     "dilation": (0, (0, 0)),
+    "groups": (0, 3, 65_536),  # of 4 filters
     "padding": ("SAME", -1, ((1, 1), (1, -1)), ((1, 2, 3), (4, 5)), ((0, 40_000),) * 2),
     "activation": ("zzz", 7),
     "weight_bits": (5, 16, 0, True, 8.0),
