@@ -34,11 +34,11 @@ from kanji_np.errors import VerificationError as VerificationError
 from kanji_np.explanation import ExplainedLayer as ExplainedLayer
 from kanji_np.explanation import Explanation as Explanation
 from kanji_np.explanation import explain as explain
-from kanji_np.formats.onnx import load_onnx as load_onnx
+from kanji_np.formats.load import load_onnx as load_onnx
+from kanji_np.formats.load import load_tflite as load_tflite
 from kanji_np.formats.save import save_onnx as save_onnx
 from kanji_np.formats.save import save_tflite as save_tflite
 from kanji_np.formats.saved import SavedNetwork as SavedNetwork
-from kanji_np.formats.tflite import load_tflite as load_tflite
 from kanji_np.graph import Graph as Graph
 from kanji_np.graph import Node as Node
 from kanji_np.layers import Activation as Activation

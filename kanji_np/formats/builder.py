@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np.checks import lower_identifier
 from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import (
     Input,
@@ -115,7 +116,12 @@ class Builder:
         scheme: str | None = None,
         image_layer: Layer | None = None,
     ) -> None:
-        self.target, self.name, self.image_layer = target, name, image_layer
+        self.target, self.image_layer = target, image_layer
+        self.name = lower_identifier("a network's name", name)
+        if image_layer is not None and not isinstance(
+            image_layer.attrs, RescalingAttrs
+        ):
+            raise OptionError(f"image_layer must be Rescaling, got {image_layer!r}")
         schemes = LIBRARIES[target.library].schemes
         self.scheme = scheme or (
             "asymmetric" if "asymmetric" in schemes else schemes[0]
@@ -244,8 +250,7 @@ class Builder:
     ) -> tuple[Symbol, QParams]:
         """The output of an image layer, of the scale and zero point that are wanted."""
         attrs = given.attrs
-        if not isinstance(attrs, RescalingAttrs):
-            raise OptionError(f"image_layer must be Rescaling, got {given!r}")
+        assert isinstance(attrs, RescalingAttrs)
         if wanted is None:
             ends = attrs.of(np.array([[0.0], [255.0]]))
             scheme = SCHEMES[self.scheme]

@@ -1,4 +1,4 @@
-"""What readers of every format do with the name of the file they read."""
+"""What readers and writers of all formats share: names of networks, places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kanji_np.errors import FileFormatError, KanjiError, OptionError
+from kanji_np.checks import line
+from kanji_np.errors import KanjiError, OptionError, ToolError, UnsupportedOp
 
 
 def network_name(path: str | Path) -> str:
@@ -17,15 +18,26 @@ def network_name(path: str | Path) -> str:
 
 
 @contextmanager
-def naming_file(path: str | Path) -> Iterator[None]:
-    """Errors of this package that leave this context name the file.
+def naming(place: object) -> Iterator[None]:
+    """Errors of this package that leave this context begin with a place.
 
-    A wrong option is one of the file's, so that it becomes a FileFormatError.
+    Their kind stays, but an OptionError becomes an UnsupportedOp: nobody gave the
+    option, and what is on the one side has no counterpart on the other. A ToolError is
+    about no place, and stays as it is.
+
+    Parameters
+    ----------
+    place : object
+        The file, or a tensor, an operator or a layer, as messages call it. It is not
+        said twice.
     """
     try:
         yield
-    except FileFormatError:  # `schema.opened` names the file itself
+    except ToolError:
         raise
     except KanjiError as error:
-        kind = FileFormatError if isinstance(error, OptionError) else type(error)
-        raise kind(f"{path}: {error}") from None
+        where, message = line(str(place)), str(error)
+        kind = UnsupportedOp if isinstance(error, OptionError) else type(error)
+        if not message.startswith(where):
+            message = f"{where}: {message}"
+        raise kind(message) from None

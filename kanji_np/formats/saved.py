@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kanji_np.errors import UnsupportedOp
-from kanji_np.graph import Node
 from kanji_np.types import QParams, TensorSpec
 
 
@@ -48,12 +44,3 @@ def meaning(spec: TensorSpec) -> QParams:
     """What the integers of an activation stand for."""
     assert spec.qparams is not None  # only images have none
     return spec.qparams
-
-
-@contextmanager
-def naming(node: Node) -> Iterator[None]:
-    """What is refused in this context names the layer."""
-    try:
-        yield
-    except UnsupportedOp as error:
-        raise UnsupportedOp(f"layer {node.name!r}: {error}") from None

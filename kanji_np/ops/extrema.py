@@ -17,7 +17,7 @@ import numpy as np
 from kanji_np.loops.broadcast import gathered, spread
 from kanji_np.ops import pairs, table
 from kanji_np.ops.op import ForwardInt, Lowering, Vjp
-from kanji_np.ops.requantize import RequantizeAttrs, plain
+from kanji_np.ops.requantize import RequantizeAttrs, steps_of
 from kanji_np.targets import has, kanji_nn
 from kanji_np.targets.arm import HEADER
 from kanji_np.targets.cmsis_nn.calls import dims, no_memory
@@ -55,7 +55,8 @@ def ints_of(
 ) -> ExtremumInts:
     """RangeError if `y` is too fine for an input."""
     both = [
-        table.ints_of(plain(RequantizeAttrs(), x, y), table.reals(x), y) for x in xs
+        table.ints_of(steps_of(RequantizeAttrs(), x, y, numerics), table.reals(x), y)
+        for x in xs
     ]
     return ExtremumInts(
         np.stack([each.values for each in both]),

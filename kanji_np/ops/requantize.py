@@ -53,8 +53,15 @@ def ints_of(
 ) -> table.TableInts:
     """RangeError if `y` is too fine for the input."""
     (x,) = xs
+    return table.ints_of(steps_of(attrs, x, y, numerics), table.reals(x), y)
+
+
+def steps_of(
+    attrs: RequantizeAttrs, x: QParams, y: QParams, numerics: Numerics
+) -> Iterable[float]:
+    """What becomes of -128 .. 127, before it is clamped to int8."""
     how = KERNELS.get((numerics.kernels, attrs.activation), plain)
-    return table.ints_of(how(attrs, x, y), table.reals(x), y)
+    return how(attrs, x, y)
 
 
 def plain(attrs: RequantizeAttrs, x: QParams, y: QParams) -> Iterable[float]:

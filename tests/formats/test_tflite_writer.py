@@ -81,7 +81,7 @@ def test_a_file_is_read_back_as_it_was_written(scheme):
 def read_back(net, path):
     """The network that a file of this one holds."""
     kj.save_tflite(net, path)
-    return kj.load_tflite(path, target="tflm")
+    return kj.load_tflite(path, target=net.target)
 
 
 def assert_comes_back(net, path):
@@ -283,6 +283,20 @@ def test_what_is_broadcast_has_as_many_axes(layer, expected, tmp_path):
         x, layer()(kj.Mean((1, 2))(x), x), scheme="asymmetric", target="tflm"
     )
     assert kinds(net) == ["MEAN", "RESHAPE", *expected]
+    assert_comes_back(net, tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize("target", ["tflm", "litert", "xnnpack"])
+def test_every_runtime_reads_its_arithmetic(target, tmp_path):
+    """Operands at scales of their own are brought to that of the output."""
+    x = kj.Input((6,))
+    parts = [
+        layer(kj.Dense(4)(x), kj.Dense(4)(x)) for layer in (kj.Minimum(), kj.Maximum())
+    ]
+    y = kj.Softmax()(kj.Concatenate()(*parts))
+    net = kj.Model(x, y, target, scheme="asymmetric")
+    net.calibrate(noise(net.input, 9))
+    assert kinds(net)[-1] == "SOFTMAX"
     assert_comes_back(net, tmp_path / "net.tflite")
 
 

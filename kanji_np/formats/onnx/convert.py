@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kanji_np.checks import shown
-from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported
+from kanji_np.formats.files import naming
 from kanji_np.formats.onnx.folding import FOLDS, MOST_FOLDED, Constant, fold
 from kanji_np.formats.onnx.layout import View, view_of
 from kanji_np.formats.onnx.net import Net
@@ -51,7 +50,7 @@ def convert(source: SourceNet, builder: Builder) -> Converted:
     for op in source.ops:
         if op.outputs[0] in net.done or op.outputs[0] in net.values:
             continue
-        with _naming(op):
+        with naming(op):
             _convert(net, op)
     view, outputs = _output(net, inputs)
     made = builder.finish(view.symbol)
@@ -66,7 +65,7 @@ def _fold(net: Net, op: SourceOp) -> bool:
     is_known = all(isinstance(value, Constant) for value in values)
     if not is_known or op.kind not in FOLDS or (not values and op.inputs):
         return False
-    with _naming(op):
+    with naming(op):
         made = fold(op, net.known(op))
         net.folded += sum(array.size for array in made)
         if net.folded > MOST_FOLDED:
@@ -95,18 +94,6 @@ def _convert(net: Net, op: SourceOp) -> None:
                 op, f"its second output, {net.name(number)}, is not supported"
             )
     row.convert(net, op)
-
-
-@contextmanager
-def _naming(op: SourceOp) -> Iterator[None]:
-    """Errors of this package that leave this context name the node."""
-    try:
-        yield
-    except KanjiError as error:
-        if str(error).startswith(str(op)):
-            raise
-        kind = error if isinstance(error, FileFormatError) else UnsupportedOp()
-        raise type(kind)(f"{op}: {error}") from error
 
 
 def _input(net: Net) -> tuple[int, ...]:
@@ -158,7 +145,7 @@ def _input_qparams(net: Net, number: int) -> QParams | None:
         at = readers[0].outputs[0]
         readers = net.readers(at)
     if len({op.kind for op in readers}) == 1 and readers[0].kind in QDQ:
-        with _naming(readers[0]):
+        with naming(readers[0]):
             return qparams(net, readers[0])
     if net.source.tensors[number].dtype != "float32":
         raise UnsupportedOp(

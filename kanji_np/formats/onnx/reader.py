@@ -16,8 +16,7 @@ from __future__ import annotations
 import math
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -85,15 +84,6 @@ def read(path: str | Path) -> SourceNet:
     """
     path = Path(path)
     return net_of(_parsed(path), path.parent)
-
-
-@contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Errors of this package that leave this context name the file."""
-    try:
-        yield
-    except KanjiError as error:
-        raise type(error)(f"{line(str(path))}: {error}") from None
 
 
 def _parsed(path: Path) -> Any:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from kanji_np import outputs
 from kanji_np.errors import UnsupportedOp
+from kanji_np.formats.files import naming
 from kanji_np.formats.onnx.draft import BATCH, START, Draft
 from kanji_np.formats.onnx.lowering import TABLE, file_shape
-from kanji_np.formats.saved import SavedNetwork, meaning, naming
+from kanji_np.formats.saved import SavedNetwork, meaning
 from kanji_np.graph import Graph, Node
 from kanji_np.types import TensorSpec
 
@@ -57,7 +58,7 @@ def to_onnx(graph: Graph) -> bytes:
         x = draft.quantized(x, "input.int8", "input.int8/value", graph.input.qparams)
     values = [x]
     for node in graph.nodes:
-        with naming(node):
+        with naming(f"layer {node.name!r}"):
             y = _lowered(draft, graph, node, values)
         # Layers are called by identifiers, so no other tensor has this name.
         name = "output" if node is last else f"{node.name}/value"

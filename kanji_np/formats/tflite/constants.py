@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.source import SourceOp, SourceTensor
 
 Fold = Callable[[SourceOp, Sequence[SourceTensor]], np.ndarray]
@@ -28,7 +28,7 @@ def fold(
 
     Raises
     ------
-    OptionError, UnsupportedOp
+    FileFormatError, UnsupportedOp
         It cannot be computed, or has another shape in the file.
     """
     values = FOLDS[op.kind](op, inputs)
@@ -37,7 +37,7 @@ def fold(
         for theirs, own in zip(output.shape, values.shape, strict=True)
     )
     if not fits:
-        raise OptionError(
+        raise FileFormatError(
             f"its output has the shape {output.shape} in the file, and {values.shape} "
             "follows from its inputs"
         )
@@ -47,7 +47,7 @@ def fold(
 
 def data(inputs: Sequence[SourceTensor], index: int) -> np.ndarray:
     if index >= len(inputs):
-        raise OptionError(f"its input {index} is missing")
+        raise FileFormatError(f"its input {index} is missing")
     found = inputs[index].data
     assert found is not None  # only constants are folded
     return found
@@ -98,7 +98,7 @@ def strided_slice(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
         )
     if op.options["shrink_axis_mask"]:
         if not -len(x) <= begin < len(x):
-            raise OptionError(f"takes element {begin} of {len(x)}")
+            raise FileFormatError(f"takes element {begin} of {len(x)}")
         return np.asarray(x[begin])
     return x[begin:end:step]
 

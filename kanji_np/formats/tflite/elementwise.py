@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.tflite.making import Call, Linear, Row, qparams_of
 from kanji_np.layers import Symbol
 from kanji_np.ops.attributes import Attributes
@@ -50,7 +50,7 @@ def _with_constant(call: Call, name: str, output: QParams | None) -> Symbol:
             "MUL are, with one number, or one for each channel"
         )
     if any(length != 1 for length in values.shape[: -len(shape)]):
-        raise OptionError(f"its inputs {values.shape} and {shape} do not fit")
+        raise FileFormatError(f"its inputs {values.shape} and {shape} do not fit")
     part = values.reshape(values.shape[-len(shape) :] or (1,))
     if blocks(shape, part.shape) is None:
         part = _in_full(part, shape)
@@ -72,7 +72,9 @@ def _in_full(part: np.ndarray, shape: Shape) -> np.ndarray:
     try:
         return np.broadcast_to(part, shape)
     except ValueError:
-        raise OptionError(f"its inputs {part.shape} and {shape} do not fit") from None
+        raise FileFormatError(
+            f"its inputs {part.shape} and {shape} do not fit"
+        ) from None
 
 
 def check_one_scale(call: Call) -> None:
@@ -97,7 +99,7 @@ def _is_affine(call: Call) -> bool:
     if call.op.kind not in ("ADD", "SUB", "MUL") or not is_float or not is_last:
         return False
     if not np.isfinite(values).all():
-        raise OptionError(f"{shown(call.tensor(constant).name)} is not finite")
+        raise FileFormatError(f"{shown(call.tensor(constant).name)} is not finite")
     each = np.broadcast_to(values.reshape(-1), channels).astype(np.float32)
     one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
     if call.op.kind == "MUL":

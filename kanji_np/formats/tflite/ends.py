@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from kanji_np.checks import shown
 from kanji_np.errors import UnsupportedOp
+from kanji_np.formats.files import naming
 from kanji_np.formats.source import SourceOp, SourceTensor
-from kanji_np.formats.tflite.making import Call, Making, naming, qparams_of
+from kanji_np.formats.tflite.making import Call, Making, qparams_of
 from kanji_np.ops.requantize import RequantizeAttrs
 from kanji_np.ops.rescaling import RescalingAttrs
 from kanji_np.types import Shape

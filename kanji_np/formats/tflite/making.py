@@ -15,16 +15,16 @@ may become that of the convolutions that read it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import KanjiError, OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.builder import Builder, IntWeights
+from kanji_np.formats.files import naming
 from kanji_np.formats.source import SourceNet, SourceOp, SourceTensor
 from kanji_np.layers import Symbol
 from kanji_np.ops.flatten import FlattenAttrs
@@ -41,15 +41,6 @@ Padding = tuple[Pair, Pair]
 ACTIVATIONS = {"NONE": "linear", "RELU": "relu", "RELU6": "relu6"}
 #: Activations as layers of their own.
 CLAMPS = {"relu": ReluAttrs(), "relu6": Relu6Attrs()}
-
-
-@contextmanager
-def naming(op: SourceOp) -> Iterator[None]:
-    """Errors that leave this context name the operator."""
-    try:
-        yield
-    except KanjiError as error:
-        raise type(error)(f"{op}: {error}") from None
 
 
 def qparams_of(tensor: SourceTensor) -> QParams | None:
@@ -192,15 +183,15 @@ class Call:
         """The option in our words."""
         word: str = self.option("padding")
         if word not in ("SAME", "VALID"):
-            raise OptionError(f"its padding must be SAME or VALID, got {word}")
+            raise FileFormatError(f"its padding must be SAME or VALID, got {word}")
         return word.lower()
 
     def count(self, least: int, most: int) -> None:
-        """OptionError unless there are so many inputs, and one output."""
+        """FileFormatError unless there are so many inputs, and one output."""
         found = len(self.op.inputs)
         if not least <= found <= most or len(self.op.outputs) != 1:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise OptionError(
+            raise FileFormatError(
                 f"has {found} inputs and {len(self.op.outputs)} outputs; it takes "
                 f"{wanted} and gives 1"
             )
@@ -212,7 +203,7 @@ class Call:
     def tensor(self, index: int = 0) -> SourceTensor:
         """An input as the file has it."""
         if not self.has(index):
-            raise OptionError(f"its input {index} is missing")
+            raise FileFormatError(f"its input {index} is missing")
         return self.making.tensors[self.op.inputs[index]]
 
     @property
@@ -251,11 +242,11 @@ class Call:
         """
         values, name = self.values(index), shown(self.tensor(index).name)
         if values.dtype not in (np.int32, np.int64):
-            raise OptionError(f"{name} must be int32 or int64, got {values.dtype}")
+            raise FileFormatError(f"{name} must be int32 or int64, got {values.dtype}")
         if shape is None and values.ndim < 2:
             return [*map(int, values.reshape(-1))]
         if values.shape != shape:
-            raise OptionError(f"{name} must have shape {shape}, got {values.shape}")
+            raise FileFormatError(f"{name} must have shape {shape}, got {values.shape}")
         return list(values.tolist())
 
     def shape(self, symbol: Symbol) -> Shape:
@@ -265,7 +256,7 @@ class Call:
         """An axis of an input in the file as one of a sample, from 0."""
         rank = len(self.tensor(index).shape)
         if not -rank <= axis < rank:
-            raise OptionError(f"has axis {axis} of a tensor with {rank}")
+            raise FileFormatError(f"has axis {axis} of a tensor with {rank}")
         inner = axis % rank - (rank - len(self.shape(x)))
         if inner < 0:
             raise UnsupportedOp(
@@ -323,7 +314,7 @@ class Call:
         number = self.op.outputs[index]
         tensor, found = self.making.tensors[number], self.shape(symbol)
         if not self.making.fits(tensor, found):
-            raise OptionError(
+            raise FileFormatError(
                 f"its output has the shape {tensor.shape} in the file; from its inputs "
                 f"follows {found} for one sample"
             )

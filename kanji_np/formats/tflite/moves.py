@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.tflite.elementwise import check_one_scale
 from kanji_np.formats.tflite.making import Call, Padded, qparams_of
 from kanji_np.layers import Symbol
@@ -38,7 +38,7 @@ def _new_shape(call: Call, size: int) -> Shape:
     if call.output.shape[:1] == (-1,) and known != size and size % known == 0:
         return (size // known, *shape)  # rows that the file counts with the batch
     if known != size or -1 in shape:
-        raise OptionError(f"makes {call.output.shape} of {size} values")
+        raise FileFormatError(f"makes {call.output.shape} of {size} values")
     return shape
 
 
@@ -52,7 +52,7 @@ def concatenation(call: Call) -> None:
     check_one_scale(call)
     axis = call.axis(xs[0], call.option("axis"))
     if any(len(call.shape(x)) != len(call.shape(xs[0])) for x in xs):
-        raise OptionError("its inputs differ in how many axes they have")
+        raise FileFormatError("its inputs differ in how many axes they have")
     if count == 1:
         call.give(xs[0])
         return
@@ -79,7 +79,7 @@ def pad(call: Call) -> None:
             f"padding {rows} of {shape} is not supported; that of height and width is"
         )
     if any(each < 0 for pair in sides for each in pair):
-        raise OptionError(f"its padding {rows} must not be negative")
+        raise FileFormatError(f"its padding {rows} must not be negative")
     if axes == 2:  # (T,C) as an image of one column
         length, channels = call.shape(x)
         image = call.shaped(x, (length, 1, channels))
@@ -122,7 +122,9 @@ def strided_slice(call: Call) -> None:
         if call.option(name):
             raise UnsupportedOp(f"with {name} is not supported")
     if len({*map(len, parts)}) != 1 or len(parts[0]) > len(sizes):
-        raise OptionError(f"has begin, end and strides {parts} of {len(sizes)} axes")
+        raise FileFormatError(
+            f"has begin, end and strides {parts} of {len(sizes)} axes"
+        )
     ranges, kept = [*map(range, sizes)], []
     for axis, size in enumerate(sizes):
         is_dropped = bool(call.option("shrink_axis_mask") >> axis & 1)
@@ -145,7 +147,7 @@ def _range(
         raise UnsupportedOp(f"with a stride of {stride} is not supported; from 1 it is")
     if is_one:
         if not -size <= begin < size:
-            raise OptionError(f"takes element {begin} of {size}")
+            raise FileFormatError(f"takes element {begin} of {size}")
         return range(begin % size, begin % size + 1)
     first = None if call.option("begin_mask") >> axis & 1 else begin
     last = None if call.option("end_mask") >> axis & 1 else end
@@ -158,12 +160,14 @@ def slice_(call: Call) -> None:
     x = call.x()
     sizes, begins, counts = _sizes(call, x), call.integers(1), call.integers(2)
     if not len(sizes) == len(begins) == len(counts):
-        raise OptionError(f"has begin {begins} and size {counts} of {len(sizes)} axes")
+        raise FileFormatError(
+            f"has begin {begins} and size {counts} of {len(sizes)} axes"
+        )
     ranges = []
     for size, begin, count in zip(sizes, begins, counts, strict=True):
         end = size if count == -1 else begin + count
         if not 0 <= begin < end <= size:
-            raise OptionError(f"takes {begin} to {end} of {size}")
+            raise FileFormatError(f"takes {begin} to {end} of {size}")
         ranges.append(range(begin, end))
     call.give(_sliced(call, x, ranges))
 
@@ -174,7 +178,7 @@ def split(call: Call) -> None:
     axis, count = _split_axis(call, x, 1, 0), call.option("num_splits")
     size = _sizes(call, x, 1)[axis]
     if count != len(call.op.outputs) or size % count:
-        raise OptionError(
+        raise FileFormatError(
             f"splits {size} into {count} parts and has {len(call.op.outputs)} outputs"
         )
     _split(call, x, 1, axis, [size // count] * count)
@@ -189,7 +193,7 @@ def split_v(call: Call) -> None:
         rest = size - sum(each for each in sizes if each != -1)
         sizes = [rest if each == -1 else each for each in sizes]
     if sum(sizes) != size or min(sizes) < 1 or len(sizes) != len(call.op.outputs):
-        raise OptionError(
+        raise FileFormatError(
             f"splits {size} into {sizes} and has {len(call.op.outputs)} outputs"
         )
     _split(call, x, 0, axis, sizes)
@@ -199,7 +203,7 @@ def _split_axis(call: Call, x: Symbol, index: int, place: int) -> int:
     """The axis in the file, from 0."""
     axes, rank = call.integers(place), len(call.tensor(index).shape)
     if len(axes) != 1:
-        raise OptionError(f"splits along axes {axes}; it takes one")
+        raise FileFormatError(f"splits along axes {axes}; it takes one")
     call.axis(x, axes[0], index)
     return int(axes[0]) % rank
 
@@ -225,7 +229,7 @@ def _sliced(call: Call, x: Symbol, ranges: Sequence[range]) -> Symbol:
     if [*inner] == [*map(range, shape)]:
         return x
     if not all(map(len, inner)):
-        raise OptionError(f"takes nothing of {shape}")
+        raise FileFormatError(f"takes nothing of {shape}")
     attrs = SliceAttrs(
         tuple(r.start for r in inner),
         tuple(r[-1] + 1 for r in inner),
@@ -245,7 +249,7 @@ def resize_nearest_neighbor(call: Call) -> None:
     call.keeps_scale()
     size = call.integers(1)
     if len(size) != 2:
-        raise OptionError(f"makes images of {size}; it takes height and width")
+        raise FileFormatError(f"makes images of {size}; it takes height and width")
     attrs = ResizeNearestAttrs(
         (size[0], size[1]),
         bool(call.option("align_corners")),

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported
+from kanji_np.formats.files import naming
 from kanji_np.formats.source import SourceNet, SourceOp
 from kanji_np.formats.tflite.constants import FOLDS, fold
 from kanji_np.formats.tflite.elementwise import activation, binary, leaky_relu, unary
 from kanji_np.formats.tflite.ends import begin, dequantize, quantize
-from kanji_np.formats.tflite.making import Call, Making, Row, naming, qparams_of
+from kanji_np.formats.tflite.making import Call, Making, Row, qparams_of
 from kanji_np.formats.tflite.moves import (
     concatenation,
     pad,
@@ -50,7 +51,7 @@ def convert(net: SourceNet, builder: Builder) -> Imported:
 
     Raises
     ------
-    UnsupportedOp, ShapeError, OptionError, RangeError, AccumulatorOverflow
+    UnsupportedOp, ShapeError, FileFormatError, RangeError, AccumulatorOverflow
         The message names the operator and its first output.
     """
     making = Making(net, builder)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ import numpy as np
 
 from kanji_np import schema
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
+from kanji_np.formats.files import naming
 from kanji_np.formats.source import Quantization, SourceNet, SourceOp, SourceTensor
 from kanji_np.formats.tflite.package import tflite
 from kanji_np.formats.tflite.tables import File, Table, defaults
@@ -138,16 +138,14 @@ def read(path: str | Path) -> SourceNet:
     Raises
     ------
     FileFormatError
-        It is missing, or no regular file.
-    OptionError
-        It is damaged, or no `.tflite` file.
+        It is missing, damaged, or no `.tflite` file.
     UnsupportedOp
         It has what no network here can have, such as operators of its own.
     """
     with schema.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_FILE_BYTES:
-            raise OptionError(f"has more than {MOST_FILE_BYTES:,} bytes")
+            raise FileFormatError(f"has more than {MOST_FILE_BYTES:,} bytes")
         return parse(file.read(size))
 
 
@@ -156,15 +154,17 @@ def parse(data: bytes) -> SourceNet:
 
     Raises
     ------
-    OptionError, UnsupportedOp
+    FileFormatError, UnsupportedOp
         As of `read`.
     """
     if data[4:8] != IDENTIFIER:
-        raise OptionError("is no .tflite file, or cut off: TFL3 is not at its byte 4")
+        raise FileFormatError(
+            "is no .tflite file, or cut off: TFL3 is not at its byte 4"
+        )
     file = File(data)
     model = file.root("Model")
     if model.value("version") != VERSION:
-        raise OptionError(
+        raise FileFormatError(
             f"is of version {model.value('version')} of the format; {VERSION} is read"
         )
     buffers = [_buffer(each, data) for each in model.tables("buffers")]
@@ -205,7 +205,7 @@ def _buffer(table: Table, data: bytes) -> np.ndarray:
     if not start and not size:
         return table.numbers("data")
     if table.length("data") or start <= 1 or start + size > len(data):
-        raise OptionError(
+        raise FileFormatError(
             f"a buffer of {size} bytes at {start} does not lie in the file"
         )
     return np.frombuffer(data, np.uint8, size, start)
@@ -225,24 +225,16 @@ def _kind(code: Table) -> str:
     return f"CUSTOM:{code.text('custom_code')}" if kind == "CUSTOM" else kind
 
 
-@contextmanager
-def _naming(what: str) -> Iterator[None]:
-    """OptionErrors that leave this context say what of the file they are about."""
-    try:
-        yield
-    except OptionError as error:
-        raise OptionError(f"{what}: {error}") from None
-
-
 def _tensor(number: int, table: Table, buffers: Sequence[np.ndarray]) -> SourceTensor:
     name = table.text("name") or f"tensor {number}"
-    with _naming(f"tensor {number} {shown(name, MOST_NAME)}"):
+    where = f"tensor {number} {shown(name, MOST_NAME)}"
+    with naming(where):
         for field, what in NOT_READ.items():
             if _is_set(table, field):
-                raise UnsupportedOp(f"tensor {number} {shown(name, MOST_NAME)} {what}")
+                raise UnsupportedOp(f"{where} {what}")
         word = TYPES.get(table.value("type"), f"number {table.value('type')}")
         if word not in DTYPES:
-            raise OptionError(f"is of type {word}, which no network here can have")
+            raise UnsupportedOp(f"is of type {word}, which no network here can have")
         dtype = DTYPES[word]
         shape = _shape(table)
         return SourceTensor(
@@ -266,14 +258,14 @@ def _is_set(table: Table, field: str) -> bool:
 def _shape(table: Table) -> Shape:
     """As the file has it for one sample, or for as many as it is for."""
     if table.length("shape") > MOST_AXES:
-        raise OptionError(
+        raise FileFormatError(
             f"has {table.length('shape')} axes; at most {MOST_AXES} are read"
         )
     shape = tuple(table.numbers("shape").tolist())
     if any(extent < 1 for extent in shape):
-        raise OptionError(f"has the shape {shape}; each length must be at least 1")
+        raise FileFormatError(f"has the shape {shape}; each length must be at least 1")
     if math.prod(shape) > MOST_BYTES:
-        raise OptionError(
+        raise FileFormatError(
             f"has the shape {shape}; at most {MOST_BYTES:,} elements are read"
         )
     return shape
@@ -285,10 +277,14 @@ def _open_sizes(table: Table, shape: Shape) -> Shape:
     if not count:
         return shape
     if count != len(shape):
-        raise OptionError(f"has a shape_signature of {count} axes, and {len(shape)}")
+        raise FileFormatError(
+            f"has a shape_signature of {count} axes, and {len(shape)}"
+        )
     signature = table.numbers("shape_signature").tolist()
     if any(each not in (-1, own) for each, own in zip(signature, shape, strict=True)):
-        raise OptionError(f"has the shape {shape} and the shape_signature {signature}")
+        raise FileFormatError(
+            f"has the shape {shape} and the shape_signature {signature}"
+        )
     return tuple(signature)
 
 
@@ -298,14 +294,14 @@ def _data(
     """The values of a constant; None of what is computed."""
     number = table.value("buffer")
     if number >= len(buffers):
-        raise OptionError(f"has buffer {number}; the file has {len(buffers)}")
+        raise FileFormatError(f"has buffer {number}; the file has {len(buffers)}")
     raw, size = buffers[number], math.prod(shape)
     if not len(raw):
         return None
     is_packed = dtype == "int4"
     expected = -(-size // 2) if is_packed else size * np.dtype(dtype).itemsize
     if len(raw) != expected:
-        raise OptionError(
+        raise FileFormatError(
             f"has {len(raw)} bytes of data; {dtype} of shape {shape} takes {expected}"
         )
     if is_packed:
@@ -329,11 +325,11 @@ def _quantization(table: Table, dtype: str, shape: Shape) -> Quantization | None
     if found is None or dtype.startswith("float"):
         return None
     if found.value("details_type"):
-        raise OptionError("has quantization of a kind of its own, which is not read")
+        raise UnsupportedOp("has quantization of a kind of its own, which is not read")
     count, axis = found.length("scale"), found.value("quantized_dimension")
     if not count:
         if found.length("zero_point") or found.length("min") or found.length("max"):
-            raise OptionError(
+            raise FileFormatError(
                 "has a range or zero points and no scales, so what its integers stand "
                 "for is not known"
             )
@@ -341,9 +337,11 @@ def _quantization(table: Table, dtype: str, shape: Shape) -> Quantization | None
     if len(shape) == 1:  # biases may have the axis of the weights
         axis = 0
     if count > 1 and not (0 <= axis < len(shape) and count == shape[axis]):
-        raise OptionError(f"has {count} scales along axis {axis} of the shape {shape}")
+        raise FileFormatError(
+            f"has {count} scales along axis {axis} of the shape {shape}"
+        )
     if found.length("zero_point") != count:
-        raise OptionError(
+        raise FileFormatError(
             f"has {count} scales and {found.length('zero_point')} zero points"
         )
     with np.errstate(invalid="ignore"):  # of what is no number
@@ -351,12 +349,12 @@ def _quantization(table: Table, dtype: str, shape: Shape) -> Quantization | None
     zero_points = found.numbers("zero_point").astype(np.int64)
     if not ((scales >= FINEST) & (scales <= LARGEST)).all() and dtype in ZERO_POINTS:
         wrong = scales[~((scales >= FINEST) & (scales <= LARGEST))][0]
-        raise OptionError(
+        raise FileFormatError(
             f"has a scale of {wrong:g}; it must be in {FINEST:.0e} .. {LARGEST:.0e}"
         )
     low, high = ZERO_POINTS.get(dtype, (0, 0))
     if zero_points.min() < low or zero_points.max() > high:
-        raise OptionError(
+        raise FileFormatError(
             f"has a zero point outside {low} .. {high}, the range for {dtype}"
         )
     return Quantization(scales, zero_points, axis if count > 1 else 0)
@@ -367,13 +365,13 @@ def _operator(
 ) -> SourceOp:
     code = table.value("opcode_index")
     if code >= len(kinds):
-        raise OptionError(f"operator {number} has the code {code} of {len(kinds)}")
+        raise FileFormatError(f"operator {number} has the code {code} of {len(kinds)}")
     kind = kinds[code]
-    with _naming(f"operator {number} {shown(kind, MOST_NAME)}"):
+    with naming(f"operator {number} {shown(kind, MOST_NAME)}"):
         inputs = _numbers_of(table, "inputs", tensors, optional=True)
         outputs = _numbers_of(table, "outputs", tensors)
         if not outputs:
-            raise OptionError("has no output")
+            raise FileFormatError("has no output")
         name = tensors[outputs[0]].name.split(";")[0][:MOST_NAME]
         if kind.startswith("CUSTOM:"):
             raise UnsupportedOp(
@@ -382,7 +380,7 @@ def _operator(
             )
         for field in ("mutating_variable_inputs", "intermediates"):
             if table.length(field):
-                raise OptionError(f"has {field}, which is not read here")
+                raise UnsupportedOp(f"has {field}, which is not read here")
         return SourceOp(kind, name, inputs, outputs, _options(table, kind))
 
 
@@ -394,7 +392,7 @@ def _numbers_of(
     least = -1 if optional else 0
     for each in numbers:
         if not least <= each < len(tensors):
-            raise OptionError(f"{name} has tensor {each}; there are {len(tensors)}")
+            raise FileFormatError(f"{name} has tensor {each}; there are {len(tensors)}")
     return numbers
 
 
@@ -405,7 +403,9 @@ def _options(table: Table, kind: str) -> Mapping[str, Any]:
     if _is_second_kind(table) or found not in ("NONE", expected):
         if kind not in OPTIONS:  # `operators` says that it does not know it
             return {}
-        raise OptionError(f"has the options {found}; those of {kind} are {expected}")
+        raise FileFormatError(
+            f"has the options {found}; those of {kind} are {expected}"
+        )
     if not fields:
         return {}
     options = table.union("builtin_options", expected) if found == expected else None
@@ -422,18 +422,18 @@ def _is_second_kind(table: Table) -> bool:
 def _option(options: Table, name: str) -> Any:
     if name in VECTORS:
         if options.length(name) > MOST_AXES:
-            raise OptionError(f"{name} has {options.length(name)} lengths")
+            raise FileFormatError(f"{name} has {options.length(name)} lengths")
         return tuple(options.numbers(name).tolist())
     value = options.value(name)
     return WORDS[name].get(value, f"number {value}") if name in WORDS else value
 
 
 def _check_order(net: SourceNet) -> None:
-    """OptionError unless each operator reads what is there before it."""
+    """FileFormatError unless each operator reads what is there before it."""
     there = {i for i, tensor in enumerate(net.tensors) if tensor.data is not None}
     for number in net.inputs:
         if number in there:
-            raise OptionError(
+            raise FileFormatError(
                 f"{_tensor_text(net, number)} is an input twice, or both "
                 "an input and a constant"
             )
@@ -443,18 +443,18 @@ def _check_order(net: SourceNet) -> None:
         for number in op.inputs:
             if number >= 0 and number not in there:
                 why = "written later" if number in later else "never written"
-                raise OptionError(
+                raise FileFormatError(
                     f"{op} reads {_tensor_text(net, number)}, which is {why}"
                 )
         for number in op.outputs:
             if number in there:
-                raise OptionError(
+                raise FileFormatError(
                     f"{op} writes {_tensor_text(net, number)}, which is there already"
                 )
             there.add(number)
     for number in net.outputs:
         if number not in there:
-            raise OptionError(
+            raise FileFormatError(
                 f"the output {_tensor_text(net, number)} is never written"
             )
 
@@ -464,12 +464,12 @@ def _tensor_text(net: SourceNet, number: int) -> str:
 
 
 def _check_constants(net: SourceNet, size: int) -> None:
-    """OptionError if operators read far more constants than the file holds."""
+    """FileFormatError if operators read far more constants than the file holds."""
     numbers = (number for op in net.ops for number in op.inputs if number >= 0)
     arrays = (net.tensors[number].data for number in numbers)
     read = sum(array.nbytes for array in arrays if array is not None)
     if read > MOST_CONSTANTS * size:
-        raise OptionError(
+        raise FileFormatError(
             f"its operators read {read:,} bytes of constants; a file of {size:,} bytes "
             f"may have {MOST_CONSTANTS} times as many"
         )

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.errors import OptionError
+from kanji_np.errors import FileFormatError
 from kanji_np.formats.tflite.package import tflite
 
 # How many elements of vectors may be read for each byte of a file. What converters
@@ -44,22 +44,22 @@ class File:
         self.left = MOST_READS * len(data)
 
     def spend(self, count: int) -> None:
-        """OptionError once more has been read than a file of this size holds."""
+        """FileFormatError once more has been read than a file of this size holds."""
         self.left -= count
         if self.left < 0:
-            raise OptionError("is damaged: its vectors together are longer than it")
+            raise FileFormatError("is damaged: its vectors together are longer than it")
 
     def root(self, kind: str) -> Table:
         """The table that the others hang on."""
         if len(self.data) < ROOT:
-            raise OptionError("is damaged: it ends before its first table")
+            raise FileFormatError("is damaged: it ends before its first table")
         (position,) = struct.unpack_from("<I", self.data)
         return self.table(kind, position)
 
     def table(self, kind: str, position: int) -> Table:
         """The table that lies at a place."""
         if position > len(self.data):
-            raise OptionError(f"is damaged: a {kind} does not lie in the file")
+            raise FileFormatError(f"is damaged: a {kind} does not lie in the file")
         made = getattr(tflite, kind)()
         made.Init(self.data, position)
         return Table(self, made)
@@ -81,7 +81,7 @@ class Table:
 
     Raises
     ------
-    OptionError
+    FileFormatError
         Here and in each method: the file is damaged, or newer than the schema.
     """
 
@@ -92,13 +92,13 @@ class Table:
         self._places = self._fields(made._tab.Pos)
         known = field_count(self.kind)
         if any(self._places[known:]):
-            raise OptionError(
+            raise FileFormatError(
                 f"a {self.kind} has more than the {known} fields that the installed "
                 "package tflite knows: a newer one may know them"
             )
 
     def _fields(self, position: int) -> tuple[int, ...]:
-        """Where each field lies; OptionError if that is not in the file."""
+        """Where each field lies; FileFormatError if that is not in the file."""
         data = self.file.data
         try:
             (back,) = struct.unpack_from("<i", data, position)
@@ -183,8 +183,8 @@ class Table:
         except (struct.error, TypeError, ValueError):
             raise self._damaged() from None
 
-    def _damaged(self) -> OptionError:
-        return OptionError(f"is damaged: a {self.kind} does not lie in the file")
+    def _damaged(self) -> FileFormatError:
+        return FileFormatError(f"is damaged: a {self.kind} does not lie in the file")
 
 
 def _accessor(name: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from kanji_np.checks import shown
-from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.builder import IntWeights
 from kanji_np.formats.source import SourceTensor
 from kanji_np.formats.tflite.constants import dequantized
@@ -68,7 +68,7 @@ def depthwise_conv_2d(call: Call) -> None:
     multiplier = call.option("depth_multiplier")
     # TensorFlow Lite goes by the shapes, and some files have 0.
     if first != 1 or filters % channels or multiplier not in (0, filters // channels):
-        raise OptionError(
+        raise FileFormatError(
             f"the weight {shown(weight.name)} {weight.shape} and the depth multiplier "
             f"{multiplier} do not fit an input of {channels} channels"
         )
@@ -105,7 +105,7 @@ def transpose_conv(call: Call) -> None:
     call.count(3, 4)
     sizes, stride = call.integers(0), call.pair("stride_{}")
     if len(sizes) != 4 or min(*sizes, *stride) < 1:
-        raise OptionError(f"makes {sizes} with strides {stride}; all are 1 or more")
+        raise FileFormatError(f"makes {sizes} with strides {stride}; all are 1 or more")
     _, weight_number, x_number, *bias = call.op.inputs
     inputs = (x_number, weight_number, *bias)  # in the order of other convolutions
     call = replace(call, op=replace(call.op, inputs=inputs))
@@ -160,7 +160,9 @@ def fully_connected(call: Call) -> None:
     x = call.x()
     size = math.prod(call.shape(x))
     if size % depth:
-        raise OptionError(f"its input of {size} values is not made of rows of {depth}")
+        raise FileFormatError(
+            f"its input of {size} values is not made of rows of {depth}"
+        )
     rows, shape = size // depth, call.shape(x)
     wanted: Shape = (*shape[:-1], units) if call.option("keep_num_dims") else (units,)
     if rows == 1:
@@ -210,7 +212,7 @@ def _weight(call: Call, rank: int) -> SourceTensor:
     call.values(1)
     weight = call.tensor(1)
     if len(weight.shape) != rank:
-        raise OptionError(
+        raise FileFormatError(
             f"the weight {shown(weight.name)} must have {rank} axes, got {weight.shape}"
         )
     kind = call.option("quantized_bias_type", "FLOAT32")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kanji_np import outputs
 from kanji_np.errors import OptionError, UnsupportedOp
-from kanji_np.formats.saved import SavedNetwork, meaning, naming
+from kanji_np.formats.files import naming
+from kanji_np.formats.saved import SavedNetwork, meaning
 from kanji_np.formats.source import SourceNet, SourceTensor
 from kanji_np.formats.tflite.draft import Draft
 from kanji_np.formats.tflite.flatbuffer import pack
@@ -114,7 +115,7 @@ def to_source(graph: Graph) -> tuple[SourceNet, tuple[str, ...]]:
         start = values[0] = _input(draft, graph.input)
     for number, node in enumerate(graph.nodes, 1):
         if number not in values:
-            with naming(node):
+            with naming(f"layer {node.name!r}"):
                 xs = _read(draft, graph, node, values)
                 values[number] = _lower_of(node)(draft, node, xs)
     shape = (1, *graph.output.shape)
