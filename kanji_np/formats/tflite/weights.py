@@ -39,7 +39,7 @@ def conv_2d(call: Call) -> None:
     channels = call.shape(x)[-1]
     groups = channels // seen if seen else 0
     if groups * seen != channels or filters % groups:
-        raise OptionError(
+        raise FileFormatError(
             f"the weight {shown(weight.name)} {weight.shape} does not fit an input of "
             f"{channels} channels, in groups neither"
         )
