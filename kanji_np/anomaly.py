@@ -10,7 +10,8 @@ import numpy as np
 
 from kanji_np import quantize
 from kanji_np.errors import DataError, ShapeError
-from kanji_np.model import EVALUATION_BATCH, Model
+from kanji_np.model import Model
+from kanji_np.network import EVALUATION_BATCH
 
 
 def real_inputs(net: Model, x: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ import numpy as np
 from kanji_np.autograd import Tensor, no_grad
 from kanji_np.graph import Graph
 from kanji_np.layers import Activation, Layer, LinearLayer, naming
-from kanji_np.model import CALIBRATION_IMAGES, Model
+from kanji_np.model import Model
+from kanji_np.network import CALIBRATION_IMAGES
 from kanji_np.quantize import by_output, real_inputs
 from kanji_np.report import text_table
 from kanji_np.types import QParams, Shape, shape_text

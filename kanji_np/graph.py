@@ -58,8 +58,7 @@ def noise(tensor: TensorSpec, count: int) -> np.ndarray:
 
 
 def integers_of(tensor: TensorSpec, x: np.ndarray, owner: str) -> np.ndarray:
-    """Samples for an input in its own dtype; see `Graph.quantize_inputs`."""
-    tensor.check_inputs(x, owner)
+    """Samples for an input, checked, in its own dtype; see `Graph.quantize_inputs`."""
     if x.dtype.kind != "f":
         return x
     assert tensor.qparams is not None  # only images have none
@@ -115,6 +114,7 @@ class Graph:
         DataError
             If a real value is not finite.
         """
+        self.input.check_inputs(x, self.name)
         return integers_of(self.input, x, self.name)
 
     def run(self, x: np.ndarray) -> np.ndarray:

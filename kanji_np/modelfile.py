@@ -7,27 +7,27 @@ A network is stored as its layers and how they are wired. `snapshot` writes them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kanji_np import archive, outputs, schema
 from kanji_np.checks import integer
+from kanji_np.design import Design
 from kanji_np.errors import FileFormatError, KanjiError
 from kanji_np.layers import (
     EPSILON,
     Input,
     Layer,
     LinearLayer,
-    Start,
     Statistics,
-    Symbol,
     TrackedLayer,
     make_layer,
     naming,
 )
+from kanji_np.network import Network
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import FINEST, INPUT_SCALE, LARGEST, SCHEMES, KeptInts
@@ -35,8 +35,7 @@ from kanji_np.ranges import TRACKERS, RangeTracker
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams, TargetSpec
 
-if TYPE_CHECKING:
-    from kanji_np.model import Model
+Made = TypeVar("Made", bound=Network)
 
 KIND, FORMAT = "kanji_np model", 2
 
@@ -97,26 +96,7 @@ HEADER = schema.record(
 )
 
 
-@dataclass(frozen=True)
-class Design:
-    """What a network is made from; see `Model`.
-
-    `start` says what the parameters of each layer start from. `input` are the QParams
-    of an int8 input; it is calibrated where `input_range` has a tracker.
-    """
-
-    inputs: Symbol
-    outputs: Symbol
-    target: TargetSpec
-    scheme: str
-    ranges: str
-    start: Start
-    name: str
-    input: QParams
-    input_range: RangeTracker | None = None
-
-
-def write(network: Model, path: str | Path) -> None:
+def write(network: Network, path: str | Path) -> None:
     """Write a network to a file, atomically; OptionError if it is no model's."""
     outputs.check(path, is_model, "a model", "choose another name")
     archive.write(path, *snapshot(network))
@@ -124,8 +104,8 @@ def write(network: Model, path: str | Path) -> None:
 
 def read(
     path: str | Path,
-    make: Callable[[dict[str, Any], dict[str, np.ndarray]], Model],
-) -> Model:
+    make: Callable[[dict[str, Any], dict[str, np.ndarray]], Made],
+) -> Made:
     """The network that `make` makes of a file's header and arrays.
 
     Raises
@@ -145,7 +125,7 @@ def read(
     return network
 
 
-def snapshot(network: Model) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def snapshot(network: Network) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays that `design` and `restore` make the network from."""
     arrays = {name: p.data for name, p in network.named_parameters()}
     layers = []
@@ -292,7 +272,7 @@ def _with_bits(entry: dict[str, Any], weight_bits: int) -> dict[str, Any]:
 
 
 def restore(
-    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     """Take over weights and ranges that `snapshot` gave of an equal network."""
     mine = [(layer.op.name, layer.name) for layer in network.layers]
@@ -340,7 +320,7 @@ def _restore_kept(layer: LinearLayer, arrays: dict[str, np.ndarray]) -> None:
 
 
 def restore_weights(
-    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     """Take over weights and statistics of batch normalization, and no ranges."""
     learned_ranges = {id(parameter) for parameter in network.learned_ranges()}
@@ -351,7 +331,7 @@ def restore_weights(
 
 
 def _restore_norms(
-    network: Model, header: dict[str, Any], arrays: dict[str, np.ndarray]
+    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     for layer, entry in zip(network.layers, header["layers"], strict=True):
         norm = layer.norm if isinstance(layer, LinearLayer) else None

@@ -22,7 +22,8 @@ import numpy as np
 from kanji_np.data import Dataset
 from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.graph import Graph, Node
-from kanji_np.model import EVALUATION_BATCH, Model
+from kanji_np.model import Model
+from kanji_np.network import EVALUATION_BATCH
 from kanji_np.ops import Op
 from kanji_np.report import text_table
 from kanji_np.targets import LIBRARIES, same_arithmetic, target_spec

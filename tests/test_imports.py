@@ -49,17 +49,22 @@ ALLOWED = {
     },
     "losses": {"checks", "errors", "autograd"},
     "optim": {"checks", "errors", "autograd", "loops"},
-    "modelfile": {
-        "archive", "checks", "errors", "layers", "ops", "outputs", "quantize", "ranges",
-        "schema", "targets", "types",
+    "design": {"checks", "errors", "layers", "ops", "quantize", "ranges", "types"},
+    "network": {
+        "autograd", "checks", "choices", "deprecation", "design", "errors", "graph",
+        "layers", "quantize", "ranges", "targets", "types",
     },
-    "weights": {"checks", "errors", "layers", "quantize", "types"},
+    "modelfile": {
+        "archive", "checks", "design", "errors", "layers", "network", "ops", "outputs",
+        "quantize", "ranges", "schema", "targets", "types",
+    },
+    "weights": {"checks", "errors", "layers", "network", "quantize", "types"},
     "model": {
-        "autograd", "checks", "choices", "deprecation", "errors", "graph", "layers",
-        "modelfile", "ops", "quantize", "ranges", "targets", "types", "weights",
+        "checks", "deprecation", "design", "errors", "layers", "modelfile", "network",
+        "quantize", "targets", "types", "weights",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
-    "anomaly": {"checks", "errors", "model", "quantize"},
+    "anomaly": {"checks", "errors", "model", "network", "quantize"},
     "settings": set(),
     "recipe": {"checks", "choices", "data", "errors", "optim"},
     "train": {

@@ -17,7 +17,7 @@ from kanji_np.cli.options import (
     data_options,
     target_options,
 )
-from kanji_np.cli.pixels import for_images
+from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
@@ -29,11 +29,13 @@ ACCURACY, AUC = "accuracy", "AUC"
 @click.command()
 @click.argument("model", type=PATH)
 @data_options
+@pixel_options
 @target_options
 @click.option("--precision", type=click.Choice(PRECISIONS), default="int8")
 def evaluate(
-    model: Path, data: DataOptions, target: TargetOptions, precision: str
-) -> None:
+    model: Path, data: DataOptions, pixels: PixelOptions, target: TargetOptions,
+    precision: str,
+) -> None:  # fmt: skip
     """Score a model on the test images: in int8, what the chip will score.
 
     With another target than it was trained for: what that one would score.
@@ -44,7 +46,7 @@ def evaluate(
     """
     net = target.load(model)
     _, test = data.load()
-    net = for_images(net, model, test, partial(target.load, model))
+    net = for_images(net, model, test, partial(target.load, model), pixels)
     if precision == "int8":
         check_trained(net, model)
     score = score_of(net, test, precision)

@@ -19,7 +19,7 @@ from kanji_np.cli.options import (
     spread,
     target_options,
 )
-from kanji_np.cli.pixels import for_images
+from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
 from kanji_np.errors import DataError, ShapeError
 
 IMAGES = 256
@@ -28,6 +28,7 @@ IMAGES = 256
 @click.command()
 @click.argument("model", type=PATH)
 @data_options
+@pixel_options
 @target_options
 @click.option(
     "--images",
@@ -40,8 +41,8 @@ IMAGES = 256
 )
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def explain(
-    model: Path, data: DataOptions, target: TargetOptions, images: int,
-    plot: Path | None, as_json: bool,
+    model: Path, data: DataOptions, pixels: PixelOptions, target: TargetOptions,
+    images: int, plot: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare every layer in int8 with the same network in float32.
 
@@ -61,7 +62,7 @@ def explain(
         check_directory(plot.parent)
     net = target.load(model)
     test = spread(data.load()[1], images)
-    net = for_images(net, model, test, partial(target.load, model))
+    net = for_images(net, model, test, partial(target.load, model), pixels)
     note_other_target(net)
     found = explain(net, test.images)
     metric, scores, lines = metric_of(net, test), {}, []

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kanji_np.choices import OPTIMIZERS, PRECISIONS, RANGES, SCHEDULES
+from kanji_np.choices import OPTIMIZERS, PRECISIONS, SCHEDULES
 from kanji_np.cli.evaluate import ACCURACY, metric_of, score_line, score_of
 from kanji_np.cli.options import (
     PATH,
     DataOptions,
+    QuantizationOptions,
     TargetOptions,
     data_options,
     group,
+    quantization_options,
     spread,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, pixel_options, said_of_input
+from kanji_np.cli.pixels import PixelOptions, pixel_options
 from kanji_np.cli.run import (
     FIRMWARE,
     MODEL,
@@ -29,7 +31,13 @@ from kanji_np.cli.run import (
     keeping,
 )
 from kanji_np.cli.screen import command_line
-from kanji_np.cli.train import PlaceOptions, TrainingOptions, augment_of
+from kanji_np.cli.train import (
+    RunOptions,
+    Scores,
+    TrainingOptions,
+    augment_of,
+    result_of,
+)
 from kanji_np.errors import DataError, OptionError, ShapeError
 from kanji_np.recipe import help_of
 
@@ -56,11 +64,14 @@ class Conversion:
         Before it is trained on.
     epochs : tuple of float
         In int8 after each epoch.
+    seconds : float
+        Of training [s].
     """
 
     metric: str
     scores: dict[str, float] = field(default_factory=dict)
     epochs: tuple[float, ...] = ()
+    seconds: float = 0.0
 
 
 @click.command("import")
@@ -68,12 +79,7 @@ class Conversion:
 @data_options
 @pixel_options
 @target_options
-@click.option(
-    "--ranges",
-    type=click.Choice(RANGES),
-    show_default="minmax, those of the file if it is int8",
-    help="How the ranges of a float network are tracked that scales are made from.",
-)
+@quantization_options
 @group(
     "training",
     TrainingOptions,
@@ -110,7 +116,7 @@ class Conversion:
         ),
     },
 )
-@group("place", PlaceOptions)
+@group("run", RunOptions)
 @click.option(
     "-o",
     "--output",
@@ -122,10 +128,12 @@ class Conversion:
 @click.option(
     "--plot", type=PATH, metavar="FILE", help="Draw the scores as a .png file."
 )
+@click.pass_context
 def import_(
-    file: Path, data: DataOptions, pixels: PixelOptions, target: TargetOptions,
-    ranges: str | None, training: TrainingOptions, place: PlaceOptions,
-    output: Path | None, plot: Path | None,
+    context: click.Context, file: Path, data: DataOptions, pixels: PixelOptions,
+    target: TargetOptions, quantization: QuantizationOptions,
+    training: TrainingOptions, run: RunOptions, output: Path | None,
+    plot: Path | None,
 ) -> None:  # fmt: skip
     """Convert a .tflite or ONNX network, score it, and train it on in int8.
 
@@ -138,27 +146,30 @@ def import_(
       kanji-np import resnet.tflite --data cifar10 --epochs 2 -o resnet.npz
     """
     recipe = _recipe(training) if training.epochs else None
-    if recipe is None and place.resume:
+    if recipe is None and run.resume:
         raise OptionError("--resume goes on with a training: give its --epochs")
 
     from kanji_np import modelfile, outputs
     from kanji_np.plots import check_plot
+    from kanji_np.results import check_output, write_result
 
+    if run.result is not None:
+        check_output(run.result)
     if plot is not None:
         check_plot(plot)
         outputs.check_directory(plot.parent)
     if output is not None:
         outputs.check(output, modelfile.is_model, "a model", "choose another name")
-    if place.directory is not None:
-        check_run(place.directory, place.resume)
+    if run.directory is not None:
+        check_run(run.directory, run.resume)
     images, test = data.load()
-    imported = _read(file, images, pixels, target, place.name)
-    net = _with_ranges(imported.network, file, ranges)
+    imported = _read(file, images, pixels, target, quantization, run.name)
+    net = replace(quantization, scheme=None).of(imported.network)
     if not net.is_calibrated:
         net.calibrate(spread(images, CALIBRATION_IMAGES).images)
     click.echo(f"{_table(imported, net)}\n")
     found = _scored(net, test)
-    directory = place.directory or Path("runs") / net.name
+    directory = run.directory or Path("runs") / net.name
     model = output or directory / MODEL
     if recipe is not None:
         augment = training.augment, training.crop, training.cutout
@@ -167,11 +178,19 @@ def import_(
             augment=augment_of(images, *augment, channel_means(images)),
             reproduce_inputs=found.metric != ACCURACY,
         )
-        found = _train(net, images, test, recipe, directory, place.resume, found)
+        found = _train(net, images, test, recipe, directory, run.resume, found)
     if recipe is None or output is not None:
         net.save(model)
     if plot is not None:
         _draw(found, net.name, plot)
+    if run.result is not None:
+        made = result_of(
+            context, images.name, net.name, training, net,
+            Scores.of(net, test, training.precision if training.epochs else "fp32"),
+            weight_bits=int(quantization.weight_bits or 8), is_begun=True,
+            seconds=found.seconds,
+        )  # fmt: skip
+        write_result(run.result, made)
     click.echo(f"model          {model}")
     firmware = directory / FIRMWARE
     click.echo(f"\nnext:\n  {command_line('export', model, firmware)}")
@@ -184,7 +203,7 @@ def _recipe(training: TrainingOptions) -> Recipe:
 
 def _read(
     file: Path, images: Dataset, pixels: PixelOptions, target: TargetOptions,
-    name: str | None,
+    quantization: QuantizationOptions, name: str | None,
 ) -> Imported:  # fmt: skip
     """The network of a file, with a layer for images if that is what there is."""
     from kanji_np import formats
@@ -193,25 +212,16 @@ def _read(
     spec = target.spec()
     imported = formats.read(file, spec, name=name)
     net = imported.network
-    if net.input.dtype == "uint8":
-        pixels.check_unused(f"{file} takes uint8 images as they are")
+    if net.is_calibrated:
+        quantization.check_unused(file)
+    layer = pixels.layer_for(net, file, images)
+    if layer is None and quantization.scheme is None:
         return imported
-    if images.images.dtype != "uint8":
-        pixels.check_unused(f"{images.name} has {images.images.dtype}")
-        return imported
-    layer = pixels.layer(file, said_of_input(net))
-    imported = formats.read(file, spec, name=name, image_layer=layer)
+    imported = formats.read(
+        file, spec, name=name, image_layer=layer, scheme=quantization.scheme
+    )
     condition(imported.network)
     return imported
-
-
-def _with_ranges(net: Model, file: Path, ranges: str | None) -> Model:
-    """The network with ranges of another kind, if it has none of its file."""
-    if ranges is None:
-        return net
-    if net.is_calibrated:
-        raise OptionError(f"{file} has ranges of its own: leave out --ranges")
-    return net.with_quantization(ranges=ranges)
 
 
 def _table(imported: Imported, net: Model) -> str:
@@ -279,7 +289,8 @@ def _train(
         number = i + 1 if by_label else len(history.epochs)
         click.echo(f"{score_line('int8', found.metric, score)} after epoch {number}")
     click.echo(f"curves         {curves}")
-    return replace(found, epochs=epochs)
+    seconds = sum(record.seconds for record in history.epochs)
+    return replace(found, epochs=epochs, seconds=seconds)
 
 
 def _draw(found: Conversion, name: str, path: Path) -> None:

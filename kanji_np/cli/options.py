@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import click
 
-from kanji_np.choices import NETWORKS, SCHEMES
+from kanji_np.choices import NETWORKS, RANGES, SCHEMES
 from kanji_np.cli.screen import bar, command_line
 from kanji_np.errors import KanjiError, OptionError
 
@@ -46,7 +46,15 @@ def name_options(error: KanjiError, options: Mapping[str, str]) -> None:
     error.arguments = ()
 
 
-class Channels(click.ParamType):
+class Typed(click.ParamType):
+    """A type whose values are no plain data, and are typed as a text."""
+
+    def typed(self, value: Any) -> str:
+        """The text that stands for a value."""
+        raise NotImplementedError
+
+
+class Channels(Typed):
     """Positive integers separated by commas."""
 
     name = "N,N,..."
@@ -69,7 +77,7 @@ class Channels(click.ParamType):
         return ",".join(map(str, value))
 
 
-class Size(click.ParamType):
+class Size(Typed):
     """Height and width of an image."""
 
     name = "HxW"
@@ -116,13 +124,14 @@ def given(context: click.Context) -> dict[str, bool | int | float | str]:
 
     found: dict[str, bool | int | float | str] = {}
     for option in context.command.params:
-        if context.get_parameter_source(option.name or "") is COMMANDLINE:
+        is_option = isinstance(option, click.Option)
+        if is_option and context.get_parameter_source(option.name or "") is COMMANDLINE:
             value = context.params[option.name or ""]
-            if isinstance(option.type, Channels | Size):
+            if isinstance(option.type, Typed):
                 value = option.type.typed(value)
             if isinstance(value, str | Path):
                 value = portable(str(value))
-            found[option.opts[0].removeprefix("--")] = value
+            found[max(option.opts, key=len).removeprefix("--")] = value
     return found
 
 
@@ -345,10 +354,77 @@ def note_other_target(net: Model, target: TargetSpec | None = None) -> None:
 target_options = group("target", TargetOptions)
 
 
+def _scheme(default: str) -> Decorator:
+    return click.option(
+        "--scheme",
+        type=click.Choice(SCHEMES),
+        show_default=default,
+        help="Quantization scheme: what scales weights and activations have.",
+    )
+
+
+def _ranges(default: str) -> Decorator:
+    return click.option(
+        "--ranges",
+        type=click.Choice(RANGES),
+        show_default=default,
+        help="How the ranges are tracked that scales are made from.",
+    )
+
+
+def _weight_bits(default: str) -> Decorator:
+    return click.option(
+        "--weight-bits",
+        type=click.Choice(("8", "4")),
+        show_default=default,
+        help="Of all weights but those of depthwise layers.",
+    )
+
+
+ranges_option = _ranges("minmax")
+
+
+@dataclass(frozen=True)
+class QuantizationOptions:
+    """How a network that exists is quantized; None leaves it as it is."""
+
+    scheme: Annotated[str | None, _scheme("asymmetric")]
+    ranges: Annotated[str | None, _ranges("minmax")]
+    weight_bits: Annotated[str | None, _weight_bits("8")]
+
+    @property
+    def are_told(self) -> bool:
+        """Whether anything is to be another way."""
+        return any((self.scheme, self.ranges, self.weight_bits))
+
+    def check_unused(self, path: Path) -> None:
+        """OptionError if a file of integers is to be quantized otherwise."""
+        if self.are_told:
+            raise OptionError(
+                f"{path} is int8, and its integers are kept: leave out --scheme, "
+                "--ranges and --weight-bits, or take the float32 file that it was "
+                "made from"
+            )
+
+    def of(self, net: Model) -> Model:
+        """The network, quantized so."""
+        if not self.are_told:
+            return net
+        return net.with_quantization(
+            scheme=self.scheme,
+            ranges=self.ranges,
+            weight_bits=int(self.weight_bits) if self.weight_bits else None,
+        )
+
+
+quantization_options = group("quantization", QuantizationOptions)
+
+
 def _network(help: str, default: str | None = None) -> Decorator:
     return click.option(
-        "--network", type=click.Choice(NETWORKS), default=default, help=help
-    )
+        "--network", type=click.Choice(NETWORKS), show_default=default or False,
+        help=help,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -386,23 +462,18 @@ class NetworkOptions:
     ] = None
     scheme: Annotated[
         str | None,
-        click.option(
-            "--scheme",
-            type=click.Choice(SCHEMES),
-            show_default="pow2 for the paper's networks and the autoencoder, symmetric "
-            "for the others",
-            help="Quantization scheme: what scales weights and activations have.",
+        _scheme(
+            "pow2 for the paper's networks and the autoencoder, symmetric for the "
+            "others"
         ),
     ] = None
-    weight_bits: Annotated[
-        str | None,
-        click.option(
-            "--weight-bits",
-            type=click.Choice(("8", "4")),
-            show_default="8",
-            help="Of all weights but those of depthwise layers.",
-        ),
-    ] = None
+    weight_bits: Annotated[str | None, _weight_bits("8")] = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether an option says which network it is."""
+        told = (self.network, self.channels, self.pool, self.batch_norm)
+        return any(value is not None for value in told)
 
     def build(self, facts: Mapping[str, Any]) -> Model:
         """The untrained network, with those of `facts` that it takes.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from kanji_np.cli.options import group
+from kanji_np.cli.options import Typed, group
 from kanji_np.errors import OptionError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LARGEST_PIXEL = 255
 
 
-class Numbers(click.ParamType):
+class Numbers(Typed):
     """One number, or one for each channel; fractions such as 1/255 as well."""
 
     name = "X[,X,...]"
@@ -42,6 +42,10 @@ class Numbers(click.ParamType):
                 param,
                 ctx,
             )
+
+    def typed(self, value: tuple[float, ...]) -> str:
+        """The text that stands for a value."""
+        return ",".join(f"{number:.9g}" for number in value)
 
     def _number(self, text: str) -> float:
         if not re.fullmatch(r"[-+.\deE]+(/[-+.\deE]+)?", text):
@@ -75,6 +79,30 @@ class PixelOptions:
     std: Annotated[
         tuple[float, ...] | None, _numbers("--std", "See --mean; 1 without it.")
     ] = None
+
+    def layer_for(self, net: Model, path: Path, data: Dataset) -> Layer | None:
+        """The layer that a network from elsewhere needs for a dataset, if any.
+
+        Parameters
+        ----------
+        net : Model
+            As its file has it.
+        path : path
+            Of the file.
+        data : Dataset
+
+        Raises
+        ------
+        OptionError
+            It is not said what a pixel is, or said where nothing is asked.
+        """
+        if net.input.dtype == "uint8":
+            self.check_unused(f"{path} takes uint8 images as they are")
+            return None
+        if data.images.dtype != "uint8":
+            self.check_unused(f"{data.name} has {data.images.dtype}")
+            return None
+        return self.layer(path, said_of_input(net))
 
     def layer(self, path: Path, qparams: QParams | None) -> Layer:
         """The layer that makes of uint8 images what the network takes.
@@ -146,7 +174,11 @@ def _is_pixel(qparams: QParams) -> bool:
 
 
 def for_images(
-    net: Model, path: Path, data: Dataset, read: Callable[[Layer], Model]
+    net: Model,
+    path: Path,
+    data: Dataset,
+    read: Callable[[Layer], Model],
+    pixels: PixelOptions,
 ) -> Model:
     """A network that takes what a dataset has.
 
@@ -158,13 +190,16 @@ def for_images(
     data : Dataset
     read : (image layer) -> Model
         The same with a layer for uint8 images.
+    pixels : PixelOptions
+        What a pixel is to a network from elsewhere.
     """
     from kanji_np import formats
 
-    takes_data = net.input.dtype == "uint8" or data.images.dtype != "uint8"
-    if takes_data or not formats.is_foreign(path):
+    if not formats.is_foreign(path):
+        pixels.check_unused(f"{path} is a model file, which says it itself")
         return net
-    return read(PixelOptions().layer(path, said_of_input(net)))
+    layer = pixels.layer_for(net, path, data)
+    return net if layer is None else read(layer)
 
 
 def said_of_input(net: Model) -> QParams | None:

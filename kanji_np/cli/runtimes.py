@@ -14,7 +14,7 @@ from kanji_np.cli.options import (
     load_network,
     spread,
 )
-from kanji_np.cli.pixels import for_images
+from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
 
 IMAGES = 1000
 
@@ -22,6 +22,7 @@ IMAGES = 1000
 @click.command("compare-runtimes")
 @click.argument("model", type=PATH)
 @data_options
+@pixel_options
 @click.option(
     "--images",
     type=click.IntRange(1),
@@ -30,7 +31,7 @@ IMAGES = 1000
 )
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def compare_runtimes(
-    model: Path, data: DataOptions, images: int, as_json: bool
+    model: Path, data: DataOptions, pixels: PixelOptions, images: int, as_json: bool
 ) -> None:
     """Score a model as TFLite Micro, LiteRT, XNNPACK and CMSIS-NN compute it.
 
@@ -46,7 +47,7 @@ def compare_runtimes(
     net = load_network(model)
     test = spread(data.load()[1], images)
     net = for_images(
-        net, model, test, lambda layer: load_network(model, image_layer=layer)
+        net, model, test, lambda layer: load_network(model, image_layer=layer), pixels
     )
     check_calibrated(net, model)
     found = compare_runtimes(net, test)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from kanji_np.choices import OPTIMIZERS, RANGES, SCHEDULES
-from kanji_np.cli.evaluate import metric_of, score_line, score_of
+from kanji_np.choices import OPTIMIZERS, SCHEDULES
+from kanji_np.cli.evaluate import ACCURACY, metric_of, score_line, score_of
 from kanji_np.cli.options import (
     PATH,
     DataOptions,
     Decorator,
     NetworkOptions,
+    QuantizationOptions,
     TargetOptions,
     data_options,
     given,
@@ -24,6 +25,7 @@ from kanji_np.cli.options import (
     load_network,
     network_options,
     note_other_target,
+    ranges_option,
     target_options,
 )
 from kanji_np.cli.run import (
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from kanji_np.model import Model
     from kanji_np.optim import Optimizer
     from kanji_np.results import Result
-    from kanji_np.train import History
 
 
 def setting(flag: str, name: str, help: str | None = None) -> Decorator:
@@ -73,19 +74,12 @@ class StartOptions:
             "--start",
             type=PATH,
             metavar="MODEL",
-            help="Begin with the weights of a trained model of this network, whatever "
-            "its scheme and precision.",
+            help="Train a model file on. With --network, --channels, --pool or "
+            "--batch-norm that network begins with the file's weights, whatever its "
+            "scheme and precision.",
         ),
     ]
-    ranges: Annotated[
-        str,
-        click.option(
-            "--ranges",
-            type=click.Choice(RANGES),
-            default="minmax",
-            help="How the ranges are tracked that scales are made from.",
-        ),
-    ]
+    ranges: Annotated[str | None, ranges_option]
 
 
 @dataclass(frozen=True)
@@ -257,7 +251,7 @@ class Scores:
 
 @click.command()
 @data_options
-@network_options(default="paper-cnn", help="See zoo.py.")
+@network_options(default="paper-cnn, or that of --start", help="See zoo.py.")
 @target_options
 @group("recipe", RecipeOptions)
 @group("run", RunOptions)
@@ -266,7 +260,7 @@ def train(
     context: click.Context, data: DataOptions, network: NetworkOptions,
     target: TargetOptions, recipe: RecipeOptions, run: RunOptions,
 ) -> None:  # fmt: skip
-    """Train a network of the zoo by the default recipe, or as options say.
+    """Train a network of the zoo, or that of a file, by the default recipe or another.
 
     Writes model.npz, history.csv, checkpoint.npz and curves.png.
 
@@ -283,31 +277,21 @@ def train(
 
     if run.result is not None:
         check_output(run.result)
-    spec = target.spec()
     images, test = data.load()
-    name = _identifier(images.name) if run.name is None else run.name
     mean = channel_means(images)
-    net = network.build({
-        "input_shape": images.input_shape,
-        "inputs": images.input_shape[-1],
-        "classes": len(images.classes),
-        "mean": mean,
-        "target": spec,
-        "ranges": recipe.ranges,
-        "seed": recipe.seed,
-        "name": name,
-    })  # fmt: skip
-    if recipe.start is not None:
-        start = load_network(recipe.start)
-        note_other_target(start, net.target)
-        net.take_weights(start)
-    by_label = network.network != "autoencoder"
+    if recipe.start is not None and not network.is_named:
+        net = _network_of(recipe.start, target, network, recipe, run.name)
+        title = net.name
+    else:
+        net = _of_the_zoo(network, images, mean, target, recipe, run.name)
+        title = network.title
+    by_label = metric_of(net, images) == ACCURACY
     wanted = replace(
         wanted,
         reproduce_inputs=not by_label,
         augment=augment_of(images, recipe.augment, recipe.crop, recipe.cutout, mean),
     )
-    directory = run.directory or Path("runs") / name
+    directory = run.directory or Path("runs") / net.name
     check_run(directory, run.resume)
     with keeping(directory, "repeat the command with --resume to go on"):
         history = kj.fit(
@@ -321,7 +305,12 @@ def train(
         curves = draw_curves(history, directory)
         scores = Scores.of(net, test, recipe.precision)
     if run.result is not None:
-        made = _result(context, images.name, network, recipe, net, history, scores)
+        made = result_of(
+            context, images.name, title, recipe, net, scores,
+            weight_bits=int(network.weight_bits or 8),
+            is_begun=recipe.start is not None,
+            seconds=sum(record.seconds for record in history.epochs),
+        )  # fmt: skip
         write_result(run.result, made)
     if scores.fp32 is not None:
         click.echo(score_line("fp32", scores.metric, scores.fp32))
@@ -330,6 +319,50 @@ def train(
     click.echo(f"curves         {curves}")
     model, firmware = directory / MODEL, directory / FIRMWARE
     click.echo(f"\nnext:\n  {command_line('export', model, firmware)}")
+
+
+def _of_the_zoo(
+    network: NetworkOptions, images: Dataset, mean: tuple[int, ...] | None,
+    target: TargetOptions, recipe: RecipeOptions, name: str | None,
+) -> Model:  # fmt: skip
+    """A network by name, with the weights of another one if --start names it."""
+    net = network.build({
+        "input_shape": images.input_shape,
+        "inputs": images.input_shape[-1],
+        "classes": len(images.classes),
+        "mean": mean,
+        "target": target.spec(),
+        "ranges": recipe.ranges or "minmax",
+        "seed": recipe.seed,
+        "name": _identifier(images.name) if name is None else name,
+    })  # fmt: skip
+    if recipe.start is not None:
+        start = load_network(recipe.start)
+        note_other_target(start, net.target)
+        net.take_weights(start)
+    return net
+
+
+def _network_of(
+    start: Path, target: TargetOptions, network: NetworkOptions,
+    recipe: RecipeOptions, name: str | None,
+) -> Model:  # fmt: skip
+    """The network of a model file."""
+    from kanji_np import formats
+    from kanji_np.checks import lower_identifier
+
+    if formats.is_foreign(start):
+        raise OptionError(
+            f"{start} must be converted before it is trained on: "
+            f"`{command_line('import', start)} --data SOURCE --epochs N` does both"
+        )
+    net = target.load(start)
+    note_other_target(net)
+    wanted = QuantizationOptions(network.scheme, recipe.ranges, network.weight_bits)
+    net = wanted.of(net)
+    if name is not None:
+        net.name = lower_identifier("name", name)
+    return net
 
 
 def _optimizer(
@@ -377,9 +410,9 @@ def _identifier(text: str) -> str:
     return name if name[:1].isalpha() else f"net_{name}".rstrip("_")
 
 
-def _result(
-    context: click.Context, data: str, network: NetworkOptions,
-    recipe: RecipeOptions, net: Model, history: History, scores: Scores,
+def result_of(
+    context: click.Context, data: str, network: str, recipe: TrainingOptions,
+    net: Model, scores: Scores, *, weight_bits: int, is_begun: bool, seconds: float,
 ) -> Result:  # fmt: skip
     """What came out, and of what."""
     from kanji_np.loops.threads import limit
@@ -392,17 +425,17 @@ def _result(
         cpu=cpu_model(),
         threads=limit(),
         data=data,
-        network=network.title,
+        network=network,
         target=str(net.target),
         scheme=net.quantization.scheme.name,
-        ranges=recipe.ranges,
-        weight_bits=int(network.weight_bits or 8),
+        ranges=net.quantization.ranges,
+        weight_bits=weight_bits,
         precision=recipe.precision,
         fp32_epochs=recipe.fp32_epochs,
-        is_begun=recipe.start is not None,
+        is_begun=is_begun,
         epochs=recipe.epochs,
         seed=recipe.seed,
-        seconds=round(sum(record.seconds for record in history.epochs), 2),
+        seconds=round(seconds, 2),
         metric=scores.metric,
         int8_score=scores.int8,
         fp32_score=scores.fp32,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.checks import lower_identifier
+from kanji_np.design import Design
 from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import (
     Input,
@@ -26,7 +27,6 @@ from kanji_np.layers import (
     naming,
 )
 from kanji_np.model import Model, assembled
-from kanji_np.modelfile import Design
 from kanji_np.ops import OPS, Op
 from kanji_np.ops.rescaling import RescalingAttrs
 from kanji_np.quantize import SCHEMES

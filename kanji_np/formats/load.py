@@ -130,6 +130,7 @@ def read(
     version: str | None = None,
     name: str | None = None,
     image_layer: Layer | None = None,
+    scheme: str | None = None,
 ) -> Imported:
     """A network from elsewhere, and the table of what became what.
 
@@ -139,6 +140,8 @@ def read(
         The end of its name says the format: ".tflite" or ".onnx".
     target, core, rounding, version, name, image_layer : optional
         As `load_tflite` has them.
+    scheme : str, optional
+        Of a float network; by default "asymmetric" where the target has it.
 
     Raises
     ------
@@ -151,7 +154,7 @@ def read(
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
         raise OptionError(f"{path}: the name must end in {' or '.join(READERS)}")
-    return _read(suffix, path, spec, name, image_layer)
+    return _read(suffix, path, spec, name, image_layer, scheme)
 
 
 def _read(
@@ -160,10 +163,12 @@ def _read(
     target: TargetSpec,
     name: str | None,
     image_layer: Layer | None,
+    scheme: str | None = None,
 ) -> Imported:
     from kanji_np.formats.builder import Builder
 
-    builder = Builder(target, name or network_name(path), image_layer=image_layer)
+    name = name or network_name(path)
+    builder = Builder(target, name, scheme=scheme, image_layer=image_layer)
     with naming(path):
         imported: Imported = import_module(READERS[suffix]).read(path, builder)
     return imported

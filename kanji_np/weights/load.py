@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,13 +15,11 @@ from numpy.typing import ArrayLike
 from kanji_np.checks import number, one_of, shown
 from kanji_np.errors import DataError, OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import EPSILON, LinearLayer
+from kanji_np.network import Network
 from kanji_np.quantize import LARGEST, by_output
 from kanji_np.types import Shape
 from kanji_np.weights.layouts import LAYOUTS, OURS, Layout
 from kanji_np.weights.orders import Orders, orders
-
-if TYPE_CHECKING:
-    from kanji_np.model import Model
 
 #: Of each layer the module it is loaded from, with the batch normalization behind it.
 Names: TypeAlias = Mapping[str, str | Sequence[str]]
@@ -33,7 +31,7 @@ Places: TypeAlias = dict[str, tuple[LinearLayer, Shape]]
 MOST_NAMED = 8
 
 
-def weights_of(net: Model) -> Arrays:
+def weights_of(net: Network) -> Arrays:
     """See `Model.weights`."""
     return {
         f"{layer.name}/{kind}": np.array(array)
@@ -43,7 +41,7 @@ def weights_of(net: Model) -> Arrays:
 
 
 def load_weights(
-    net: Model,
+    net: Network,
     weights: Weights,
     layout: str,
     names: Names | None,
@@ -70,7 +68,7 @@ def load_weights(
     return taken
 
 
-def _linear(net: Model) -> list[LinearLayer]:
+def _linear(net: Network) -> list[LinearLayer]:
     return [layer for layer in net.layers if isinstance(layer, LinearLayer)]
 
 
@@ -94,7 +92,7 @@ def _check_names(names: Any, layers: Sequence[str]) -> None:
 
 
 def _of_ours(
-    net: Model, weights: Weights, names: Names | None, epsilon: float | None
+    net: Network, weights: Weights, names: Names | None, epsilon: float | None
 ) -> tuple[dict[str, str], dict[LinearLayer, Arrays]]:
     """The key of each array, and the new arrays of each layer."""
     taken: dict[str, str] = {}
@@ -162,7 +160,7 @@ class Source:
 
 
 def _of_theirs(
-    net: Model,
+    net: Network,
     layout: Layout,
     weights: Weights,
     names: Names | None,

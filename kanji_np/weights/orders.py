@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from kanji_np.errors import OptionError
 from kanji_np.layers import LinearLayer
+from kanji_np.network import Network
 from kanji_np.types import Shape
-
-if TYPE_CHECKING:
-    from kanji_np.model import Model
 
 Order: TypeAlias = "np.ndarray | None"
 RESHAPES = ("flatten", "reshape")
@@ -36,7 +34,7 @@ class Orders:
     rows: Order = None
 
 
-def orders(net: Model) -> dict[str, Orders]:
+def orders(net: Network) -> dict[str, Orders]:
     """Of each layer with weights that reads vectors, by its name.
 
     Raises
@@ -76,7 +74,7 @@ def flattened(shape: Shape) -> Order:
     return np.moveaxis(there, 0, -1).ravel()  # (C,H,W) -> (H,W,C) -> (K,)
 
 
-def _wanted(net: Model, shapes: list[Shape]) -> dict[int, Order]:
+def _wanted(net: Network, shapes: list[Shape]) -> dict[int, Order]:
     """The orders of vectors that become images, also before what leaves their shape."""
     wanted: dict[int, Order] = {}
     for i in reversed(range(len(net.layers))):

@@ -8,8 +8,10 @@ import onnx
 import pytest
 
 import kanji_np as kj
+from kanji_np.choices import SCHEMES
 from kanji_np.cli.pixels import PixelOptions
 from kanji_np.errors import OptionError
+from kanji_np.results import read_result
 
 from .commands import ok, run
 
@@ -107,6 +109,72 @@ def test_a_float_file_is_calibrated(float_file, images):
     assert kj.load("other/model.npz").quantization.ranges == "percentile"
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_float_file_is_quantized_as_told(float_file, images, scheme):
+    options = ("--scale", "1/255", "--scheme", scheme, "--ranges", "percentile")
+    ok("import", float_file, "--data", images, *options, "-o", "net.npz")
+    net = kj.load("net.npz")
+    assert net.quantization.scheme.name == scheme
+    assert net.quantization.ranges == "percentile"
+    scales = [node.output.qparams.scale for node in net.freeze().nodes]
+    if scheme.startswith("pow2"):
+        assert {np.frexp(scale)[0] for scale in scales} == {0.5}
+
+
+def test_weights_of_4_bits_and_a_result(float_file, images):
+    options = ("--scale", "1/255", "--weight-bits", "4", "--epochs", "1")
+    command = ("import", float_file, "--data", images, *options)
+    output = ok(*command, "--result", "small.json")
+    assert kj.load("runs/small/model.npz").layers[-1].attrs.weight_bits == 4
+    result = read_result("small.json")
+    assert (result.network, result.weight_bits, result.epochs) == ("small", 4, 1)
+    assert result.is_begun and result.command.startswith("kanji-np import small.onnx")
+    assert f"int8 accuracy  {100 * result.int8_score:.2f} % after epoch 1" in output
+    assert "| small |" in ok("results", ".")
+
+
+def test_a_model_is_trained_on(int8_file, images):
+    ok("import", int8_file, "--data", images, "-o", "net.npz")
+    before = kj.load("net.npz")
+    options = ("--epochs", "1", "--optimizer", "adam", "--lr", "0.001")
+    command = ("train", "--data", images, "--start", "net.npz", *options)
+    assert "test images" in ok(*command, "--name", "tuned")
+    net = kj.load("runs/tuned/model.npz")
+    assert [layer.name for layer in net.layers] == [x.name for x in before.layers]
+    assert net.quantization == before.quantization
+    assert net.trained_for == net.target
+    ok(*command, "--scheme", "symmetric", "--ranges", "minmax", "--directory", "new")
+    assert kj.load("new/model.npz").quantization.scheme.name == "symmetric"
+    assert run("train", "--data", images, "--start", int8_file) == (
+        2,
+        "small.tflite must be converted before it is trained on: `kanji-np import "
+        "small.tflite --data SOURCE --epochs N` does both\n",
+    )
+
+
+def test_commands_are_told_what_a_pixel_is(images):
+    """Where an int8 file does not say it."""
+    net = kj.Sequential(
+        [kj.Flatten(), kj.Dense(2)],
+        (8, 8, 3),
+        scheme="asymmetric",
+        input_qparams=kj.QParams(0.0157, -1),
+    )
+    net.calibrate(np.zeros((1, 8, 8, 3), np.int8))
+    kj.save_tflite(net, "normed.tflite")
+    pixels = ("--mean", "0.5", "--std", "0.25")
+    ok("import", "normed.tflite", "--data", images, *pixels, "-o", "net.npz")
+    for command in ("evaluate", "explain", "compare-runtimes"):
+        code, output = run(command, "normed.tflite", "--data", images)
+        assert code == 2 and "does not say what a pixel is to it: give --" in output
+        told = ok(command, "normed.tflite", "--data", images, *pixels)
+        assert told.split("\n\ntrained for")[0] in ok(
+            command, "net.npz", "--data", images
+        )
+    code, output = run("evaluate", "net.npz", "--data", images, *pixels)
+    assert code == 2 and "net.npz is a model file, which says it itself" in output
+
+
 def test_commands_take_files_from_elsewhere(int8_file, images):
     assert "12 test images" in ok("evaluate", int8_file, "--data", images)
     assert "int8 beside float32" in ok("explain", int8_file, "--data", images)
@@ -135,7 +203,10 @@ def test_a_float_file_is_not_deployed_without_ranges(float_file, images):
         (("--scale", "1", "--mean", "0"), "--scale and --offset exclude --mean"),
         (("--mean", "0,0,0", "--std", "1,1"), "--mean has 3 numbers and --std has 2"),
         (("--std", "0"), "--std must be positive, got 0"),
-        (("--ranges", "percentile"), "has ranges of its own: leave out --ranges"),
+        (("--ranges", "percentile"), "small.tflite is int8, .* leave out --scheme, --"),
+        (("--scheme", "pow2"), "small.tflite is int8, and its integers are kept"),
+        (("--weight-bits", "4"), "small.tflite is int8, and its integers are kept"),
+        (("--result", "own.npz"), "own.npz: is there and is not a result"),
         (("--resume",), "--resume goes on with a training: give its --epochs"),
         (("--plot", "scores.jpg"), "must end in .png"),
         (("-o", "own.npz"), "own.npz: is there and is not a model"),

@@ -76,6 +76,13 @@ class Sketch:
         tensor = Tensor(np.shape(values), dtype, values)
         return self._add(tensor, tensor)
 
+    def lowest(self) -> int:
+        """A constant below all values of the input."""
+        return self._add(
+            Tensor((), "FLOAT32", np.finfo(np.float32).min),
+            Tensor((), "INT8", -128, scale=X_SCALE, zero_point=X_ZERO),
+        )
+
     def op(
         self,
         kind: str,

@@ -244,6 +244,35 @@ def test_products_of_matrices(shape):
     assert imported.layers[-1].source == "MatMul + Add + Relu" or len(shape) > 3
 
 
+@pytest.mark.parametrize(
+    ("shape", "weights"),
+    [
+        (("n", 6), (6,)),
+        (("n", 5, 6), (6,)),
+        (("n", 3, 5, 6), (6,)),
+        (("n", 5, 6), (1, 6, 4)),
+        (("n", 3, 5, 6), (1, 1, 6, 4)),
+    ],
+)
+def test_products_of_vectors_and_of_stacks_of_one_matrix(shape, weights):
+    constants = {"w": values(*weights), "b": np.float32([0.7])}
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])]
+    imported = check(nodes[:1], shape, constants)
+    assert ops(imported)[-1] in ("dense", "conv1d", "conv2d")
+    if weights != (6,) or len(shape) > 2:  # Add would give a number an axis
+        imported = check(nodes, shape, constants)
+        assert "MatMul + Add" in [row.source for row in imported.layers]
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights"), [(("n", 2, 5, 6), (2, 6, 4)), (("n", 6), (1, 6, 4))]
+)
+def test_products_of_several_matrices_are_refused(shape, weights):
+    nodes = [node("MatMul", ["x", "w"], ["y"])]
+    text = refused(nodes, shape, {"w": values(*weights)})
+    assert "they must be (inputs, outputs)" in text
+
+
 def test_a_flattened_image_needs_no_transpose():
     """The columns of the matrix change places instead."""
     constants = {"w": values(5, 4, 3, 3), "g": values(3, 5 * 5 * 4)}
@@ -455,6 +484,62 @@ def test_concatenation(axis):
     assert ops(check(nodes)) == ["relu", "concatenate"]
 
 
+CONSTANTS = {
+    "before": lambda: values(3, 2, 7, 6)[:1],
+    "behind": lambda: np.repeat(values(1, 3, 7, 6), BATCH, axis=0),
+    "none": lambda: np.zeros((1, 2, 7, 6), np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["before", "x"], ["pad", "with_constant"]),
+        (["x", "behind", "before"], ["pad", "with_constant"]),
+        (["none", "x"], ["pad"]),
+        (["x", "none", "r", "behind"],
+         ["relu", "pad", "pad", "concatenate", "with_constant"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("axis", [1, -3])
+def test_constants_beside_tensors(names, wanted, axis):
+    constants = {k: CONSTANTS[k]() for k in names if k in CONSTANTS}
+    whole = {k: np.broadcast_to(v, (BATCH, *v.shape[1:])) for k, v in constants.items()}
+    nodes = [node("Relu", ["x"], ["r"]), node("Concat", names, ["y"], axis=axis)]
+    check(nodes, (BATCH, *IMAGE[1:]), whole)
+    x = values(BATCH, *IMAGE[1:])
+    result = converted(model(nodes, {"x": IMAGE}, constants))
+    assert [op for op in ops(result.imported) if op != "transpose"] == wanted
+    joined = [whole.get(name, x if name == "x" else np.maximum(x, 0)) for name in names]
+    np.testing.assert_array_equal(answers(result, x), np.concatenate(joined, 1))
+
+
+def test_constants_beside_tensors_in_integers():
+    constants = {"c": values(1, 4, 7, 6)}
+    nodes = [node("Concat", ["x", "c"], ["j"], axis=3), node("Relu", ["j"], ["y"])]
+    imported = check(nodes, (1, *IMAGE[1:]), constants)
+    assert "Concat + Relu" in [row.source for row in imported.layers]
+    network, x = imported.network, values(20, 7, 6, 4)
+    network.calibrate(x)
+    y, q = network.predict(x), network.freeze().output.qparams
+    steps = network.predict(x, precision="fp32") / q.scale + q.zero_point - y
+    assert np.abs(steps).max() <= 2
+
+
+def test_constants_beside_tensors_that_are_refused():
+    concat = [node("Concat", ["x", "c"], ["y"], axis=1)]
+    rows = {"c": values(3, 1, 7, 6)}
+    assert "the same for each sample" in refused(concat, IMAGE, rows)
+    for shape in ((1, 1, 7, 5), (1, 7, 6)):
+        constants = {"c": values(*shape)}
+        assert "have different" in refused(
+            concat, IMAGE, constants, kind=FileFormatError
+        )
+    huge = node("Concat", ["x", "c"], ["y"], axis=2)
+    text = refused([huge], ("n", 1, 2**20, 2**10), {"c": np.ones((1, 1, 1, 2**10))})
+    assert "constants beside a tensor of more than" in text
+
+
 PADS = [[0, 0, 1, 2, 0, 0, 0, 1], [0, 2, 0, 0, 0, 1, 0, 0], [0, 1, 1, 1, 0, 0, 2, 1]]
 
 
@@ -604,6 +689,59 @@ def test_resizing_to_a_size_that_is_computed():
     assert ops(check(nodes, IMAGE, constants)) == ["relu", "resize_nearest"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        (("n", 4, 1, 1), [1, 1, 5, 3]),
+        (("n", 4, 1, 6), [5, 1]),
+        (("n", 1, 7, 1), [1, 3, 7, 2]),
+        (("n", 4, 1), [1, 4, 8]),
+        (("n", 1), [1, 5]),
+    ],
+)
+def test_repeating(shape, sizes):
+    nodes = [node("Relu", ["x"], ["r"]), node("Expand", ["r", "sizes"], ["y"])]
+    imported = check(nodes, shape, {"sizes": np.array(sizes)})
+    assert "resize_nearest" in ops(imported)
+    assert ops(imported).count("transpose") <= 1
+
+
+def test_repeating_is_left_to_what_repeats_by_itself():
+    """`y.expand_as(x)` of PyTorch."""
+    nodes = [
+        node("GlobalAveragePool", ["x"], ["m"]),
+        node("Shape", ["x"], ["sizes"]),
+        node("Expand", ["m", "sizes"], ["e"]),
+        node("Mul", ["x", "e"], ["y"]),
+    ]
+    assert ops(check(nodes)) == ["global_avg_pool2d", "mul"]
+    nodes[3] = node("Mul", ["m", "e"], ["y"])
+    assert ops(check(nodes)) == ["global_avg_pool2d", "resize_nearest", "mul"]
+
+
+def test_a_constant_may_be_repeated_for_every_sample():
+    constants = {"c": values(1, 2, 7, 6), "rest": np.array([2, 7, 6])}
+    nodes = [
+        node("Shape", ["x"], ["s"], end=1),
+        node("Concat", ["s", "rest"], ["sizes"], axis=0),
+        node("Expand", ["c", "sizes"], ["e"]),
+        node("Concat", ["x", "e"], ["y"], axis=1),
+    ]
+    assert ops(check(nodes, IMAGE, constants)) == ["pad", "with_constant"]
+
+
+def test_repeating_that_is_refused():
+    for sizes, kind, message in (
+        ([2, 4, 7, 6], UnsupportedOp, "the batch must stay the first axis"),
+        ([2, 1, 4, 7, 6], UnsupportedOp, "the batch must stay the first axis"),
+        ([1, 4, 14, 6], FileFormatError, "cannot become"),
+        ([1, 4, 0, 6], FileFormatError, "cannot become"),
+    ):
+        expand = node("Expand", ["x", "sizes"], ["y"])
+        constants = {"sizes": np.array(sizes)}
+        assert message in refused([expand], IMAGE, constants, kind=kind)
+
+
 def test_resizing_that_is_refused():
     constants = {"k": np.array([1, 1, 2, 2], np.float32), "c": np.float32([1, 2, 1, 1]),
                  "odd": np.float32([1, 1, 2.7, 2.7])}  # fmt: skip
@@ -682,8 +820,17 @@ def test_operators_that_do_nothing_are_dropped():
     training = {"train": np.array(True), **constants}
     nodes = [node("Dropout", ["x", "ratio", "train"], ["y"])]
     assert "training mode" in refused(nodes, IMAGE, training)
-    assert "no operator is left" in refused([node("Identity", ["x"], ["y"])])
     assert "to another type" in refused([node("Cast", ["x"], ["y"], to=7)])
+
+
+@pytest.mark.parametrize("kind", ["Identity", "Dropout", "Flatten"])
+def test_a_network_may_do_nothing(kind):
+    imported = check([node(kind, ["x"], ["y"])])
+    assert {row.op for row in imported.layers} <= {"reshape", "transpose"}
+    network = imported.network
+    x = network.input
+    network.calibrate(values(8, *x.shape))
+    assert network.predict(np.zeros((2, *x.shape), np.int8)).shape[0] == 2
 
 
 # Where the channels are.
@@ -754,6 +901,9 @@ def test_the_batch_stays():
         [node("Transpose", ["x"], ["y"], perm=[1, 0, 2, 3])]
     )
     assert "axis 2; 1 is supported" in refused([node("Flatten", ["x"], ["y"], axis=2)])
+    assert "axis 0; 1 is supported" in refused([node("Flatten", ["x"], ["y"], axis=0)])
+    flatten = node("Flatten", ["x"], ["y"], axis=5)
+    assert "has no axis 5" in refused([flatten], kind=FileFormatError)
     for sizes in ([-1, 7], [168], [4, -1], [1, -1, 42]):
         constants = {"s": np.array(sizes)}
         reshape = [node("Reshape", ["x", "s"], ["y"])]
@@ -761,6 +911,13 @@ def test_the_batch_stays():
             reshape, IMAGE, constants
         )
     assert "along the batch" in refused([node("Softmax", ["x"], ["y"], axis=0)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((1, 4, 7, 6), 0), (("n", 1, 7, 6), 2), (("n", 1, 1), -1)]
+)
+def test_flattening_along_another_axis_may_keep_the_batch(shape, axis):
+    check([node("Flatten", ["x"], ["y"], axis=axis)], shape)
 
 
 @pytest.mark.parametrize(

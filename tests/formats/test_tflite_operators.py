@@ -346,17 +346,39 @@ def test_padding_becomes_that_of_the_convolution(tmp_path):
     assert layer.attrs.padding == ((1, 2), (0, 3))
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 2), (4, 2)])
-def test_padding_of_its_own(shape, tmp_path):
+@pytest.mark.parametrize(
+    ("shape", "sides"),
+    [
+        ((4, 5, 2), [(1, 2), (0, 3), (0, 0)]),
+        ((4, 5, 2), [(0, 0), (0, 0), (2, 1)]),
+        ((4, 5, 2), [(1, 0), (0, 2), (0, 3)]),
+        ((4, 2), [(1, 2), (0, 0)]),
+        ((4, 2), [(1, 0), (0, 3)]),
+        ((6,), [(2, 1)]),
+        ((2, 3, 2, 2), [(1, 0), (0, 0), (0, 1), (2, 0)]),
+    ],
+)
+def test_padding_of_its_own(shape, sides, tmp_path):
     s = Sketch(shape)
-    pads = (
-        [(0, 0), (1, 2), (0, 3), (0, 0)]
-        if len(shape) == 3
-        else [(0, 0), (1, 2), (0, 0)]
-    )
+    pads = [(0, 0), *sides]
     y = np.pad(s.reals, pads)
     s.op("PAD", [s.x, s.integer(pads, "INT64")], y.shape[1:])
     check(s, y, tmp_path, 1e-5)
+
+
+def test_padding_with_the_lowest_value_becomes_that_of_a_max_pool(tmp_path):
+    s = Sketch((4, 5, 2))
+    pads = [(0, 0), (1, 0), (2, 1), (0, 0)]
+    padded = s.op("PADV2", [s.x, s.integer(pads), s.lowest()], (5, 8, 2))
+    cells = windows(
+        np.pad(s.reals, pads, constant_values=-np.inf), (2, 3), (1, 1), (1, 1), "VALID"
+    )
+    y = cells.max(axis=(3, 4))
+    options = WINDOW | {"padding": "VALID", "filter_height": 2, "filter_width": 3}
+    s.op("MAX_POOL_2D", [padded], y.shape[1:], options)
+    check(s, y, tmp_path, 1e-5)
+    (layer,) = kj.load_tflite(tmp_path / "int8.tflite").layers
+    assert layer.attrs.padding == ((1, 0), (2, 1))
 
 
 @pytest.mark.parametrize("kind", ["RELU", "RELU6"])
@@ -786,10 +808,10 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             on_image(
                 Op("PAD", [0, 1], [2]),
-                Tensor((4, 2), "INT32", [(0, 0), (0, 0), (0, 0), (1, 0)]),
-                y=int8(4, 5, 4),
+                Tensor((4, 2), "INT32", [(0, 1), (0, 0), (0, 0), (0, 0)]),
+                y=Tensor((2, 4, 5, 3), "INT8", scale=0.1),
             ),
-            "PAD 't2': padding .* is not supported; that of height and width is",
+            "PAD 't2': padding .* of the batch is not supported",
         ),
         (
             on_image(
@@ -807,6 +829,15 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
                 y=int8(5, 5, 3),
             ),
             "padding with 5 is not supported; with 0, which stands for zero, it is",
+        ),
+        (
+            on_image(
+                Op("PADV2", [0, 1, 2], [3]),
+                Tensor((4, 2), "INT32", [(0, 0), (1, 0), (0, 0), (0, 0)]),
+                Tensor((), "INT8", -128, scale=0.1),
+                y=int8(5, 5, 3),
+            ),
+            "with the lowest value is supported of height and width in front of MAX_P",
         ),
         (
             on_image(Op("DEQUANTIZE", [0], [1]), y=Tensor((1, 4, 5, 3), "FLOAT32")),

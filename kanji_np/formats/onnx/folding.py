@@ -258,7 +258,11 @@ def slices_of(a: given.Slice, xs: Sequence[Any]) -> list[tuple[int, int, int, in
 
 
 def _expand(a: given.Plain, xs: Any) -> Sequence[Any]:
+    """What is repeated for every sample stays of length 1 there."""
     x, shape = xs
+    if shape.dtype == object and shape[0] is BATCH and x.ndim <= len(shape):
+        kept = x.shape[0] if x.ndim == len(shape) else 1
+        shape = np.array([kept, *shape[1:]])
     return [np.broadcast_to(x, _checked(np.broadcast_shapes(x.shape, _checked(shape))))]
 
 

@@ -136,8 +136,11 @@ def outermost_first(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(sorted(runs, key=lambda run: -run.stride))
 
 
-def view_of(symbol: Symbol, shape: Shape, axes: Group | None = None) -> View:
-    """Our tensor of a shape, as theirs with our axis ``axes[k]`` in place k."""
+def view_of(symbol: Symbol, shape: Shape, axes: Sequence[int] | None = None) -> View:
+    """Our tensor of a shape, as theirs with our axis ``axes[k]`` in place k.
+
+    Axes that are not named are of length 1.
+    """
     inner = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
     runs = [
         (Run(size, stride),) if size > 1 else ()

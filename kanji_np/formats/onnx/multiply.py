@@ -230,8 +230,10 @@ def _bias_of_gemm(net: Net, op: SourceOp, outputs: int) -> Constant | None:
     return replace(bias, data=rows[0])
 
 
-def _dense(net: Net, op: SourceOp, view: View, weights: Linear) -> None:
-    """A fully connected layer over all of a sample.
+def _dense(
+    net: Net, op: SourceOp, view: View, weights: Linear, is_row: bool = True
+) -> None:
+    """A fully connected layer over all of a sample, to a row or a single number.
 
     Where the input is ours with its axes in another order, as a flattened image is, the
     weights are put in that order.
@@ -243,7 +245,7 @@ def _dense(net: Net, op: SourceOp, view: View, weights: Linear) -> None:
     plain = OPS["dense"].attrs(len(weights.bias))
     net.with_weights(
         op,
-        view_of(x, (len(weights.bias),)),
+        view_of(x, (len(weights.bias),), (0,) if is_row else ()),
         replace(weights, weight=laid),
         lambda tail: _linear_layer(net, "dense", plain, x, tail),
     )
@@ -258,18 +260,19 @@ def _check_inputs(op: SourceOp, view: View, weights: Linear) -> None:
 
 
 def matmul(net: Net, op: SourceOp) -> None:
-    """By a matrix: a fully connected layer, or a convolution of one cell."""
+    """By a matrix: a fully connected layer, or a convolution of one cell.
+
+    By a vector: the same with one output, whose axis goes.
+    """
     given.given(given.Plain, op)
-    view, weight = net.view(op), net.constant(op, 1)
-    if weight.data.ndim != 2 or not view.axes:
-        raise net.refusal(
-            op,
-            f"by weights of shape {weight.data.shape}; they must be (inputs, outputs)",
-        )
-    weights = _linear(net, op, view, weight, 1, bias=len(op.inputs))
+    view, constant = net.view(op), net.constant(op, 1)
+    is_row = constant.data.ndim > 1
+    weights = _linear(
+        net, op, view, _matrix(net, op, view, constant), 1, len(op.inputs)
+    )
     rank, units = len(view.axes), len(weights.bias)
     if rank == 1:
-        _dense(net, op, view, weights)
+        _dense(net, op, view, weights, is_row)
         return
     _check_inputs(op, view, weights)
     if rank == 3:
@@ -284,7 +287,21 @@ def matmul(net: Net, op: SourceOp) -> None:
     cells = (1,) * (len(groups) - 1)
     net.with_weights(
         op,
-        view_of(x, (*view.shape[:-1], units)),
+        view_of(x, (*view.shape[:-1], units), range(rank if is_row else rank - 1)),
         replace(weights, weight=weights.weight.reshape(units, *cells, -1)),
         lambda tail: _linear_layer(net, name, plain, x, tail),
     )
+
+
+def _matrix(net: Net, op: SourceOp, view: View, weight: Constant) -> Constant:
+    """Weights as (inputs, outputs), which are the same for every row of a tensor."""
+    shape, rank = weight.data.shape, len(view.axes) + 1
+    stack = shape[:-2]
+    if not shape or rank < 2 or math.prod(stack) != 1 or len(shape) > rank:
+        raise net.refusal(
+            op, f"by weights of shape {shape}; they must be (inputs, outputs)"
+        )
+    q, ends = weight.quantization, shape[-2:]
+    if q is not None and q.per_channel:
+        q = replace(q, axis=max(q.axis - len(stack), 0))
+    return Constant(weight.data.reshape(ends if len(ends) > 1 else (*ends, 1)), q)

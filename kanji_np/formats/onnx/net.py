@@ -37,6 +37,7 @@ from kanji_np.formats.source import SourceNet, SourceOp
 from kanji_np.layers import Symbol
 from kanji_np.ops import OPS
 from kanji_np.ops.attributes import MOST_CHANNELS
+from kanji_np.ops.op import Constants
 from kanji_np.types import LinearParams, QParams
 
 Value = View | Constant
@@ -288,6 +289,7 @@ class Net:
         inputs: Sequence[Symbol],
         tail: Tail,
         params: LinearParams | IntWeights | None = None,
+        constants: Constants | None = None,
     ) -> Symbol:
         """A layer with what its tail says, at the scale that follows it."""
         symbol = self.builder.layer(
@@ -297,6 +299,7 @@ class Net:
             source=tail.source,
             params=params,
             output=tail.output if OPS[name].tracks_output else None,
+            constants=constants,
             notes=tail.notes,
             name=tail.ops[0].name,
         )

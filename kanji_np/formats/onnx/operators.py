@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kanji_np.formats.onnx import (
+    concat,
     elements,
     multiply,
     parts,
@@ -38,12 +39,13 @@ OPERATORS: dict[str, Row] = {
     "BatchNormalization": Row(elements.batch_norm, 5),
     "Cast": Row(elements.nothing, 1),
     "Clip": Row(elements.limited, 3),
-    "Concat": Row(parts.concat, 2**16),
+    "Concat": Row(concat.concat, 2**16),
     "Conv": Row(multiply.conv, 3),
     "ConvTranspose": Row(multiply.conv_transpose, 3),
     "DequantizeLinear": Row(quantized.dequantize, 3),
     "Div": Row(elements.pointwise, 2),
     "Dropout": Row(elements.nothing, 3),
+    "Expand": Row(resize.expand, 2),
     "Flatten": Row(shapes.flatten, 1),
     "Gather": Row(parts.gather, 2),
     "Gemm": Row(multiply.gemm, 3),

@@ -38,6 +38,7 @@ PASS_ON = {
     "DequantizeLinear",
     "Div",
     "Dropout",
+    "Expand",
     "HardSigmoid",
     "HardSwish",
     "Identity",

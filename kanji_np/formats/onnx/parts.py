@@ -1,4 +1,4 @@
-"""Tensors side by side, with zeros around them, and parts of them."""
+"""Tensors with zeros around them, and parts of them."""
 
 from __future__ import annotations
 
@@ -9,37 +9,10 @@ from kanji_np.formats.onnx import attributes as given
 from kanji_np.formats.onnx.folding import slices_of, whole_numbers
 from kanji_np.formats.onnx.layout import View, view_of
 from kanji_np.formats.onnx.multiply import conv_padded
-from kanji_np.formats.onnx.net import Net, plain
+from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.source import SourceOp
 from kanji_np.ops import OPS
 from kanji_np.window import Pair
-
-
-def concat(net: Net, op: SourceOp) -> None:
-    attrs = given.given(given.Axis, op)
-    views = [net.view(op, place) for place in range(len(op.inputs))]
-    rank = len(views[0].axes)
-    axis = net.axis(op, attrs.axis, rank + 1)
-    if any(len(view.axes) != rank for view in views):
-        raise FileFormatError(f"{op}: its inputs have different numbers of axes")
-    if len(views) == 1:
-        net.passed(op)
-        return
-    # Ours lie side by side along the last axis, which may be all from this one on.
-    order = views[0].order
-    at = order.index(axis)
-    groups = [*((k,) for k in order[:at]), tuple(order[at:])]
-    xs = [net.arranger.arranged(view, groups, op.kind) for view in views]
-    shape = list(views[0].shape)
-    for view in views[1:]:
-        shape[axis] += view.shape[axis]
-        if any(view.shape[k] != shape[k] for k in range(rank) if k != axis):
-            raise FileFormatError(f"{op}: its inputs have different shapes")
-    made = view_of(xs[0], tuple(shape[k] for k in order))
-    like = made.transposed([order.index(k) for k in range(rank)])
-    tail = net.tail(op, op.outputs[0], like, fuses=False)
-    symbol = net.layer("concatenate", plain("concatenate"), xs, tail)
-    net.values[tail.number] = like.of(symbol)
 
 
 def pad(net: Net, op: SourceOp) -> None:

@@ -1,9 +1,10 @@
 """Nearest-neighbour resizing: every output is the input at a rounded place.
+`Expand`, too: every output along an axis is the one input there.
 
 ONNX has five ways to place the outputs and four to round. What counts is which input
 each output is: where TFLite's operator, or a slice, gives the same, it is the layer.
 
-References: ONNX `Resize`, opset 10 to 19; `Upsample`.
+References: ONNX `Resize`, opset 10 to 19; `Upsample`; `Expand`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
 from kanji_np.formats.onnx.folding import BATCH
@@ -72,6 +74,54 @@ def resize(net: Net, op: SourceOp) -> None:
         nearest = ROUNDED[rounding](places)
         indices.append(np.clip(nearest, 0, size - 1).astype(np.int64))
     _take(net, op, view, indices)
+
+
+#: They repeat the smaller of two tensors themselves.
+REPEATING = {"Add", "Max", "Min", "Mul", "Sub"}
+
+
+def expand(net: Net, op: SourceOp) -> None:
+    """A tensor repeated along axes of length 1."""
+    given.given(given.Plain, op)
+    view, sizes = net.view(op), net.constant(op, 1).data.reshape(-1).tolist()
+    whole = (net.batch, *view.shape)
+    sizes = [1] * (len(whole) - len(sizes)) + sizes
+    stays = len(sizes) == len(whole) and sizes[0] in (1, net.batch)
+    if not stays or BATCH in sizes[1:]:
+        raise net.refusal(
+            op, f"to {shown(tuple(sizes))}: the batch must stay the first axis"
+        )
+    shape = tuple(a if b == 1 else b for a, b in zip(whole[1:], sizes[1:], strict=True))
+    if any(a not in (1, b) or b < 1 for a, b in zip(view.shape, shape, strict=True)):
+        raise FileFormatError(f"{op}: {view.shape} cannot become {shown(shape)}")
+    if shape == view.shape or _is_repeated_later(net, op, shape):
+        net.passed(op)
+        return
+    # All new places together are one axis, and it lies before our last one.
+    new = [k for k, size in enumerate(view.shape) if size != shape[k]]
+    old = sorted(set(view.order) - {*new}, key=lambda k: -view.stride(k) or -math.inf)
+    order = [*old[:-1], *new, *old[-1:]]
+    groups = [tuple(old[:-1]), tuple(new), tuple(old[-1:])]
+    x = net.arranger.arranged(view, groups, op.kind)
+    cells = net.builder.shape(x)[0], math.prod(shape[k] for k in new)
+    attrs = OPS["resize_nearest"].attrs(cells)
+    made = view_of(x, tuple(shape[k] for k in order))
+    like = made.transposed([order.index(k) for k in range(len(order))])
+    tail = net.tail(op, op.outputs[0], like, fuses=False)
+    net.values[tail.number] = like.of(net.layer("resize_nearest", attrs, [x], tail))
+
+
+def _is_repeated_later(net: Net, op: SourceOp, shape: Shape) -> bool:
+    """Whether all readers compute with a tensor of the whole shape, too."""
+    (number, readers) = op.outputs[0], net.readers(op.outputs[0])
+    if not readers or number in net.source.outputs:
+        return False
+    for reader in readers:
+        others = [net.values.get(k) for k in reader.inputs if k != number]
+        is_whole = any(isinstance(v, View) and v.shape == shape for v in others)
+        if reader.kind not in REPEATING or not is_whole:
+            return False
+    return True
 
 
 def _scales(

@@ -74,7 +74,10 @@ def flatten(net: Net, op: SourceOp) -> None:
     attrs, view = given.given(given.Flatten, op), net.view(op)
     rank = len(view.axes) + 1
     axis = attrs.axis + rank if attrs.axis < 0 else attrs.axis
-    if axis != 1:
+    if not 0 <= axis <= rank:
+        raise FileFormatError(f"{op}: a tensor of {rank} axes has no axis {attrs.axis}")
+    stays = math.prod(view.shape[: axis - 1]) == 1 if axis else net.batch == 1
+    if not stays:
         raise net.refusal(op, f"axis {attrs.axis}; 1 is supported, the batch stays")
     _reshaped(net, op, view, (view.size,))
 

@@ -9,7 +9,7 @@ fully connected layer is applied to.
 
 Two things wait until it is known what reads them. A layer with weights may take in what
 follows: an activation, or in float32 a factor and an offset for each channel. Padding
-may become that of the convolutions that read it.
+may become that of the convolutions and pools that read it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,6 +36,8 @@ from kanji_np.types import LinearParams, QParams, Shape
 from kanji_np.window import Pair
 
 Padding = tuple[Pair, Pair]
+#: What an image is padded with.
+Filler = Literal["zero", "lowest"]
 
 #: The activations that operators fuse, as ours are called.
 ACTIVATIONS = {"NONE": "linear", "RELU": "relu", "RELU6": "relu6"}
@@ -384,11 +386,22 @@ class Padded:
     call: Call
     x: Symbol
     padding: Padding
+    filler: Filler
 
     def make(self) -> Symbol:
         """A layer of its own."""
         with naming(self.call.op):
+            check_zeros(self.call, self.filler)
             return self.call.layer("pad", PadAttrs(self.padding), [self.x])
+
+
+def check_zeros(call: Call, filler: Filler) -> None:
+    """UnsupportedOp unless a layer of its own can pad so."""
+    if filler != "zero":
+        raise UnsupportedOp(
+            "padding with the lowest value is supported of height and width in front "
+            "of MAX_POOL_2D with padding VALID, and windows that reach into the image"
+        )
 
 
 #: Makes layers of an operator.

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.tflite.elementwise import check_one_scale
-from kanji_np.formats.tflite.making import Call, Padded, qparams_of
+from kanji_np.formats.tflite.making import (
+    Call,
+    Filler,
+    Padded,
+    check_zeros,
+    qparams_of,
+)
 from kanji_np.layers import Symbol
 from kanji_np.ops.concatenate import ConcatenateAttrs
+from kanji_np.ops.pad import PadAttrs
 from kanji_np.ops.resize_nearest import ResizeNearestAttrs
 from kanji_np.ops.slice import SliceAttrs
 from kanji_np.ops.transpose import TransposeAttrs
 from kanji_np.types import Shape
+from kanji_np.window import Pair
 
 MOST_PARTS = 64  # of a concatenation
 
@@ -65,40 +75,54 @@ def concatenation(call: Call) -> None:
 
 
 def pad(call: Call) -> None:
-    """PAD and PADV2 with zeros, which convolutions that follow do themselves."""
+    """PAD and PADV2, which the convolutions and pools that follow do themselves."""
     call.count(2, 2 if call.op.kind == "PAD" else 3)
     call.keeps_scale()
     x, shape = call.x(), call.tensor().shape
     rows = call.integers(1, (len(shape), 2))
-    if call.has(2):
-        _check_zero(call)
     axes = len(call.shape(x))
     batch, sides = rows[: len(rows) - axes], rows[len(rows) - axes :]
-    if any(map(any, batch)) or axes not in (2, 3) or any(sides[-1]):
-        raise UnsupportedOp(
-            f"padding {rows} of {shape} is not supported; that of height and width is"
-        )
+    if any(map(any, batch)):
+        raise UnsupportedOp(f"padding {rows} of the batch is not supported")
     if any(each < 0 for pair in sides for each in pair):
         raise FileFormatError(f"its padding {rows} must not be negative")
-    if axes == 2:  # (T,C) as an image of one column
-        length, channels = call.shape(x)
-        image = call.shaped(x, (length, 1, channels))
-        padded = Padded(call, image, (tuple(sides[0]), (0, 0)))
-        y = padded.make()
-        call.give(call.shaped(y, (call.shape(y)[0], channels)))
+    filler = _filler(call)
+    if axes == 3 and not any(sides[-1]):
+        padding = (tuple(sides[0]), tuple(sides[1]))
+        call.making.pad(Padded(call, x, padding, filler))
         return
-    call.making.pad(Padded(call, x, (tuple(sides[0]), tuple(sides[1]))))
+    check_zeros(call, filler)
+    for axis, pair in enumerate(sides):
+        x = _padded_along(call, x, axis, tuple(pair))
+    call.give(x)
 
 
-def _check_zero(call: Call) -> None:
-    """UnsupportedOp unless PADV2 pads with what stands for zero."""
+def _padded_along(call: Call, x: Symbol, axis: int, pair: Pair) -> Symbol:
+    """Zeros before and behind one axis, which becomes the width of an image."""
+    if not any(pair):
+        return x
+    shape = call.shape(x)
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    image = call.shaped(x, (outer, shape[axis], inner))
+    y = call.layer("pad", PadAttrs(((0, 0), pair)), [image])
+    return call.shaped(y, (*shape[:axis], sum(pair) + shape[axis], *shape[axis + 1 :]))
+
+
+def _filler(call: Call) -> Filler:
+    """What stands for the value that is padded with."""
+    if not call.has(2):
+        return "zero"
     values, qparams = call.values(2), qparams_of(call.tensor())
     zero = 0 if qparams is None else qparams.zero_point
-    if values.size != 1 or values.item() != zero:
-        raise UnsupportedOp(
-            f"padding with {shown(values.tolist())} is not supported; with {zero}, "
-            "which stands for zero, it is"
-        )
+    lowest = np.finfo(np.float32).min if qparams is None else -128
+    if values.size == 1 and values.item() == zero:
+        return "zero"
+    if values.size == 1 and values.item() <= lowest:
+        return "lowest"
+    raise UnsupportedOp(
+        f"padding with {shown(values.tolist())} is not supported; with {zero}, which "
+        "stands for zero, it is, and in front of MAX_POOL_2D with the lowest value"
+    )
 
 
 def transpose(call: Call) -> None:

@@ -7,8 +7,10 @@ at every option that the operator has: what it does not know, it refuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 
-from kanji_np.errors import UnsupportedOp
+from kanji_np.errors import ShapeError, UnsupportedOp
 from kanji_np.formats.builder import Builder, Imported
 from kanji_np.formats.files import naming
 from kanji_np.formats.source import SourceNet, SourceOp
@@ -33,6 +35,7 @@ from kanji_np.formats.tflite.weights import (
     fully_connected,
     transpose_conv,
 )
+from kanji_np.layers import Symbol
 from kanji_np.ops.add import AddAttrs
 from kanji_np.ops.attributes import Pool2DAttrs
 from kanji_np.ops.hard_swish import HardSwishAttrs
@@ -89,9 +92,23 @@ def _pool(name: str) -> Row:
             ceil_mode=False,
         )
         call.keeps_scale()
-        call.give(call.clamped(call.layer(name, attrs, [call.x()]), call.fused()))
+        x, attrs = _over_padding(call, attrs)
+        call.give(call.clamped(call.layer(name, attrs, [x]), call.fused()))
 
     return row
+
+
+def _over_padding(call: Call, attrs: Pool2DAttrs) -> tuple[Symbol, Pool2DAttrs]:
+    """What a pool lies over; padding with the lowest value becomes that of a max
+    pool."""
+    padded = call.making.padded(call.op.inputs[0])
+    is_one = call.op.kind == "MAX_POOL_2D" and attrs.padding == "valid"
+    if padded is not None and padded.filler == "lowest" and is_one:
+        own = replace(attrs, padding=padded.padding)
+        with suppress(ShapeError):  # of a window that lies in the padding
+            own.over(call.shape(padded.x))
+            return padded.x, own
+    return call.x(), attrs
 
 
 def mean(call: Call) -> None:

@@ -201,7 +201,7 @@ def _window(call: Call) -> tuple[Symbol, str | Padding]:
     """What the windows of a convolution lie over, and its padding."""
     padding: str | Padding = call.padding()
     padded = call.making.padded(call.op.inputs[0])
-    if padded is None or padding == "same":
+    if padded is None or padding == "same" or padded.filler != "zero":
         return call.x(), padding
     return padded.x, padded.padding
 

@@ -1,0 +1,143 @@
+"""What a network is made from: its layers and their order, and what its input means."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from kanji_np.checks import number, shown
+from kanji_np.errors import OptionError, ShapeError
+from kanji_np.layers import Layer, Start, Symbol
+from kanji_np.ops.attributes import sample_shape
+from kanji_np.quantize import FINEST, LARGEST, Scheme
+from kanji_np.ranges import RangeTracker
+from kanji_np.types import QParams, TargetSpec, TensorSpec
+
+Wires = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a network is made from; see `Model`.
+
+    `start` says what the parameters of each layer start from. `input` are the QParams
+    of an int8 input; it is calibrated where `input_range` has a tracker.
+    """
+
+    inputs: Symbol
+    outputs: Symbol
+    target: TargetSpec
+    scheme: str
+    ranges: str
+    start: Start
+    name: str
+    input: QParams
+    input_range: RangeTracker | None = None
+
+
+def wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
+    """The layers that `outputs` depends on, each after those it reads, and the tensors
+    each reads, numbered as in `Node.inputs`."""
+    for symbol, what in ((inputs, "inputs"), (outputs, "outputs")):
+        if not isinstance(symbol, Symbol):
+            raise OptionError(
+                f"{what} must be what Input or a layer gave, not {symbol!r}"
+            )
+    if inputs.layer is not None or outputs.layer is None:
+        raise OptionError("a network goes from an Input to the output of a layer")
+    number: dict[Symbol, int] = {inputs: 0}
+    layers: list[Layer] = []
+    wiring: list[Wires] = []
+    pending = [outputs]
+    while pending:
+        symbol = pending[-1]
+        if symbol.layer is None and symbol is not inputs:
+            raise OptionError(
+                "the outputs depend on an Input that is not the network's"
+            )
+        missing = [x for x in symbol.inputs if x not in number]
+        if missing:
+            pending.append(missing[0])
+            continue
+        pending.pop()
+        if symbol.layer is not None and symbol not in number:
+            wiring.append(tuple(number[x] for x in symbol.inputs))
+            layers.append(symbol.layer)
+            number[symbol] = len(layers)
+    return layers, wiring
+
+
+def name_layers(layers: list[Layer]) -> None:
+    """Name the unnamed: conv1, pool1, conv2 ...; OptionError on a name used twice."""
+    seen: Counter[str] = Counter()
+    for layer in layers:
+        short = layer.op.short_name or layer.op.name
+        seen[short] += 1
+        if not layer.name:
+            layer.name = f"{short}{seen[short]}"
+    twice = [
+        n for n, count in Counter(layer.name for layer in layers).items() if count > 1
+    ]
+    if twice:
+        raise OptionError(f"layer names must be unique; used twice: {', '.join(twice)}")
+
+
+def input_quantization(
+    scheme: Scheme,
+    scale: float,
+    qparams: QParams | None,
+    given: tuple[float, float] | str | None,
+) -> tuple[QParams, RangeTracker | None]:
+    """What the integers of the input mean, and the tracker that is to find it."""
+    scale = number("input_scale", scale, FINEST, LARGEST)
+    if math.frexp(scale)[0] != 0.5:
+        raise OptionError(
+            f"input_scale must be a power of two, got {scale}; input_qparams takes any"
+        )
+    if qparams is not None and given is not None:
+        raise OptionError("input_qparams and input_range exclude each other")
+    if qparams is not None:
+        if not isinstance(qparams, QParams):
+            raise OptionError(f"input_qparams must be QParams, got {shown(qparams)}")
+        return qparams, None
+    if given is None:
+        return QParams(scale), None
+    if isinstance(given, str) and given == "data":
+        return QParams(scale), RangeTracker()
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise OptionError(
+            f'input_range must be (low, high) or "data", got {shown(given)}'
+        )
+    low, high = (number("input_range", end, -LARGEST, LARGEST) for end in given)
+    if low >= high:
+        raise OptionError(f"input_range must rise, got {shown(given)}")
+    return scheme.activation_qparams(low, high), None
+
+
+def check_qparams(scheme: Scheme, qparams: QParams | None) -> None:
+    """OptionError if a scheme has no such scale or zero point."""
+    if qparams is None:
+        return
+    if scheme.pow2 and math.frexp(qparams.scale)[0] != 0.5:
+        raise OptionError(
+            f"scheme {scheme.name} has scales that are powers of two; the input's is "
+            f"{qparams.scale}"
+        )
+    if qparams.zero_point and not scheme.asymmetric:
+        raise OptionError(
+            f"scheme {scheme.name} has zero points of 0; the input's is "
+            f"{qparams.zero_point}"
+        )
+
+
+def input_spec(given: Any, first: Layer, qparams: QParams) -> TensorSpec:
+    image = first.op.reads_image
+    try:
+        shape = sample_shape("input_shape", given)
+    except OptionError:
+        raise ShapeError(
+            f"input_shape must be (H, W, C) or (K,), all positive, got {shown(given)}"
+        ) from None
+    return TensorSpec(shape, "uint8" if image else "int8", None if image else qparams)
