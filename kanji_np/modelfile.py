@@ -31,7 +31,7 @@ from kanji_np.network import Network
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import FINEST, INPUT_SCALE, LARGEST, SCHEMES, KeptInts
-from kanji_np.ranges import TRACKERS, RangeTracker
+from kanji_np.ranges import TRACKERS, RangeTracker, refitted
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams, TargetSpec
 
@@ -269,6 +269,36 @@ def _with_bits(entry: dict[str, Any], weight_bits: int) -> dict[str, Any]:
     if stays or "weight_bits" not in entry["attrs"]:
         return entry
     return entry | {"attrs": entry["attrs"] | {"weight_bits": weight_bits}}
+
+
+def with_ranges_for(
+    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A snapshot with as many ranges of each weight as a network has.
+
+    Fully connected layers have one, or one for each output, as their target takes them.
+
+    Raises
+    ------
+    UnsupportedOp
+        Scales that a file gave would have to become one, and differ.
+    """
+    layers, arrays = list(header["layers"]), dict(arrays)
+    for i, (layer, entry) in enumerate(zip(network.layers, layers, strict=True)):
+        if not isinstance(layer, LinearLayer):
+            continue
+        name = f"{layer.name}/weight_range_theta"
+        with naming(layer):
+            state, theta = refitted(
+                entry["ranges"]["weight_range"],
+                arrays.get(name),
+                layer.weight_range.low.shape,
+            )
+        ranges = entry["ranges"] | {"weight_range": state}
+        layers[i] = entry | {"ranges": ranges}
+        if theta is not None:
+            arrays[name] = theta
+    return header | {"layers": layers}, arrays
 
 
 def restore(

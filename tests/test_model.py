@@ -15,6 +15,8 @@ from kanji_np.errors import (
     ShapeError,
     UnsupportedOp,
 )
+from kanji_np.losses import cross_entropy
+from kanji_np.ranges import TRACKERS
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams
 
@@ -153,6 +155,51 @@ def test_a_softmax_at_the_end_is_deployed_but_not_trained():
     np.testing.assert_array_equal(net.predict(x), after)
     assert net.freeze().output.qparams == QParams(1 / 256, -128)
     assert (after + 128.0).sum(axis=1) / 256 == pytest.approx(1, abs=0.02)
+
+
+def gated(shape=(4, 4, 3)):
+    """A gate of each cell over the channels, and one softmax more at the end."""
+    x = kj.Input(shape)
+    y = kj.Conv2D(6, 3, padding="same")(x)
+    y = kj.Multiply()([y, kj.Softmax(2.0, name="gate")(kj.Conv2D(6, 1)(y))])
+    y = kj.Softmax(name="last")(kj.Dense(2)(kj.Flatten()(y)))
+    return kj.Model(x, y)
+
+
+def test_a_softmax_in_the_middle_is_trained_through():
+    rng = np.random.default_rng(0)
+    labels = np.arange(64) % 2
+    x = rng.normal(0, 0.3, (64, 4, 4, 3)) + 0.4 * (2 * labels - 1)[:, None, None, None]
+    data = kj.Dataset(x.astype(np.float32), labels, ("low", "high"), "ends")
+    net = gated()
+    before = {name: np.array(p.data) for name, p in net.named_parameters()}
+    loss = cross_entropy(net.logits(data.images), labels)
+    loss.backward()
+    assert all(np.abs(p.grad).max() > 0 for p in net.parameters())
+    kj.fit(net, data, epochs=8, batch_size=4, averaging=0, show=False)
+    assert net.evaluate(data) > 0.9
+    assert not np.array_equal(net.state()["conv2/weight"], before["conv2/weight"])
+    _, _, gate, *_ = net.freeze().layers(net.quantize_inputs(data.images))
+    shares = (gate.astype(int) + 128).sum(axis=-1) / 256
+    assert shares.shape == (64, 4, 4) and np.abs(shares - 1).max() < 0.03
+
+
+def test_labels_are_of_whole_samples():
+    """The logits of a softmax over several rows are there for a loop of one's own."""
+    net = kj.Sequential([kj.Conv2D(3, 1), kj.Softmax()], (4, 4, 2), name="segments")
+    x = np.zeros((5, 4, 4, 2), np.float32)
+    data = kj.Dataset(x, np.arange(5) % 3, ("a", "b", "c"), "whole")
+    for refused in (kj.fit, kj.Model.evaluate):
+        with pytest.raises(kj.ShapeError) as caught:
+            refused(net, data)
+        assert str(caught.value) == (
+            "segments has outputs (4, 4, 3); a dataset has one label for each sample, "
+            "which takes outputs (K,)"
+        )
+    logits = net.logits(x)
+    assert logits.shape == (5, 4, 4, 3)
+    cross_entropy(logits.reshape((-1, 3)), np.zeros(80, np.int64)).backward()
+    assert net.parameters()[1].grad is not None
 
 
 # -------------------------------------------------------------------- other inputs
@@ -361,6 +408,42 @@ def test_another_target_takes_the_weights_and_ranges():
     assert (other.predict(images()) != net.predict(images())).any()
     back = other.for_target(net.target)
     np.testing.assert_array_equal(back.predict(images()), net.predict(images()))
+
+
+@pytest.mark.parametrize("ranges", TRACKERS)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_another_target_may_have_a_scale_for_each_output(ranges, bits):
+    """Dense layers have one scale before 7.0.0, and one of int4 weights on any chip."""
+    layers = [kj.Normalize(120), kj.Dense(5, weight_bits=bits), kj.Dense(3)]
+    net = kj.Sequential(
+        layers, (7,), version="4.0.0" if bits == 8 else None, scheme="symmetric",
+        ranges=ranges,
+    )  # fmt: skip
+    x = np.random.default_rng(0).integers(0, 256, (9, 7)).astype(np.uint8)
+    net.logits(x, track=True)
+    for parameter in net.learned_ranges():
+        parameter.data = parameter.data + np.float32(0.5)
+    for other in (net.for_target("tflm"), net.for_target(version="7.0.0")):
+        ours, theirs = (
+            [node.ints.weight for node in each.freeze().nodes[1:]]
+            for each in (net, other)
+        )
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert other.for_target(net.target).freeze().digest() == net.freeze().digest()
+
+
+@pytest.mark.parametrize("ranges", TRACKERS)
+def test_another_target_may_have_one_scale_for_all_outputs(ranges):
+    net = kj.Sequential([kj.Dense(5)], (7,), scheme="symmetric", ranges=ranges)
+    x = np.random.default_rng(0).integers(-128, 128, (9, 7)).astype(np.int8)
+    net.logits(x, track=True)
+    for parameter in net.learned_ranges():
+        change = np.linspace(-1, 1, parameter.size).reshape(parameter.shape)
+        parameter.data = parameter.data + change.astype(np.float32)
+    other = net.for_target(version="4.0.0")
+    ours, theirs = (each.layers[0].weight_range for each in (net, other))
+    assert theirs.max_abs == ours.max_abs.max()
 
 
 def test_core_classes_differ_in_the_legacy_average_pool_and_there_alone():

@@ -39,11 +39,6 @@ class Attributes:
             value = f.metadata["check"](argument_name(f), getattr(self, f.name))
             object.__setattr__(self, f.name, value)
 
-    def __str__(self) -> str:
-        """What digests of networks have: the fields that files have."""
-        values = ", ".join(f"{name}={value!r}" for name, value in written(self).items())
-        return f"{type(self).__qualname__}({values})"
-
     @classmethod
     def given(cls: type[A], *values: Any) -> A:
         """Attributes of values in any form that the checks take."""
@@ -51,31 +46,15 @@ class Attributes:
 
 
 def attribute(
-    check: Check, default: Any = MISSING, called: str = "", *, added: bool = False
+    check: Check, default: Any = MISSING, called: str = "", *, later: bool = False
 ) -> Any:
     """A field of `Attributes`; messages name it as the layer's argument is called.
 
-    A field is `added` if there are model files older than it. Files, and the text that
-    digests of networks are made of, leave it out where it has its default. So they are
-    as they were before there was the field.
+    A field that operators got `later`, when there were files without it, is left out of
+    files and digests where it has its default.
     """
-    metadata = {"check": check, "called": called, "added": added}
-    return field(default=default, metadata=metadata)
-
-
-def is_added(f: Field[Any]) -> bool:
-    """Whether files may leave a field of attributes out; see `attribute`."""
-    return f.metadata.get("added", False)
-
-
-def written(attrs: Any) -> dict[str, Any]:
-    """The fields of attributes, without those added later that have their default."""
-    held = {f: getattr(attrs, f.name) for f in fields(attrs)}
-    return {
-        f.name: value
-        for f, value in held.items()
-        if not (is_added(f) and value == f.default)
-    }
+    more = {"check": check, "called": called, "later": later}
+    return field(default=default, metadata=more)
 
 
 def argument_name(f: Field[Any]) -> str:

@@ -64,7 +64,7 @@ class Conv1DAttrs(Attributes):
     padding: str | Pair = attribute(row_padding, "valid")
     activation: str = attribute(fused_activation, "linear")
     weight_bits: int = attribute(weight_width, 8)
-    groups: int = attribute(channel_number, 1, added=True)
+    groups: int = attribute(channel_number, 1, later=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -88,7 +88,7 @@ class Conv2DAttrs(Attributes):
     padding: Padding = attribute(image_padding, "valid")
     activation: str = attribute(fused_activation, "linear")
     weight_bits: int = attribute(weight_width, 8)
-    groups: int = attribute(channel_number, 1, added=True)
+    groups: int = attribute(channel_number, 1, later=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -625,6 +625,31 @@ def test_gathered_neighbours(indices):
     assert "slice" in ops(check(nodes, IMAGE, {"i": indices}))
 
 
+@pytest.mark.parametrize("shape", [IMAGE, ROW])
+def test_what_is_gathered_may_be_resized(shape):
+    constants = {"i": np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6])}
+    if shape is ROW:
+        constants = {"i": np.repeat(np.arange(9), 3)}
+    nodes = [node("Relu", ["x"], ["r"]), node("Gather", ["r", "i"], ["y"], axis=2)]
+    assert "resize_nearest" in ops(check(nodes, shape, constants))
+
+
+@pytest.mark.parametrize(
+    ("axis", "indices", "message"),
+    [
+        (2, [0, 2, 3], "rise by the same step, or be those of a resize"),
+        (1, [0, 0, 1, 1, 2, 2, 3, 3], "rise by the same step, or be those of a resize"),
+        (2, [6, 7], "a row of some in 0 .. 6"),
+        (2, [[0, 1]], "a row of some in 0 .. 6"),
+        (2, np.zeros(0, int), "a row of some in 0 .. 6"),
+        (0, [0], "along the batch"),
+    ],
+)
+def test_gathering_that_is_refused(axis, indices, message):
+    gather = node("Gather", ["x", "i"], ["y"], axis=axis)
+    assert message in refused([gather], IMAGE, {"i": np.array(indices)})
+
+
 def test_channels_that_are_shuffled_are_transposed():
     constants = {"s": np.array([0, 2, 2, 7, 6]), "b": np.array([0, 4, 7, 6])}
     nodes = [
@@ -750,7 +775,7 @@ def test_resizing_that_is_refused():
     ceil = node("Resize", ["x", "", "odd"], ["y"], nearest_mode="ceil")
     assert "no operator here puts them" in refused([ceil], IMAGE, constants)
     channels = node("Resize", ["x", "", "c"], ["y"])
-    assert "other axes than height" in refused([channels], IMAGE, constants)
+    assert "no operator here puts them" in refused([channels], IMAGE, constants)
     missing = node("Resize", ["x"], ["y"])
     refused([missing], IMAGE, constants, kind=FileFormatError)
 
@@ -946,3 +971,44 @@ def test_softmax_of_every_opset():
     for opset in (11, 13):
         imported = check([node("Softmax", ["x"], ["y"])], ("n", 5), opset=opset)
         assert ops(imported) == ["softmax"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (1, ["softmax"]),  # our channels
+        (-1, ["transpose", "softmax"]),
+        (2, ["transpose", "softmax", "transpose"]),
+    ],
+)
+def test_softmax_along_any_axis(axis, expected):
+    assert ops(check([node("Softmax", ["x"], ["y"], axis=axis)], IMAGE)) == expected
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_before_opset_13_softmax_takes_an_axis_and_those_after_it_as_one(axis):
+    """The reference evaluator does not; onnxruntime does."""
+    made = converted(
+        model([node("Softmax", ["x"], ["y"], axis=axis)], {"x": IMAGE}, opset=11)
+    )
+    x = values(BATCH, *IMAGE[1:])
+    e = np.exp(x.reshape(*x.shape[:axis], -1))
+    expected = (e / e.sum(axis=-1, keepdims=True)).reshape(x.shape)
+    np.testing.assert_allclose(answers(made, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_log_softmax_is_refused_by_name():
+    message = refused([node("LogSoftmax", ["x"], ["y"], axis=1, name="end")])
+    assert message.startswith("LogSoftmax 'end': is not supported")
+
+
+def test_a_gate_in_the_middle():
+    made = check(
+        [
+            node("Softmax", ["x"], ["g"], axis=1),
+            node("Mul", ["x", "g"], ["m"]),
+            node("Softmax", ["m"], ["y"], axis=1),
+        ],
+        IMAGE,
+    )
+    assert ops(made) == ["softmax", "mul", "softmax"]

@@ -269,6 +269,46 @@ def test_a_smaller_operand_is_broadcast(kind, axes, tmp_path):
     check(s, BINARY[kind](mean, s.reals), tmp_path, 1.5)
 
 
+@pytest.mark.parametrize(("kind", "limit"), [("MINIMUM", 0.5), ("MAXIMUM", -0.25)])
+def test_extrema_with_a_real_constant(kind, limit, tmp_path):
+    x, y = Tensor((1, 4, 5, 3), "FLOAT32"), Tensor((1, 4, 5, 3), "FLOAT32")
+    constant = Tensor((), "FLOAT32", np.float32(limit))
+    net = made([x, constant, y], [Op(kind, [0, 1], [2])], tmp_path)
+    given = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    expected = EXTREMA[kind](given, np.float32(limit))
+    np.testing.assert_array_equal(real_answers(net, given), expected)
+
+
+@pytest.mark.parametrize(
+    ("axes", "keeps"), [([1, 2], False), ([2, 1], True), ([3], False)]
+)
+def test_the_largest_along_axes(axes, keeps, tmp_path):
+    s = Sketch((4, 5, 3))
+    y = s.reals.max(axis=tuple(axes), keepdims=keeps)
+    s.op("REDUCE_MAX", [s.x, s.integer(axes)], y.shape[1:], {"keep_dims": keeps})
+    check(s, y, tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 2, 1), (1, 3, 1, 2), (1, 1, 1, 1)])
+def test_tiles(counts, tmp_path):
+    s = Sketch((2, 3, 4))
+    y = np.tile(s.reals, counts)
+    tiled = s.op("TILE", [s.x, s.integer(counts)], y.shape[1:])
+    s.op("RELU", [tiled], y.shape[1:])
+    check(s, np.maximum(y, 0), tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_a_clamp_to_one(is_fused, tmp_path):
+    s, word = Sketch((4, 5, 3)), "RELU_N1_TO_1"
+    pool = WINDOW | {"filter_height": 1, "filter_width": 1}
+    fused = {"fused_activation_function": word} if is_fused else {}
+    y = s.op("MAX_POOL_2D", [s.x], (4, 5, 3), pool | fused)
+    if not is_fused:
+        s.op(word, [y], (4, 5, 3))
+    check(s, np.clip(s.reals, -1, 1), tmp_path, 0.5)
+
+
 def test_a_minimum_of_other_scales_is_refused(tmp_path):
     tensors = [int8(3), int8(3, scale=0.2)]
     with pytest.raises(
@@ -325,12 +365,46 @@ def test_shapes(kind, values, shape, tmp_path):
     check(s, s.reals.reshape(7, 60) @ s.real(w).T, tmp_path)
 
 
-@pytest.mark.parametrize("shape", [(6,), (1, 1, 6)])
-def test_softmax(shape, tmp_path):
+def shares(x, beta=1.0):
+    e = np.exp(beta * (x - x.max(axis=-1, keepdims=True)))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+SHARES = np.float32(1 / 256), -128
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+@pytest.mark.parametrize("shape", [(6,), (1, 1, 6), (4, 6), (3, 2, 6), (2, 3, 2, 6)])
+def test_softmax(shape, beta, tmp_path):
     s = Sketch(shape)
-    e = np.exp(s.reals - s.reals.max(axis=-1, keepdims=True))
-    s.op("SOFTMAX", [s.x], shape, {"beta": 1.0}, np.float32(1 / 256), -128)
-    check(s, e / e.sum(axis=-1, keepdims=True), tmp_path)
+    s.op("SOFTMAX", [s.x], shape, {"beta": beta}, *SHARES)
+    check(s, shares(s.reals, beta), tmp_path)
+
+
+def test_a_softmax_is_the_last_layer_whatever_shape_its_output_is_given(tmp_path):
+    """As such it is left out of training."""
+    path = tmp_path / "int8.tflite"
+    for shape, given, kept in (
+        ((1, 1, 6), (1, 6), (6,)),
+        ((4, 6), (2, 2, 6), (2, 2, 6)),
+        ((2, 3, 6), (6, 6), (6, 6)),
+    ):
+        s = Sketch(shape)
+        y = s.op("SOFTMAX", [s.x], shape, {"beta": 1.0}, *SHARES)
+        s.op("RESHAPE", [y, s.integer([-1])], given, None, *SHARES)
+        check(s, shares(s.reals).reshape(7, *given), tmp_path)
+        net = kj.load_tflite(path)
+        assert net.layers[-1].op.name == "softmax" and net.output_shape == kept
+        logits = net.logits(s.integers).data
+        np.testing.assert_allclose(logits, s.reals.reshape(7, *kept), rtol=1e-6)
+
+
+def test_a_gate_of_several_rows(tmp_path):
+    s = Sketch((4, 3, 6))
+    gate = s.op("SOFTMAX", [s.x], (4, 3, 6), {"beta": 1.0}, *SHARES)
+    options = {"fused_activation_function": "NONE"}
+    s.op("MUL", [s.x, gate], (4, 3, 6), options, 0.02)
+    check(s, s.reals * shares(s.reals), tmp_path)
 
 
 def test_padding_becomes_that_of_the_convolution(tmp_path):
@@ -642,6 +716,31 @@ def test_shapes_that_are_computed_of_the_batch(tmp_path):
     assert [layer.op.name for layer in net.layers] == ["reshape", "flatten", "dense"]
 
 
+def test_sizes_that_are_picked_and_multiplied(tmp_path):
+    """As converters write a dense layer on rows of any batch."""
+    open_batch = {"shape_signature": np.int32([-1, 2, 4])}
+    tensors = [
+        Tensor((1, 2, 4), "INT8", scale=0.1, zero_point=3, more=open_batch),
+        Tensor((3,), "INT32"),
+        Tensor((2,), "INT32", [1, 2]),
+        Tensor((2,), "INT32"),
+        Tensor((1,), "INT32", [0]),
+        Tensor((1,), "INT32"),
+        Tensor((1,), "INT32", [-1]),
+        Tensor((2,), "INT32"),
+        Tensor((1, 8), "INT8", scale=0.1, zero_point=3),
+    ]
+    ops = [
+        Op("SHAPE", [0], [1]),
+        Op("GATHER", [1, 2], [3]),
+        Op("REDUCE_PROD", [3, 4], [5], {"keep_dims": True}),
+        Op("CONCATENATION", [6, 5], [7], {"axis": 0}),
+        Op("RESHAPE", [0, 7], [8]),
+    ]
+    net = made(tensors, ops, tmp_path)
+    assert [layer.op.name for layer in net.layers] == ["flatten"]
+
+
 def test_a_file_for_several_samples_has_the_same_network(tmp_path):
     nets = []
     for batch in (1, 3):
@@ -777,15 +876,16 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
             "changes the scale from 0.1 to 0.2; one that keeps it is supported",
         ),
         (
-            on_image(Op("SOFTMAX", [0], [1], {"beta": 1.0})),
-            r"of several rows, \(4, 5, 3\), is not supported; of one it is",
+            on_image(Op("SOFTMAX", [0], [1], {"beta": 0.0})),
+            "beta must be above 0, got 0",
         ),
         (
-            file(
-                [int8(4), int8(4, scale=1 / 256)],
-                [Op("SOFTMAX", [0], [1], {"beta": 2})],
-            ),
-            "a beta of 2 is not supported; 1 is",
+            on_image(Op("SOFTMAX", [0], [1], {"beta": float("nan")})),
+            "beta must be a finite number in 0.0 .. 1024.0, got nan",
+        ),
+        (
+            on_image(Op("LOG_SOFTMAX", [0], [1])),
+            "LOG_SOFTMAX 't1': is not supported; these are: ",
         ),
         (
             file([int8(4), int8(4)], [Op("SOFTMAX", [0], [1], {"beta": 1})]),
