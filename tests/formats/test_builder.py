@@ -133,6 +133,35 @@ def test_a_float_network_finds_the_range_of_its_input_in_data():
     np.testing.assert_array_equal(net.layers[0].weight.data, params.weight)
 
 
+@pytest.mark.parametrize(
+    ("scale", "output", "message"),
+    [
+        (
+            2.0**-7 / 3,
+            QParams(2.0**-4),
+            "scales that are powers of two, not 0.00260417",
+        ),
+        (2.0**-7, QParams(0.3), "scales that are powers of two, not 0.3"),
+        (2.0**-7, QParams(2.0**-4, 3), "zero points of 0; the output's is 3"),
+        (2.0**-7, QParams(2.0**-4), None),
+    ],
+)
+def test_scales_that_the_library_has_not_are_refused(scale, output, message):
+    builder = Builder(kj.target_spec("cmsis-nn-q7"), "imported")
+    x = builder.input((4,), QParams(2.0**-5))
+    ints = IntWeights(
+        np.ones((2, 4), np.int8), np.zeros(2, np.int32), np.full(2, scale)
+    )
+    y = builder.layer(
+        "dense", DenseAttrs(2), [x], source="Gemm", params=ints, output=output
+    )
+    if message is None:
+        builder.finish(y).network.freeze()
+        return
+    with pytest.raises(UnsupportedOp, match=f"layer 'dense1': .*{message}"):
+        builder.finish(y)
+
+
 def image_net(layer, qparams):
     builder = Builder(kj.target_spec(), "imported", image_layer=layer)
     x = builder.input((4, 4, 2), qparams)
