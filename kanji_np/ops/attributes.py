@@ -45,9 +45,16 @@ class Attributes:
         return cls(*values)
 
 
-def attribute(check: Check, default: Any = MISSING, called: str = "") -> Any:
-    """A field of `Attributes`; messages name it as the layer's argument is called."""
-    return field(default=default, metadata={"check": check, "called": called})
+def attribute(
+    check: Check, default: Any = MISSING, called: str = "", *, later: bool = False
+) -> Any:
+    """A field of `Attributes`; messages name it as the layer's argument is called.
+
+    A field that operators got `later`, when there were files without it, is left out of
+    files and digests where it has its default.
+    """
+    more = {"check": check, "called": called, "later": later}
+    return field(default=default, metadata=more)
 
 
 def argument_name(f: Field[Any]) -> str:

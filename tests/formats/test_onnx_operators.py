@@ -966,3 +966,44 @@ def test_softmax_of_every_opset():
     for opset in (11, 13):
         imported = check([node("Softmax", ["x"], ["y"])], ("n", 5), opset=opset)
         assert ops(imported) == ["softmax"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (1, ["softmax"]),  # our channels
+        (-1, ["transpose", "softmax"]),
+        (2, ["transpose", "softmax", "transpose"]),
+    ],
+)
+def test_softmax_along_any_axis(axis, expected):
+    assert ops(check([node("Softmax", ["x"], ["y"], axis=axis)], IMAGE)) == expected
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_before_opset_13_softmax_takes_an_axis_and_those_after_it_as_one(axis):
+    """The reference evaluator does not; onnxruntime does."""
+    made = converted(
+        model([node("Softmax", ["x"], ["y"], axis=axis)], {"x": IMAGE}, opset=11)
+    )
+    x = values(BATCH, *IMAGE[1:])
+    e = np.exp(x.reshape(*x.shape[:axis], -1))
+    expected = (e / e.sum(axis=-1, keepdims=True)).reshape(x.shape)
+    np.testing.assert_allclose(answers(made, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_log_softmax_is_refused_by_name():
+    message = refused([node("LogSoftmax", ["x"], ["y"], axis=1, name="end")])
+    assert message.startswith("LogSoftmax 'end': is not supported")
+
+
+def test_a_gate_in_the_middle():
+    made = check(
+        [
+            node("Softmax", ["x"], ["g"], axis=1),
+            node("Mul", ["x", "g"], ["m"]),
+            node("Softmax", ["m"], ["y"], axis=1),
+        ],
+        IMAGE,
+    )
+    assert ops(made) == ["softmax", "mul", "softmax"]

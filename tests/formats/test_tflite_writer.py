@@ -211,6 +211,8 @@ def one(layer, shape, **options):
         (kj.Flatten(), (3, 2, 4), ["RESHAPE"]),
         (kj.Reshape((4, 6)), (2, 4, 3), ["RESHAPE"]),
         (kj.Softmax(), (7,), ["SOFTMAX"]),
+        (kj.Softmax(0.5), (4, 5, 3), ["SOFTMAX"]),
+        (kj.Softmax(), (2, 2, 3, 2), ["RESHAPE", "SOFTMAX", "RESHAPE"]),
         (kj.Conv2DTranspose(4, 3, 2, "same"), (4, 5, 3), ["TRANSPOSE_CONV"]),
         (
             kj.Conv2DTranspose(2, (2, 3), activation="relu"),

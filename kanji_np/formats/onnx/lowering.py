@@ -237,7 +237,12 @@ def _requantize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
 def _softmax(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     if node.ints.base == "pow2":
         raise UnsupportedOp("its softmax is of base 2, and ONNX's of base e")
-    return draft.node("Softmax", xs, _real(node), {"axis": -1})
+    (x,), axis = xs, 1 if has_channels(node.output.shape) else -1
+    if node.attrs.beta != 1:
+        beta = np.array(node.attrs.beta, np.float32)
+        factor = draft.constant(f"{node.name}/beta", beta)
+        x = draft.node("Mul", (x, factor), f"{node.name}/scaled")
+    return draft.node("Softmax", [x], _real(node), {"axis": axis})
 
 
 # Shapes
