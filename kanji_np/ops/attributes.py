@@ -80,6 +80,16 @@ def extra_cells(name: str, value: int | Pair) -> Pair:
     return checks.pair(name, value, 0, MOST_CELLS)
 
 
+def check_groups(groups: int, filters: int) -> None:
+    """OptionError unless each group has as many filters."""
+    if filters % groups:
+        raise OptionError(
+            f"groups must be a divisor of filters, got {groups} groups of {filters} "
+            "filters",
+            arguments=("groups", "filters"),
+        )
+
+
 def right_shift(name: str, value: int) -> int:
     return checks.integer(name, value, 0, MOST_SHIFT)
 

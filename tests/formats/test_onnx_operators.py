@@ -57,6 +57,8 @@ CONVOLUTIONS = [
     (dict(auto_pad="VALID", strides=[3, 2]), (5, 4, 2, 2)),
     (dict(group=4, pads=[1, 1, 1, 1]), (4, 1, 3, 3)),
     (dict(group=4, auto_pad="SAME_UPPER"), (8, 1, 2, 2)),
+    (dict(group=2, strides=[2, 1], pads=[1, 1, 1, 1]), (6, 2, 3, 3)),
+    (dict(group=2), (2, 2, 1, 1)),
 ]
 ROWS = [
     (dict(), (5, 4, 3)),
@@ -64,6 +66,7 @@ ROWS = [
     (dict(auto_pad="SAME_LOWER", strides=[2], dilations=[1]), (5, 4, 4)),
     (dict(dilations=[3], pads=[1, 4]), (5, 4, 3)),
     (dict(group=4, pads=[1, 1]), (12, 1, 3)),
+    (dict(group=2, strides=[2]), (6, 2, 3)),
 ]
 
 
@@ -73,7 +76,7 @@ def test_convolutions_of_images(attributes, weight, has_bias):
     constants = {"w": values(*weight), "b": values(weight[0])}
     inputs = ["x", "w", "b"] if has_bias else ["x", "w"]
     imported = check([node("Conv", inputs, ["y"], **attributes)], IMAGE, constants)
-    name = "depthwise_conv2d" if attributes.get("group") else "conv2d"
+    name = "depthwise_conv2d" if attributes.get("group") == 4 else "conv2d"
     assert ops(imported) == [name]
 
 
@@ -83,14 +86,16 @@ def test_convolutions_of_rows(attributes, weight):
     imported = check(
         [node("Conv", ["x", "w", "b"], ["y"], **attributes)], ROW, constants
     )
-    name = "depthwise_conv2d" if attributes.get("group") else "conv1d"
+    name = "depthwise_conv2d" if attributes.get("group") == 4 else "conv1d"
     assert ops(imported) == [name]
 
 
 def test_convolutions_that_are_refused():
-    w = {"w": values(6, 2, 3, 3)}
-    conv = node("Conv", ["x", "w"], ["y"], name="c", group=2)
-    assert "Conv 'c': 2 groups of 2 channels; 1 group" in refused([conv], constants=w)
+    for group, shape in ((2, (5, 2, 3, 3)), (3, (6, 2, 3, 3)), (0, (5, 4, 3, 3))):
+        conv = node("Conv", ["x", "w"], ["y"], name="c", group=group)
+        w = {"w": values(*shape)}
+        said = refused([conv], constants=w, kind=FileFormatError)
+        assert f"Conv 'c': weights {shape} in {group} groups do not take 4" in said
     conv = node("Conv", ["x", "v"], ["y"], pads=[-1, 0, 0, 0])
     v = {"v": values(6, 4, 3, 3)}
     assert "pads (-1, 0, 0, 0); 0 .. 32768 are" in refused([conv], constants=v)

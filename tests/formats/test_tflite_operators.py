@@ -111,6 +111,25 @@ def test_convolution(window, activation, per_channel, has_bias, tmp_path):
     check(s, y, tmp_path)
 
 
+@pytest.mark.parametrize("window", WINDOWS[:3])
+@pytest.mark.parametrize(
+    ("groups", "seen", "own", "name"),
+    [(2, 3, 2, "conv2d"), (3, 2, 1, "conv2d"), (3, 1, 2, "depthwise_conv2d")],
+)
+def test_convolution_in_groups(window, groups, seen, own, name, tmp_path):
+    s = Sketch((9, 8, groups * seen))
+    w = s.weight((groups * own, *window[0], seen), 0)
+    b = s.bias(groups * own)
+    cells = np.nan_to_num(windows(s.reals, *window))
+    parts = zip(np.split(cells, groups, 5), np.split(s.real(w), groups), strict=True)
+    each = [np.einsum("nyxijc,oijc->nyxo", part, own_w) for part, own_w in parts]
+    y = np.concatenate(each, axis=3) + s.real(b)
+    s.op("CONV_2D", [s.x, w, b], y.shape[1:], window_options(*window, "NONE"), 0.07)
+    check(s, y, tmp_path)
+    for path in tmp_path.glob("*.tflite"):
+        assert name in [layer.op.name for layer in kj.load_tflite(path).layers]
+
+
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("multiplier", "activation"), [(1, "RELU6"), (3, "NONE")])
 def test_depthwise_convolution(window, multiplier, activation, tmp_path):
@@ -792,9 +811,16 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             on_image(
                 Op("CONV_2D", [0, 1, -1], [2], WINDOW),
-                Tensor((3, 1, 1, 1), "INT8", np.ones((3, 1, 1, 1)), scale=0.1),
+                Tensor((3, 1, 1, 2), "INT8", np.ones((3, 1, 1, 2)), scale=0.1),
             ),
-            "is of a convolution in groups, as the input has 3 channels",
+            "does not fit an input of 3 channels, in groups neither",
+        ),
+        (
+            on_image(
+                Op("CONV_2D", [0, 1, -1], [2], WINDOW),
+                Tensor((4, 1, 1, 1), "INT8", np.ones((4, 1, 1, 1)), scale=0.1),
+            ),
+            "does not fit an input of 3 channels, in groups neither",
         ),
         (
             on_image(Op("CONV_2D", [0, 1, -1], [2], WINDOW), W3, y=int8(4, 5, 4)),

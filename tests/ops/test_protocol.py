@@ -92,6 +92,7 @@ BAD = {
     "strides": (0, (1, 0), [1, -1]),
     "pool_size": (0, (1, 0)),
     "dilation": (0, (0, 0)),
+    "groups": (0, 3, 65_536),  # of 4 filters
     "padding": ("SAME", -1, ((1, 1), (1, -1)), ((1, 2, 3), (4, 5)), ((0, 40_000),) * 2),
     "activation": ("zzz", 7),
     "weight_bits": (5, 16, 0, True, 8.0),

@@ -71,8 +71,8 @@ def _clipped(draft: Draft, activation: str, x: str, name: str) -> str:
 
 def _conv2d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     weight = node.ints.weight.transpose(0, 3, 1, 2)  # (Cout,KH,KW,Cin): channels first
-    g = node.attrs.window.over(specs[0].shape)
-    return _convolution(draft, node, xs, specs, weight, _windows(g, specs[0].shape), 1)
+    windows = _windows(node.attrs.window.over(specs[0].shape), specs[0].shape)
+    return _convolution(draft, node, xs, specs, weight, windows, node.attrs.groups)
 
 
 def _conv1d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
@@ -85,7 +85,7 @@ def _conv1d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
         "dilations": windows["dilations"][1:],
         "pads": windows["pads"][1::2],
     }
-    return _convolution(draft, node, xs, specs, weight, along, 1)
+    return _convolution(draft, node, xs, specs, weight, along, node.attrs.groups)
 
 
 def _depthwise_conv2d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
