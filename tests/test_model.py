@@ -363,6 +363,32 @@ def test_another_target_takes_the_weights_and_ranges():
     np.testing.assert_array_equal(back.predict(images()), net.predict(images()))
 
 
+@pytest.mark.parametrize("ranges", ["minmax", "learned", "fixed"])
+def test_several_weight_scales_become_one_where_a_target_has_only_one(ranges):
+    net = small_net(scheme="symmetric", ranges=ranges)
+    net.calibrate(images())
+    dense = net.layers[-1]
+    scales = dense.weight_scales(dense_input(net))
+    assert len(set(scales)) > 1
+    older = net.for_target(version="4.0.0")
+    (scale,) = set(older.layers[-1].weight_scales(dense_input(older)))
+    assert scale == scales.max()
+    error = older.predict(images(), precision="fp32") - older.logits(images()).data
+    assert np.abs(error).mean() < 0.1
+    # One scale for each output again: they are equal, and the integers stay.
+    again = older.for_target(version="7.0.0")
+    assert set(again.layers[-1].weight_scales(dense_input(again))) == {scale}
+    np.testing.assert_array_equal(
+        again.freeze().nodes[-1].ints.weight, older.freeze().nodes[-1].ints.weight
+    )
+    kj.fit(older, stripes(16), epochs=1, batch_size=8)
+
+
+def dense_input(net):
+    """QParams of what the last layer reads."""
+    return net.freeze().nodes[-2].output.qparams
+
+
 def test_core_classes_differ_in_the_legacy_average_pool_and_there_alone():
     net = small_net(target="cmsis-nn-q7")
     net.calibrate(images())
