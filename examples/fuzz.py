@@ -6,12 +6,14 @@
 
 - the definition of every operator, one after the other;
 - the fast path (`Graph.run`), also after the network was saved and loaded;
+- the forward pass of training, before and after a step;
+- the network that is read from a `.tflite` file, and from an ONNX file, of this one;
 - every layer of the exported C, compiled by gcc and by clang with sanitizers, on
   emulated cores, and with the kernels of the real libraries.
 
-A block of networks shares a target and becomes one program. Refused networks are
-counted by reason. The exit code is 1 if a byte differed or anything failed; each
-failure says how to repeat it.
+A block of networks shares a target, and becomes one program if C is generated for it.
+Refused networks are counted by reason. The exit code is 1 if a byte differed or
+anything failed; each failure says how to repeat it.
 """
 
 from __future__ import annotations
@@ -28,19 +30,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from random_networks import BLOCK, draw, reason, target_of
 
 import kanji_np as kj
+from kanji_np.autograd import Tensor
 from kanji_np.deploy.build import Build, Sources, stage
 from kanji_np.deploy.cwriter import Program, program, write
 from kanji_np.deploy.emulator import BOARDS, Emulator, board_of
 from kanji_np.deploy.kernels import class_of, find, own_class
-from kanji_np.errors import KanjiError, ToolError, VerificationError
+from kanji_np.errors import KanjiError, ToolError, UnsupportedOp, VerificationError
+from kanji_np.formats.builder import Builder
+from kanji_np.formats.onnx import convert as onnx_convert
+from kanji_np.formats.onnx import reader as onnx_reader
 from kanji_np.graph import Graph
+from kanji_np.layers import Activation
 from kanji_np.loops.products import VARIABLE, available_products
+from kanji_np.targets import generates_c
 from kanji_np.types import TargetSpec, TensorSpec
 
 SANITIZED = (
@@ -62,20 +72,32 @@ NOT_ENOUGH, GUARD_BROKEN = 1000, 2000
 
 @dataclass(frozen=True)
 class Case:
-    """A network, and what its layers must compute."""
+    """A network, and what its layers must compute.
+
+    Parameters
+    ----------
+    number : int
+    graph : Graph
+    images : uint8 or int8 (N, *input shape)
+    layers : tuple of int8 (N, ...)
+    files : tuple of str
+        The formats of other tools through which it came back as it was.
+    """
 
     number: int
-    program: Program
+    graph: Graph
     images: np.ndarray
     layers: tuple[np.ndarray, ...]
-
-    @property
-    def graph(self) -> Graph:
-        return self.program.graph
+    files: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return self.graph.name
+
+    @cached_property
+    def program(self) -> Program:
+        """Of a library that C is generated for."""
+        return program(self.graph)
 
     @property
     def observed(self) -> list[int]:
@@ -116,19 +138,65 @@ def case_of(number: int, refused: Counter[str]) -> Case | None:
             raise Differs(f"a refusal of several lines: {kind!r}")
     if drawn.model is None or drawn.images is None:
         return None
-    graph, images = drawn.model.freeze(), drawn.images
+    model, images = drawn.model, drawn.images
+    graph = model.freeze()
+    layers = tuple(graph.layers(images))
+    _check_definitions(graph, images, layers)
+    for i in range(len(images)):
+        alone = graph.run(images[i : i + 1])
+        _check_equal(alone[0], layers[-1][i], f"image {i} alone and among others")
+    loaded = _loaded(model)
+    if loaded.freeze().digest() != graph.digest():
+        raise Differs("the network and the one loaded from its file differ")
+    _check_training(loaded, images, refused)
+    files = [f.name for f in FORMATS if _comes_back(f, model, images, refused)]
+    return Case(number, graph, images, layers, tuple(files))
+
+
+def _check_definitions(
+    graph: Graph, images: np.ndarray, layers: Iterable[np.ndarray]
+) -> None:
+    """Every layer computes what its operator is defined to do."""
     values = [images]
-    for node, y in zip(graph.nodes, graph.layers(images), strict=True):
+    for node, y in zip(graph.nodes, layers, strict=True):
         xs = tuple(values[i] for i in node.inputs)
         expected = node.operator.forward_int(node.attrs, node.ints, xs)
         _check_equal(y, expected, f"{node.name} and its definition, {node.attrs}")
         values.append(y)
-    for i in range(len(images)):
-        alone = graph.run(images[i : i + 1])
-        _check_equal(alone[0], values[-1][i], f"image {i} alone and among others")
-    if _loaded(drawn.model).freeze().digest() != graph.digest():
-        raise Differs("the network and the one loaded from its file differ")
-    return Case(number, program(graph), images, tuple(values[1:]))
+
+
+def _check_training(model: kj.Model, images: np.ndarray, refused: Counter[str]) -> None:
+    """Training goes forward as the device does, before and after a step."""
+    try:
+        _check_forward(model, images)
+        _step(model, images)
+        _check_forward(model, images)
+    except KanjiError as error:
+        refused[f"training: {reason(error)}"] += 1
+
+
+def _check_forward(model: kj.Model, images: np.ndarray) -> None:
+    graph = model.freeze()
+    nodes = [node for node in graph.nodes if not node.operator.ends_network]
+    layers = tuple(graph.layers(images))
+    _check_definitions(graph, images, layers)
+    if nodes:  # a network may be a softmax alone
+        y = Activation(Tensor(layers[len(nodes) - 1]), nodes[-1].output.qparams)
+        logits = model.logits(images).data
+        _check_equal(logits, y.values(), "training and the device")
+
+
+def _step(model: kj.Model, images: np.ndarray) -> None:
+    """One that moves every parameter by a hundredth of its size."""
+    y = model.logits(images, track=True)
+    if not y.requires_grad:
+        return
+    y.backward(np.sign(y.data))
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None or not np.isfinite(parameter.grad).all():
+            raise Differs(f"the gradient of {name} is not finite")
+        largest = np.abs(parameter.data).max()
+        parameter.data = parameter.data - largest / 100 * np.sign(parameter.grad)
 
 
 def _check_equal(one: np.ndarray, other: np.ndarray, what: str) -> None:
@@ -144,6 +212,114 @@ def _loaded(model: kj.Model) -> kj.Model:
         path = Path(folder) / "model.npz"
         model.save(path)
         return kj.load(path)
+
+
+# ------------------------------------------------- files of other tools
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of files that networks are written in, and read from.
+
+    Parameters
+    ----------
+    name : str
+        And the end of the name of a file.
+    packages : tuple of str
+    save : (graph, path) -> what is known of the file
+    read_back : (path, graph, values) -> int8
+        What the network that a file of this graph holds computes for the graph's input,
+        the first of `values`; or for the output of its first layer, the second of them.
+    has_images : bool
+        Whether a layer that reads images comes back.
+    approximated : tuple of str
+        Operators that come back as others, which round otherwise.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    save: Callable[[Graph, Path], object]
+    read_back: Callable[[Path, Graph, Sequence[np.ndarray]], np.ndarray]
+    has_images: bool
+    approximated: tuple[str, ...] = ()
+
+
+def _by_tflite(path: Path, graph: Graph, values: Sequence[np.ndarray]) -> np.ndarray:
+    again = kj.load_tflite(path, graph.target)
+    is_cut = again.input.dtype != graph.input.dtype
+    return again.predict(values[is_cut])
+
+
+def _channels_first(a: np.ndarray) -> np.ndarray:
+    """Images and rows (N, ..., C) as ONNX has them, (N, C, ...)."""
+    return np.moveaxis(a, -1, 1) if a.ndim in (3, 4) else a
+
+
+def _channels_last(a: np.ndarray) -> np.ndarray:
+    return np.moveaxis(a, 1, -1) if a.ndim in (3, 4) else a
+
+
+def _by_onnx(path: Path, graph: Graph, values: Sequence[np.ndarray]) -> np.ndarray:
+    """Axes lie as the reader has found that the file has them."""
+    builder = Builder(graph.target, graph.name)
+    again = onnx_convert.convert(onnx_reader.read(path), builder)
+    x = _channels_first(values[0])
+    x = x.transpose(0, *(axis + 1 for axis in again.inputs))
+    y = again.imported.network.predict(x)
+    y = y.transpose(0, *(again.outputs.index(axis) + 1 for axis in range(y.ndim - 1)))
+    return _channels_last(y)
+
+
+#: Those whose packages are installed.
+FORMATS = [
+    each
+    for each in (
+        Format("tflite", ("tflite", "flatbuffers"), kj.save_tflite, _by_tflite, True),
+        Format(
+            "onnx",
+            ("onnx",),
+            kj.save_onnx,
+            _by_onnx,
+            False,
+            ("mean", "requantize", "with_constant"),
+        ),
+    )
+    if all(map(find_spec, each.packages))
+]
+
+
+def _comes_back(
+    kind: Format, model: kj.Model, images: np.ndarray, refused: Counter[str]
+) -> bool:
+    """Whether a network is written and read again; Differs if it is another then.
+
+    Files have scales of float32, and so have networks for a runtime.
+    """
+    try:
+        if generates_c(model.target):
+            model = model.for_target("tflm")
+        graph = model.freeze()
+        values = [images, *graph.layers(images)]
+        if not kind.has_images and graph.nodes[0].operator.reads_image:
+            graph, values = _without_images(graph), values[1:]
+        if not graph.nodes or any(n.op in kind.approximated for n in graph.nodes):
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"network.{kind.name}"
+            kind.save(graph, path)
+            y = kind.read_back(path, graph, values)
+    except UnsupportedOp as error:
+        refused[f"{kind.name}: {reason(error)}"] += 1
+        return False
+    _check_equal(y, values[-1], f"{kind.name} and network")
+    return True
+
+
+def _without_images(graph: Graph) -> Graph:
+    """The network after the layer that reads images."""
+    first, *others = graph.nodes
+    nodes = (replace(node, inputs=tuple(i - 1 for i in node.inputs)) for node in others)
+    return replace(graph, input=first.output, nodes=tuple(nodes))
 
 
 # ------------------------------------------------- many networks in one program
@@ -413,6 +589,8 @@ class Place:
     macros: tuple[str, ...] = ("OBSERVE",)
 
     def takes(self, target: TargetSpec) -> bool:
+        if not generates_c(target):
+            return False
         if self.library and self.library[0] != target.library:
             return False
         own = self.core_class and class_of(self.core_class, target)
@@ -479,6 +657,7 @@ class Fuzz:
     layers: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
+    files: Counter[str] = field(default_factory=Counter)
     failures: dict[int, list[str]] = field(default_factory=dict)
 
     def block(self, numbers: Sequence[int]) -> None:
@@ -489,6 +668,7 @@ class Fuzz:
                 case = case_of(number, self.refused)
                 cases += [case] if case else []
         self.networks += len(cases)
+        self.files.update(name for case in cases for name in case.files)
         self.layers.update(node.op for case in cases for node in case.graph.nodes)
         for place in self.places:
             if cases and place.takes(cases[0].graph.target):
@@ -580,6 +760,7 @@ class Fuzz:
         lines = [
             f"{self.networks:,} networks in {seconds:,.0f} s: {found}",
             *table("networks compared, layer by layer:", self.compared),
+            *table("networks that came back from files:", self.files),
             *table("layers:", self.layers),
             *table("refused:", self.refused),
         ]

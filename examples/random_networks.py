@@ -12,20 +12,35 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 import kanji_np as kj
 from kanji_np.errors import KanjiError
-from kanji_np.layers import Layer, LinearLayer, Quantization, Statistics, Symbol
+from kanji_np.layers import (
+    Layer,
+    LinearLayer,
+    Quantization,
+    Statistics,
+    Symbol,
+    make_layer,
+)
+from kanji_np.ops import OPS
+from kanji_np.ops.pairs import blocks
+from kanji_np.ops.with_constant import (
+    ACTIVATED,
+    FUNCTIONS,
+    OperandConstants,
+    WithConstantAttrs,
+)
 from kanji_np.quantize import SCHEMES
 from kanji_np.ranges import TRACKERS
-from kanji_np.targets import LIBRARIES, check_calls
-from kanji_np.types import Shape, TargetSpec
+from kanji_np.targets import LIBRARIES, check_calls, generates_c
+from kanji_np.types import QParams, Shape, TargetSpec
 
 BLOCK = 32  # so many numbers in a row have one target, and can share a program
 MOST_LAYERS, ATTEMPTS = 12, 40
@@ -33,6 +48,9 @@ MOST_LAYERS, ATTEMPTS = 12, 40
 MOST_VALUES, MOST_MACS = 3000, 200_000
 MOST_IMAGES, CALIBRATION_IMAGES = 3, 4
 
+# Libraries and runtimes, each as often as its blocks come up.
+TARGETS = ("cmsis-nn",) * 4 + ("cmsis-nn-q7",) * 2 + ("tflm", "litert", "xnnpack")
+LEGACY = "cmsis-nn-q7"
 SIZES = (1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12)
 CHANNELS = (1, 1, 2, 3, 4, 4, 5, 6, 8, 8, 12, 16, 17, 33)
 KERNELS = (1, 1, 1, 2, 2, 3, 3, 4, 5, 7)
@@ -41,6 +59,9 @@ DILATIONS = (1, 1, 1, 1, 2, 3)
 MULTIPLIERS = (1, 1, 1, 2, 3)
 CELLS = (0, 0, 1, 1, 2, 3, 5)
 ACTIVATIONS = (None, "relu", "relu6")
+
+#: Makes the same layer every time.
+Make: TypeAlias = Callable[[], Layer]
 
 
 @dataclass
@@ -76,7 +97,7 @@ def reason(error: KanjiError) -> str:
 def target_of(number: int) -> TargetSpec:
     """The target of a network, the same for its whole block."""
     rng = np.random.default_rng([number // BLOCK, 1])
-    library = LIBRARIES[str(rng.choice(["cmsis-nn", "cmsis-nn", "cmsis-nn-q7"]))]
+    library = LIBRARIES[str(rng.choice(TARGETS))]
     return kj.target_spec(
         library.name,
         core=str(rng.choice(["c", "dsp", "mve"])),
@@ -100,6 +121,319 @@ def draw(number: int) -> Drawn:
     return drawn
 
 
+class _Dice:
+    """What everything is drawn with."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def pick(self, items: Sequence[Any]) -> Any:
+        return items[int(self.rng.integers(len(items)))]
+
+    def number(self, least: int, most: int) -> int:
+        return int(self.rng.integers(least, most + 1))
+
+    def chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def real(self, least: float, most: float) -> float:
+        """A positive number; its logarithm to base 10 lies between the two."""
+        return float(10 ** self.rng.uniform(least, most))
+
+    def spread(self, shape: Shape, *, by_channel: bool = False) -> np.ndarray:
+        """Values of a magnitude from 1e-3 to 1e3, or of one of each channel."""
+        count = shape[0] if by_channel else 1
+        magnitude = 10 ** self.rng.uniform(-3, 3, (count, *(1,) * (len(shape) - 1)))
+        if self.chance(0.1):
+            magnitude[self.rng.random(magnitude.shape) < 0.2] = 0
+        values = self.rng.standard_normal(shape) * magnitude
+        return values.astype(np.float32)
+
+
+# ------------------------------------------------- layers
+
+
+class _Layers(_Dice):
+    """Draws layers for a shape; the methods have the names of the operators."""
+
+    def __init__(self, rng: np.random.Generator, target: TargetSpec) -> None:
+        super().__init__(rng)
+        self.library = target.library
+        self.legacy = target.library == LEGACY
+        # What all targets have is drawn most of the time, the rest where it is likely.
+        self.wide = wide = self.chance(0.05 if self.legacy else 1)
+        self.joins = 0.3 if wide else 0
+        self.activations = ACTIVATIONS if wide else ACTIVATIONS[:2]
+        self.dilations = DILATIONS if wide else DILATIONS[:1]
+        self.multipliers = MULTIPLIERS if wide else MULTIPLIERS[:1]
+        self.normalized = self.chance(0.3)
+        has_int4 = wide and generates_c(target) and target.version != "4.0.0"
+        self.int4 = self.chance(0.3 if has_int4 else 0.02)
+
+    def of_kind(self, kinds: Mapping[str, Kind], shape: Shape) -> tuple[str, Make]:
+        """An operator that the target is likely to have, and a layer of it."""
+        names = [n for n in kinds if self.wide or self.library in OPS[n].lowerings]
+        shares = np.array([kinds[name].share(len(shape)) for name in names])
+        name = names[self.rng.choice(len(names), p=shares / shares.sum())]
+        return name, kinds[name].draw(self, shape)
+
+    # That read uint8 images
+
+    def normalize(self, shape: Shape) -> Make:
+        mean_shape = self.pick([shape[-1:], shape])
+        mean = self.rng.integers(0, 256, mean_shape)
+        return partial(kj.Normalize, mean, self.number(0, 7))
+
+    def standardize(self, shape: Shape) -> Make:
+        return partial(kj.Standardize, self.number(0, 7))
+
+    def rescaling(self, shape: Shape) -> Make:
+        """Pixels as files have them, or any numbers."""
+        if self.chance(0.3):
+            return partial(kj.Rescaling, 1 / 255, 0.0, 1 / 255, -128)
+        counts = self.pick([1, shape[-1]]), self.pick([1, shape[-1]])
+        scale = [self.pick([-1, 1, 1]) * self.real(-3, 0) for _ in range(counts[0])]
+        offset = [self.pick([-1, 0, 1]) * self.real(-3, 2) for _ in range(counts[1])]
+        output = self.pick([(None, 0), (self.real(-3, 0), self.number(-128, 127))])
+        if self.legacy and not self.wide:
+            output = self.pick([(None, 0), (2.0 ** self.number(-7, 0), 0)])
+        return partial(kj.Rescaling, scale, offset, *output)
+
+    # With weights
+
+    def dense(self, shape: Shape) -> Make:
+        return partial(
+            kj.Dense, self.pick(CHANNELS), self.pick(self.activations), **self.weights()
+        )
+
+    def conv1d(self, shape: Shape) -> Make:
+        return partial(
+            kj.Conv1D, self.pick(CHANNELS), self.pick(KERNELS), self.pick(STRIDES),
+            self.pick(["valid", "same", self.side()]), self.pick(self.dilations),
+            self.pick(self.activations), **self.weights(),
+        )  # fmt: skip
+
+    def conv2d(self, shape: Shape) -> Make:
+        filters, kernel = self.pick([shape[2], self.pick(CHANNELS)]), self.pair(KERNELS)
+        strides, padding, dilation = (
+            ((1, 1), "same", (1, 1))
+            if self.chance(0.5)
+            else (self.pair(STRIDES), self.padding(), self.pair(self.dilations))
+        )
+        return partial(
+            kj.Conv2D, filters, kernel, strides, padding, dilation,
+            self.pick(self.activations), **self.weights(),
+        )  # fmt: skip
+
+    def depthwise_conv2d(self, shape: Shape) -> Make:
+        return partial(
+            kj.DepthwiseConv2D, self.pair(KERNELS), self.pair(STRIDES), self.padding(),
+            self.pick(self.multipliers), self.pair(self.dilations),
+            self.pick(self.activations), **self.weights(),
+        )  # fmt: skip
+
+    def transpose_conv2d(self, shape: Shape) -> Make:
+        return partial(
+            kj.Conv2DTranspose, self.pick(CHANNELS), self.pair(KERNELS),
+            self.pair(STRIDES), self.padding(), self.pick(self.activations),
+            self.pick([0, 0, 0, self.pair(CELLS)]), batch_norm=self.has_norm(),
+        )  # fmt: skip
+
+    def weights(self) -> dict[str, Any]:
+        """The arguments that all layers with weights of 8 or 4 bits take."""
+        return {
+            "batch_norm": self.has_norm(),
+            "weight_bits": 4 if self.int4 and self.chance(0.7) else 8,
+        }
+
+    def has_norm(self) -> bool:
+        return self.normalized and self.chance(0.7)
+
+    # Windows over images
+
+    def max_pool2d(self, shape: Shape) -> Make:
+        return partial(kj.MaxPool2D, *self.window(), ceil_mode=self.chance(0.5))
+
+    def avg_pool2d(self, shape: Shape) -> Make:
+        return partial(kj.AvgPool2D, *self.window(), ceil_mode=self.chance(0.5))
+
+    def global_avg_pool2d(self, shape: Shape) -> Make:
+        return kj.GlobalAvgPool2D
+
+    def pad(self, shape: Shape) -> Make:
+        return partial(kj.ZeroPadding2D, (self.side(), self.side()))
+
+    def resize_nearest(self, shape: Shape) -> Make:
+        return partial(
+            kj.ResizeNearest, self.pair(SIZES), self.chance(0.3), self.chance(0.3)
+        )
+
+    def window(self) -> tuple[Any, ...]:
+        """Kernel, strides and padding of a pool."""
+        return self.pair(KERNELS), self.pick([None, self.pair(STRIDES)]), self.padding()
+
+    def padding(self) -> Any:
+        return self.pick(["valid", "same", "same", (self.side(), self.side())])
+
+    def side(self) -> tuple[int, int]:
+        """Cells before and behind an axis."""
+        return self.pick(CELLS), self.pick(CELLS)
+
+    def pair(self, items: Sequence[int]) -> tuple[int, int]:
+        one = self.pick(items)
+        return one, one if self.chance(0.9 * self.legacy or 0.4) else self.pick(items)
+
+    # Of each element
+
+    def relu(self, shape: Shape) -> Make:
+        return kj.ReLU
+
+    def relu6(self, shape: Shape) -> Make:
+        return kj.ReLU6
+
+    def leaky_relu(self, shape: Shape) -> Make:
+        return partial(kj.LeakyReLU, self.pick([0.0, 1.0, self.real(-3, 0)]))
+
+    def hard_swish(self, shape: Shape) -> Make:
+        return kj.HardSwish
+
+    def sigmoid(self, shape: Shape) -> Make:
+        return kj.Sigmoid
+
+    def tanh(self, shape: Shape) -> Make:
+        return kj.Tanh
+
+    def requantize(self, shape: Shape) -> Make:
+        return partial(kj.Requantize, self.pick(ACTIVATIONS))
+
+    def with_constant(self, shape: Shape) -> Make:
+        """A constant of the whole shape, one that is broadcast, or a number."""
+        function = self.pick([*FUNCTIONS])
+        first = self.number(0, len(shape))
+        last = self.number(first, len(shape))
+        part = (*(1,) * first, *shape[first:last], *(1,) * (len(shape) - last))
+        of = self.pick([shape, shape[first:] or (1,), part, (1,)])
+        scale, zero_point = self.pick(
+            [(None, 0), (self.real(-3, 1), self.number(-128, 127))]
+        )
+        attrs = WithConstantAttrs(
+            function, of, self.pick(ACTIVATIONS) if function in ACTIVATED else "linear",
+            scale, zero_point, self.chance(0.4),
+        )  # fmt: skip
+        values = self.rng.standard_normal(of) * self.real(-2, 2)
+        constants = OperandConstants(values.astype(np.float32))
+        return partial(make_layer, OPS["with_constant"], attrs, None, constants)
+
+    # Shapes, parts and means
+
+    def flatten(self, shape: Shape) -> Make:
+        return kj.Flatten
+
+    def reshape(self, shape: Shape) -> Make:
+        """As many values, of one to four extents."""
+        rest, new = int(np.prod(shape)), []
+        for _ in range(self.number(0, 3)):
+            new.append(self.pick([n for n in range(1, rest + 1) if rest % n == 0]))
+            rest //= new[-1]
+        return partial(kj.Reshape, (*new, rest))
+
+    def transpose(self, shape: Shape) -> Make:
+        return partial(kj.Permute, (self.rng.permutation(len(shape)) + 1).tolist())
+
+    def slice(self, shape: Shape) -> Make:
+        begin = [self.pick([0, self.number(0, size - 1)]) for size in shape]
+        end = [self.number(b + 1, n) for b, n in zip(begin, shape, strict=True)]
+        end = self.pick([end, shape])
+        strides = self.pick([(), [self.pick(STRIDES) for _ in shape]])
+        return partial(kj.Slice, begin, end, strides)
+
+    def mean(self, shape: Shape) -> Make:
+        first = self.number(1, len(shape))
+        last = self.number(first, len(shape))
+        return partial(kj.Mean, tuple(range(first, last + 1)), self.chance(0.4))
+
+    # On several tensors
+
+    def add(self, shape: Shape) -> Make:
+        return partial(kj.Add, self.pick(self.activations))
+
+    def sub(self, shape: Shape) -> Make:
+        return partial(kj.Subtract, self.pick(self.activations))
+
+    def mul(self, shape: Shape) -> Make:
+        return partial(kj.Multiply, self.pick(self.activations))
+
+    def minimum(self, shape: Shape) -> Make:
+        return kj.Minimum
+
+    def maximum(self, shape: Shape) -> Make:
+        return kj.Maximum
+
+    def concatenate(self, shape: Shape) -> Make:
+        return kj.Concatenate
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the layers of an operator are drawn.
+
+    Parameters
+    ----------
+    draw : (layers, shape of the first input) -> what makes the layer
+    shares : tuple of int
+        How often on a vector, a row, an image, and a tensor of more axes.
+    """
+
+    draw: Callable[[_Layers, Shape], Make]
+    shares: tuple[int, int, int, int] = (1, 1, 1, 1)
+
+    def share(self, axes: int) -> int:
+        return self.shares[min(axes, 4) - 1]
+
+
+FIRST = {
+    "normalize": Kind(_Layers.normalize, (2, 2, 2, 2)),
+    "standardize": Kind(_Layers.standardize),
+    "rescaling": Kind(_Layers.rescaling),
+}
+ON_ONE = {
+    "dense": Kind(_Layers.dense, (24, 0, 0, 0)),
+    "conv1d": Kind(_Layers.conv1d, (0, 40, 0, 0)),
+    "conv2d": Kind(_Layers.conv2d, (0, 0, 14, 0)),
+    "depthwise_conv2d": Kind(_Layers.depthwise_conv2d, (0, 0, 8, 0)),
+    "transpose_conv2d": Kind(_Layers.transpose_conv2d, (0, 0, 5, 0)),
+    "max_pool2d": Kind(_Layers.max_pool2d, (0, 0, 5, 0)),
+    "avg_pool2d": Kind(_Layers.avg_pool2d, (0, 0, 5, 0)),
+    "global_avg_pool2d": Kind(_Layers.global_avg_pool2d, (0, 0, 3, 0)),
+    "pad": Kind(_Layers.pad, (0, 0, 3, 0)),
+    "resize_nearest": Kind(_Layers.resize_nearest, (0, 0, 3, 0)),
+    "relu": Kind(_Layers.relu, (2, 2, 1, 1)),
+    "relu6": Kind(_Layers.relu6, (2, 2, 1, 1)),
+    "leaky_relu": Kind(_Layers.leaky_relu),
+    "hard_swish": Kind(_Layers.hard_swish),
+    "sigmoid": Kind(_Layers.sigmoid),
+    "tanh": Kind(_Layers.tanh),
+    "requantize": Kind(_Layers.requantize),
+    "with_constant": Kind(_Layers.with_constant, (3, 3, 3, 2)),
+    "flatten": Kind(_Layers.flatten, (1, 3, 1, 4)),
+    "reshape": Kind(_Layers.reshape, (4, 3, 1, 4)),
+    "transpose": Kind(_Layers.transpose, (1, 3, 3, 3)),
+    "slice": Kind(_Layers.slice, (1, 3, 3, 2)),
+    "mean": Kind(_Layers.mean, (1, 3, 3, 2)),
+}
+ON_SEVERAL = {
+    "add": Kind(_Layers.add, (2, 2, 2, 2)),
+    "sub": Kind(_Layers.sub),
+    "mul": Kind(_Layers.mul, (2, 2, 2, 2)),
+    "minimum": Kind(_Layers.minimum),
+    "maximum": Kind(_Layers.maximum),
+    "concatenate": Kind(_Layers.concatenate, (2, 2, 2, 2)),
+}
+
+
+# ------------------------------------------------- networks
+
+
 @dataclass(frozen=True)
 class _Value:
     """A tensor of the network that is being drawn."""
@@ -113,47 +447,25 @@ def _nothing(layer: str, parameter: str, shape: Shape) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-class _Painter:
+class _Painter(_Dice):
     """Draws one network."""
 
     def __init__(self, rng: np.random.Generator, drawn: Drawn) -> None:
-        self.rng = rng
+        super().__init__(rng)
         self.target = drawn.target
         self.refused = drawn.refused
         self.scheme = self.pick(LIBRARIES[self.target.library].schemes)
         self.ranges = self.pick([*TRACKERS])
-        self.legacy = self.target.library == "cmsis-nn-q7"
-        # What all targets have is drawn most of the time, the rest where it is likely.
-        wide = self.chance(0.05 if self.legacy else 1)
-        self.joins = 0.3 if wide else 0
-        self.activations = ACTIVATIONS if wide else ACTIVATIONS[:2]
-        self.dilations = DILATIONS if wide else DILATIONS[:1]
-        self.multipliers = MULTIPLIERS if wide else MULTIPLIERS[:1]
-        self.normalized = self.chance(0.3)
-        self.int4 = self.chance(
-            0.3 if wide and self.target.version != "4.0.0" else 0.02
-        )
-
-    # What is drawn of: one of several, a whole number, a coin.
-
-    def pick(self, items: Sequence[Any]) -> Any:
-        return items[int(self.rng.integers(len(items)))]
-
-    def number(self, least: int, most: int) -> int:
-        return int(self.rng.integers(least, most + 1))
-
-    def chance(self, share: float) -> bool:
-        return bool(self.rng.random() < share)
-
-    # The network
+        self.layers = _Layers(rng, drawn.target)
 
     def network(self, name: str) -> kj.Model:
-        image = (*self.pair(SIZES), self.pick(CHANNELS))
+        image = (self.pick(SIZES), self.pick(SIZES), self.pick(CHANNELS))
         row = (self.pick(SIZES), self.pick(CHANNELS))
         shape = self.pick([image, image, image, image, row, (row[0] * row[1],)])
         x = value = _Value(kj.Input(shape), shape)
         if self.chance(0.5):
-            value = self.tried(self.first(shape), [x]) or x
+            _, make = self.layers.of_kind(FIRST, shape)
+            value = self.tried(make, [x]) or x
         values, wanted = [value], self.number(1, MOST_LAYERS)
         for _ in range(ATTEMPTS):
             found = self.next(values)
@@ -167,39 +479,37 @@ class _Painter:
             value = self.tried(kj.Flatten, [value]) or value
         return kj.Model(
             x.symbol, value.symbol, self.target, scheme=self.scheme, name=name,
-            ranges=self.ranges, input_scale=2.0 ** self.number(-10, 3),
+            ranges=self.ranges, input_qparams=self.input_qparams(),
         )  # fmt: skip
 
-    def first(self, shape: Shape) -> Callable[[], Layer]:
-        """A layer that reads uint8 images."""
-        if self.chance(0.3):
-            return partial(kj.Standardize, self.number(0, 7))
-        mean_shape = self.pick([shape[-1:], shape])
-        mean = self.rng.integers(0, 256, mean_shape)
-        return partial(kj.Normalize, mean, self.number(0, 7))
+    def input_qparams(self) -> QParams:
+        """What the integers of the input stand for, if it is no image."""
+        if self.scheme == "asymmetric" and self.chance(0.5):
+            return QParams(self.real(-3, 1), self.number(-128, 127))
+        return QParams(2.0 ** self.number(-10, 3))
 
     def next(self, values: Sequence[_Value]) -> _Value | None:
         """Another layer on one or more of the tensors there are, if it fits."""
         x = values[-1] if self.chance(0.75) else self.pick(values)
-        if self.chance(self.joins):
+        if self.chance(self.layers.joins):
             return self.join(x, values)
-        kinds = {1: self.flat, 2: self.row, 3: self.image}.get(len(x.shape))
-        return self.tried((kinds or self.any_rank)(x.shape), [x])
+        _, make = self.layers.of_kind(ON_ONE, x.shape)
+        return self.tried(make, [x])
 
     def join(self, x: _Value, values: Sequence[_Value]) -> _Value | None:
-        kind = self.pick([kj.Add, kj.Multiply, kj.Concatenate])
-        if kind is kj.Concatenate:
+        """A layer on a tensor and others that fit it, in any order."""
+        operator, make = self.layers.of_kind(ON_SEVERAL, x.shape)
+        if operator == "concatenate":
             near = [v for v in values if v.shape[:-1] == x.shape[:-1]]
-            others = [self.pick(near) for _ in range(self.number(1, 3))]
-            return self.tried(kind, [x, *others])
-        near = [v for v in values if v.shape == x.shape]
-        return self.tried(
-            partial(kind, self.pick(self.activations)), [x, self.pick(near)]
-        )
+            inputs = [x, *(self.pick(near) for _ in range(self.number(1, 3)))]
+        else:
+            near = [v for v in values if blocks(x.shape, v.shape)]
+            smaller = [v for v in near if v.shape != x.shape]
+            inputs = [x, self.pick(self.pick([near, smaller or near]))]
+        self.rng.shuffle(inputs)
+        return self.tried(make, inputs)
 
-    def tried(
-        self, make: Callable[[], Layer], inputs: Sequence[_Value]
-    ) -> _Value | None:
+    def tried(self, make: Make, inputs: Sequence[_Value]) -> _Value | None:
         """The output of a layer; None if the layer is refused here, or too large."""
         shapes = tuple(value.shape for value in inputs)
         quantization = Quantization(SCHEMES[self.scheme], self.ranges)
@@ -216,83 +526,6 @@ class _Painter:
             self.refused[reason(error)] += 1
             return None
         return _Value(make()(*(value.symbol for value in inputs)), shape)
-
-    # Layers by the rank of what they read
-
-    def any_rank(self, shape: Shape) -> Callable[[], Layer]:
-        clamp = kj.ReLU6 if self.pick(self.activations) == "relu6" else kj.ReLU
-        return self.pick([clamp, kj.Flatten, partial(kj.Reshape, self.reshaped(shape))])
-
-    def flat(self, shape: Shape) -> Callable[[], Layer]:
-        if self.chance(0.4):
-            return self.any_rank(shape)
-        return partial(
-            kj.Dense, self.pick(CHANNELS), self.pick(self.activations), **self.weights()
-        )
-
-    def row(self, shape: Shape) -> Callable[[], Layer]:
-        if self.chance(0.3):
-            return self.any_rank(shape)
-        sides = (self.pick(CELLS), self.pick(CELLS))
-        return partial(
-            kj.Conv1D, self.pick(CHANNELS), self.pick(KERNELS), self.pick(STRIDES),
-            self.pick(["valid", "same", sides]), self.pick(self.dilations),
-            self.pick(self.activations), **self.weights(),
-        )  # fmt: skip
-
-    def image(self, shape: Shape) -> Callable[[], Layer]:
-        kernel, strides, dilation = map(self.pair, (KERNELS, STRIDES, self.dilations))
-        vertical = (self.pick(CELLS), self.pick(CELLS))
-        horizontal = (self.pick(CELLS), self.pick(CELLS))
-        sides = (vertical, horizontal)
-        padding = self.pick(["valid", "same", "same", sides])
-        activation = self.pick(self.activations)
-        pool_strides = self.pick([None, strides])
-        ceil_mode = self.chance(0.5)
-        return self.pick(
-            [
-                partial(
-                    kj.Conv2D, self.pick([shape[2], self.pick(CHANNELS)]), kernel,
-                    strides, padding, dilation, activation, **self.weights(),
-                ),
-                partial(
-                    kj.Conv2D, self.pick([shape[2], self.pick(CHANNELS)]), kernel,
-                    1, "same", activation=activation, **self.weights(),
-                ),
-                partial(
-                    kj.DepthwiseConv2D, kernel, strides, padding,
-                    self.pick(self.multipliers), dilation, activation, **self.weights(),
-                ),
-                partial(
-                    kj.MaxPool2D, kernel, pool_strides, padding, ceil_mode=ceil_mode
-                ),
-                partial(
-                    kj.AvgPool2D, kernel, pool_strides, padding, ceil_mode=ceil_mode
-                ),
-                partial(kj.ZeroPadding2D, sides),
-                kj.GlobalAvgPool2D,
-                self.any_rank(shape),
-            ]
-        )  # fmt: skip
-
-    def pair(self, items: Sequence[int]) -> tuple[int, int]:
-        one = self.pick(items)
-        return one, one if self.chance(0.9 * self.legacy or 0.4) else self.pick(items)
-
-    def weights(self) -> dict[str, Any]:
-        """The arguments that all layers with weights take."""
-        return {
-            "batch_norm": self.normalized and self.chance(0.7),
-            "weight_bits": 4 if self.int4 and self.chance(0.7) else 8,
-        }
-
-    def reshaped(self, shape: Shape) -> Shape:
-        """Another shape of as many values, of one to three extents."""
-        rest, new = int(np.prod(shape)), []
-        for _ in range(self.number(0, 2)):
-            new.append(self.pick([n for n in range(1, rest + 1) if rest % n == 0]))
-            rest //= new[-1]
-        return (*new, rest)
 
     # Numbers
 
@@ -321,15 +554,6 @@ class _Painter:
             )
         elif self.chance(0.7):
             layer.bias.data = self.spread(shape[:1])
-
-    def spread(self, shape: Shape, *, by_channel: bool = False) -> np.ndarray:
-        """Values of a magnitude from 1e-3 to 1e3, or of one of each channel."""
-        count = shape[0] if by_channel else 1
-        magnitude = 10 ** self.rng.uniform(-3, 3, (count, *(1,) * (len(shape) - 1)))
-        if self.chance(0.1):
-            magnitude[self.rng.random(magnitude.shape) < 0.2] = 0
-        values = self.rng.standard_normal(shape) * magnitude
-        return values.astype(np.float32)
 
     def images(self, model: kj.Model, count: int) -> np.ndarray:
         """Noise, sometimes of few values, sometimes only ends or one number."""

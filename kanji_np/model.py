@@ -116,8 +116,7 @@ class Model(Network):
 
         Without `core` the core class stays; another library has its own defaults for
         the rest. Its bytes, and so its accuracy, are the other target's: what was
-        trained for one need not be as good on another. A layer that has there one
-        weight scale for all output channels gets that of the widest.
+        trained for one need not be as good on another.
 
         Parameters
         ----------
@@ -134,8 +133,7 @@ class Model(Network):
         OptionError
             The target is not known.
         UnsupportedOp
-            It does not have a layer, or a layer keeps integers that its scales do not
-            fit.
+            It does not have a layer.
         """
         other = target_spec(
             target or self.target,
@@ -439,7 +437,7 @@ def from_snapshot(
     """A network from what `Model.snapshot` gave, by default for its own target."""
     network = assembled(modelfile.design(header, arrays, target))
     if target is not None:
-        header, arrays = modelfile.for_other_target(network, header, arrays)
+        header, arrays = modelfile.with_ranges_for(network, header, arrays)
     network.restore(header, arrays)
     return network
 

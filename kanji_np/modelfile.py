@@ -16,7 +16,7 @@ import numpy as np
 from kanji_np import archive, outputs, schema
 from kanji_np.checks import integer
 from kanji_np.design import Design
-from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
+from kanji_np.errors import FileFormatError, KanjiError
 from kanji_np.layers import (
     EPSILON,
     Input,
@@ -31,9 +31,9 @@ from kanji_np.network import Network
 from kanji_np.ops import OPS
 from kanji_np.ops.op import attrs_from_json, attrs_to_json
 from kanji_np.quantize import FINEST, INPUT_SCALE, LARGEST, SCHEMES, KeptInts
-from kanji_np.ranges import TRACKERS, RangeTracker
+from kanji_np.ranges import TRACKERS, RangeTracker, refitted
 from kanji_np.targets import target_spec
-from kanji_np.types import QParams, Shape, TargetSpec
+from kanji_np.types import QParams, TargetSpec
 
 Made = TypeVar("Made", bound=Network)
 
@@ -271,6 +271,36 @@ def _with_bits(entry: dict[str, Any], weight_bits: int) -> dict[str, Any]:
     return entry | {"attrs": entry["attrs"] | {"weight_bits": weight_bits}}
 
 
+def with_ranges_for(
+    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A snapshot with as many ranges of each weight as a network has.
+
+    Fully connected layers have one, or one for each output, as their target takes them.
+
+    Raises
+    ------
+    UnsupportedOp
+        Scales that a file gave would have to become one, and differ.
+    """
+    layers, arrays = list(header["layers"]), dict(arrays)
+    for i, (layer, entry) in enumerate(zip(network.layers, layers, strict=True)):
+        if not isinstance(layer, LinearLayer):
+            continue
+        name = f"{layer.name}/weight_range_theta"
+        with naming(layer):
+            state, theta = refitted(
+                entry["ranges"]["weight_range"],
+                arrays.get(name),
+                layer.weight_range.low.shape,
+            )
+        ranges = entry["ranges"] | {"weight_range": state}
+        layers[i] = entry | {"ranges": ranges}
+        if theta is not None:
+            arrays[name] = theta
+    return header | {"layers": layers}, arrays
+
+
 def restore(
     network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
@@ -304,61 +334,6 @@ def restore(
             if isinstance(layer, LinearLayer):
                 _restore_kept(layer, arrays)
     _restore_norms(network, header, arrays)
-
-
-def for_other_target(
-    network: Network, header: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A snapshot with as many weight scales as the layers of another target have.
-
-    Where one scale becomes several they are equal, and the integers stay. Where several
-    become one it is that of the widest range.
-
-    Raises
-    ------
-    UnsupportedOp
-        A layer keeps integers of a file that have several scales.
-    """
-    layers, arrays = list(header["layers"]), dict(arrays)
-    for i, (layer, entry) in enumerate(zip(network.layers, layers, strict=True)):
-        if not isinstance(layer, LinearLayer):
-            continue
-        shape, state = layer.weight_range.low.shape, entry["ranges"]["weight_range"]
-        if np.shape(state["low"]) == shape:
-            continue
-        theta = arrays.get(f"{layer.name}/weight_range_theta")
-        if theta is not None:
-            wider = 2.0 ** theta.astype(np.float64)
-            state = state | {end: wider * state[end] for end in ("low", "high")}
-            arrays[f"{layer.name}/weight_range_theta"] = np.zeros(shape, np.float32)
-        with naming(layer):
-            state = _of_shape(state, shape, network.target)
-        layers[i] = entry | {"ranges": entry["ranges"] | {"weight_range": state}}
-    return header | {"layers": layers}, arrays
-
-
-def _of_shape(
-    state: dict[str, Any], shape: Shape, target: TargetSpec
-) -> dict[str, Any]:
-    """The state of a weight's range with a value per output channel, or with one."""
-    if shape:
-        spread = {
-            k: np.full(shape, state[k]).tolist()
-            for k in ("low", "high", "scale")
-            if k in state
-        }
-        return state | spread
-    found = {"low": float(np.min(state["low"])), "high": float(np.max(state["high"]))}
-    if "scale" in state:
-        scales = set(state["scale"])
-        if len(scales) > 1:
-            raise UnsupportedOp(
-                "its integers come from a file and have a scale per output channel; "
-                f"{target} takes one scale for all: choose a newer version of the "
-                'library, or make new integers with with_quantization(ranges="minmax")'
-            )
-        found["scale"] = scales.pop()
-    return state | found
 
 
 def _restore_kept(layer: LinearLayer, arrays: dict[str, np.ndarray]) -> None:

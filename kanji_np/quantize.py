@@ -397,21 +397,25 @@ def linear_ints(
 def activation_range(
     activation: str, y: QParams, kernels: str = "cmsis-nn"
 ) -> tuple[int, int]:
-    """Smallest and largest int8 output of an activation fused into a layer.
-
-    TFLite rounds the float32 quotient of 6 and the scale, halves away from zero.
-    XNNPACK adds the zero point first, and rounds halves to even.
-    """
+    """Smallest and largest int8 output of an activation fused into a layer."""
     if activation == "linear":
         return -128, 127
     if activation == "relu":
         return y.zero_point, 127
-    steps = np.float32(RELU6_MAX) / np.float32(y.scale)
+    return y.zero_point, min(activation_limit(RELU6_MAX, y, kernels), 127)
+
+
+def activation_limit(real: float, y: QParams, kernels: str = "cmsis-nn") -> int:
+    """The integer of a limit that an activation clamps to, which may be beyond int8.
+
+    TFLite rounds the float32 quotient of limit and scale, halves away from zero.
+    XNNPACK adds the zero point first, and rounds halves to even.
+    """
+    steps = np.float32(real) / np.float32(y.scale)
     if kernels == "xnnpack":
-        high = float(np.rint(steps + np.float32(y.zero_point)))
-    else:
-        high = y.zero_point + math.floor(float(steps) + 0.5)
-    return y.zero_point, int(min(high, 127))
+        return int(np.rint(steps + np.float32(y.zero_point)))
+    away = math.copysign(math.floor(abs(float(steps)) + 0.5), steps)
+    return y.zero_point + int(away)
 
 
 def activation_bounds(activation: str) -> tuple[float, float]:

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.autograd import Tensor
-from kanji_np.errors import OptionError, RangeError
+from kanji_np.errors import OptionError, RangeError, UnsupportedOp
 
 MOMENTUM = 0.99
 # At 99.9 too much is clamped of what max pools pass on: quantized without training a
@@ -39,6 +39,9 @@ MOMENTUM = 0.99
 PERCENTILE = 99.99
 WARMUP_UPDATES = 100
 MOST_THETA = 64.0
+
+#: Why a target cannot have the weights of a file.
+ONE_SCALE = "has a weight scale for each output, and the target takes only one"
 
 
 class RangeTracker:
@@ -284,6 +287,42 @@ TRACKERS: dict[str, type[RangeTracker]] = {
     "fixed": FixedRange,
 }
 WEIGHT_TRACKERS = TRACKERS | {"percentile": RangeTracker}
+
+
+def refitted(
+    state: dict[str, Any], theta: np.ndarray | None, shape: tuple[int, ...]
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What a tracker of one shape gave, for a tracker of another.
+
+    One range becomes that of each channel. Of several the widest ends remain.
+
+    Parameters
+    ----------
+    state : dict
+        What `RangeTracker.state` gave.
+    theta : float32 () or (channels,), or None
+        Of a range that is trained.
+    shape : () or (channels,)
+
+    Raises
+    ------
+    UnsupportedOp
+        There are different scales that a file gave, and one is wanted.
+    """
+    if np.shape(state["low"]) == shape:
+        return state, theta
+    wider = 1.0 if theta is None or shape else 2.0 ** theta.astype(np.float64)
+    low, high = (np.array(state[end]) * wider for end in ("low", "high"))
+    ends = {"low": low.min(), "high": high.max()}
+    if "scale" in state:
+        scales = np.array(state["scale"])
+        if not shape and (scales != scales.flat[0]).any():
+            raise UnsupportedOp(ONE_SCALE)
+        ends["scale"] = scales.flat[0]
+    new = state | {name: np.full(shape, end).tolist() for name, end in ends.items()}
+    if theta is None:
+        return new, None
+    return new, np.full(shape, theta if shape else 0.0, np.float32)
 
 
 def check_ranges(name: str) -> str:

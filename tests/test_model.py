@@ -15,6 +15,7 @@ from kanji_np.errors import (
     ShapeError,
     UnsupportedOp,
 )
+from kanji_np.ranges import TRACKERS
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams
 
@@ -363,30 +364,40 @@ def test_another_target_takes_the_weights_and_ranges():
     np.testing.assert_array_equal(back.predict(images()), net.predict(images()))
 
 
-@pytest.mark.parametrize("ranges", ["minmax", "learned", "fixed"])
-def test_several_weight_scales_become_one_where_a_target_has_only_one(ranges):
-    net = small_net(scheme="symmetric", ranges=ranges)
-    net.calibrate(images())
-    dense = net.layers[-1]
-    scales = dense.weight_scales(dense_input(net))
-    assert len(set(scales)) > 1
-    older = net.for_target(version="4.0.0")
-    (scale,) = set(older.layers[-1].weight_scales(dense_input(older)))
-    assert scale == scales.max()
-    error = older.predict(images(), precision="fp32") - older.logits(images()).data
-    assert np.abs(error).mean() < 0.1
-    # One scale for each output again: they are equal, and the integers stay.
-    again = older.for_target(version="7.0.0")
-    assert set(again.layers[-1].weight_scales(dense_input(again))) == {scale}
-    np.testing.assert_array_equal(
-        again.freeze().nodes[-1].ints.weight, older.freeze().nodes[-1].ints.weight
-    )
-    kj.fit(older, stripes(16), epochs=1, batch_size=8)
+@pytest.mark.parametrize("ranges", TRACKERS)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_another_target_may_have_a_scale_for_each_output(ranges, bits):
+    """Dense layers have one scale before 7.0.0, and one of int4 weights on any chip."""
+    layers = [kj.Normalize(120), kj.Dense(5, weight_bits=bits), kj.Dense(3)]
+    net = kj.Sequential(
+        layers, (7,), version="4.0.0" if bits == 8 else None, scheme="symmetric",
+        ranges=ranges,
+    )  # fmt: skip
+    x = np.random.default_rng(0).integers(0, 256, (9, 7)).astype(np.uint8)
+    net.logits(x, track=True)
+    for parameter in net.learned_ranges():
+        parameter.data = parameter.data + np.float32(0.5)
+    for other in (net.for_target("tflm"), net.for_target(version="7.0.0")):
+        ours, theirs = (
+            [node.ints.weight for node in each.freeze().nodes[1:]]
+            for each in (net, other)
+        )
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert other.for_target(net.target).freeze().digest() == net.freeze().digest()
 
 
-def dense_input(net):
-    """QParams of what the last layer reads."""
-    return net.freeze().nodes[-2].output.qparams
+@pytest.mark.parametrize("ranges", TRACKERS)
+def test_another_target_may_have_one_scale_for_all_outputs(ranges):
+    net = kj.Sequential([kj.Dense(5)], (7,), scheme="symmetric", ranges=ranges)
+    x = np.random.default_rng(0).integers(-128, 128, (9, 7)).astype(np.int8)
+    net.logits(x, track=True)
+    for parameter in net.learned_ranges():
+        change = np.linspace(-1, 1, parameter.size).reshape(parameter.shape)
+        parameter.data = parameter.data + change.astype(np.float32)
+    other = net.for_target(version="4.0.0")
+    ours, theirs = (each.layers[0].weight_range for each in (net, other))
+    assert theirs.max_abs == ours.max_abs.max()
 
 
 def test_core_classes_differ_in_the_legacy_average_pool_and_there_alone():

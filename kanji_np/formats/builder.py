@@ -264,6 +264,7 @@ class Builder:
     def _keep(self, made: _Made) -> None:
         """Give a built layer the integers and scales of the file."""
         layer = made.layer
+        self._check_scales(made)
         if made.output is not None and isinstance(layer, TrackedLayer):
             assert isinstance(layer.output_range, FixedRange)
             layer.output_range.keep(made.output.scale, made.output.zero_point)
@@ -275,6 +276,25 @@ class Builder:
                     f"{made.source} has integer weights, and its input no scale"
                 )
             layer.keep(made.params.weight, made.params.bias, made.params.scales, x)
+
+    def _check_scales(self, made: _Made) -> None:
+        """UnsupportedOp if the scheme has no such scales or zero points."""
+        scheme, scales = SCHEMES[self.scheme], np.zeros(0)
+        if isinstance(made.params, IntWeights):
+            scales = made.params.scales
+        if made.output is not None:
+            scales = np.append(scales, made.output.scale)
+            if made.output.zero_point and not scheme.asymmetric:
+                raise UnsupportedOp(
+                    f"scheme {scheme.name} has zero points of 0; the output's is "
+                    f"{made.output.zero_point}"
+                )
+        others = scales[np.frexp(scales)[0] != 0.5]
+        if scheme.pow2 and others.size:
+            raise UnsupportedOp(
+                f"scheme {scheme.name} has scales that are powers of two, not "
+                f"{others[0]:.6g}"
+            )
 
     def _row(self, made: _Made) -> MappedLayer:
         symbol = next(s for s in self._tensors if s.layer is made.layer)

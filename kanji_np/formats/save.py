@@ -65,8 +65,12 @@ def save_onnx(network: Model | Graph, path: str | Path) -> SavedNetwork:
     Every tensor passes a QuantizeLinear and a DequantizeLinear with its scale and zero
     point. Weights are int8 and biases int32, with a scale for each output channel. What
     is between is computed in real values, or by integer kernels, as a runtime chooses.
-    Its bytes may therefore differ by a step or two from those of this package, and a
-    whole network's by more than its layers' do.
+
+    onnxruntime rounds convolutions, dense layers and pools as XNNPACK does. It answers
+    ``network.for_target("xnnpack").predict(x)`` for networks of these layers, byte for
+    byte where its kernels are exact. Other layers may differ from that by a step, and
+    so do networks for other targets: each has a rounding of its own. Differences grow
+    from layer to layer.
 
     Parameters
     ----------
@@ -106,6 +110,11 @@ def save_onnx(network: Model | Graph, path: str | Path) -> SavedNetwork:
 
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.x64quantprecision", "1")
+
+    `load_onnx` reads the file back. The network gives the same bytes, unless the target
+    has scales finer than the file's float32: the runtimes' targets have none, nor has
+    scheme "pow2". Where images come first, `load_onnx` takes
+    ``image_layer=Rescaling()``. It refuses the file of a network with `Standardize`.
 
     Weights of 4 bits are written as int8. The file is the same, byte for byte, for the
     same network.

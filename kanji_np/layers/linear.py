@@ -39,7 +39,13 @@ from kanji_np.quantize import (
     linear_ints,
     weight_max,
 )
-from kanji_np.ranges import TRACKERS, WEIGHT_TRACKERS, FixedRange, RangeTracker
+from kanji_np.ranges import (
+    ONE_SCALE,
+    TRACKERS,
+    WEIGHT_TRACKERS,
+    FixedRange,
+    RangeTracker,
+)
 from kanji_np.types import (
     LinearInts,
     LinearParams,
@@ -234,9 +240,7 @@ class LinearLayer(TrackedLayer):
                     f"the {what} must have shape {own.shape}, got {ints.shape}"
                 )
         if not self.scheme.per_channel and (scales != scales[0]).any():
-            raise UnsupportedOp(
-                "has a weight scale for each output, and the target takes only one"
-            )
+            raise UnsupportedOp(ONE_SCALE)
         assert isinstance(self.weight_range, FixedRange)
         lowest = min(int(weight.min()), -weight_max(8))
         said = scales if self.scheme.per_channel else scales[0]

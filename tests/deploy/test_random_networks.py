@@ -41,14 +41,6 @@ def run(tmp_path_factory):
     return run
 
 
-#: Operators that random networks do not have; the suite draws cases of each of them.
-NOT_DRAWN = {
-    "hard_swish", "leaky_relu", "maximum", "mean", "minimum",
-    "requantize", "rescaling", "resize_nearest", "sigmoid", "slice", "sub", "tanh",
-    "transpose", "transpose_conv2d", "with_constant",
-}  # fmt: skip
-
-
 def test_a_number_gives_the_same_network_every_time():
     one, same = draw(5), draw(5)
     assert one.model.freeze().digest() == same.model.freeze().digest()
@@ -60,7 +52,26 @@ def test_fast_paths_equal_definitions(run):
     result = run(range(1000, 1060))
     assert result.failures == {}
     assert result.networks > 50
-    assert {*result.layers} == {op.name for op in BUILT_IN} - NOT_DRAWN
+    assert {*result.layers} == {op.name for op in BUILT_IN}
+    assert min(result.files[name] for name in ("tflite", "onnx")) > 30
+
+
+def test_networks_for_runtimes_have_no_c(run):
+    first = first_of("xnnpack", "c")
+    result = run(range(first, first + 8), ["gcc"])
+    assert result.failures == {}
+    assert result.files["tflite"] > 4
+    assert not result.compared
+
+
+def test_a_file_that_holds_another_network_is_found(run, monkeypatch):
+    tflite, onnx = fuzz.FORMATS
+    altered = replace(tflite, read_back=lambda *given: tflite.read_back(*given) ^ 1)
+    monkeypatch.setattr(fuzz, "FORMATS", [altered, onnx])
+    found = run(range(1000, 1006)).failures
+    assert len(found) > 3
+    for (told,) in found.values():
+        assert told.startswith("this computer: tflite and network: ")
 
 
 @pytest.mark.parametrize(

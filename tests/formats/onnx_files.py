@@ -52,9 +52,15 @@ def model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
 
 
-def converted(made: onnx.ModelProto, folder: Any = ".") -> Converted:
+def converted(
+    made: onnx.ModelProto,
+    folder: Any = ".",
+    target: Any = "cmsis-nn",
+    image_layer: Any = None,
+) -> Converted:
     """A network of a model that no file holds."""
-    builder = Builder(kj.target_spec("cmsis-nn"), "network")
+    spec = kj.target_spec(target)
+    builder = Builder(spec, "network", image_layer=image_layer)
     return convert(net_of(made, folder), builder)
 
 

@@ -69,7 +69,9 @@ def test_another_target_keeps_integers_or_says_which_layer_it_cannot_keep():
         params=several, output=Y,
     )  # fmt: skip
     net = builder.finish(x).network
-    with pytest.raises(UnsupportedOp, match="'dense1': its integers .* cmsis-nn/4.0.0"):
+    with pytest.raises(
+        UnsupportedOp, match="'dense1': has a weight scale for each output"
+    ):
         net.for_target(version="4.0.0")
     net = net.with_quantization(ranges="minmax")
     net.calibrate(RNG.integers(-128, 128, (4, 3)).astype(np.int8))
@@ -153,6 +155,35 @@ def test_a_float_network_finds_the_range_of_its_input_in_data():
     net = builder.finish(y).network
     assert not net.is_calibrated and net.input_range is not None
     np.testing.assert_array_equal(net.layers[0].weight.data, params.weight)
+
+
+@pytest.mark.parametrize(
+    ("scale", "output", "message"),
+    [
+        (
+            2.0**-7 / 3,
+            QParams(2.0**-4),
+            "scales that are powers of two, not 0.00260417",
+        ),
+        (2.0**-7, QParams(0.3), "scales that are powers of two, not 0.3"),
+        (2.0**-7, QParams(2.0**-4, 3), "zero points of 0; the output's is 3"),
+        (2.0**-7, QParams(2.0**-4), None),
+    ],
+)
+def test_scales_that_the_library_has_not_are_refused(scale, output, message):
+    builder = Builder(kj.target_spec("cmsis-nn-q7"), "imported")
+    x = builder.input((4,), QParams(2.0**-5))
+    ints = IntWeights(
+        np.ones((2, 4), np.int8), np.zeros(2, np.int32), np.full(2, scale)
+    )
+    y = builder.layer(
+        "dense", DenseAttrs(2), [x], source="Gemm", params=ints, output=output
+    )
+    if message is None:
+        builder.finish(y).network.freeze()
+        return
+    with pytest.raises(UnsupportedOp, match=f"layer 'dense1': .*{message}"):
+        builder.finish(y)
 
 
 def image_net(layer, qparams):

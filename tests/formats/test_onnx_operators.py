@@ -620,6 +620,31 @@ def test_gathered_neighbours(indices):
     assert "slice" in ops(check(nodes, IMAGE, {"i": indices}))
 
 
+@pytest.mark.parametrize("shape", [IMAGE, ROW])
+def test_what_is_gathered_may_be_resized(shape):
+    constants = {"i": np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6])}
+    if shape is ROW:
+        constants = {"i": np.repeat(np.arange(9), 3)}
+    nodes = [node("Relu", ["x"], ["r"]), node("Gather", ["r", "i"], ["y"], axis=2)]
+    assert "resize_nearest" in ops(check(nodes, shape, constants))
+
+
+@pytest.mark.parametrize(
+    ("axis", "indices", "message"),
+    [
+        (2, [0, 2, 3], "rise by the same step, or be those of a resize"),
+        (1, [0, 0, 1, 1, 2, 2, 3, 3], "rise by the same step, or be those of a resize"),
+        (2, [6, 7], "a row of some in 0 .. 6"),
+        (2, [[0, 1]], "a row of some in 0 .. 6"),
+        (2, np.zeros(0, int), "a row of some in 0 .. 6"),
+        (0, [0], "along the batch"),
+    ],
+)
+def test_gathering_that_is_refused(axis, indices, message):
+    gather = node("Gather", ["x", "i"], ["y"], axis=axis)
+    assert message in refused([gather], IMAGE, {"i": np.array(indices)})
+
+
 def test_channels_that_are_shuffled_are_transposed():
     constants = {"s": np.array([0, 2, 2, 7, 6]), "b": np.array([0, 4, 7, 6])}
     nodes = [
@@ -745,7 +770,7 @@ def test_resizing_that_is_refused():
     ceil = node("Resize", ["x", "", "odd"], ["y"], nearest_mode="ceil")
     assert "no operator here puts them" in refused([ceil], IMAGE, constants)
     channels = node("Resize", ["x", "", "c"], ["y"])
-    assert "other axes than height" in refused([channels], IMAGE, constants)
+    assert "no operator here puts them" in refused([channels], IMAGE, constants)
     missing = node("Resize", ["x"], ["y"])
     refused([missing], IMAGE, constants, kind=FileFormatError)
 

@@ -14,6 +14,9 @@ from kanji_np.formats.onnx.writer import to_onnx
 from kanji_np.graph import noise
 from kanji_np.ops import BUILT_IN
 from kanji_np.quantize import SCHEMES
+from kanji_np.zoo import NETWORKS
+
+from .onnx_files import converted
 
 RNG = np.random.default_rng(3)
 
@@ -39,6 +42,21 @@ def answers(graph, x):
     assert y.dtype == np.float32
     q = graph.output.qparams
     return np.rint(last(y) / np.float32(q.scale)).astype(int) + q.zero_point
+
+
+def assert_comes_back(net, image_layer=None):
+    """The bytes of a network, and of the one that its file is."""
+    graph = net.freeze()
+    made = converted(
+        onnx.load_from_string(to_onnx(graph)), ".", net.target, image_layer
+    )
+    other = made.imported.network.freeze()
+    assert graph.output.qparams == other.output.qparams
+    x = noise(graph.input, 5)
+    given = first(x).transpose(0, *(axis + 1 for axis in made.inputs))
+    y = other.run(np.ascontiguousarray(given))
+    wanted = first(graph.run(x)).transpose(0, *(axis + 1 for axis in made.outputs))
+    np.testing.assert_array_equal(y, wanted)
 
 
 def steps(net, count=3):
@@ -105,8 +123,56 @@ def one(layer, shape, **options):
     ],
     ids=lambda value: getattr(getattr(value, "op", None), "name", ""),
 )  # fmt: skip
-def test_a_layer_answers_within_a_step(layer, shape):
-    assert steps(one(layer, shape)) <= 1
+def test_a_layer_answers_within_a_step_and_comes_back(layer, shape):
+    net = one(layer, shape)
+    assert steps(net) <= 1
+    if not net.layers[0].op.reads_image:
+        assert_comes_back(net.for_target("xnnpack"))
+
+
+# Files that are read again.
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_come_back(name, scheme):
+    net = NETWORKS[name](mean=None, scheme=scheme, target="xnnpack")
+    net.calibrate(RNG.normal(size=(4, *net.input.shape)).astype(np.float32))
+    assert_comes_back(net)
+
+
+@pytest.mark.parametrize(
+    ("target", "scheme"),
+    [("cmsis-nn", "pow2"), ("tflm", "asymmetric"), ("cmsis-nn-q7", "pow2")],
+)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_integers_of_every_target_come_back(target, scheme, bits):
+    if target == "cmsis-nn-q7":
+        bits = 8  # it has no others
+    layers = [
+        kj.Conv2D(8, 3, padding="same", activation="relu", weight_bits=bits),
+        kj.MaxPool2D(2),
+        kj.Flatten(),
+        kj.Dense(3, weight_bits=bits),
+    ]
+    net = kj.Sequential(
+        layers, (8, 8, 3), target, scheme=scheme, input_range="data", seed=1
+    )
+    net.calibrate(RNG.normal(size=(8, 8, 8, 3)).astype(np.float32))
+    assert_comes_back(net)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_networks_of_images_come_back(scheme):
+    net = small.small_net(scheme=scheme).for_target("xnnpack")
+    assert_comes_back(net, kj.Rescaling(1.0))
+
+
+def test_scales_that_float32_has_not_are_told_of(tmp_path):
+    path = tmp_path / "net.onnx"
+    net = small.small_net(scheme="asymmetric")
+    assert "scales are float32 in the file" in kj.save_onnx(net, path).notes[0]
+    assert kj.save_onnx(net.for_target("tflm"), path).notes == ()
 
 
 @pytest.mark.parametrize("shift", range(8))
@@ -122,6 +188,7 @@ def test_branches_meet(shape):
     y = kj.Concatenate()(kj.ReLU()(x), x, kj.Multiply()(x, x))
     net = kj.Model(x, kj.Add(activation="relu")(y, y), scheme="asymmetric")
     assert steps(net) <= 2  # of three layers
+    assert_comes_back(net.for_target("xnnpack"))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +199,7 @@ def test_one_of_two_is_broadcast(layer, axis):
     x = kj.Input((4, 5, 3))
     net = kj.Model(x, layer()(kj.Mean(axis)(x), x), scheme="asymmetric")
     assert steps(net) <= 2  # of two layers
+    assert_comes_back(net.for_target("xnnpack"))
 
 
 def test_every_operator_can_be_written():

@@ -250,6 +250,46 @@ def test_a_smaller_operand_is_broadcast(kind, axes, tmp_path):
     check(s, BINARY[kind](mean, s.reals), tmp_path, 1.5)
 
 
+@pytest.mark.parametrize(("kind", "limit"), [("MINIMUM", 0.5), ("MAXIMUM", -0.25)])
+def test_extrema_with_a_real_constant(kind, limit, tmp_path):
+    x, y = Tensor((1, 4, 5, 3), "FLOAT32"), Tensor((1, 4, 5, 3), "FLOAT32")
+    constant = Tensor((), "FLOAT32", np.float32(limit))
+    net = made([x, constant, y], [Op(kind, [0, 1], [2])], tmp_path)
+    given = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    expected = EXTREMA[kind](given, np.float32(limit))
+    np.testing.assert_array_equal(real_answers(net, given), expected)
+
+
+@pytest.mark.parametrize(
+    ("axes", "keeps"), [([1, 2], False), ([2, 1], True), ([3], False)]
+)
+def test_the_largest_along_axes(axes, keeps, tmp_path):
+    s = Sketch((4, 5, 3))
+    y = s.reals.max(axis=tuple(axes), keepdims=keeps)
+    s.op("REDUCE_MAX", [s.x, s.integer(axes)], y.shape[1:], {"keep_dims": keeps})
+    check(s, y, tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 2, 1), (1, 3, 1, 2), (1, 1, 1, 1)])
+def test_tiles(counts, tmp_path):
+    s = Sketch((2, 3, 4))
+    y = np.tile(s.reals, counts)
+    tiled = s.op("TILE", [s.x, s.integer(counts)], y.shape[1:])
+    s.op("RELU", [tiled], y.shape[1:])
+    check(s, np.maximum(y, 0), tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_a_clamp_to_one(is_fused, tmp_path):
+    s, word = Sketch((4, 5, 3)), "RELU_N1_TO_1"
+    pool = WINDOW | {"filter_height": 1, "filter_width": 1}
+    fused = {"fused_activation_function": word} if is_fused else {}
+    y = s.op("MAX_POOL_2D", [s.x], (4, 5, 3), pool | fused)
+    if not is_fused:
+        s.op(word, [y], (4, 5, 3))
+    check(s, np.clip(s.reals, -1, 1), tmp_path, 0.5)
+
+
 def test_a_minimum_of_other_scales_is_refused(tmp_path):
     tensors = [int8(3), int8(3, scale=0.2)]
     with pytest.raises(
@@ -621,6 +661,31 @@ def test_shapes_that_are_computed_of_the_batch(tmp_path):
     ]
     net = made(tensors, ops, tmp_path)
     assert [layer.op.name for layer in net.layers] == ["reshape", "flatten", "dense"]
+
+
+def test_sizes_that_are_picked_and_multiplied(tmp_path):
+    """As converters write a dense layer on rows of any batch."""
+    open_batch = {"shape_signature": np.int32([-1, 2, 4])}
+    tensors = [
+        Tensor((1, 2, 4), "INT8", scale=0.1, zero_point=3, more=open_batch),
+        Tensor((3,), "INT32"),
+        Tensor((2,), "INT32", [1, 2]),
+        Tensor((2,), "INT32"),
+        Tensor((1,), "INT32", [0]),
+        Tensor((1,), "INT32"),
+        Tensor((1,), "INT32", [-1]),
+        Tensor((2,), "INT32"),
+        Tensor((1, 8), "INT8", scale=0.1, zero_point=3),
+    ]
+    ops = [
+        Op("SHAPE", [0], [1]),
+        Op("GATHER", [1, 2], [3]),
+        Op("REDUCE_PROD", [3, 4], [5], {"keep_dims": True}),
+        Op("CONCATENATION", [6, 5], [7], {"axis": 0}),
+        Op("RESHAPE", [0, 7], [8]),
+    ]
+    net = made(tensors, ops, tmp_path)
+    assert [layer.op.name for layer in net.layers] == ["flatten"]
 
 
 def test_a_file_for_several_samples_has_the_same_network(tmp_path):

@@ -73,7 +73,8 @@ OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions", "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions", "MINIMUM": "MaximumMinimumOptions",
     "MAXIMUM": "MaximumMinimumOptions", "PADV2": "PadV2Options",
-    "SPLIT_V": "SplitVOptions",
+    "SPLIT_V": "SplitVOptions", "REDUCE_MAX": "ReducerOptions",
+    "REDUCE_PROD": "ReducerOptions",
 }  # fmt: skip
 
 

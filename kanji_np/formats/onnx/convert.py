@@ -10,7 +10,7 @@ from kanji_np.formats.builder import Builder, Imported
 from kanji_np.formats.files import naming
 from kanji_np.formats.onnx.folding import FOLDS, MOST_FOLDED, Constant, fold
 from kanji_np.formats.onnx.layout import View, view_of
-from kanji_np.formats.onnx.net import Net
+from kanji_np.formats.onnx.net import STILL, Net
 from kanji_np.formats.onnx.operators import OPERATORS
 from kanji_np.formats.onnx.orientation import channels_last
 from kanji_np.formats.onnx.quantized import qparams
@@ -134,8 +134,6 @@ def _input(net: Net) -> tuple[int, ...]:
     return axes
 
 
-#: They stand between an input and what makes integers of it.
-STILL = {"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
 
 

@@ -17,11 +17,15 @@ START = b"\x08\x09\x12\x08kanji_np"
 
 
 class Draft:
-    """The nodes and constants there are so far; tensors are known by their names."""
+    """The nodes and constants there are so far; tensors are known by their names.
+
+    `rounds_scales` says whether a scale so far is none of float32.
+    """
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
+        self.rounds_scales = False
 
     def constant(self, name: str, values: np.ndarray) -> str:
         """An array in the file."""
@@ -44,7 +48,7 @@ class Draft:
 
     def quantized(self, x: str, owner: str, name: str, meaning: QParams) -> str:
         """Real values, called `name`, as they are once they have been int8."""
-        scale = self.constant(f"{owner}/scale", np.array(meaning.scale, np.float32))
+        scale = self._scale(f"{owner}/scale", np.array(meaning.scale))
         zero = self.constant(
             f"{owner}/zero_point", np.array(meaning.zero_point, np.int8)
         )
@@ -58,10 +62,16 @@ class Draft:
         values."""
         inputs = (
             self.constant(f"{name}/{values.dtype}", values),
-            self.constant(f"{name}/scale", scales.astype(np.float32)),
+            self._scale(f"{name}/scale", scales, values.dtype == np.int8),
             self.constant(f"{name}/zero_point", np.zeros(len(scales), values.dtype)),
         )
         return self.node("DequantizeLinear", inputs, name, {"axis": axis})
+
+    def _scale(self, name: str, scales: np.ndarray, matters: bool = True) -> str:
+        """Scales as the file has them; those of biases follow from others."""
+        rounded = scales.astype(np.float32)
+        self.rounds_scales |= matters and bool((rounded != scales).any())
+        return self.constant(name, rounded)
 
     def shaped(self, x: str, name: str, shape: Shape) -> str:
         """The same values under another shape."""

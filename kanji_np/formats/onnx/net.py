@@ -42,6 +42,9 @@ from kanji_np.types import LinearParams, QParams
 
 Value = View | Constant
 
+#: They change no real value: only shapes, and where elements lie.
+STILL = {"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+
 
 @dataclass
 class Tail:
@@ -246,7 +249,21 @@ class Net:
                 break
             self.done.add(follower.outputs[0])
             tail.number = follower.outputs[0]
+        if tail.after is None and tail.output is None:
+            tail.output = self._quantized_later(tail.number)
         return tail
+
+    def _quantized_later(self, number: int) -> QParams | None:
+        """What a QuantizeLinear says of a tensor under another shape."""
+        follower = self.only_reader(number)
+        while follower is not None and follower.inputs[0] == number:
+            if follower.kind == "QuantizeLinear":
+                return qparams(self, follower)
+            if follower.kind not in STILL or follower.outputs[0] < 0:
+                break
+            number = follower.outputs[0]
+            follower = self.only_reader(number)
+        return None
 
     def _takes(self, tail: Tail, op: SourceOp, like: View, fuses: bool) -> bool:
         """Make an operator part of a tail, if it can be."""

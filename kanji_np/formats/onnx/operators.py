@@ -47,7 +47,7 @@ OPERATORS: dict[str, Row] = {
     "Dropout": Row(elements.nothing, 3),
     "Expand": Row(resize.expand, 2),
     "Flatten": Row(shapes.flatten, 1),
-    "Gather": Row(parts.gather, 2),
+    "Gather": Row(resize.gather, 2),
     "Gemm": Row(multiply.gemm, 3),
     "GlobalAveragePool": Row(pools.global_average_pool, 1),
     "GlobalMaxPool": Row(pools.global_max_pool, 1),

@@ -123,24 +123,3 @@ def split(net: Net, op: SourceOp) -> None:
         if net.is_read(number):
             net.values[number] = sliced(net, op, view, ranges)
         start += size
-
-
-def gather(net: Net, op: SourceOp) -> None:
-    """One index of an axis, or neighbours."""
-    attrs, view = given.given(given.Gather, op), net.view(op)
-    indices = net.constant(op, 1).data
-    axis = net.axis(op, attrs.axis, len(view.axes) + 1)
-    size = view.shape[axis]
-    flat = [i + size if i < 0 else i for i in whole_numbers(indices)]
-    ranges = [range(n) for n in view.shape]
-    if not flat or indices.ndim > 1 or not all(0 <= i < size for i in flat):
-        raise net.refusal(op, f"the indices must be a row of some in 0 .. {size - 1}")
-    step = flat[1] - flat[0] if len(flat) > 1 else 1
-    ranges[axis] = range(flat[0], flat[0] + step * len(flat), step or 1)
-    if list(ranges[axis]) != flat:
-        raise net.refusal(op, "the indices must rise by the same step")
-    made = sliced(net, op, view, ranges)
-    if indices.ndim == 0:
-        kept = [k for k in range(len(view.axes)) if k != axis]
-        made = made.transposed(kept)
-    net.values[op.outputs[0]] = made

@@ -1,10 +1,10 @@
 """Nearest-neighbour resizing: every output is the input at a rounded place.
-`Expand`, too: every output along an axis is the one input there.
+`Expand` and `Gather`, too, whose outputs along an axis are inputs there.
 
 ONNX has five ways to place the outputs and four to round. What counts is which input
 each output is: where TFLite's operator, or a slice, gives the same, it is the layer.
 
-References: ONNX `Resize`, opset 10 to 19; `Upsample`; `Expand`.
+References: ONNX `Resize`, opset 10 to 19; `Upsample`; `Expand`; `Gather`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
-from kanji_np.formats.onnx.folding import BATCH
+from kanji_np.formats.onnx.folding import BATCH, whole_numbers
 from kanji_np.formats.onnx.layout import IMAGE, OF_IMAGE, View, view_of
 from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.onnx.parts import sliced
@@ -73,7 +73,34 @@ def resize(net: Net, op: SourceOp) -> None:
         places = PLACES[how](np.arange(out, dtype=np.float64), scale, size, out)
         nearest = ROUNDED[rounding](places)
         indices.append(np.clip(nearest, 0, size - 1).astype(np.int64))
-    _take(net, op, view, indices)
+    if not _take(net, op, view, indices):
+        raise net.refusal(
+            op, "its outputs lie where no operator here puts them; height and width by "
+            "whole scales, 'asymmetric' with 'floor', are supported"
+        )  # fmt: skip
+
+
+def gather(net: Net, op: SourceOp) -> None:
+    """One index of an axis, neighbours, or what a resize takes."""
+    attrs, view = given.given(given.Gather, op), net.view(op)
+    indices = net.constant(op, 1).data
+    axis = net.axis(op, attrs.axis, len(view.axes) + 1)
+    size = view.shape[axis]
+    flat = [i + size if i < 0 else i for i in whole_numbers(indices)]
+    is_row = 0 < len(flat) <= MOST_CELLS and indices.ndim < 2
+    if not is_row or not all(0 <= i < size for i in flat):
+        raise net.refusal(op, f"the indices must be a row of some in 0 .. {size - 1}")
+    taken = [np.arange(n) for n in view.shape]
+    taken[axis] = np.array(flat, np.int64)
+    if not _take(net, op, view, taken):
+        raise net.refusal(
+            op, "the indices must rise by the same step, or be those of a resize"
+        )
+    if indices.ndim == 0:  # one index, so that a slice took it
+        made = net.values[op.outputs[0]]
+        assert isinstance(made, View)
+        kept = [k for k in range(len(view.axes)) if k != axis]
+        net.values[op.outputs[0]] = made.transposed(kept)
 
 
 #: They repeat the smaller of two tensors themselves.
@@ -177,34 +204,32 @@ def _keep_ratio(
         found[axis] = scale, math.floor(scale * whole[axis] + 0.5)
 
 
-def _take(net: Net, op: SourceOp, view: View, indices: Sequence[np.ndarray]) -> None:
-    """The elements at these indices of each axis."""
+def _take(net: Net, op: SourceOp, view: View, indices: Sequence[np.ndarray]) -> bool:
+    """The elements at these indices of each axis; whether a layer takes them."""
     ranges = [_range(row) for row in indices]
     if all(r is not None for r in ranges):
         made = sliced(net, op, view, [r for r in ranges if r is not None])
         net.values[op.outputs[0]] = made
-        return
+        return True
     rank = len(view.axes) - 1
-    stays = rank in IMAGE and np.array_equal(indices[0], range(view.shape[0]))
-    if not stays:
-        raise net.refusal(op, "of other axes than height and width")
+    if rank not in IMAGE or not np.array_equal(indices[0], range(view.shape[0])):
+        return False
     cells = indices[1:] if rank == 2 else [np.zeros(1, np.int64), indices[1]]
-    image = net.arranger.arranged(view, IMAGE[rank], op.kind)
-    height, width, channels = net.builder.shape(image)
-    size = len(cells[0]), len(cells[1])
+    sizes = view.shape[1:] if rank == 2 else (1, view.shape[1])
     for corners, centers in itertools.product((False, True), repeat=2):
-        attrs = OPS["resize_nearest"].attrs(size, corners, centers)
-        taken = attrs.indices((height, width, channels))
-        if all(map(np.array_equal, taken, cells)):
+        attrs = OPS["resize_nearest"].attrs(
+            (len(cells[0]), len(cells[1])), corners, centers
+        )
+        if all(map(np.array_equal, attrs.indices((*sizes, 1)), cells)):
             break
     else:
-        raise net.refusal(
-            op, "its outputs lie where no operator here puts them; 'asymmetric' with "
-            "'floor', and whole scales, are supported"
-        )  # fmt: skip
-    like = view_of(image, (*size, channels), OF_IMAGE[rank])
+        return False
+    image = net.arranger.arranged(view, IMAGE[rank], op.kind)
+    shape = OPS["resize_nearest"].infer(attrs, (net.builder.shape(image),))
+    like = view_of(image, shape, OF_IMAGE[rank])
     tail = net.tail(op, op.outputs[0], like, fuses=False)
     net.values[tail.number] = like.of(net.layer("resize_nearest", attrs, [image], tail))
+    return True
 
 
 def _range(row: np.ndarray) -> range | None:

@@ -23,15 +23,22 @@ def write(network: Model | Graph, path: str | Path) -> SavedNetwork:
     """See `formats.save.save_onnx`."""
     outputs.check(path, _is_ours, "an ONNX file that this program wrote")
     graph = network if isinstance(network, Graph) else network.freeze()
-    data = to_onnx(graph)
+    draft = drafted(graph)
+    data = packed(draft, graph)
     outputs.write(path, data)
     return SavedNetwork(
         Path(path),
         len(data),
         _text(graph.input, "pixels" if graph.input.qparams is None else "real values"),
         _text(graph.output, "real values"),
-        (),
+        (ROUNDED,) if draft.rounds_scales else (),
     )
+
+
+ROUNDED = (
+    "scales are float32 in the file: the network that is read from it may answer "
+    "otherwise in single bytes"
+)
 
 
 def _is_ours(path: Path) -> bool:
@@ -45,7 +52,12 @@ def _text(spec: TensorSpec, what: str) -> str:
 
 
 def to_onnx(graph: Graph) -> bytes:
-    """The file of a frozen network.
+    """The file of a frozen network."""
+    return packed(drafted(graph), graph)
+
+
+def drafted(graph: Graph) -> Draft:
+    """Its nodes and constants.
 
     Raises
     ------
@@ -63,6 +75,11 @@ def to_onnx(graph: Graph) -> bytes:
         # Layers are called by identifiers, so no other tensor has this name.
         name = "output" if node is last else f"{node.name}/value"
         values.append(draft.quantized(y, node.name, name, meaning(node.output)))
+    return draft
+
+
+def packed(draft: Draft, graph: Graph) -> bytes:
+    """The file of what was drafted."""
     return draft.packed(
         graph.name,
         ("input", file_shape(graph.input.shape)),

@@ -6,6 +6,7 @@ converters compute of the shape of a tensor. For one sample these sizes are cons
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,11 +15,13 @@ import numpy as np
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError, UnsupportedOp
 from kanji_np.formats.source import SourceOp, SourceTensor
+from kanji_np.ops.attributes import MOST_AXES
+from kanji_np.types import MOST_BYTES
 
 Fold = Callable[[SourceOp, Sequence[SourceTensor]], np.ndarray]
 
 #: What STRIDED_SLICE may not ask for, of constants.
-MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "offset")
+MASKS = ("ellipsis_mask", "new_axis_mask", "offset")
 
 
 def fold(
@@ -93,14 +96,16 @@ def strided_slice(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
     (begin,), (end,), (step,) = (_one(data(inputs, i)) for i in (1, 2, 3))
     if x.ndim != 1 or step < 1 or any(op.options.get(name) for name in MASKS):
         raise UnsupportedOp(
-            "of constants is supported along one axis, without masks but that of "
+            "of constants is supported along one axis, with masks of begin, end and "
             "shrinking"
         )
     if op.options["shrink_axis_mask"]:
         if not -len(x) <= begin < len(x):
             raise FileFormatError(f"takes element {begin} of {len(x)}")
         return np.asarray(x[begin])
-    return x[begin:end:step]
+    first = None if op.options["begin_mask"] else begin
+    last = None if op.options["end_mask"] else end
+    return x[first:last:step]
 
 
 def _one(values: np.ndarray) -> list[int]:
@@ -117,10 +122,46 @@ def pack(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
     return np.stack(arrays)
 
 
+def concatenation(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """Sizes in a row."""
+    arrays = [data(inputs, i) for i in range(len(inputs))]
+    if any(array.ndim != 1 for array in arrays) or sum(map(len, arrays)) > MOST_AXES:
+        raise UnsupportedOp(f"is supported of constants of {MOST_AXES} sizes or fewer")
+    return np.concatenate(arrays)
+
+
+def gather(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """Some of several sizes."""
+    sizes, places = data(inputs, 0), data(inputs, 1)
+    if sizes.ndim != 1 or places.dtype.kind != "i" or places.size > MOST_AXES:
+        raise UnsupportedOp(f"is supported of {MOST_AXES} sizes of a tensor or fewer")
+    if op.options["axis"] not in (0, -1) or op.options["batch_dims"]:
+        raise UnsupportedOp("of constants is supported along one axis")
+    if ((places < 0) | (places >= len(sizes))).any():
+        raise FileFormatError(f"takes elements {places.tolist()} of {len(sizes)}")
+    return sizes[places]
+
+
+def reduce_prod(op: SourceOp, inputs: Sequence[SourceTensor]) -> np.ndarray:
+    """How many elements a tensor of these sizes has."""
+    sizes, axes = data(inputs, 0), data(inputs, 1)
+    if axes.ravel().tolist() not in ([0], [-1]):
+        raise UnsupportedOp("of constants is supported along one axis")
+    if sizes.ndim != 1 or sizes.dtype.kind != "i" or sizes.size > MOST_AXES:
+        raise UnsupportedOp(f"is supported of {MOST_AXES} sizes of a tensor or fewer")
+    count = math.prod(sizes.tolist())
+    if abs(count) > MOST_BYTES:
+        raise FileFormatError(f"the product of {sizes.tolist()} is no tensor's size")
+    return np.full((1,) if op.options["keep_dims"] else (), count, np.int64)
+
+
 #: How each is computed.
 FOLDS: Mapping[str, Fold] = {
+    "CONCATENATION": concatenation,
     "DEQUANTIZE": dequantize,
+    "GATHER": gather,
     "PACK": pack,
+    "REDUCE_PROD": reduce_prod,
     "SHAPE": shape_of,
     "STRIDED_SLICE": strided_slice,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from kanji_np.ops.leaky_relu import LeakyReluAttrs
 from kanji_np.ops.pairs import blocks
 from kanji_np.ops.requantize import RequantizeAttrs
 from kanji_np.ops.with_constant import ACTIVATED, OperandConstants, WithConstantAttrs
+from kanji_np.quantize import activation_limit
 from kanji_np.types import LinearParams, QParams, Shape
 
 
@@ -39,16 +41,11 @@ def binary(name: str, kind: type, *, has_activation: bool = True) -> Row:
 
 
 def _with_constant(call: Call, name: str, output: QParams | None) -> Symbol:
-    """An operator on a tensor and a constant of int8, which is broadcast or in full."""
+    """An operator on a tensor and a constant, which is broadcast or in full."""
     index = 0 if call.is_constant(0) else 1
     x = call.x(1 - index)
     tensor, shape = call.tensor(index), call.shape(x)
     qparams, values = qparams_of(tensor), call.values(index)
-    if qparams is None:
-        raise UnsupportedOp(
-            f"of float32 and a constant {values.shape} is not supported; ADD, SUB and "
-            "MUL are, with one number, or one for each channel"
-        )
     if any(length != 1 for length in values.shape[: -len(shape)]):
         raise FileFormatError(f"its inputs {values.shape} and {shape} do not fit")
     part = values.reshape(values.shape[-len(shape) :] or (1,))
@@ -58,13 +55,48 @@ def _with_constant(call: Call, name: str, output: QParams | None) -> Symbol:
         name,
         part.shape,
         call.fused() if name in ACTIVATED else "linear",
-        qparams.scale,
-        qparams.zero_point,
         constant_first=index == 0,
     )
-    real = (part.astype(np.float64) - qparams.zero_point) * qparams.scale
-    constants = OperandConstants(real.astype(np.float32))
+    if qparams is None:
+        constants = OperandConstants(part.astype(np.float32))
+    else:
+        attrs, constants = _at_scale(attrs, part, qparams)
     return call.layer("with_constant", attrs, [x], output, constants=constants)
+
+
+def _at_scale(
+    attrs: WithConstantAttrs, values: np.ndarray, qparams: QParams
+) -> tuple[WithConstantAttrs, OperandConstants]:
+    """With a constant of these integers."""
+    attrs = replace(
+        attrs,
+        constant_scale=qparams.scale,
+        constant_zero_point=qparams.zero_point,
+    )
+    real = (values.astype(np.float64) - qparams.zero_point) * qparams.scale
+    return attrs, OperandConstants(real.astype(np.float32))
+
+
+def limited(call: Call, x: Symbol) -> Symbol:
+    """RELU_N1_TO_1: clamped to -1 .. 1, which changes no scale."""
+    qparams = qparams_of(call.output)
+    for name, limit in (("maximum", -1.0), ("minimum", 1.0)):
+        attrs = WithConstantAttrs(name, (1,))
+        values = np.full(1, limit, np.float32)
+        constants = OperandConstants(values)
+        if qparams is not None:
+            kernels = call.builder.target.numerics.kernels
+            integer = activation_limit(limit, qparams, kernels)
+            values = np.full(1, np.clip(integer, -128, 127))
+            attrs, constants = _at_scale(attrs, values, qparams)
+        x = call.layer("with_constant", attrs, [x], qparams, constants=constants)
+    return x
+
+
+def relu_n1_to_1(call: Call) -> None:
+    call.count(1, 1)
+    call.keeps_scale()
+    call.give(limited(call, call.x()))
 
 
 def _in_full(part: np.ndarray, shape: Shape) -> np.ndarray:

@@ -280,3 +280,28 @@ def resize_nearest_neighbor(call: Call) -> None:
         bool(call.option("half_pixel_centers")),
     )
     call.give(call.layer("resize_nearest", attrs, [call.x()]))
+
+
+def tile(call: Call) -> None:
+    """Along each axis, which becomes the channels of images one cell wide."""
+    call.count(2, 2)
+    call.keeps_scale()
+    x, counts = call.x(), call.integers(1)
+    outer = len(call.tensor().shape) - len(call.shape(x))
+    if len(counts) != outer + len(call.shape(x)) or min(counts) < 1:
+        raise FileFormatError(f"repeats {counts} of {call.tensor().shape}")
+    if any(count != 1 for count in counts[:outer]):
+        raise UnsupportedOp(f"repeats the batch ({counts}), which is not supported")
+    for axis, count in enumerate(counts[outer:]):
+        x = _repeated(call, x, axis, count)
+    call.give(x)
+
+
+def _repeated(call: Call, x: Symbol, axis: int, count: int) -> Symbol:
+    if count == 1:
+        return x
+    shape = call.shape(x)
+    rows, size = math.prod(shape[:axis]), math.prod(shape[axis:])
+    image = call.shaped(x, (rows, 1, size))
+    y = call.layer("resize_nearest", ResizeNearestAttrs((rows, count)), [image])
+    return call.shaped(y, (*shape[:axis], count * shape[axis], *shape[axis + 1 :]))

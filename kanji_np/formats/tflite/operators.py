@@ -6,6 +6,7 @@ at every option that the operator has: what it does not know, it refuses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,14 @@ from kanji_np.formats.builder import Builder, Imported
 from kanji_np.formats.files import naming
 from kanji_np.formats.source import SourceNet, SourceOp
 from kanji_np.formats.tflite.constants import FOLDS, fold
-from kanji_np.formats.tflite.elementwise import activation, binary, leaky_relu, unary
+from kanji_np.formats.tflite.elementwise import (
+    activation,
+    binary,
+    leaky_relu,
+    limited,
+    relu_n1_to_1,
+    unary,
+)
 from kanji_np.formats.tflite.ends import begin, dequantize, quantize
 from kanji_np.formats.tflite.making import Call, Making, Row, qparams_of
 from kanji_np.formats.tflite.moves import (
@@ -27,6 +35,7 @@ from kanji_np.formats.tflite.moves import (
     split,
     split_v,
     strided_slice,
+    tile,
     transpose,
 )
 from kanji_np.formats.tflite.weights import (
@@ -77,9 +86,21 @@ def convert_one(making: Making, op: SourceOp) -> None:
         (number,) = op.outputs
         making.tensors[number] = fold(op, tensors, making.tensors[number])
     elif op.kind in ROWS:
-        ROWS[op.kind](Call(making, op))
+        _make(making, op)
     else:
         raise UnsupportedOp(f"is not supported; these are: {', '.join(sorted(ROWS))}")
+
+
+def _make(making: Making, op: SourceOp) -> None:
+    """RELU_N1_TO_1, which no operator here fuses, is made behind it."""
+    field = "fused_activation_function"
+    if op.options.get(field) != "RELU_N1_TO_1":
+        ROWS[op.kind](Call(making, op))
+        return
+    plain = replace(op, options={**op.options, field: "NONE"})
+    ROWS[op.kind](Call(making, plain))
+    call = Call(making, op)
+    call.give(limited(call, making.symbol(op.outputs[0])))
 
 
 def _pool(name: str) -> Row:
@@ -123,6 +144,28 @@ def mean(call: Call) -> None:
     call.give(y if keeps == keeps_here else call.shaped(y, (1,)))
 
 
+def reduce_max(call: Call) -> None:
+    """Along axes that lie side by side: a max pool over an image of which they are the
+    width."""
+    call.count(2, 2)
+    call.keeps_scale()
+    x = call.x()
+    shape = call.shape(x)
+    axes = sorted({call.axis(x, axis) for axis in call.integers(1)})
+    first, behind = min(axes, default=0), max(axes, default=-1) + 1
+    if not axes or axes != [*range(first, behind)]:
+        raise UnsupportedOp(
+            f"along axes {axes} of {shape} is not supported; along axes that lie side "
+            "by side it is"
+        )
+    count = math.prod(shape[first:behind])
+    image = math.prod(shape[:first]), count, math.prod(shape[behind:])
+    attrs = Pool2DAttrs((1, count), (1, 1), "valid", ceil_mode=False)
+    y = call.layer("max_pool2d", attrs, [call.shaped(x, image)])
+    kept = (1,) * len(axes) if call.option("keep_dims") else ()
+    call.give(call.shaped(y, (*shape[:first], *kept, *shape[behind:]) or (1,)))
+
+
 def softmax(call: Call) -> None:
     call.count(1, 1)
     if call.option("beta") != 1:
@@ -159,8 +202,10 @@ ROWS: Mapping[str, Row] = {
     "PAD": pad,
     "QUANTIZE": quantize,
     "PADV2": pad,
+    "REDUCE_MAX": reduce_max,
     "RELU": activation("relu"),
     "RELU6": activation("relu6"),
+    "RELU_N1_TO_1": relu_n1_to_1,
     "RESHAPE": reshape,
     "RESIZE_NEAREST_NEIGHBOR": resize_nearest_neighbor,
     "SLICE": slice_,
@@ -171,6 +216,7 @@ ROWS: Mapping[str, Row] = {
     "STRIDED_SLICE": strided_slice,
     "SUB": binary("sub", SubAttrs),
     "TANH": unary("tanh", TanhAttrs()),
+    "TILE": tile,
     "TRANSPOSE": transpose,
     "TRANSPOSE_CONV": transpose_conv,
 }
