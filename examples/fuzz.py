@@ -177,7 +177,7 @@ def _check_training(model: kj.Model, images: np.ndarray, refused: Counter[str]) 
 
 def _check_forward(model: kj.Model, images: np.ndarray) -> None:
     graph = model.freeze()
-    nodes = [node for node in graph.nodes if not node.operator.ends_network]
+    nodes = graph.nodes[: len(graph.nodes) - graph.nodes[-1].operator.is_in_loss]
     layers = tuple(graph.layers(images))
     _check_definitions(graph, images, layers)
     if nodes:  # a network may be a softmax alone

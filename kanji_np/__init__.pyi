@@ -75,12 +75,12 @@ from kanji_np.recipe import Recipe as Recipe
 from kanji_np.report import LayerReport as LayerReport
 from kanji_np.report import Report as Report
 from kanji_np.report import cost_report as cost_report
-from kanji_np.runtimes import InputValue as InputValue
 from kanji_np.runtimes import RuntimeComparison as RuntimeComparison
 from kanji_np.runtimes import RuntimePair as RuntimePair
 from kanji_np.runtimes import RuntimeScore as RuntimeScore
-from kanji_np.runtimes import SmallestInput as SmallestInput
 from kanji_np.runtimes import compare_runtimes as compare_runtimes
+from kanji_np.shrinking import InputValue as InputValue
+from kanji_np.shrinking import SmallestInput as SmallestInput
 from kanji_np.targets import target_spec as target_spec
 from kanji_np.train import EpochRecord as EpochRecord
 from kanji_np.train import History as History

@@ -19,6 +19,8 @@ import numpy as np
 
 from kanji_np.errors import OptionError
 
+MOST_LISTED = 8  # names in one message
+
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """An integer in ``least .. most``, of Python's or NumPy's types; not a bool."""
@@ -125,6 +127,15 @@ def shown(value: Any, most: int = 80) -> str:
     except (ValueError, RecursionError):  # of an endless int, of lists in lists
         text = f"a {type(value).__name__} that is too long to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def listed(texts: Iterable[object], between: str = ", ") -> str:
+    """Texts as messages show them: in a row, of many the first few; "none" of none."""
+    each = [*map(str, texts)]
+    more = len(each) - MOST_LISTED
+    if more > 0:
+        each[MOST_LISTED:] = [f"{more} more"]
+    return between.join(each) or "none"
 
 
 def line(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kanji_np.checks import number, shown
-from kanji_np.errors import OptionError, ShapeError
+from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import Layer, Start, Symbol
 from kanji_np.ops.attributes import sample_shape
 from kanji_np.quantize import FINEST, LARGEST, Scheme
@@ -67,6 +67,16 @@ def wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
             layers.append(symbol.layer)
             number[symbol] = len(layers)
     return layers, wiring
+
+
+def check_goes_on(layer: Layer, target: TargetSpec) -> None:
+    """UnsupportedOp if other layers must not read a layer."""
+    op = layer.op
+    why = op.only_last(op.numerics(layer.attrs, target.numerics_of(op.name)))
+    if why is not None:
+        raise UnsupportedOp(
+            f"{target.library}'s {op.name} must be the last layer: {why}"
+        )
 
 
 def name_layers(layers: list[Layer]) -> None:

@@ -286,7 +286,7 @@ def _take_in(net: Model, graph: Graph, x: np.ndarray, found: Sequence[_Found]) -
         reals.append(f)
         rounded.append(_quantized(f, y))
         noises.append(own_r - own_f)
-    outputs = len(reals) - net.layers[-1].op.ends_network
+    outputs = len(reals) - net.layers[-1].op.is_in_loss
     for number, noise in enumerate(noises[: outputs - 1], 1):
         noisy = _output(net, reals[:outputs], number, reals[number] + noise)
         found[number - 1].effect.add(reals[outputs - 1], noisy)
@@ -324,7 +324,7 @@ def _quantized(f: np.ndarray, y: QParams) -> np.ndarray:
 
 
 def _explained(layer: Layer, graph: Graph, number: int, sums: _Found) -> ExplainedLayer:
-    node = graph.nodes[number]
+    node, is_last = graph.nodes[number], number == len(graph.nodes) - 1
     y = node.output.qparams
     assert y is not None  # only images have none
     return ExplainedLayer(
@@ -334,7 +334,7 @@ def _explained(layer: Layer, graph: Graph, number: int, sums: _Found) -> Explain
         scale=str(y),
         sqnr_db=sums.network.sqnr_db,
         own_sqnr_db=sums.own.sqnr_db,
-        effect_sqnr_db=None if layer.op.ends_network else sums.effect.sqnr_db,
+        effect_sqnr_db=None if is_last and layer.op.is_in_loss else sums.effect.sqnr_db,
         weight_sqnr_db=_weight_sqnr_db(layer, graph, number),
         cosine=sums.network.cosine,
         largest=sums.network.largest,

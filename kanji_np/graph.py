@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kanji_np.ops import OPS, Op
+from kanji_np.ops.op import attrs_text
 from kanji_np.quantize import quantize_inputs, real_inputs
 from kanji_np.types import Cost, KernelCall, TargetSpec, TensorSpec
 
@@ -204,7 +205,8 @@ class Graph:
         """SHA-256 over everything that decides an output byte, as hex digits."""
         sha = hashlib.sha256(f"{self.target}{self.input}".encode())
         for node in self.nodes:
-            sha.update(f"{node.op}{node.attrs}{node.inputs}{node.output}".encode())
+            attrs = attrs_text(node.attrs)
+            sha.update(f"{node.op}{attrs}{node.inputs}{node.output}".encode())
             _add_fields(sha, node.ints)
         return sha.hexdigest()
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kanji_np import modelfile
-from kanji_np.checks import integer, one_of, shown
+from kanji_np.checks import integer, listed, one_of, shown
 from kanji_np.deprecation import former_name
 from kanji_np.design import Design, input_quantization
 from kanji_np.errors import DataError, FileFormatError, OptionError, ShapeError
@@ -274,7 +274,7 @@ class Model(Network):
             ("has the unknown", [name for name in state if name not in own]),
         ):
             if names:
-                raise OptionError(f"the state {what} {_listed(names)}")
+                raise OptionError(f"the state {what} {listed(names)}")
         new = {name: _fitting(name, state[name], like) for name, like in own.items()}
         for layer in self.layers:
             layer.load_state({k: new[f"{layer.name}/{k}"] for k in layer.state()})
@@ -447,12 +447,6 @@ def assembled(design: Design) -> Model:
     network = Model.__new__(Model)
     Network.__init__(network, design)
     return network
-
-
-def _listed(names: Sequence[Any], most: int = 8) -> str:
-    """Names in a row, cut where there are many."""
-    more = [f"{len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*map(str, names[:most]), *more])
 
 
 def _fitting(name: str, value: ArrayLike, like: np.ndarray) -> np.ndarray:

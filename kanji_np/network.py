@@ -14,7 +14,14 @@ from kanji_np.autograd import Tensor, no_grad
 from kanji_np.checks import lower_identifier, one_of
 from kanji_np.choices import PRECISIONS
 from kanji_np.deprecation import former_name
-from kanji_np.design import Design, check_qparams, input_spec, name_layers, wired
+from kanji_np.design import (
+    Design,
+    check_goes_on,
+    check_qparams,
+    input_spec,
+    name_layers,
+    wired,
+)
 from kanji_np.errors import DataError, OptionError, ShapeError
 from kanji_np.graph import Graph, Node, integers_of, noise
 from kanji_np.layers import (
@@ -65,8 +72,8 @@ class Network:
             with naming(layer):
                 if i and layer.op.reads_image:
                     raise ShapeError("reads uint8 images and must be the first layer")
-                if layer.op.ends_network and layer is not self.layers[-1]:
-                    raise ShapeError("must be the last layer")
+                if layer is not self.layers[-1]:
+                    check_goes_on(layer, self.target)
                 known = [self.input.shape, *self.shapes]
                 shape, calls = layer.build(
                     tuple(known[k] for k in wires),
@@ -311,7 +318,12 @@ class Network:
             )
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} holds no images")
-        if len(self.output_shape) != 1 or len(dataset.classes) > self.output_shape[0]:
+        if len(self.output_shape) != 1:
+            raise ShapeError(
+                f"{self.name} has outputs {self.output_shape}; a dataset has one label "
+                "for each sample, which takes outputs (K,)"
+            )
+        if len(dataset.classes) > self.output_shape[0]:
             raise ShapeError(
                 f"{self.name} has outputs {self.output_shape}, "
                 f"{dataset.name} has {len(dataset.classes)} classes"
@@ -468,5 +480,5 @@ class Network:
         )
 
     def _n_trained(self) -> int:
-        """How many layers come before one that ends the network."""
-        return len(self.layers) - self.layers[-1].op.ends_network
+        """How many layers come before what the loss computes."""
+        return len(self.layers) - self.layers[-1].op.is_in_loss

@@ -80,5 +80,7 @@ paddings = st.one_of(
     st.sampled_from(("same", "valid")), st.tuples(sides_padded, sides_padded)
 )
 dilations = st.one_of(st.just((1, 1)), st.tuples(few, few))
+#: Of a convolution.
+groups = st.sampled_from((1, 1, 1, 2, 3, 8))
 scalings = st.sampled_from(("layer", "layer", "channels", "extreme"))
 weight_bits = st.sampled_from((8, 8, 4))

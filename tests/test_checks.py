@@ -67,3 +67,10 @@ def test_text_of_a_file_stays_on_one_line():
     assert checks.line("SGD(lr=0.1) ä") == "SGD(lr=0.1) ä"
     for text in ("a\nb", "\x00", "\ud800"):
         assert checks.line(text).isprintable()
+
+
+def test_names_in_a_message_are_cut_where_there_are_many():
+    assert checks.listed([]) == "none"
+    assert checks.listed("abc", "; ") == "a; b; c"
+    assert checks.listed(range(8)) == "0, 1, 2, 3, 4, 5, 6, 7"
+    assert checks.listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 2 more"

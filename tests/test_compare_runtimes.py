@@ -8,7 +8,8 @@ from small import small_net, stripes
 
 import kanji_np as kj
 from kanji_np.errors import OptionError, ShapeError
-from kanji_np.runtimes import compare_runtimes, smallest_input
+from kanji_np.runtimes import compare_runtimes
+from kanji_np.shrinking import smallest_input
 from kanji_np.targets import same_arithmetic, target_spec
 
 ROUNDINGS = [target_spec("cmsis-nn", rounding=r) for r in ("double", "single")]

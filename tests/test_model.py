@@ -15,6 +15,7 @@ from kanji_np.errors import (
     ShapeError,
     UnsupportedOp,
 )
+from kanji_np.losses import cross_entropy
 from kanji_np.ranges import TRACKERS
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams
@@ -154,6 +155,51 @@ def test_a_softmax_at_the_end_is_deployed_but_not_trained():
     np.testing.assert_array_equal(net.predict(x), after)
     assert net.freeze().output.qparams == QParams(1 / 256, -128)
     assert (after + 128.0).sum(axis=1) / 256 == pytest.approx(1, abs=0.02)
+
+
+def gated(shape=(4, 4, 3)):
+    """A gate of each cell over the channels, and one softmax more at the end."""
+    x = kj.Input(shape)
+    y = kj.Conv2D(6, 3, padding="same")(x)
+    y = kj.Multiply()([y, kj.Softmax(2.0, name="gate")(kj.Conv2D(6, 1)(y))])
+    y = kj.Softmax(name="last")(kj.Dense(2)(kj.Flatten()(y)))
+    return kj.Model(x, y)
+
+
+def test_a_softmax_in_the_middle_is_trained_through():
+    rng = np.random.default_rng(0)
+    labels = np.arange(64) % 2
+    x = rng.normal(0, 0.3, (64, 4, 4, 3)) + 0.4 * (2 * labels - 1)[:, None, None, None]
+    data = kj.Dataset(x.astype(np.float32), labels, ("low", "high"), "ends")
+    net = gated()
+    before = {name: np.array(p.data) for name, p in net.named_parameters()}
+    loss = cross_entropy(net.logits(data.images), labels)
+    loss.backward()
+    assert all(np.abs(p.grad).max() > 0 for p in net.parameters())
+    kj.fit(net, data, epochs=8, batch_size=4, averaging=0, show=False)
+    assert net.evaluate(data) > 0.9
+    assert not np.array_equal(net.state()["conv2/weight"], before["conv2/weight"])
+    _, _, gate, *_ = net.freeze().layers(net.quantize_inputs(data.images))
+    shares = (gate.astype(int) + 128).sum(axis=-1) / 256
+    assert shares.shape == (64, 4, 4) and np.abs(shares - 1).max() < 0.03
+
+
+def test_labels_are_of_whole_samples():
+    """The logits of a softmax over several rows are there for a loop of one's own."""
+    net = kj.Sequential([kj.Conv2D(3, 1), kj.Softmax()], (4, 4, 2), name="segments")
+    x = np.zeros((5, 4, 4, 2), np.float32)
+    data = kj.Dataset(x, np.arange(5) % 3, ("a", "b", "c"), "whole")
+    for refused in (kj.fit, kj.Model.evaluate):
+        with pytest.raises(kj.ShapeError) as caught:
+            refused(net, data)
+        assert str(caught.value) == (
+            "segments has outputs (4, 4, 3); a dataset has one label for each sample, "
+            "which takes outputs (K,)"
+        )
+    logits = net.logits(x)
+    assert logits.shape == (5, 4, 4, 3)
+    cross_entropy(logits.reshape((-1, 3)), np.zeros(80, np.int64)).backward()
+    assert net.parameters()[1].grad is not None
 
 
 # -------------------------------------------------------------------- other inputs

@@ -373,6 +373,21 @@ def keras_of(net):
     return arrays
 
 
+@pytest.mark.parametrize("layout", ["torch", "keras"])
+def test_weights_of_a_convolution_in_groups(layout):
+    """(Cout,Cin/groups,KH,KW), or (KH,KW,Cin/groups,Cout)."""
+    net = kj.Sequential([kj.Conv2D(8, 3, padding="same", groups=2)], (6, 6, 4))
+    weight, bias, x = draw(8, 2, 3, 3), draw(8), draw(5, 6, 6, 4)
+    if layout == "torch":
+        theirs = {"0.weight": weight, "0.bias": bias}
+    else:
+        theirs = {"c/kernel:0": weight.transpose(2, 3, 1, 0), "c/bias:0": bias}
+    net.load_weights(theirs, layout=layout)
+    expected = conv_nchw(x.transpose(0, 3, 1, 2), weight, bias, 1, groups=2)
+    y = net.predict(x, precision="fp32").transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_weights_of_keras_are_ours_with_other_axes():
     net, copy = trained(), normalized_net()
     taken = copy.load_weights(keras_of(net), layout="keras")

@@ -26,25 +26,6 @@
 
 /* -------------------------------------------------------------- fixed-point arithmetic */
 
-/* a * b / 2^31 to the nearest integer, halves up; (-2^31)^2 saturates. */
-static inline int32_t arm_nn_doubling_high_mult(int32_t a, int32_t b)
-{
-    if (a == INT32_MIN && b == INT32_MIN)
-    {
-        return INT32_MAX;
-    }
-    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
-}
-
-/* value / 2^exponent to the nearest integer, halves away from zero; 0 <= exponent <= 31. */
-static inline int32_t arm_nn_divide_by_power_of_two(int32_t value, int32_t exponent)
-{
-    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1);
-    const int32_t threshold = (mask >> 1) + (value < 0);
-
-    return (value >> exponent) + ((value & mask) > threshold);
-}
-
 /* value * multiplier * 2^(shift - 31), rounded as the library's build rounds: by default
  * twice (after the multiplication, half up, and after the right shift, half away from zero),
  * under CMSIS_NN_USE_SINGLE_ROUNDING once, half up.
@@ -60,9 +41,9 @@ static inline int32_t arm_nn_requantize(int32_t value, int32_t multiplier, int32
     {
         const int32_t shifted = kanji_saturate_s32(value * ((int64_t)1 << shift));
 
-        return arm_nn_doubling_high_mult(shifted, multiplier);
+        return kanji_doubling_high_mult(shifted, multiplier);
     }
-    return arm_nn_divide_by_power_of_two(arm_nn_doubling_high_mult(value, multiplier), -shift);
+    return kanji_divide_by_power_of_two(kanji_doubling_high_mult(value, multiplier), -shift);
 #endif
 }
 

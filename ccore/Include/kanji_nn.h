@@ -240,6 +240,23 @@ int32_t kanji_copy_s8(const int8_t *input,
                       const kanji_axes *steps,
                       int8_t *output);
 
+/* Softmax of each row: TFLite's, with scale 1/256 and zero point -128 at the output.
+ *
+ *     e = exp((x - max(x)) * mult * 2^(shift - 57)), 0 where x - max(x) < diff_min
+ *     y = clamp(round(256 * e / sum(e)) - 128, -128, 127)
+ *
+ * in fixed point: e as Q0.31, their sum as Q12.19. Where no element is left, y is -128.
+ * 1 <= num_rows, 1 <= row_size, num_rows * row_size <= INT32_MAX; 0 <= mult,
+ * 0 <= shift <= 31. Output and input do not overlap.
+ */
+int32_t kanji_softmax_s8(const int8_t *input,
+                         int32_t num_rows,
+                         int32_t row_size,
+                         int32_t mult,
+                         int32_t shift,
+                         int32_t diff_min,
+                         int8_t *output);
+
 /* Takes the pixels of an image that two tables name: resizing by the nearest pixel.
  *
  *     y[i][j][c] = x[rows[i]][columns[j]][c]

@@ -51,6 +51,25 @@ static inline int32_t kanji_add_saturated(int32_t a, int32_t b)
     return a < 0 && b < INT32_MIN - a ? INT32_MIN : a + b;
 }
 
+/* a * b / 2^31 to the nearest integer, halves up; (-2^31)^2 saturates. */
+static inline int32_t kanji_doubling_high_mult(int32_t a, int32_t b)
+{
+    if (a == INT32_MIN && b == INT32_MIN)
+    {
+        return INT32_MAX;
+    }
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+}
+
+/* value / 2^exponent to the nearest integer, halves away from zero; 0 <= exponent <= 31. */
+static inline int32_t kanji_divide_by_power_of_two(int32_t value, int32_t exponent)
+{
+    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1);
+    const int32_t threshold = (mask >> 1) + (value < 0);
+
+    return (value >> exponent) + ((value & mask) > threshold);
+}
+
 /* value * multiplier * 2^(shift - 31), rounded twice, after the multiplication half up and
  * after the right shift half away from zero, or once, half up.
  * multiplier >= 0; -31 <= shift <= 30. */

@@ -6,6 +6,7 @@ file's parameters and scales, and assembles the network.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -28,13 +29,16 @@ from kanji_np.layers import (
 )
 from kanji_np.model import Model, assembled
 from kanji_np.ops import OPS, Op
+from kanji_np.ops.flatten import FlattenAttrs
 from kanji_np.ops.rescaling import RescalingAttrs
+from kanji_np.ops.reshape import ReshapeAttrs
 from kanji_np.quantize import SCHEMES
 from kanji_np.ranges import FixedRange, RangeTracker
 from kanji_np.targets import LIBRARIES
 from kanji_np.types import LinearParams, QParams, Shape, TargetSpec
 
 MOST_NAME = 40  # characters of a layer's name
+RESHAPES = ("flatten", "reshape")  # operators that change a shape alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,8 +212,15 @@ class Builder:
         """Note an operator that nothing is made of: "Dropout", "Identity"."""
         self._dropped.append(f"{source}: {why}")
 
-    def finish(self, output: Symbol) -> Imported:
+    def finish(self, output: Symbol, *, flat_row: bool = False) -> Imported:
         """The network, built.
+
+        Parameters
+        ----------
+        output : Symbol
+        flat_row : bool
+            A softmax at the end becomes flat where it has a single row: as the loss
+            takes it, whatever shape the file has.
 
         Raises
         ------
@@ -217,6 +228,7 @@ class Builder:
             A layer does not fit the target; the message names it.
         """
         assert self._input is not None  # tables begin with it
+        output = self._ending(output, flat_row)
         said = self._tensors[self._input].qparams
         is_open = said is None and self.image_layer is None
         starts = {made.layer.name: made.params for made in self._made}
@@ -244,6 +256,39 @@ class Builder:
                 self._keep(made)
             rows.append(self._row(made))
         return Imported(network, tuple(rows), tuple(self._dropped))
+
+    def _ending(self, output: Symbol, flat_row: bool) -> Symbol:
+        """The output, with what changes its shape behind a softmax put before it.
+
+        As the last layer a softmax is left out of training.
+        """
+        shape, end = self.shape(output), output
+        if flat_row and math.prod(shape) == shape[-1]:
+            shape = shape[-1:]
+        while end.layer is not None and end.layer.op.name in RESHAPES:
+            (end,) = end.inputs
+        softmax = end.layer
+        if softmax is None or not softmax.op.is_in_loss:
+            return output
+        before = self.shape(end)
+        if shape[-1] != before[-1] or (end is output and shape == before):
+            return output
+        (made,) = (m for m in self._made if m.layer is softmax)
+        x = made.inputs[0]
+        if self.shape(x) != shape:
+            x = self._shaped(x, shape, made)
+        ending = softmax(x)
+        self._tensors[ending] = replace(self._tensors.pop(end), shape=shape)
+        return ending
+
+    def _shaped(self, x: Symbol, shape: Shape, reader: _Made) -> Symbol:
+        """The input of a layer under another shape, in the table before it."""
+        is_flat = len(shape) == 1
+        op = "flatten" if is_flat else "reshape"
+        attrs = FlattenAttrs() if is_flat else ReshapeAttrs(shape)
+        shaped = self.layer(op, attrs, [x], source=reader.source)
+        self._made.insert(self._made.index(reader), self._made.pop())
+        return shaped
 
     def _image(
         self, symbol: Symbol, given: Layer, wanted: QParams | None

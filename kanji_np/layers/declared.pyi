@@ -404,18 +404,21 @@ class Slice(Layer):
     ) -> None: ...
 
 class Softmax(Layer):
-    """Softmax for deployment; see `ops.softmax`.
+    """Softmax over the last axis; see `ops.softmax`.
 
-    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
-    logits before it.
+    Any shape -> the same, of scale 1/256 and zero point -128. As the last layer it is
+    left out of training: the loss takes the logits before it.
 
     Parameters
     ----------
+    beta : float
+        What the logits are multiplied by, above 0.
     name : str, optional
     """
 
     def __init__(
         self,
+        beta: float = ...,
         name: str | None = None,
     ) -> None: ...
 

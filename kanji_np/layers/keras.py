@@ -66,7 +66,8 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
 class Conv2D(LinearLayer):
     """2-D convolution with bias; see `ops.conv2d`.
 
-    (H,W,C) -> (OH,OW,filters); weight float32 (filters,KH,KW,C), bias (filters,).
+    (H,W,C) -> (OH,OW,filters); weight float32 (filters,KH,KW,C/groups), bias
+    (filters,).
 
     Parameters
     ----------
@@ -81,6 +82,11 @@ class Conv2D(LinearLayer):
         folded into the weights, and takes the bias's place.
     weight_bits : 8 or 4
         int4 weights take half the flash; not every target has kernels for them.
+    groups : int
+        Input channels and filters are split into so many groups, in order, and the
+        filters of a group see its channels alone. It divides C and `filters`. CMSIS-NN
+        has groups from 7.0.0 on, for weights of 8 bits. For groups of one channel
+        `DepthwiseConv2D` computes the same, faster on the device.
     name : str, optional
     """
 
@@ -96,6 +102,7 @@ class Conv2D(LinearLayer):
         *,
         batch_norm: bool = False,
         weight_bits: int = 8,
+        groups: int = 1,
     ) -> None:
         attrs = Conv2DAttrs.given(
             filters,
@@ -105,6 +112,7 @@ class Conv2D(LinearLayer):
             padding,
             activation,
             weight_bits,
+            groups,
         )
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
@@ -256,7 +264,7 @@ class AvgPool2D(Layer):
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
 
-    (T,C) -> (OT,filters); weight float32 (filters,KT,C), bias (filters,).
+    (T,C) -> (OT,filters); weight float32 (filters,KT,C/groups), bias (filters,).
 
     Parameters
     ----------
@@ -266,7 +274,7 @@ class Conv1D(LinearLayer):
     padding : "valid", "same" or (before, after)
     activation : None, "linear", "relu" or "relu6"
         Fused: it costs nothing on the device.
-    batch_norm, weight_bits
+    batch_norm, weight_bits, groups
         As in `Conv2D`.
     name : str, optional
     """
@@ -283,6 +291,7 @@ class Conv1D(LinearLayer):
         *,
         batch_norm: bool = False,
         weight_bits: int = 8,
+        groups: int = 1,
     ) -> None:
         attrs = Conv1DAttrs.given(
             filters,
@@ -292,5 +301,6 @@ class Conv1D(LinearLayer):
             padding,
             activation,
             weight_bits,
+            groups,
         )
         super().__init__(OPS["conv1d"], attrs, name, batch_norm=batch_norm)

@@ -18,7 +18,7 @@ class Attrs(Protocol):
     """What they take of the attributes."""
 
     @property
-    def over_row(self) -> conv2d.Attrs: ...
+    def over_row(self) -> conv2d.GroupedAttrs: ...
 
 
 def forward_int(

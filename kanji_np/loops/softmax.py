@@ -22,7 +22,8 @@ int64: Any = nb.int64
 
 
 def forward_int(attrs: Any, ints: Any, xs: Arrays) -> np.ndarray:
-    (x,) = xs
+    (given,) = xs
+    x = given.reshape(-1, given.shape[-1])  # (N,...,K) -> (rows,K)
     y = np.empty(x.shape, np.int8)
     if ints.base == "pow2":
         run(_softmax_pow2, len(x), x, y)
@@ -30,7 +31,7 @@ def forward_int(attrs: Any, ints: Any, xs: Arrays) -> np.ndarray:
         run(_softmax_table, len(x), x, ints.table, y)
     else:
         run(_softmax, len(x), x, ints.multiplier, ints.shift, ints.diff_min, y)
-    return y
+    return y.reshape(given.shape)
 
 
 @njit(cache=True, nogil=True)

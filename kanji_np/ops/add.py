@@ -39,7 +39,6 @@ from kanji_np.quantize import (
     multiplier_and_shift,
     output_factor,
 )
-from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     Arrays,
@@ -248,7 +247,7 @@ def lower(
     first, second = xs
     if first.shape == second.shape and ints.input_2_sign == 1:
         return (_of_one_shape(ints, y),)
-    whole, part, blocks = pairs.order(xs)
+    whole, part, _ = pairs.order(xs)
     operands = (
         (1, ints.input_1_offset, ints.input_1_mult, ints.input_1_shift),
         (
@@ -269,15 +268,8 @@ def lower(
         ints.act_max,
         int(ints.rounding == "single"),
     )
-    call = kanji_nn.call(
-        "kanji_add_s8",
-        pairs.struct("kanji_add_params", "params", params),
-        blocks.struct(),
-        InputPtr(index=whole),
-        InputPtr(index=part),
-        OutputPtr(),
-    )
-    return (call,)
+    struct = pairs.struct("kanji_add_params", "params", params)
+    return (pairs.call("kanji_add_s8", struct, xs),)
 
 
 def _of_one_shape(ints: AddInts, y: TensorSpec) -> KernelCall:

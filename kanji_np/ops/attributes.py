@@ -45,9 +45,16 @@ class Attributes:
         return cls(*values)
 
 
-def attribute(check: Check, default: Any = MISSING, called: str = "") -> Any:
-    """A field of `Attributes`; messages name it as the layer's argument is called."""
-    return field(default=default, metadata={"check": check, "called": called})
+def attribute(
+    check: Check, default: Any = MISSING, called: str = "", *, later: bool = False
+) -> Any:
+    """A field of `Attributes`; messages name it as the layer's argument is called.
+
+    A field that operators got `later`, when there were files without it, is left out of
+    files and digests where it has its default.
+    """
+    more = {"check": check, "called": called, "later": later}
+    return field(default=default, metadata=more)
 
 
 def argument_name(f: Field[Any]) -> str:
@@ -71,6 +78,16 @@ def cell_pair(name: str, value: int | Pair) -> Pair:
 def extra_cells(name: str, value: int | Pair) -> Pair:
     """(height, width), or one int for both; may be 0."""
     return checks.pair(name, value, 0, MOST_CELLS)
+
+
+def check_groups(groups: int, filters: int) -> None:
+    """OptionError unless each group has as many filters."""
+    if filters % groups:
+        raise OptionError(
+            f"groups must be a divisor of filters, got {groups} groups of {filters} "
+            "filters",
+            arguments=("groups", "filters"),
+        )
 
 
 def right_shift(name: str, value: int) -> int:

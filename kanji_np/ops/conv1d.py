@@ -1,11 +1,12 @@
 """1-D convolution with bias and an optional fused activation, over (N,T,Cin).
 
     acc[n,t,o] = bias[o] + sum over i,c of
-                 (X[n, t*s + i*d - before, c] + input_offset) * W[o,i,c]
+                 (X[n, t*s + i*d - before, f + c] + input_offset) * W[o,i,c]
 
-Layouts: X (N,T,Cin), W (Cout,K,Cin), Y (N,OT,Cout). It is `conv2d` over an image of one
-row, X (N,1,T,Cin), W (Cout,1,K,Cin) and Y (N,1,OT,Cout). How sums become outputs, the
-gradients and the bound of the accumulator are those of `conv2d`.
+Layouts: X (N,T,Cin), W (Cout,K,Cin/G), Y (N,OT,Cout) of G groups; f is the first
+channel of the group. It is `conv2d` over an image of one row, X (N,1,T,Cin), W
+(Cout,1,K,Cin/G) and Y (N,1,OT,Cout). How sums become outputs, the gradients and the
+bound of the accumulator are those of `conv2d`.
 
 Source: CMSIS-NN v7.0.0 `arm_convolve_wrapper_s8`, which has a kernel of its own for one
 row; Keras `Conv1D`. Legacy: CMSIS 5.9.0 `arm_convolve_HWC_q7_*_nonsquare`.
@@ -25,6 +26,7 @@ from kanji_np.ops.attributes import (
     attribute,
     cell_number,
     channel_number,
+    check_groups,
     fused_activation,
     row_padding,
     weight_width,
@@ -52,8 +54,8 @@ from kanji_np.window import Padding, Pair
 @dataclass(frozen=True)
 class Conv1DAttrs(Attributes):
     """Output channels; kernel, stride and dilation in steps; padding "same", "valid" or
-    (before, after); activation "linear", "relu" or "relu6"; `weight_bits` as in
-    `Conv2DAttrs`."""
+    (before, after); activation "linear", "relu" or "relu6"; `weight_bits` and `groups`
+    as in `Conv2DAttrs`."""
 
     filters: int = attribute(channel_number)
     kernel: int = attribute(cell_number, called="kernel_size")
@@ -62,6 +64,11 @@ class Conv1DAttrs(Attributes):
     padding: str | Pair = attribute(row_padding, "valid")
     activation: str = attribute(fused_activation, "linear")
     weight_bits: int = attribute(weight_width, 8)
+    groups: int = attribute(channel_number, 1, later=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_groups(self.groups, self.filters)
 
     @property
     def over_row(self) -> Conv2DAttrs:
@@ -76,6 +83,7 @@ class Conv1DAttrs(Attributes):
             padding,
             self.activation,
             self.weight_bits,
+            self.groups,
         )
 
 
@@ -88,7 +96,8 @@ def infer(attrs: Conv1DAttrs, shapes: Shapes) -> Shape:
 
 def weight_shapes(attrs: Conv1DAttrs, shapes: Shapes) -> tuple[Shape, Shape]:
     (shape,) = shapes
-    return (attrs.filters, attrs.kernel, shape[1]), (attrs.filters,)
+    seen = attrs.over_row.seen(shape[1])
+    return (attrs.filters, attrs.kernel, seen), (attrs.filters,)
 
 
 def forward_int(

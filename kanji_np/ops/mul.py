@@ -32,7 +32,6 @@ from kanji_np.ops import pairs
 from kanji_np.ops.attributes import Attributes, attribute, fused_activation
 from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import activation_bounds, activation_range, output_factor
-from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
     Arrays,
@@ -207,7 +206,7 @@ def lower(
     first, second = xs
     if first.shape == second.shape:
         return (_of_one_shape(ints, y),)
-    whole, part, blocks = pairs.order(xs)
+    whole, part, _ = pairs.order(xs)
     offsets = ints.input_1_offset, ints.input_2_offset
     params = KernelParams(
         offsets[whole],
@@ -219,15 +218,8 @@ def lower(
         ints.act_max,
         int(ints.rounding == "single"),
     )
-    call = kanji_nn.call(
-        "kanji_mul_s8",
-        pairs.struct("kanji_mul_params", "params", params),
-        blocks.struct(),
-        InputPtr(index=whole),
-        InputPtr(index=part),
-        OutputPtr(),
-    )
-    return (call,)
+    struct = pairs.struct("kanji_mul_params", "params", params)
+    return (pairs.call("kanji_mul_s8", struct, xs),)
 
 
 def _of_one_shape(ints: MulInts, y: TensorSpec) -> KernelCall:

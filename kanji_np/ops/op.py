@@ -27,7 +27,7 @@ your own need not be in this folder: `kj.register_op` makes a layer of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -185,8 +185,10 @@ class Op:
         `params`.
     reads_image : bool
         Takes uint8 images instead of int8 activations, and comes first in a network.
-    ends_network : bool
-        Comes last in a network, and is left out of training.
+    is_in_loss : bool
+        The loss computes it: as the last layer it is left out of training.
+    only_last : numerics -> str or None
+        Why it may only be the last layer where it computes so; None: it may be any.
     inputs : int or None
         How many; None: any number from 2.
     short_name : str or None
@@ -214,7 +216,8 @@ class Op:
     weights: Weights | None = None
     constants: type[Constants] | None = None
     reads_image: bool = False
-    ends_network: bool = False
+    is_in_loss: bool = False
+    only_last: Callable[[Numerics], str | None] = lambda numerics: None
     inputs: int | None = 1
     short_name: str | None = None
     layer: str | None = None
@@ -290,7 +293,23 @@ def registered(name: str) -> Op:
 
 def attrs_to_json(attrs: Any) -> dict[str, Any]:
     """The fields of an attributes dataclass, for `json.dumps`."""
-    return {f.name: getattr(attrs, f.name) for f in fields(attrs)}
+    values = {f.name: getattr(attrs, f.name) for f in fields(attrs)}
+    return {
+        f.name: values[f.name]
+        for f in fields(attrs)
+        if not (_came_later(f) and values[f.name] == f.default)
+    }
+
+
+def attrs_text(attrs: Any) -> str:
+    """What digests have of an attributes dataclass: its `repr` without what
+    `attrs_to_json` leaves out."""
+    values = attrs_to_json(attrs).items()
+    return f"{type(attrs).__name__}({', '.join(f'{k}={v!r}' for k, v in values)})"
+
+
+def _came_later(f: Field[Any]) -> bool:
+    return bool(f.metadata.get("later"))
 
 
 def attrs_from_json(kind: type, data: Any) -> Any:
@@ -304,7 +323,8 @@ def attrs_from_json(kind: type, data: Any) -> Any:
         A value is not allowed.
     """
     names = {f.name for f in fields(kind)}
-    if not isinstance(data, dict) or set(data) != names:
+    needed = {f.name for f in fields(kind) if not _came_later(f)}
+    if not isinstance(data, dict) or not needed <= set(data) <= names:
         raise FileFormatError(
             f"attributes of {kind.__name__} must be {sorted(names)}, got {shown(data)}"
         )

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from kanji_np.errors import ShapeError
-from kanji_np.types import Shape, Shapes, Specs, Struct
+from kanji_np.targets import kanji_nn
+from kanji_np.types import (
+    InputPtr,
+    KernelCall,
+    OutputPtr,
+    Shape,
+    Shapes,
+    Specs,
+    Struct,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,13 @@ def struct(ctype: str, name: str, values: Any) -> Struct:
     return Struct(
         ctype, name, tuple((f.name, getattr(values, f.name)) for f in fields(values))
     )
+
+
+def call(function: str, params: Struct, xs: Specs) -> KernelCall:
+    """A kernel of ccore that reads the part again and again beside the whole."""
+    whole, part, found = order(xs)
+    inputs = InputPtr(index=whole), InputPtr(index=part)
+    return kanji_nn.call(function, params, found.struct(), *inputs, OutputPtr())
 
 
 def output(q: np.ndarray, ints: Any, y_range: np.ndarray | None) -> np.ndarray:

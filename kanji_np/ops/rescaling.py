@@ -25,7 +25,7 @@ from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.loops import images as fast
 from kanji_np.ops.attributes import Attributes, attribute
 from kanji_np.ops.op import Fast, Op
-from kanji_np.quantize import LARGEST, frac_bits, pow2_qparams
+from kanji_np.quantize import LARGEST, frac_bits, pow2_qparams, stored
 from kanji_np.targets import kanji_nn
 from kanji_np.types import (
     Arrays,
@@ -132,7 +132,8 @@ def output_qparams(
     attrs: RescalingAttrs, xs: tuple[QParams | None, ...], numerics: Numerics
 ) -> QParams:
     if attrs.output_scale is not None:
-        return QParams(attrs.output_scale, attrs.output_zero_point)
+        given = QParams(attrs.output_scale, attrs.output_zero_point)
+        return stored(given, numerics)
     ends = attrs.of(np.array([[0.0], [GREY_LEVELS - 1.0]]))
     return pow2_qparams(frac_bits(float(np.abs(ends).max())))
 

@@ -1,22 +1,24 @@
 """Softmax over the last axis, in the arithmetic of the target.
 
-TFLite's, of base e:
+X and Y (N,...,K), of any rank: each row of K elements is computed alone. TFLite's, of
+base e, of one row:
 
-    d = X - max(X);  e = exp(d * scale) in Q0.31, for d >= diff_min, else left out
+    d = X - max(X);  e = exp(d * beta * scale) in Q0.31, for d >= diff_min, else 0
     s = sum of e in Q12.19
     Y = clamp(round(e / s * 256) - 128, -128, 127)
 
-X and Y (N,K). `multiplier * 2^(shift - 31)` is the input scale times 2^26: the exponent
-is computed with 5 integer bits. The output scale is 1/256 with zero point -128,
-whatever comes in. exp is a polynomial of degree 4 on a quarter, times constants
-exp(-2^k); the reciprocal is three Newton steps.
+`multiplier * 2^(shift - 31)` is beta times the input scale times 2^26: the exponent is
+computed with 5 integer bits. The output scale is 1/256 with zero point -128, whatever
+comes in. exp is a polynomial of degree 4 on a quarter, times constants exp(-2^k); the
+reciprocal is three Newton steps.
 
 LiteRT's optimized kernel, which is the one that runs beside XNNPACK's, in float32:
 
     e = t[max(X) - X];  s = sum of e in the order of X
     Y = clamp(floor(e * (1 / (s / 256)) + 1/2) - 128, -128, 127)
 
-with a table t[k] of exp(-k times the input scale), and the same output scale.
+with a table t[k] of exp(-k times beta times the input scale), and the same output
+scale.
 
 The legacy q7 API's, of base 2 and of the integers themselves, whatever their scale:
 
@@ -24,25 +26,31 @@ The legacy q7 API's, of base 2 and of the integers themselves, whatever their sc
     Y = clamp(B >> clamp(13 + b - X, 0, 31), -128, 127)
 
 Its outputs are shares in units of 2^-7, rough ones: they keep the order of X, and are
-not the softmax of the real values.
+not the softmax of the real values. So nothing is trained through them: this softmax may
+only end a network.
 
-Accumulator: s <= K * 2^19. For K <= 511 the shift that turns e / s into Y stays below
-32; beyond, the library's cores disagree, so longer rows are refused.
+Accumulator: s <= K * 2^19, inside int32 for K <= 4095; longer rows are refused. Where s
+reaches 512, every share is below half a step, and Y is -128. There the shift that
+turns e / s into Y is beyond 31, and the library's cores disagree; TFLite Micro aborts.
+Rows of more than 511 elements, which can sum up to so much, are given to a function of
+ccore.
 
 Source: CMSIS-NN v7.0.0 `arm_softmax_s8`; TFLite `SOFTMAX` int8, gemmlowp fixedpoint,
-`PopulateSoftmaxLookupTable`.
-Legacy: CMSIS 5.9.0 `arm_softmax_q7`.
+`PopulateSoftmaxLookupTable`. Longer rows: ccore `kanji_softmax_s8`.
+Legacy: CMSIS 5.9.0 `arm_softmax_q7`, `arm_softmax_with_batch_q7`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from kanji_np.errors import ShapeError
+from kanji_np.checks import number
+from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
 from kanji_np.fixedpoint import (
     EXP_INTEGER_BITS,
     clamp,
@@ -52,11 +60,13 @@ from kanji_np.fixedpoint import (
     saturating_doubling_high_multiply,
 )
 from kanji_np.loops import softmax as fast
-from kanji_np.ops.attributes import Attributes
+from kanji_np.ops.attributes import Attributes, attribute
 from kanji_np.ops.op import Fast, Op
 from kanji_np.quantize import multiplier_and_shift
+from kanji_np.targets import kanji_nn
 from kanji_np.targets.arm import HEADER
 from kanji_np.types import (
+    Argument,
     Arrays,
     Gradients,
     InputPtr,
@@ -72,21 +82,42 @@ from kanji_np.types import (
     TensorSpec,
 )
 
-MOST_CLASSES = 511
+MOST_CLASSES = 4095
+MOST_CLASSES_ARM = 511
+MOST_ROWS_Q7 = 2**16 - 1
+LARGEST_BETA = 2.0**10
+
+
+def factor_of_logits(name: str, value: float) -> float:
+    """A positive number as `.tflite` files have it: the nearest of float32."""
+    beta = float(np.float32(number(name, value, 0.0, LARGEST_BETA)))
+    if beta == 0:
+        raise OptionError(f"{name} must be above 0, got {value}")
+    return beta
 
 
 @dataclass(frozen=True)
 class SoftmaxAttrs(Attributes):
-    """Softmax for deployment; see `ops.softmax`.
+    """Softmax over the last axis; see `ops.softmax`.
 
-    (K,) -> (K,). As the last layer it is left out of training: the loss takes the
-    logits before it.
+    Any shape -> the same, of scale 1/256 and zero point -128. As the last layer it is
+    left out of training: the loss takes the logits before it.
+
+    Parameters
+    ----------
+    beta : float
+        What the logits are multiplied by, above 0.
     """
+
+    beta: float = attribute(factor_of_logits, 1.0, later=True)
 
 
 @dataclass(frozen=True)
 class SoftmaxInts:
-    """Multiplier and shift of the input scale; differences below `diff_min` give 0."""
+    """Multiplier and shift of beta times the input scale.
+
+    Differences below `diff_min` give 0.
+    """
 
     base: ClassVar[str] = "exp"
     multiplier: int
@@ -96,7 +127,7 @@ class SoftmaxInts:
 
 @dataclass(frozen=True)
 class TableSoftmaxInts:
-    """exp(-k times the input scale) for k of 0..255, float32 (256,)."""
+    """exp(-k times beta times the input scale) for k of 0..255, float32 (256,)."""
 
     base: ClassVar[str] = "table"
     table: np.ndarray
@@ -114,9 +145,9 @@ AnySoftmaxInts = SoftmaxInts | TableSoftmaxInts | Pow2SoftmaxInts
 
 def infer(attrs: SoftmaxAttrs, shapes: Shapes) -> Shape:
     (shape,) = shapes
-    if len(shape) != 1 or shape[0] > MOST_CLASSES:
+    if shape[-1] > MOST_CLASSES:
         raise ShapeError(
-            f"softmax: expected a flat input of at most {MOST_CLASSES}, got {shape}"
+            f"softmax: expected a last axis of at most {MOST_CLASSES}, got {shape}"
         )
     return shape
 
@@ -129,11 +160,12 @@ def ints_of(
     if numerics.softmax == "pow2":
         return Pow2SoftmaxInts()
     if numerics.softmax == "table":
-        exponents = np.float32(-x.scale) * np.arange(256, dtype=np.float32)
+        step = np.float32(-x.scale) * np.float32(attrs.beta)
+        exponents = step * np.arange(256, dtype=np.float32)
         return TableSoftmaxInts(np.exp(exponents.astype(np.float64)).astype(np.float32))
-    real = min(x.scale * 2.0 ** (31 - EXP_INTEGER_BITS), 2.0**31 - 1)
+    real = min(attrs.beta * x.scale * 2.0 ** (31 - EXP_INTEGER_BITS), 2.0**31 - 1)
     multiplier, shift = multiplier_and_shift(real)
-    shift = max(shift, 0)
+    multiplier, shift = multiplier >> max(-shift, 0), max(shift, 0)
     radius = ((1 << EXP_INTEGER_BITS) - 1) * 2.0 ** (31 - EXP_INTEGER_BITS) / 2.0**shift
     return SoftmaxInts(multiplier, shift, -int(radius))
 
@@ -145,9 +177,11 @@ def output_qparams(
 
 
 def forward_int(attrs: SoftmaxAttrs, ints: AnySoftmaxInts, xs: Arrays) -> np.ndarray:
-    """int8 (N,K) -> int8 (N,K), one row at a time."""
+    """int8 (N,...,K) -> the same, one row at a time."""
     (x,) = xs
-    return np.array([BASES[ints.base](row, ints) for row in x.tolist()], np.int8)
+    rows = x.reshape(-1, x.shape[-1]).tolist()
+    y = np.array([BASES[ints.base](row, ints) for row in rows], np.int8)
+    return y.reshape(x.shape)
 
 
 def _softmax(row: list[int], ints: SoftmaxInts) -> list[int]:
@@ -198,10 +232,10 @@ BASES: dict[str, Callable[[list[int], Any], list[int]]] = {
 
 
 def forward_float(attrs: SoftmaxAttrs, params: None, xs: Arrays) -> np.ndarray:
-    """Floating (N,K) -> same dtype (N,K)."""
+    """Floating (N,...,K) -> same dtype and shape."""
     (x,) = xs
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    e = np.exp((x - x.max(axis=-1, keepdims=True)) * x.dtype.type(attrs.beta))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def vjp(
@@ -211,10 +245,10 @@ def vjp(
     gy: np.ndarray,
     needs_gx: tuple[bool, ...],
 ) -> tuple[Gradients, None]:
-    """gX = P * (gY - sum of gY * P), with P the softmax of the real input."""
-    (x,), (scale,) = saved.x, saved.x_scale
-    p = forward_float(attrs, None, (x * gy.dtype.type(scale),))
-    return (p * (gy - (gy * p).sum(axis=1, keepdims=True)),), None
+    """gX = beta * P * (gY - sum of gY * P), with P the softmax of the real input."""
+    p = forward_float(attrs, None, saved.real_x(gy.dtype))
+    gx = p * (gy - (gy * p).sum(axis=-1, keepdims=True))
+    return (gx * gy.dtype.type(attrs.beta),), None
 
 
 def lower_cmsis_nn(
@@ -225,21 +259,19 @@ def lower_cmsis_nn(
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
     (x,) = xs
-    call = KernelCall(
-        function="arm_softmax_s8",
-        header=HEADER,
-        arguments=(
-            InputPtr(),
-            1,
-            x.shape[0],
-            ints.multiplier,
-            ints.shift,
-            ints.diff_min,
-            OutputPtr(),
-        ),
-        status=None,
+    *outer, classes = x.shape
+    arguments = (
+        InputPtr(),
+        math.prod(outer),
+        classes,
+        ints.multiplier,
+        ints.shift,
+        ints.diff_min,
+        OutputPtr(),
     )
-    return (call,)
+    if classes > MOST_CLASSES_ARM:
+        return (kanji_nn.call("kanji_softmax_s8", *arguments),)
+    return (KernelCall("arm_softmax_s8", HEADER, arguments, status=None),)
 
 
 def lower_cmsis_nn_q7(
@@ -249,14 +281,26 @@ def lower_cmsis_nn_q7(
     y: TensorSpec,
     target: TargetSpec,
 ) -> tuple[KernelCall, ...]:
+    """Several rows are a batch to the library."""
     (x,) = xs
-    call = KernelCall(
-        function="arm_softmax_q7",
-        header=HEADER,
-        arguments=(InputPtr(), x.shape[0], OutputPtr()),
-        status=None,
-    )
-    return (call,)
+    if attrs.beta != 1:
+        raise UnsupportedOp(f"arm_softmax_q7 has a beta of 1 only, got {attrs.beta:g}")
+    *outer, classes = x.shape
+    rows, function = math.prod(outer), "arm_softmax_with_batch_q7"
+    if rows > MOST_ROWS_Q7:
+        raise UnsupportedOp(
+            f"{function} takes {MOST_ROWS_Q7:,} rows at most, got {rows:,}"
+        )
+    arguments: tuple[Argument, ...] = (InputPtr(), rows, classes, OutputPtr())
+    if rows == 1:
+        function, arguments = "arm_softmax_q7", (InputPtr(), classes, OutputPtr())
+    return (KernelCall(function, HEADER, arguments, status=None),)
+
+
+def why_last(numerics: Numerics) -> str | None:
+    if numerics.softmax == "pow2":
+        return "it is of base 2, whatever the scale of its input"
+    return None
 
 
 SOFTMAX = Op(
@@ -270,6 +314,7 @@ SOFTMAX = Op(
     lowerings={"cmsis-nn": lower_cmsis_nn, "cmsis-nn-q7": lower_cmsis_nn_q7},
     output_qparams=output_qparams,
     ints=ints_of,
-    ends_network=True,
+    is_in_loss=True,
+    only_last=why_last,
     fast=Fast(fast.forward_int),
 )

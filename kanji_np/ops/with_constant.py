@@ -38,7 +38,7 @@ from kanji_np.ops.mul import MUL
 from kanji_np.ops.op import Constants, Fast, Op
 from kanji_np.ops.rescaling import positive, zero_point
 from kanji_np.ops.sub import SUB
-from kanji_np.quantize import SCHEMES, check_values
+from kanji_np.quantize import SCHEMES, check_values, stored
 from kanji_np.types import (
     Arrays,
     Constant,
@@ -174,7 +174,7 @@ def infer(attrs: WithConstantAttrs, shapes: Shapes) -> Shape:
 
 
 def quantized(
-    attrs: WithConstantAttrs, constants: OperandConstants
+    attrs: WithConstantAttrs, constants: OperandConstants, numerics: Numerics
 ) -> tuple[np.ndarray, QParams]:
     """The constant as int8, and what its integers stand for."""
     values = constants.values.astype(np.float64)
@@ -183,6 +183,7 @@ def quantized(
         q = asymmetric.activation_qparams(float(values.min()), float(values.max()))
     else:
         q = QParams(attrs.constant_scale, attrs.constant_zero_point)
+    q = stored(q, numerics)
     steps = np.rint(values / q.scale) + q.zero_point
     return np.clip(steps, -128, 127).astype(np.int8), q
 
@@ -196,7 +197,7 @@ def ints_of(
 ) -> WithConstantInts:
     """RangeError if `y` is too fine for the operands."""
     (x,) = xs
-    constant, q = quantized(attrs, constants)
+    constant, q = quantized(attrs, constants, numerics)
     ints = attrs.op.ints
     assert ints is not None
     pair = ints(attrs.pair, attrs.ordered(x, q), y, numerics)

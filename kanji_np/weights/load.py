@@ -5,14 +5,14 @@ Every array has its place, and every place its array, before the first is put th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kanji_np.checks import number, one_of, shown
+from kanji_np.checks import listed, number, one_of, shown
 from kanji_np.errors import DataError, OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import EPSILON, LinearLayer
 from kanji_np.network import Network
@@ -27,8 +27,6 @@ Weights: TypeAlias = Mapping[str, ArrayLike]
 Arrays: TypeAlias = dict[str, np.ndarray]
 #: Of each key the layer that takes the array, and the shape it must have.
 Places: TypeAlias = dict[str, tuple[LinearLayer, Shape]]
-
-MOST_NAMED = 8
 
 
 def weights_of(net: Network) -> Arrays:
@@ -269,8 +267,8 @@ def _in_order(
     ):
         if len(own) != len(modules):
             raise OptionError(
-                f"the network has {len(own)} {what}: {_listed(x.name for x in own)}; "
-                f"the weights have {len(modules)}: {_listed(x.name for x in modules)}. "
+                f"the network has {len(own)} {what}: {listed(x.name for x in own)}; "
+                f"the weights have {len(modules)}: {listed(x.name for x in modules)}. "
                 "Say with names= which layer has which"
             )
     norm_of = dict(zip(normalized, norms, strict=True))
@@ -335,7 +333,7 @@ def _read(weights: Weights, wanted: Places) -> Arrays:
         if arrays[key].shape != shape
     ]
     if wrong:
-        raise ShapeError("; ".join(_cut(wrong)))
+        raise ShapeError(listed(wrong, "; "))
     for key, array in arrays.items():
         if array.dtype.kind not in "iuf":
             raise DataError(f"{key} must be of numbers, got {array.dtype}")
@@ -364,14 +362,4 @@ def _array(key: str, value: Any) -> np.ndarray:
 def _refuse(what: str, names: Sequence[str]) -> None:
     """OptionError that lists names, if there are any."""
     if names:
-        raise OptionError(f"{what} {_listed(names)}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(_cut(list(names))) or "none"
-
-
-def _cut(texts: list[str]) -> list[str]:
-    """The first few of many."""
-    more = len(texts) - MOST_NAMED
-    return [*texts[:MOST_NAMED], f"{more} more"] if more > 0 else texts
+        raise OptionError(f"{what} {listed(names)}")

@@ -814,5 +814,10 @@ def softmax_q7(x: np.ndarray) -> Call:
     return Call("arm_softmax_q7", (x.size,), (x,), x.shape)
 
 
+def softmax_with_batch_q7(x: np.ndarray) -> Call:
+    """x int8 (batches, size)."""
+    return Call("arm_softmax_with_batch_q7", x.shape, (x,), x.shape)
+
+
 def _sized(function: str, core: str) -> str:
     return f"{function}_get_buffer_size" + ("" if core == "c" else f"_{core}")

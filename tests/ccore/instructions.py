@@ -226,6 +226,9 @@ CASES: dict[str, dict[str, Call]] = {
             channels=32,
             first=16,
         ),
+        "kanji_softmax_s8": driver.named(
+            driver.softmax_s8(values(8, 10), 1518500250, 22, -248), "kanji_softmax_s8"
+        ),
         "kanji_mean_s8": driver.mean_s8(
             values(1, 64, 64),
             input_offset=3,
@@ -262,6 +265,7 @@ CASES: dict[str, dict[str, Call]] = {
         "arm_maxpool_q7_HWC": pool_q7("arm_maxpool_q7_HWC"),
         "arm_avepool_q7_HWC": pool_q7("arm_avepool_q7_HWC"),
         "arm_softmax_q7": driver.softmax_q7(values(64)),
+        "arm_softmax_with_batch_q7": driver.softmax_with_batch_q7(values(8, 10)),
     },
 }
 

@@ -86,6 +86,14 @@ static int32_t run_mean(const call_t *call)
                          NULLED(call->output, 1));
 }
 
+static int32_t run_softmax(const call_t *call)
+{
+    const int32_t *v = call->ints;
+
+    return kanji_softmax_s8(
+        NULLED(call->arrays[0], 0), v[0], v[1], v[2], v[3], v[4], NULLED(call->output, 1));
+}
+
 static int32_t run_copy(const call_t *call)
 {
     const int32_t *v = call->ints;
@@ -223,6 +231,7 @@ static const function_t common_functions[] = {
     {"kanji_standardize_u8_s8", run_standardize},
     {"kanji_requantize_s8", run_requantize},
     {"kanji_mean_s8", run_mean},
+    {"kanji_softmax_s8", run_softmax},
     {"kanji_copy_s8", run_copy},
     {"kanji_resize_nearest_s8", run_resize_nearest},
     {"kanji_transpose_conv_s8", run_transpose_conv},

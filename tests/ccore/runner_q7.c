@@ -202,6 +202,13 @@ static int32_t run_softmax(const call_t *call)
     return 0;
 }
 
+static int32_t run_softmax_with_batch(const call_t *call)
+{
+    arm_softmax_with_batch_q7(
+        NULLED(call->arrays[0], 0), INT(0), INT(1), NULLED(call->output, 1));
+    return 0;
+}
+
 const function_t api_functions[] = {
     {"arm_convolve_HWC_q7_basic", run_basic},
     {"arm_convolve_HWC_q7_fast", run_fast},
@@ -216,5 +223,6 @@ const function_t api_functions[] = {
     {"arm_maxpool_q7_HWC", run_maxpool},
     {"arm_avepool_q7_HWC", run_avepool},
     {"arm_softmax_q7", run_softmax},
+    {"arm_softmax_with_batch_q7", run_softmax_with_batch},
     {NULL, NULL},
 };

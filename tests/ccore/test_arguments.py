@@ -95,6 +95,7 @@ BY_NAME = (
 )
 BY_NAME += tuple(int4(call) for call in BY_NAME if call is not DW_3X3)
 SOFTMAX = driver.softmax_s8(np.ones((2, 3), np.int8), 2**30, 20, -100)
+OWN_SOFTMAX = driver.named(SOFTMAX, "kanji_softmax_s8")
 RELU = driver.relu_q7(np.ones(3, np.int8))
 NORMALIZE = driver.normalize_u8_s8(np.ones(6, np.uint8), np.ones(3, np.uint8), 1)
 STANDARDIZE = driver.standardize_u8_s8(np.ones(6, np.uint8), 4)
@@ -163,6 +164,7 @@ DIMS = [
 ACTIVATION = ["act_min", "act_max"]
 STRIDE_PADDING = ["stride.w", "stride.h", "padding.w", "padding.h"]
 WINDOWS = [*STRIDE_PADDING, "dilation.w", "dilation.h", *ACTIVATION]
+SOFTMAX_NAMES = ["num_rows", "row_size", "mult", "shift", "diff_min"]
 #: Integer arguments by name, in the order `runner.c` takes them.
 NAMES = {
     "arm_convolve_wrapper_s8": [*DIMS, "input_offset", "output_offset", *WINDOWS],
@@ -191,7 +193,8 @@ NAMES = {
     ],
     "arm_max_pool_s8": [*DIMS, *STRIDE_PADDING, *ACTIVATION],
     "arm_avgpool_s8": [*DIMS, *STRIDE_PADDING, *ACTIVATION],
-    "arm_softmax_s8": ["num_rows", "row_size", "mult", "shift", "diff_min"],
+    "arm_softmax_s8": SOFTMAX_NAMES,
+    "kanji_softmax_s8": SOFTMAX_NAMES,
     "arm_relu_q7": ["size"],
     "kanji_normalize_u8_s8": ["size", "mean_size", "shift", "in_place"],
     "kanji_standardize_u8_s8": ["size", "frac_bits", "in_place"],
@@ -348,6 +351,12 @@ PAIR_REFUSED = {
     **LIMITS,
     **BLOCKS_REFUSED,
 }
+SOFTMAX_REFUSED = {
+    "num_rows": POSITIVE,
+    "row_size": POSITIVE,
+    "mult": (-1,),
+    "shift": (-1, 32),
+}
 POOL_REFUSED = {
     "input.n": POSITIVE,
     **dict.fromkeys(("input.h", "input.w"), SPATIAL),
@@ -429,15 +438,8 @@ REFUSED = [
     (int4(DW_OPT), {"input.c": (1, 3), "output.c": (1, 4)}),
     (MAX_POOL, POOL_REFUSED),
     (AVGPOOL, POOL_REFUSED),
-    (
-        SOFTMAX,
-        {
-            "num_rows": POSITIVE,
-            "row_size": POSITIVE,
-            "mult": (-1,),
-            "shift": (-1, 32),
-        },
-    ),
+    (SOFTMAX, SOFTMAX_REFUSED),
+    (OWN_SOFTMAX, SOFTMAX_REFUSED),
     (
         NORMALIZE,
         {"size": (0, -6, 7), "mean_size": (0, -3, 4, 7), "shift": (-1, 8)},
@@ -566,6 +568,7 @@ POINTERS = [
     (MAX_POOL, (1, 2, 3, 4, 5, 6), (0,)),
     (AVGPOOL, (1, 2, 3, 4, 5, 6), (0,)),
     (SOFTMAX, (0, 1), ()),
+    (OWN_SOFTMAX, (0, 1), ()),
     (NORMALIZE, (0, 1, 2), ()),
     (STANDARDIZE, (0, 1), ()),
     (LOOKUP, (0, 1, 2), ()),

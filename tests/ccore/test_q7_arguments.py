@@ -35,6 +35,7 @@ NAMES = {
     "arm_maxpool_q7_HWC": POOL,
     "arm_avepool_q7_HWC": POOL,
     "arm_softmax_q7": ("size",),
+    "arm_softmax_with_batch_q7": ("batches", "size"),
 }
 
 
@@ -69,7 +70,8 @@ CONVOLUTIONS = [convolution(name) for name in NAMES if "conv" in name]
 DENSE = [fully_connected(name) for name in NAMES if "connected" in name]
 POOLS = [pool(name) for name in NAMES if "pool" in name]
 SOFTMAX = driver.softmax_q7(np.ones(5, np.int8))
-CALLS = (*CONVOLUTIONS, *DENSE, *POOLS, SOFTMAX)
+BATCH = driver.softmax_with_batch_q7(np.ones((2, 5), np.int8))
+CALLS = (*CONVOLUTIONS, *DENSE, *POOLS, SOFTMAX, BATCH)
 #: Without limits of their own.
 GENERAL = [call for call in CONVOLUTIONS if "basic" in call.function]
 BASIC = GENERAL[0]
@@ -113,13 +115,13 @@ def test_null_is_refused():
 
 
 def test_zero_is_refused():
-    for call in (*GENERAL, *DENSE, *POOLS, SOFTMAX):
+    for call in (*GENERAL, *DENSE, *POOLS, SOFTMAX, BATCH):
         names = [
             name
             for name in NAMES[call.function]
             if "padding" not in name and "shift" not in name
         ]
-        status = 0 if call in (*POOLS, SOFTMAX) else ARGUMENT_ERROR
+        status = 0 if call in (*POOLS, SOFTMAX, BATCH) else ARGUMENT_ERROR
         assert_refused([with_argument(call, name, 0) for name in names], status)
 
 
@@ -229,4 +231,4 @@ def test_average_over_more_than_256_is_refused():
 
 
 def test_softmax_of_more_than_int16_counts_is_refused():
-    assert_refused([with_argument(SOFTMAX, "size", 32_768)], 0)
+    assert_refused([with_argument(x, "size", 32_768) for x in (SOFTMAX, BATCH)], 0)

@@ -316,6 +316,10 @@ def test_softmax(build):
     ]
     xs.append(np.full(32_767, 127, np.int8))  # the largest sum
     expect(build, [driver.softmax_q7(x) for x in xs], [softmax(x) for x in xs])
+    rows = [x for x in xs if x.size == 10]
+    batches = [np.stack(rows), *(x[None] for x in rows)]
+    answers = [np.stack([softmax(row) for row in x]) for x in batches]
+    expect(build, [driver.softmax_with_batch_q7(x) for x in batches], answers)
 
 
 @every_build

@@ -65,6 +65,7 @@ def test_ccore_files_of_a_firmware():
     assert {f for f in files if f.endswith(".c")} == {
         "ccore/Source/arm_softmax_s8.c",
         "ccore/Source/kanji_normalize_u8_s8.c",
+        "ccore/Source/kanji_softmax_s8.c",
     }
     assert "ccore/Include/arm_nnfunctions.h" in files
     assert set(ccore_files(functions, S8, "cmsis-nn")) == {

@@ -57,6 +57,8 @@ CONVOLUTIONS = [
     (dict(auto_pad="VALID", strides=[3, 2]), (5, 4, 2, 2)),
     (dict(group=4, pads=[1, 1, 1, 1]), (4, 1, 3, 3)),
     (dict(group=4, auto_pad="SAME_UPPER"), (8, 1, 2, 2)),
+    (dict(group=2, strides=[2, 1], pads=[1, 1, 1, 1]), (6, 2, 3, 3)),
+    (dict(group=2), (2, 2, 1, 1)),
 ]
 ROWS = [
     (dict(), (5, 4, 3)),
@@ -64,6 +66,7 @@ ROWS = [
     (dict(auto_pad="SAME_LOWER", strides=[2], dilations=[1]), (5, 4, 4)),
     (dict(dilations=[3], pads=[1, 4]), (5, 4, 3)),
     (dict(group=4, pads=[1, 1]), (12, 1, 3)),
+    (dict(group=2, strides=[2]), (6, 2, 3)),
 ]
 
 
@@ -73,7 +76,7 @@ def test_convolutions_of_images(attributes, weight, has_bias):
     constants = {"w": values(*weight), "b": values(weight[0])}
     inputs = ["x", "w", "b"] if has_bias else ["x", "w"]
     imported = check([node("Conv", inputs, ["y"], **attributes)], IMAGE, constants)
-    name = "depthwise_conv2d" if attributes.get("group") else "conv2d"
+    name = "depthwise_conv2d" if attributes.get("group") == 4 else "conv2d"
     assert ops(imported) == [name]
 
 
@@ -83,14 +86,16 @@ def test_convolutions_of_rows(attributes, weight):
     imported = check(
         [node("Conv", ["x", "w", "b"], ["y"], **attributes)], ROW, constants
     )
-    name = "depthwise_conv2d" if attributes.get("group") else "conv1d"
+    name = "depthwise_conv2d" if attributes.get("group") == 4 else "conv1d"
     assert ops(imported) == [name]
 
 
 def test_convolutions_that_are_refused():
-    w = {"w": values(6, 2, 3, 3)}
-    conv = node("Conv", ["x", "w"], ["y"], name="c", group=2)
-    assert "Conv 'c': 2 groups of 2 channels; 1 group" in refused([conv], constants=w)
+    for group, shape in ((2, (5, 2, 3, 3)), (3, (6, 2, 3, 3)), (0, (5, 4, 3, 3))):
+        conv = node("Conv", ["x", "w"], ["y"], name="c", group=group)
+        w = {"w": values(*shape)}
+        said = refused([conv], constants=w, kind=FileFormatError)
+        assert f"Conv 'c': weights {shape} in {group} groups do not take 4" in said
     conv = node("Conv", ["x", "v"], ["y"], pads=[-1, 0, 0, 0])
     v = {"v": values(6, 4, 3, 3)}
     assert "pads (-1, 0, 0, 0); 0 .. 32768 are" in refused([conv], constants=v)
@@ -966,3 +971,44 @@ def test_softmax_of_every_opset():
     for opset in (11, 13):
         imported = check([node("Softmax", ["x"], ["y"])], ("n", 5), opset=opset)
         assert ops(imported) == ["softmax"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (1, ["softmax"]),  # our channels
+        (-1, ["transpose", "softmax"]),
+        (2, ["transpose", "softmax", "transpose"]),
+    ],
+)
+def test_softmax_along_any_axis(axis, expected):
+    assert ops(check([node("Softmax", ["x"], ["y"], axis=axis)], IMAGE)) == expected
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_before_opset_13_softmax_takes_an_axis_and_those_after_it_as_one(axis):
+    """The reference evaluator does not; onnxruntime does."""
+    made = converted(
+        model([node("Softmax", ["x"], ["y"], axis=axis)], {"x": IMAGE}, opset=11)
+    )
+    x = values(BATCH, *IMAGE[1:])
+    e = np.exp(x.reshape(*x.shape[:axis], -1))
+    expected = (e / e.sum(axis=-1, keepdims=True)).reshape(x.shape)
+    np.testing.assert_allclose(answers(made, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_log_softmax_is_refused_by_name():
+    message = refused([node("LogSoftmax", ["x"], ["y"], axis=1, name="end")])
+    assert message.startswith("LogSoftmax 'end': is not supported")
+
+
+def test_a_gate_in_the_middle():
+    made = check(
+        [
+            node("Softmax", ["x"], ["g"], axis=1),
+            node("Mul", ["x", "g"], ["m"]),
+            node("Softmax", ["m"], ["y"], axis=1),
+        ],
+        IMAGE,
+    )
+    assert ops(made) == ["softmax", "mul", "softmax"]

@@ -85,6 +85,8 @@ def one(layer, shape, **options):
     [
         (kj.Conv2D(5, (3, 2), (2, 1), padding="same", dilation_rate=(1, 2)), (7, 8, 3)),
         (kj.Conv2D(4, 3, 2, padding=((2, 0), (0, 3)), activation="relu6"), (6, 5, 2)),
+        (kj.Conv2D(6, 3, groups=2), (5, 6, 4)),
+        (kj.Conv1D(9, 3, padding="same", groups=3), (9, 6)),
         (kj.DepthwiseConv2D(3, 2, padding="same", depth_multiplier=2), (5, 6, 3)),
         (kj.Conv1D(4, 3, 2, padding=(1, 2), activation="relu"), (9, 5)),
         (kj.Dense(6, activation="relu"), (11,)),
@@ -100,6 +102,9 @@ def one(layer, shape, **options):
         (kj.Reshape((4, 6)), (2, 4, 3)),
         (kj.Reshape((2, 3, 2, 2)), (4, 6)),
         (kj.Softmax(), (7,)),
+        (kj.Softmax(0.5), (4, 3)),
+        (kj.Softmax(2.0), (4, 5, 3)),
+        (kj.Softmax(), (2, 3, 2, 2)),
         (kj.Normalize((90, 100, 200), 3), (4, 5, 3)),
         (kj.Normalize(RNG.integers(0, 256, (4, 5, 3)), 1), (4, 5, 3)),
         (kj.Normalize(128), (9,)),

@@ -111,6 +111,25 @@ def test_convolution(window, activation, per_channel, has_bias, tmp_path):
     check(s, y, tmp_path)
 
 
+@pytest.mark.parametrize("window", WINDOWS[:3])
+@pytest.mark.parametrize(
+    ("groups", "seen", "own", "name"),
+    [(2, 3, 2, "conv2d"), (3, 2, 1, "conv2d"), (3, 1, 2, "depthwise_conv2d")],
+)
+def test_convolution_in_groups(window, groups, seen, own, name, tmp_path):
+    s = Sketch((9, 8, groups * seen))
+    w = s.weight((groups * own, *window[0], seen), 0)
+    b = s.bias(groups * own)
+    cells = np.nan_to_num(windows(s.reals, *window))
+    parts = zip(np.split(cells, groups, 5), np.split(s.real(w), groups), strict=True)
+    each = [np.einsum("nyxijc,oijc->nyxo", part, own_w) for part, own_w in parts]
+    y = np.concatenate(each, axis=3) + s.real(b)
+    s.op("CONV_2D", [s.x, w, b], y.shape[1:], window_options(*window, "NONE"), 0.07)
+    check(s, y, tmp_path)
+    for path in tmp_path.glob("*.tflite"):
+        assert name in [layer.op.name for layer in kj.load_tflite(path).layers]
+
+
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("multiplier", "activation"), [(1, "RELU6"), (3, "NONE")])
 def test_depthwise_convolution(window, multiplier, activation, tmp_path):
@@ -346,12 +365,46 @@ def test_shapes(kind, values, shape, tmp_path):
     check(s, s.reals.reshape(7, 60) @ s.real(w).T, tmp_path)
 
 
-@pytest.mark.parametrize("shape", [(6,), (1, 1, 6)])
-def test_softmax(shape, tmp_path):
+def shares(x, beta=1.0):
+    e = np.exp(beta * (x - x.max(axis=-1, keepdims=True)))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+SHARES = np.float32(1 / 256), -128
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+@pytest.mark.parametrize("shape", [(6,), (1, 1, 6), (4, 6), (3, 2, 6), (2, 3, 2, 6)])
+def test_softmax(shape, beta, tmp_path):
     s = Sketch(shape)
-    e = np.exp(s.reals - s.reals.max(axis=-1, keepdims=True))
-    s.op("SOFTMAX", [s.x], shape, {"beta": 1.0}, np.float32(1 / 256), -128)
-    check(s, e / e.sum(axis=-1, keepdims=True), tmp_path)
+    s.op("SOFTMAX", [s.x], shape, {"beta": beta}, *SHARES)
+    check(s, shares(s.reals, beta), tmp_path)
+
+
+def test_a_softmax_is_the_last_layer_whatever_shape_its_output_is_given(tmp_path):
+    """As such it is left out of training."""
+    path = tmp_path / "int8.tflite"
+    for shape, given, kept in (
+        ((1, 1, 6), (1, 6), (6,)),
+        ((4, 6), (2, 2, 6), (2, 2, 6)),
+        ((2, 3, 6), (6, 6), (6, 6)),
+    ):
+        s = Sketch(shape)
+        y = s.op("SOFTMAX", [s.x], shape, {"beta": 1.0}, *SHARES)
+        s.op("RESHAPE", [y, s.integer([-1])], given, None, *SHARES)
+        check(s, shares(s.reals).reshape(7, *given), tmp_path)
+        net = kj.load_tflite(path)
+        assert net.layers[-1].op.name == "softmax" and net.output_shape == kept
+        logits = net.logits(s.integers).data
+        np.testing.assert_allclose(logits, s.reals.reshape(7, *kept), rtol=1e-6)
+
+
+def test_a_gate_of_several_rows(tmp_path):
+    s = Sketch((4, 3, 6))
+    gate = s.op("SOFTMAX", [s.x], (4, 3, 6), {"beta": 1.0}, *SHARES)
+    options = {"fused_activation_function": "NONE"}
+    s.op("MUL", [s.x, gate], (4, 3, 6), options, 0.02)
+    check(s, s.reals * shares(s.reals), tmp_path)
 
 
 def test_padding_becomes_that_of_the_convolution(tmp_path):
@@ -758,9 +811,16 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
         (
             on_image(
                 Op("CONV_2D", [0, 1, -1], [2], WINDOW),
-                Tensor((3, 1, 1, 1), "INT8", np.ones((3, 1, 1, 1)), scale=0.1),
+                Tensor((3, 1, 1, 2), "INT8", np.ones((3, 1, 1, 2)), scale=0.1),
             ),
-            "is of a convolution in groups, as the input has 3 channels",
+            "does not fit an input of 3 channels, in groups neither",
+        ),
+        (
+            on_image(
+                Op("CONV_2D", [0, 1, -1], [2], WINDOW),
+                Tensor((4, 1, 1, 1), "INT8", np.ones((4, 1, 1, 1)), scale=0.1),
+            ),
+            "does not fit an input of 3 channels, in groups neither",
         ),
         (
             on_image(Op("CONV_2D", [0, 1, -1], [2], WINDOW), W3, y=int8(4, 5, 4)),
@@ -816,15 +876,16 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
             "changes the scale from 0.1 to 0.2; one that keeps it is supported",
         ),
         (
-            on_image(Op("SOFTMAX", [0], [1], {"beta": 1.0})),
-            r"of several rows, \(4, 5, 3\), is not supported; of one it is",
+            on_image(Op("SOFTMAX", [0], [1], {"beta": 0.0})),
+            "beta must be above 0, got 0",
         ),
         (
-            file(
-                [int8(4), int8(4, scale=1 / 256)],
-                [Op("SOFTMAX", [0], [1], {"beta": 2})],
-            ),
-            "a beta of 2 is not supported; 1 is",
+            on_image(Op("SOFTMAX", [0], [1], {"beta": float("nan")})),
+            "beta must be a finite number in 0.0 .. 1024.0, got nan",
+        ),
+        (
+            on_image(Op("LOG_SOFTMAX", [0], [1])),
+            "LOG_SOFTMAX 't1': is not supported; these are: ",
         ),
         (
             file([int8(4), int8(4)], [Op("SOFTMAX", [0], [1], {"beta": 1})]),

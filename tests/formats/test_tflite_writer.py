@@ -180,6 +180,7 @@ def one(layer, shape, **options):
     [
         (kj.Conv2D(5, (3, 2), (2, 1), "same", (1, 2)), (7, 8, 3), ["CONV_2D"]),
         (kj.Conv2D(2, 3, 2, ((0, 1), (0, 1))), (6, 6, 2), ["CONV_2D"]),  # it is SAME
+        (kj.Conv2D(6, 3, groups=2), (5, 6, 4), ["CONV_2D"]),
         (
             kj.Conv2D(4, 3, 2, padding=((2, 0), (0, 3)), activation="relu6"),
             (6, 5, 2),
@@ -211,6 +212,8 @@ def one(layer, shape, **options):
         (kj.Flatten(), (3, 2, 4), ["RESHAPE"]),
         (kj.Reshape((4, 6)), (2, 4, 3), ["RESHAPE"]),
         (kj.Softmax(), (7,), ["SOFTMAX"]),
+        (kj.Softmax(0.5), (4, 5, 3), ["SOFTMAX"]),
+        (kj.Softmax(), (2, 2, 3, 2), ["RESHAPE", "SOFTMAX", "RESHAPE"]),
         (kj.Conv2DTranspose(4, 3, 2, "same"), (4, 5, 3), ["TRANSPOSE_CONV"]),
         (
             kj.Conv2DTranspose(2, (2, 3), activation="relu"),
@@ -362,6 +365,18 @@ def test_the_file_is_as_the_schema_wants_it(tmp_path):
         for name in ("normalize1", "conv1/weight", "conv1/bias")
     )
     np.testing.assert_array_equal(bias, (x.astype(float) * weight).astype(np.float32))
+
+
+def test_convolutions_in_groups_say_from_which_version_on_they_are():
+    layers = [kj.Conv2D(4, 3), kj.Conv2D(6, 1, groups=2), kj.Conv2D(2, 1)]
+    net = kj.Sequential(layers, (5, 6, 3), target="tflm")
+    codes = tflite.Model.GetRootAs(pack(source(net), ""))
+    found = [
+        (codes.OperatorCodes(i).BuiltinCode(), codes.OperatorCodes(i).Version())
+        for i in range(codes.OperatorCodesLength())
+    ]
+    kind = tflite.BuiltinOperator.CONV_2D
+    assert [code for code in found if code[0] == kind] == [(kind, 3), (kind, 6)]
 
 
 def test_the_file_is_always_the_same(tmp_path):

@@ -83,14 +83,7 @@ def test_bad_arguments_are_named(make, message):
             ShapeError,
             "'second': reads uint8 images and must be the first layer",
         ),
-        ([kj.Dense(512), kj.Softmax()], (4,), ShapeError, "'softmax1': .* most 511"),
-        ([kj.Softmax()], (2, 2, 2), ShapeError, "'softmax1': .* flat input"),
-        (
-            [kj.Softmax(), kj.Dense(3)],
-            (4,),
-            ShapeError,
-            "'softmax1': must be the last layer",
-        ),
+        ([kj.Softmax()], (2, 4096), ShapeError, "'softmax1': .* most 4095"),
         ([kj.Dense(1)], (65536,), AccumulatorOverflow, "'dense1': .* 65536 products"),
         (
             [kj.Conv2D(1, 9)],

@@ -21,22 +21,30 @@ from kanji_np.ops.conv1d import CONV1D, Conv1DAttrs
 from kanji_np.ops.conv2d import CONV2D
 
 
-class TestConv1D(LinearConformance):
-    op = CONV1D
-    drawn = random_cases(
+def drawn_in_groups(groups):
+    """Random cases of so many groups, with few channels each if there are several."""
+    each = draw.channels if groups == 1 else draw.few
+    channels = each.map(lambda n: n * groups)
+    return random_cases(
         st.builds(
             Conv1DAttrs,
-            draw.channels,
+            channels,
             kernel=draw.few,
             stride=draw.few,
             dilation=draw.few,
             padding=st.sampled_from(("same", "valid")) | draw.sides_padded,
             activation=draw.activations,
             weight_bits=draw.weight_bits,
+            groups=st.just(groups),
         ),
-        st.tuples(draw.sides, draw.channels),
+        st.tuples(draw.sides, channels),
         scaling=draw.scalings,
     )
+
+
+class TestConv1D(LinearConformance):
+    op = CONV1D
+    drawn = draw.groups.flatmap(drawn_in_groups)
     networks = (
         (
             (
@@ -67,10 +75,13 @@ class TestConv1D(LinearConformance):
         Case(Conv1DAttrs(3, 7), (9, 200), scaling="extreme"),
         Case(Conv1DAttrs(3, 3, padding="same", weight_bits=4), (9, 4)),
         Case(Conv1DAttrs(5, 3, 2), (8, 2)),  # a cell left over
+        Case(Conv1DAttrs(6, 3, padding="same", groups=2), (9, 4), batch=3),
+        Case(Conv1DAttrs(9, 1, groups=3), (7, 6), scaling="channels"),
     )
     refusals = (
         Refusal(Conv1DAttrs(2, 3), (4, 4, 1), r"input \(T, C\), got \(4, 4, 1\)"),
         Refusal(Conv1DAttrs(2, 5), (4, 1), "window of 5 .* the width 4"),
+        Refusal(Conv1DAttrs(2, 3, groups=2), (4, 3), "2 groups must divide .* got 3"),
     )
 
     def without_int4(self, target):
@@ -81,6 +92,10 @@ class TestConv1D(LinearConformance):
     def unsupported(self, case):
         if case.attrs.weight_bits == 4 and case.target == TARGETS[1]:
             return "rounds some outputs twice"
+        if case.attrs.groups > 1 and case.is_legacy:
+            return "cmsis-nn-q7 has no convolution in groups"
+        if case.attrs.groups > 1 and case.target.version == "4.0.0":
+            return "has no convolution in groups"
         if case.is_legacy and case.attrs.dilation != 1:
             return "has no dilated convolution"
         if case.target.core == "mve" and case.shape == (8, 2):

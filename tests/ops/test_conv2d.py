@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import draw
 import hypothesis.strategies as st
+import numpy as np
+import pytest
 from conformance import (
     TARGETS,
     Case,
@@ -12,9 +14,16 @@ from conformance import (
     random_cases,
     unpadded_shape,
 )
+from conformance.suite import check_emitted_c
 
 import kanji_np as kj
+from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.layers import make_layer
+from kanji_np.model import Sequential
 from kanji_np.ops.conv2d import CONV2D, Conv2DAttrs
+from kanji_np.ops.op import attrs_text
+from kanji_np.targets import target_spec
+from kanji_np.types import LinearParams
 
 ONE = (1, 1)
 
@@ -22,6 +31,31 @@ ONE = (1, 1)
 def conv(filters, kernel, stride=ONE, dilation=ONE, padding="same", relu=False, bits=8):
     activation = "relu" if relu else "linear"
     return Conv2DAttrs(filters, kernel, stride, dilation, padding, activation, bits)
+
+
+def grouped(groups, *args, **more):
+    return replace(conv(*args, **more), groups=groups)
+
+
+def drawn_in_groups(groups):
+    """Random cases of so many groups, with few channels each if there are several."""
+    each = draw.channels if groups == 1 else draw.few
+    channels = each.map(lambda n: n * groups)
+    return random_cases(
+        st.builds(
+            Conv2DAttrs,
+            channels,
+            kernel=draw.pairs,
+            stride=draw.pairs,
+            dilation=draw.dilations,
+            padding=draw.paddings,
+            activation=draw.activations,
+            weight_bits=draw.weight_bits,
+            groups=st.just(groups),
+        ),
+        st.tuples(draw.sides, draw.sides, channels),
+        scaling=draw.scalings,
+    )
 
 
 #: Why MVE cores take no int4 weights in a library built for single rounding.
@@ -32,20 +66,7 @@ BEYOND = conv(3, (1, 1), (2, 2), padding=((0, 1), (0, 0)))
 
 class TestConv2D(LinearConformance):
     op = CONV2D
-    drawn = random_cases(
-        st.builds(
-            Conv2DAttrs,
-            draw.channels,
-            kernel=draw.pairs,
-            stride=draw.pairs,
-            dilation=draw.dilations,
-            padding=draw.paddings,
-            activation=draw.activations,
-            weight_bits=draw.weight_bits,
-        ),
-        draw.images,
-        scaling=draw.scalings,
-    )
+    drawn = draw.groups.flatmap(drawn_in_groups)
     examples = 60
     networks = (
         (
@@ -131,6 +152,21 @@ class TestConv2D(LinearConformance):
         Case(conv(5, (1, 4), (1, 4), bits=4), (1, 9, 3)),
         Case(conv(5, (1, 9), bits=4), (1, 4, 4)),
         Case(replace(BEYOND, weight_bits=4), (4, 4, 3)),
+        # groups: of one channel, of one filter, as many as there are channels, 1x1, in
+        # one row, with filters around the vector width, with long sums
+        Case(grouped(2, 4, (1, 1)), (1, 1, 2), batch=1),
+        Case(grouped(2, 6, (3, 3), relu=True), (5, 4, 4), batch=1),
+        Case(grouped(3, 3, (2, 3), (2, 1)), (6, 7, 9), scaling="channels"),
+        Case(grouped(5, 10, (3, 3), dilation=(2, 1)), (7, 6, 5), batch=3),
+        Case(grouped(2, 34, (3, 3)), (6, 7, 34), batch=5, scaling="channels"),
+        Case(grouped(3, 99, (1, 1), relu=True), (4, 5, 24), batch=3),
+        Case(grouped(4, 8, (1, 1), (2, 2)), (5, 5, 8), scaling="channels"),
+        Case(grouped(4, 12, (1, 3)), (1, 9, 8)),
+        Case(grouped(2, 4, (1, 3), padding=((0, 1), (1, 1))), (1, 9, 4)),
+        Case(grouped(2, 8, (3, 3)), (4, 5, 400), scaling="extreme"),
+        Case(grouped(2, 4, (2, 2), padding=((3, 0), (0, 4))), (3, 2, 4)),
+        Case(replace(BEYOND, filters=4, groups=2), (4, 4, 2), scaling="channels"),
+        Case(grouped(2, 4, (3, 3), bits=4), (4, 5, 6)),
         # what the legacy API has functions of their own for
         Case(conv(6, (1, 1)), (5, 4, 8), batch=3),
         Case(conv(6, (3, 3), (2, 2), padding=((1, 1), (1, 1))), (7, 7, 4)),
@@ -149,6 +185,7 @@ class TestConv2D(LinearConformance):
             (4, 4, 1),
             r"window of 7 .* height 4 with padding 1\+1",
         ),
+        Refusal(grouped(2, 2, (1, 1)), (4, 4, 3), "2 groups must divide .* got 3"),
     )
 
     legacy_networks = (
@@ -194,6 +231,8 @@ class TestConv2D(LinearConformance):
 
     def unsupported(self, case):
         attrs, shape = case.attrs, case.shape
+        if attrs.groups > 1:
+            return self.without_groups(case)
         if attrs.weight_bits == 4 and case.target == TARGETS[1]:
             return ROUNDS_TWICE
         if case.is_legacy and attrs.dilation != ONE and attrs.weight_bits == 8:
@@ -204,6 +243,19 @@ class TestConv2D(LinearConformance):
                     return "reads beyond the input where the windows of a 1x1 kernel"
             if case.target.core == "mve" and shape[0] == attrs.kernel[0] == 1:
                 return self.wrong_row(case)
+        return super().unsupported(case)
+
+    def without_groups(self, case):
+        """Why a target does not take a convolution in groups."""
+        attrs = case.attrs
+        if case.is_legacy and attrs.weight_bits == 8 and attrs.dilation == ONE:
+            return "cmsis-nn-q7 has no convolution in groups; take one group, or the"
+        if case.is_legacy and attrs.weight_bits == 8:
+            return "cmsis-nn-q7 has no dilated convolution"
+        if attrs.weight_bits == 4 and not case.is_legacy:
+            return "arm_convolve_wrapper_s4 has no groups; take weight_bits=8, or one"
+        if case.target.version == "4.0.0":
+            return r"4\.0\.0 has no convolution in groups; take version 7\.0\.0, or one"
         return super().unsupported(case)
 
     def wrong_row(self, case):
@@ -221,3 +273,53 @@ class TestConv2D(LinearConformance):
     def unpadded(self, case):
         shape = unpadded_shape(case.attrs.window, case.shape)
         return replace(case.attrs, padding="valid"), shape
+
+    @pytest.mark.parametrize("core", ["c", "dsp", "mve"])
+    def test_emitted_c_in_groups(self, tmp_path, core):
+        layers = [
+            kj.Conv2D(12, 3, padding="same", activation="relu", groups=3),
+            kj.Conv2D(8, 1, groups=4),
+            kj.Conv2D(34, 3, 2, "same", groups=2, batch_norm=True),
+            kj.Conv2D(3, 1),
+        ]
+        target = target_spec("cmsis-nn", core=core)
+        net = Sequential(layers, (5, 7, 3), target, scheme="asymmetric")
+        check_emitted_c(net, tmp_path)
+
+
+def test_a_convolution_in_groups_is_one_for_each_group():
+    rng, attrs = np.random.default_rng(0), grouped(3, 12, (3, 2), (2, 1))
+    x = rng.standard_normal((2, 6, 5, 9))
+    params = LinearParams(rng.standard_normal((12, 3, 2, 3)), rng.standard_normal(12))
+    alone = replace(attrs, filters=4, groups=1)
+    expected = [
+        CONV2D.forward_float(alone, LinearParams(weight, bias), (part,))
+        for weight, bias, part in zip(
+            np.split(params.weight, 3),
+            np.split(params.bias, 3),
+            np.split(x, 3, axis=3),
+            strict=True,
+        )
+    ]
+    y = CONV2D.forward_float(attrs, params, (x,))
+    np.testing.assert_allclose(y, np.concatenate(expected, axis=3), rtol=1e-12)
+
+
+def test_groups_that_do_not_fit():
+    with pytest.raises(OptionError, match="groups must be a divisor of filters, got 2"):
+        kj.Conv2D(5, 3, groups=2)
+    wide = Sequential([kj.Conv2D(2, 3, groups=2)], (3, 3, 7280), target_spec("tflm"))
+    wider = [make_layer(x.op, x.attrs) for x in wide.layers]
+    with pytest.raises(UnsupportedOp, match="of all groups at most, got 65538"):
+        Sequential(wider, (3, 3, 7282))
+
+
+def test_model_files_say_groups_where_there_are_several(tmp_path):
+    """Files of networks without groups are those of before, and so are digests."""
+    plain, several = conv(4, (3, 3)), grouped(2, 4, (3, 3))
+    assert "groups" not in attrs_text(plain) and "groups=2" in attrs_text(several)
+    net = Sequential([make_layer(CONV2D, a) for a in (several, plain)], (5, 4, 4))
+    net.save(tmp_path / "net.npz")
+    again = kj.load(tmp_path / "net.npz")
+    assert [layer.attrs.groups for layer in again.layers] == [2, 1]
+    assert again.freeze().digest() == net.freeze().digest()

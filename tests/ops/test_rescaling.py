@@ -89,3 +89,9 @@ def test_the_scale_that_is_chosen_holds_every_grey_level(scale, offset, expected
 def test_the_zero_point_of_a_scale_that_is_chosen_is_zero():
     attrs = replace(RescalingAttrs(1 / 255), output_zero_point=5)
     assert RESCALING.output_qparams(attrs, (None,), Numerics()).zero_point == 0
+
+
+@pytest.mark.parametrize("target", ["tflm", "litert", "xnnpack"])
+def test_a_given_scale_is_a_float32_for_a_runtime(target):
+    net = kj.Sequential([kj.Rescaling(0.1, output_scale=0.1)], (3,), target)
+    assert net.freeze().output.qparams == QParams(float(np.float32(0.1)))

@@ -107,7 +107,7 @@ class TestWithConstant(Conformance):
 
     def surrogate(self, case):
         """The constant as its integers say it."""
-        constant, q = quantized(case.attrs, self.params(case))
+        constant, q = quantized(case.attrs, self.params(case), Numerics())
         real = q.scale * (constant.astype(np.float64) - q.zero_point)
         params = OperandConstants(real.astype(np.float32))
         return self.ints(case), params, case.y_qparams
@@ -126,7 +126,7 @@ class TestWithConstant(Conformance):
         """Half a step, before it half a step of 2^shift of its size, and what float32
         takes off the constant."""
         x, y_scale = case.inputs[0].scale, case.y_qparams.scale
-        _, q = quantized(case.attrs, self.params(case))
+        _, q = quantized(case.attrs, self.params(case), Numerics())
         both = x * q.scale if case.attrs.function == "mul" else max(x, q.scale)
         shift = min(np.frexp(both / y_scale)[1], 0)
         return (0.5 + 2.0 ** (shift - 1) + 1e-3) * y_scale
@@ -145,7 +145,7 @@ class TestWithConstant(Conformance):
     def test_a_number_is_a_table_of_what_two_tensors_give(self, case):
         attrs, ints = case.attrs, self.ints(case)
         assert (ints.table is not None) == (np.prod(attrs.constant_shape) == 1)
-        constant, q = quantized(attrs, self.params(case))
+        constant, q = quantized(attrs, self.params(case), Numerics())
         (x,) = self.images(case)
         both = attrs.ordered(case.inputs[0], q)
         pair = attrs.op.ints(attrs.pair, both, case.y_qparams, Numerics())
@@ -159,8 +159,17 @@ def test_the_constant_keeps_what_a_file_says():
     attrs = WithConstantAttrs("add", (256,), None, 0.037, -11)
     every = np.arange(-128, 128)
     real = OperandConstants((0.037 * (every + 11)).astype(np.float32))
-    constant, q = quantized(attrs, real)
+    constant, q = quantized(attrs, real, Numerics())
     assert (constant.tolist(), q) == (every.tolist(), QParams(0.037, -11))
+
+
+@pytest.mark.parametrize("scale", [None, 0.037])
+def test_the_scale_of_a_constant_is_a_float32_for_a_runtime(scale):
+    attrs = WithConstantAttrs("add", (3,), None, scale, -11)
+    made = make_layer(WITH_CONSTANT, attrs, None, values((3,)))
+    net = kj.Sequential([made], (3,), "tflm", scheme="asymmetric")
+    found = net.freeze().nodes[0].ints.qparams.scale
+    assert found == float(np.float32(found))
 
 
 def test_a_network_with_constants_is_saved_and_loaded(tmp_path):

@@ -6,7 +6,12 @@ import pytest
 from ccore import driver
 from kanji_np.errors import UnsupportedOp
 from kanji_np.targets import target_spec
-from kanji_np.targets.cmsis_nn.convolution import check_kernel, scratch_bytes
+from kanji_np.targets.cmsis_nn.convolution import (
+    check_kernel,
+    grouped_call,
+    scratch_bytes,
+)
+from kanji_np.types import LinearInts
 from kanji_np.window import Window
 
 
@@ -46,6 +51,28 @@ def test_scratch_is_what_the_library_asks_for(core, bits):
         assert len(more) > 10 and all(a == 0 < r for a, r in more)
     else:
         assert asked == reserved
+
+
+@pytest.mark.parametrize("core", ["c", "dsp", "mve"])
+@pytest.mark.parametrize(
+    ("shape", "kernel"), [((5, 6, 8), (3, 3)), ((5, 6, 6), (1, 1)), ((1, 9, 8), (1, 3))]
+)
+def test_scratch_of_groups_is_what_the_general_kernel_asks_for(shape, kernel, core):
+    g = Window(kernel, padding="same").over(shape)
+    weight, four = np.ones((4, *kernel, shape[2] // 2), np.int8), np.ones(4, np.int32)
+    call = grouped_call(
+        LinearInts(weight, four, four, four),
+        g,
+        weight_bits=8,
+        x_shape=shape,
+        y_shape=(*g.out, 4),
+        target=target_spec("cmsis-nn", core=core),
+    )
+    asked = driver.convolve_wrapper_s8_get_buffer_size(
+        (1, *shape), weight.shape, (1, *g.out, 4), core=core, padding=g.pad
+    )
+    (answer,) = driver.build_runner(driver.BUILDS[0]).run([asked])
+    assert answer.status == call.scratch_bytes > 0
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,12 @@ void arm_relu_q7(q7_t *data, uint16_t size);
  */
 void arm_softmax_q7(const q7_t *vec_in, const uint16_t dim_vec, q7_t *p_out);
 
+/* The same of nb_batches vectors, one after the other; 1 <= nb_batches. */
+void arm_softmax_with_batch_q7(const q7_t *vec_in,
+                               const uint16_t nb_batches,
+                               const uint16_t dim_vec,
+                               q7_t *p_out);
+
 #ifdef __cplusplus
 }
 #endif

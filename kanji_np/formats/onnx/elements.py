@@ -251,13 +251,22 @@ def softmax(net: Net, op: SourceOp) -> None:
     order = [*others, *axes]
     like = made.transposed([order.index(k) for k in range(rank - 1)])
     tail = net.tail(op, op.outputs[0], like, fuses=False)
-    if tail.output is not None:  # softmax ends a network: nothing can change its scale
+    if tail.output is not None and _ends(net, tail.number):
+        # A softmax that is the last layer is left out of training.
         tail.notes.append(
             f"the output keeps softmax's scale; the file has {tail.output}"
         )
         net.rescaled.add(tail.number)
         tail.output = None
     net.values[tail.number] = like.of(net.layer("softmax", plain("softmax"), [x], tail))
+
+
+def _ends(net: Net, number: int) -> bool:
+    """Whether a tensor is the network's output, perhaps made real again."""
+    reader = net.only_reader(number)
+    if reader is not None and reader.kind == "DequantizeLinear":
+        number = reader.outputs[0]
+    return number in net.source.outputs
 
 
 def nothing(net: Net, op: SourceOp) -> None:

@@ -71,8 +71,8 @@ def _clipped(draft: Draft, activation: str, x: str, name: str) -> str:
 
 def _conv2d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     weight = node.ints.weight.transpose(0, 3, 1, 2)  # (Cout,KH,KW,Cin): channels first
-    g = node.attrs.window.over(specs[0].shape)
-    return _convolution(draft, node, xs, specs, weight, _windows(g, specs[0].shape), 1)
+    windows = _windows(node.attrs.window.over(specs[0].shape), specs[0].shape)
+    return _convolution(draft, node, xs, specs, weight, windows, node.attrs.groups)
 
 
 def _conv1d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
@@ -85,7 +85,7 @@ def _conv1d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
         "dilations": windows["dilations"][1:],
         "pads": windows["pads"][1::2],
     }
-    return _convolution(draft, node, xs, specs, weight, along, 1)
+    return _convolution(draft, node, xs, specs, weight, along, node.attrs.groups)
 
 
 def _depthwise_conv2d(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
@@ -237,7 +237,12 @@ def _requantize(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
 def _softmax(draft: Draft, node: Node, xs: Inputs, specs: Specs) -> str:
     if node.ints.base == "pow2":
         raise UnsupportedOp("its softmax is of base 2, and ONNX's of base e")
-    return draft.node("Softmax", xs, _real(node), {"axis": -1})
+    (x,), axis = xs, 1 if has_channels(node.output.shape) else -1
+    if node.attrs.beta != 1:
+        beta = np.array(node.attrs.beta, np.float32)
+        factor = draft.constant(f"{node.name}/beta", beta)
+        x = draft.node("Mul", (x, factor), f"{node.name}/scaled")
+    return draft.node("Softmax", [x], _real(node), {"axis": axis})
 
 
 # Shapes

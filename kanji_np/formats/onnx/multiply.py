@@ -30,21 +30,17 @@ def conv(net: Net, op: SourceOp) -> None:
     rank = _spatial(net, op, view, weight.data.ndim)
     outputs, inputs, *kernel = weight.data.shape
     channels = view.shape[0]
-    if inputs * attrs.group != channels:
+    groups = attrs.group
+    if groups < 1 or inputs * groups != channels or outputs % groups:
         raise FileFormatError(
-            f"{op}: weights {weight.data.shape} in {attrs.group} groups do not take "
+            f"{op}: weights {weight.data.shape} in {groups} groups do not take "
             f"{channels} channels"
         )
-    is_depthwise = inputs == 1 and attrs.group > 1 and outputs % attrs.group == 0
-    if attrs.group != 1 and not is_depthwise:
-        raise net.refusal(
-            op, f"{attrs.group} groups of {inputs} channels; 1 group is supported, and "
-            "groups of 1 channel"
-        )  # fmt: skip
+    is_depthwise = inputs == 1 < groups
     w = spans(op, attrs, view.shape[1:], tuple(kernel))
     given_weights = _linear(net, op, view, weight, 0)
     if rank == 1 and not is_depthwise:
-        _conv_row(net, op, view, given_weights, w)
+        _conv_row(net, op, view, given_weights, w, groups)
         return
     w, weights = w.over_image, given_weights.weight
     if rank == 1:
@@ -55,7 +51,7 @@ def conv(net: Net, op: SourceOp) -> None:
         plain = OPS[name].attrs(*window, outputs // channels)
     else:
         name, laid = "conv2d", np.moveaxis(weights, 1, -1)
-        plain = OPS[name].attrs(outputs, *window)
+        plain = OPS[name].attrs(outputs, *window, groups=groups)
     image = net.arranger.arranged(view, IMAGE[rank], op.kind)
     shape = OPS[name].infer(plain, (net.builder.shape(image),))
     net.with_weights(
@@ -90,7 +86,9 @@ def conv_padded(net: Net, op: SourceOp, sides: Sequence[Pair]) -> bool:
     return True
 
 
-def _conv_row(net: Net, op: SourceOp, view: View, weights: Linear, w: Spans) -> None:
+def _conv_row(
+    net: Net, op: SourceOp, view: View, weights: Linear, w: Spans, groups: int
+) -> None:
     """A convolution over time."""
     (kernel,), (stride,), (dilation,), (pads,) = (
         w.kernel,
@@ -98,7 +96,9 @@ def _conv_row(net: Net, op: SourceOp, view: View, weights: Linear, w: Spans) -> 
         w.dilations,
         w.pads,
     )
-    plain = OPS["conv1d"].attrs(len(weights.bias), kernel, stride, dilation, pads)
+    plain = OPS["conv1d"].attrs(
+        len(weights.bias), kernel, stride, dilation, pads, groups=groups
+    )
     row = net.arranger.arranged(view, ROW, op.kind)
     shape = OPS["conv1d"].infer(plain, (net.builder.shape(row),))
     net.with_weights(

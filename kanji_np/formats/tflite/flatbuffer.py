@@ -54,6 +54,9 @@ VERSIONS = {
     "TRANSPOSE_CONV": 4,
 }
 
+#: That of a convolution in groups.
+GROUPED = 6
+
 #: The schema's enumerations, by the fields that have them.
 ENUMS = {
     "padding": tflite.Padding,
@@ -79,10 +82,10 @@ def pack(net: SourceNet, description: str) -> bytes:
     builder = flatbuffers.Builder(1024)
     data = [tensor.data for tensor in net.tensors if tensor.data is not None]
     buffers = [_buffer(builder, None), *(_buffer(builder, array) for array in data)]
-    codes = list(dict.fromkeys(op.kind for op in net.ops))
+    codes = list(dict.fromkeys(_versioned(net, op) for op in net.ops))
     fields = {
         "version": VERSION,
-        "operator_codes": _offsets(builder, [_code(builder, kind) for kind in codes]),
+        "operator_codes": _offsets(builder, [_code(builder, *code) for code in codes]),
         "subgraphs": _offsets(builder, [_subgraph(builder, net, codes)]),
         "description": builder.CreateString(description),
         "buffers": _offsets(builder, buffers),
@@ -133,24 +136,33 @@ def _buffer(builder: Any, array: np.ndarray | None) -> int:
     return _table(builder, "Buffer", {"data": builder.CreateNumpyVector(content)})
 
 
-def _code(builder: Any, kind: str) -> int:
+def _versioned(net: SourceNet, op: SourceOp) -> tuple[str, int]:
+    """An operator's kind, and the version from which on runtimes have what it does."""
+    if op.kind == "CONV_2D":
+        x, weight = (net.tensors[number] for number in op.inputs[:2])
+        if weight.shape[-1] < x.shape[-1]:
+            return op.kind, GROUPED
+    return op.kind, VERSIONS[op.kind]
+
+
+def _code(builder: Any, kind: str, version: int) -> int:
     code = getattr(tflite.BuiltinOperator, kind)
     fields = {
         "deprecated_builtin_code": min(code, PLACEHOLDER),
-        "version": VERSIONS[kind],
+        "version": version,
         "builtin_code": code,
     }
     return _table(builder, "OperatorCode", fields)
 
 
-def _subgraph(builder: Any, net: SourceNet, codes: Sequence[str]) -> int:
+def _subgraph(builder: Any, net: SourceNet, codes: Sequence[tuple[str, int]]) -> int:
     tensors, buffer = [], 0
     for tensor in net.tensors:
         buffer += tensor.data is not None
         tensors.append(
             _tensor(builder, tensor, buffer if tensor.data is not None else 0)
         )
-    ops = [_operator(builder, op, codes.index(op.kind)) for op in net.ops]
+    ops = [_operator(builder, op, codes.index(_versioned(net, op))) for op in net.ops]
     fields = {
         "tensors": _offsets(builder, tensors),
         "inputs": _numbers(builder, net.inputs, np.int32),

@@ -63,7 +63,8 @@ def wanted_shapes(node: Node, shapes: Shapes) -> tuple[Shape | None, ...]:
         return (None,)
     if node.op == "conv1d":
         return tuple((1, 1, *shape) for shape in shapes)  # (T,C) -> (1,1,T,C)
-    if node.op in ELEMENTWISE and len(set(shapes)) == 1 and len(shapes[0]) >= MOST_AXES:
+    is_long = len(set(shapes)) == 1 and len(shapes[0]) >= MOST_AXES
+    if is_long and (node.op in ELEMENTWISE or node.op == "softmax"):
         return tuple((math.prod(shape[:-1]), shape[-1]) for shape in shapes)
     rank = max(map(len, shapes))  # what is broadcast has as many axes
     return tuple((1, *(1,) * (rank - len(shape)), *shape) for shape in shapes)
@@ -353,7 +354,8 @@ def _brought(draft: Draft, node: Node, xs: Inputs) -> Inputs:
 
 
 def _softmax(draft: Draft, node: Node, xs: Inputs) -> int:
-    return draft.op("SOFTMAX", xs, _result(draft, node), {"beta": 1.0})
+    options = {"beta": node.attrs.beta}
+    return draft.op("SOFTMAX", xs, _alike(draft, node, xs), options)
 
 
 # Shapes, parts and means

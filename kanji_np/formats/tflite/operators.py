@@ -72,7 +72,7 @@ def convert(net: SourceNet, builder: Builder) -> Imported:
         if op is not done:
             with naming(op):
                 convert_one(making, op)
-    imported = builder.finish(making.symbol(making.output))
+    imported = builder.finish(making.symbol(making.output), flat_row=True)
     if imported.network.is_calibrated:
         imported.network.freeze()  # integers of a file can be such that sums overflow
     return imported
@@ -168,17 +168,8 @@ def reduce_max(call: Call) -> None:
 
 def softmax(call: Call) -> None:
     call.count(1, 1)
-    if call.option("beta") != 1:
-        raise UnsupportedOp(f"a beta of {call.option('beta'):g} is not supported; 1 is")
-    x = call.x()
-    *outer, classes = call.shape(x)
-    if any(length != 1 for length in outer):
-        raise UnsupportedOp(
-            f"of several rows, {call.shape(x)}, is not supported; of one it is"
-        )
-    flat = call.shaped(x, (classes,))
-    y = call.layer("softmax", SoftmaxAttrs(), [flat], qparams_of(call.output))
-    call.making.put(call.op.outputs[0], y)  # flat, whatever the file has
+    attrs = SoftmaxAttrs(call.option("beta"))
+    call.give(call.layer("softmax", attrs, [call.x()], qparams_of(call.output)))
 
 
 #: What becomes of each operator.

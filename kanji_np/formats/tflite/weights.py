@@ -29,15 +29,23 @@ from kanji_np.window import Pair
 
 
 def conv_2d(call: Call) -> None:
+    """In groups, where the weight has fewer channels than the input.
+
+    Groups of one channel are a depthwise convolution.
+    """
     weight = _weight(call, 4)
-    filters, height, width, channels = weight.shape
+    filters, height, width, seen = weight.shape
     x, padding = _window(call)
-    if call.shape(x)[-1] != channels:
-        raise UnsupportedOp(
-            f"the weight {shown(weight.name)} {weight.shape} is of a convolution in "
-            f"groups, as the input has {call.shape(x)[-1]} channels; one group, or a "
-            "depthwise convolution, is supported"
+    channels = call.shape(x)[-1]
+    groups = channels // seen if seen else 0
+    if groups * seen != channels or filters % groups:
+        raise FileFormatError(
+            f"the weight {shown(weight.name)} {weight.shape} does not fit an input of "
+            f"{channels} channels, in groups neither"
         )
+    if seen == 1 < groups:
+        _depthwise(call, weight, x, padding, 0, lambda w: w[..., 0])
+        return
     attrs = Conv2DAttrs(
         filters=filters,
         kernel=(height, width),
@@ -46,6 +54,7 @@ def conv_2d(call: Call) -> None:
         padding=padding,
         activation=call.fused(),
         weight_bits=_bits(weight),
+        groups=groups,
     )
     params = _params(call, 0, lambda w: w)
     call.making.wait(Linear(call, "conv2d", attrs, x, params, _notes(call)))
@@ -53,7 +62,7 @@ def conv_2d(call: Call) -> None:
 
 def depthwise_conv_2d(call: Call) -> None:
     weight = _weight(call, 4)
-    first, height, width, filters = weight.shape
+    first, _, _, filters = weight.shape
     x, padding = _window(call)
     channels = call.shape(x)[-1]
     multiplier = call.option("depth_multiplier")
@@ -63,17 +72,30 @@ def depthwise_conv_2d(call: Call) -> None:
             f"the weight {shown(weight.name)} {weight.shape} and the depth multiplier "
             f"{multiplier} do not fit an input of {channels} channels"
         )
+    # (1,KH,KW,Cout) -> (Cout,KH,KW)
+    _depthwise(call, weight, x, padding, 3, lambda w: w[0].transpose(2, 0, 1))
+
+
+def _depthwise(
+    call: Call,
+    weight: SourceTensor,
+    x: Symbol,
+    padding: str | Padding,
+    axis: int,
+    turned: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """A depthwise convolution; `axis` and `turned` as of `_params`."""
+    _, height, width, _ = weight.shape
     attrs = DepthwiseConv2DAttrs(
         kernel=(height, width),
         stride=call.pair("stride_{}"),
         dilation=call.pair("dilation_{}_factor"),
         padding=padding,
-        depth_multiplier=filters // channels,
+        depth_multiplier=weight.shape[axis] // call.shape(x)[-1],
         activation=call.fused(),
         weight_bits=_bits(weight),
     )
-    # (1,KH,KW,Cout) -> (Cout,KH,KW)
-    params = _params(call, 3, lambda w: w[0].transpose(2, 0, 1))
+    params = _params(call, axis, turned)
     linear = Linear(call, "depthwise_conv2d", attrs, x, params, _notes(call))
     call.making.wait(linear)
 

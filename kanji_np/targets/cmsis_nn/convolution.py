@@ -8,6 +8,8 @@ row         windows one cell high over an input one row high, without dilation a
             4.0.0: where the number of windows is a multiple of 4
 general     everything else
 
+A convolution in groups calls the general kernel itself, see `grouped_call`.
+
 Only MVE cores have a kernel for rows; the others compute rows by the general one.
 
 Some shapes make a kernel read outside the input, compute wrong values or fail.
@@ -16,7 +18,7 @@ Some shapes make a kernel read outside the input, compute wrong values or fail.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kanji_np.errors import UnsupportedOp
 from kanji_np.targets.arm import HEADER
@@ -28,7 +30,7 @@ from kanji_np.targets.cmsis_nn.calls import (
     scratch,
     tile,
 )
-from kanji_np.targets.cmsis_nn.library import V4
+from kanji_np.targets.cmsis_nn.library import V4, V7
 from kanji_np.types import (
     Argument,
     BufferSize,
@@ -36,12 +38,16 @@ from kanji_np.types import (
     InputPtr,
     KernelCall,
     LinearInts,
+    NullPtr,
     OutputPtr,
     Shape,
     Struct,
     TargetSpec,
 )
 from kanji_np.window import Geometry
+
+# Numbers in a window of all channels, for which the general kernel has its memory.
+MOST_IN_WINDOW = 65_535
 
 Fields = tuple[tuple[str, Argument], ...]
 
@@ -90,6 +96,61 @@ def wrapper_call(
     )
 
 
+def grouped_call(
+    ints: LinearInts,
+    g: Geometry,
+    *,
+    weight_bits: int,
+    x_shape: Shape,
+    y_shape: Shape,
+    target: TargetSpec,
+) -> KernelCall:
+    """The call of `arm_convolve_s8` for a convolution in groups; see `wrapper_call`.
+
+    The wrapper would call the same kernel. But it is not to be asked for the scratch
+    memory: the tag v7.0.0 answers as if there were one group, which for 1x1 windows is
+    less than the kernel uses. The answer of the kernel's own function is right.
+
+    UnsupportedOp where no kernel has groups: those for int4 weights, and those of
+    4.0.0, read the weight as if it had all input channels. Refused too where ccore,
+    which the firmware may link instead, refuses windows of so many channels.
+    """
+    if weight_bits == 4:
+        raise UnsupportedOp(
+            "arm_convolve_wrapper_s4 has no groups; take weight_bits=8, or one group"
+        )
+    if target.version == V4:
+        raise UnsupportedOp(
+            f"{target.library} {target.version} has no convolution in groups; take "
+            f"version {V7}, or one group"
+        )
+    window = g.kernel_h * g.kernel_w * x_shape[2]
+    if window > MOST_IN_WINDOW:
+        raise UnsupportedOp(
+            f"arm_convolve_s8 takes {MOST_IN_WINDOW} numbers in a window of all groups "
+            f"at most, got {window}"
+        )
+    call = wrapper_call(
+        "arm_convolve_s8",
+        conv_params(ints, g),
+        ints,
+        layout="(Cout,KH,KW,Cin/groups)",
+        weight_bits=weight_bits,
+        x_shape=x_shape,
+        y_shape=y_shape,
+        scratch_bytes=_general_bytes(x_shape, g, weight_bits, target),
+    )
+    *before, output_dims, y = call.arguments
+    size = call.buffer_size
+    assert size is not None
+    _, *input_and_filter, _ = size.arguments
+    return replace(
+        call,
+        arguments=(*before, NullPtr(), output_dims, y),  # NULL: it does not upscale
+        buffer_size=BufferSize(size.function, tuple(input_and_filter)),
+    )
+
+
 def conv_params(ints: LinearInts, g: Geometry) -> Struct:
     return Struct(
         "cmsis_nn_conv_params",
@@ -131,21 +192,28 @@ def scratch_bytes(
     because ccore, which the firmware may link instead, asks for that.
     """
     channels = shape[2]
-    depth = g.kernel_h * g.kernel_w * channels
     if _is_pointwise(g):
         takes_pixels = target.core == "dsp" and g.stride == (1, 1) and weight_bits == 8
         return 4 * channels if takes_pixels else 0
-    if target.core != "mve":
-        return 4 * (depth if weight_bits == 4 else -(-depth // 4) * 4)
-    four_windows = 4 * (-(-depth // 16) * 16)
+    general = _general_bytes(shape, g, weight_bits, target)
     general_in_v4 = target.version == V4 and not _is_row_in_v4(shape, g, target)
-    if not _is_row(shape, g) or general_in_v4:
-        return four_windows
+    if target.core != "mve" or not _is_row(shape, g) or general_in_v4:
+        return general
     ends = _row_ends(shape, g)
     if ends.first + ends.last > g.out_w:
-        return four_windows
+        return general
     right = ends.before if ends.after == ends.before else ends.last
     return max(g.kernel_w + ends.before, g.kernel_w - 1 + right) * channels
+
+
+def _general_bytes(
+    shape: Shape, g: Geometry, weight_bits: int, target: TargetSpec
+) -> int:
+    """Scratch memory of the general kernel, for windows of all input channels."""
+    depth = g.kernel_h * g.kernel_w * shape[2]
+    if target.core == "mve":
+        return 4 * (-(-depth // 16) * 16)
+    return 4 * (depth if weight_bits == 4 else -(-depth // 4) * 4)
 
 
 def _is_pointwise(g: Geometry) -> bool:

@@ -25,9 +25,14 @@ from kanji_np.types import (
 from kanji_np.window import Geometry
 
 
-def check_convolution(g: Geometry, target: TargetSpec) -> None:
+def check_convolution(g: Geometry, groups: int, target: TargetSpec) -> None:
     if g.dilation != (1, 1):
         raise UnsupportedOp(f"{target.library} has no dilated convolution")
+    if groups > 1:
+        raise UnsupportedOp(
+            f"{target.library} has no convolution in groups; take one group, or the "
+            "target cmsis-nn"
+        )
 
 
 def check_depthwise(g: Geometry, depth_multiplier: int, target: TargetSpec) -> None:
