@@ -294,6 +294,34 @@ def test_what_is_no_network(images):
     assert "the name must end in .tflite or .onnx" in output
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.h5", "a Keras model: write it as .tflite with"),
+        ("net.keras", "a Keras model: write it as .tflite with"),
+        ("net.pt", "a PyTorch file: load the model there and write it with"),
+        ("net.pth", "a PyTorch file: load the model there and write it with"),
+        ("net.pb", "a TensorFlow model: write it as .tflite with"),
+        ("folder", "a TensorFlow model: write it as .tflite with"),
+    ],
+)
+def test_other_files_say_how_to_convert_them(images, name, words):
+    Path("folder").mkdir()
+    Path("folder/saved_model.pb").touch()
+    if name != "folder":
+        Path(name).write_bytes(b"anything")
+    for command in (
+        ("import", name, "--data", images),
+        ("evaluate", name, "--data", images),
+        ("export", name, "firmware"),
+        ("convert", name, "out.tflite"),
+        ("report", name),
+    ):
+        code, output = run(*command)
+        assert (code, output.count("\n")) == (2, 1)
+        assert output.startswith(f"{name} is {words}")
+
+
 def test_pixels_of_images_only(float_file):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 8, 8, 3)).astype(np.float32)
