@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kanji_np.checks import listed
-
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
     from kanji_np.model import Model
@@ -48,7 +46,7 @@ def note_chance(net: Model, data: Dataset, score: float) -> None:
         f"label gives {100 * chance_of(data):.2f} %. Look at",
         err=True,
     )
-    for line in (_values(net, data), _classes(net, data), _layout(data)):
+    for line in (_values(net, data), _classes(data), _layout(data)):
         click.echo(f"  {line}", err=True)
 
 
@@ -79,7 +77,9 @@ def _values(net: Model, data: Dataset) -> str:
     )
 
 
-def _classes(net: Model, data: Dataset) -> str:
+def _classes(data: Dataset) -> str:
+    from kanji_np.checks import listed
+
     names = listed(f"{i} {name}" for i, name in enumerate(data.classes))
     return f"classes: the outputs must be in the order of the data: {names}"
 
