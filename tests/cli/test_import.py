@@ -1,5 +1,6 @@
 """The command `import`, and other commands on files from elsewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -294,6 +295,13 @@ def test_what_is_no_network(images):
     assert "the name must end in .tflite or .onnx" in output
 
 
+def test_training_on_files_is_timed(int8_file, float_file):
+    for file in (int8_file, float_file):
+        figures = json.loads(ok("bench", file, "--batch", 2, "--steps", 1, "--json"))
+        assert figures["network"] == "small"
+        assert all(figures[key] > 0 for key in figures if key.endswith("_ms"))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -316,6 +324,7 @@ def test_other_files_say_how_to_convert_them(images, name, words):
         ("export", name, "firmware"),
         ("convert", name, "out.tflite"),
         ("report", name),
+        ("bench", name),
     ):
         code, output = run(*command)
         assert (code, output.count("\n")) == (2, 1)
