@@ -201,10 +201,11 @@ def verdict(result: Verification) -> str:
 def _inputs(directory: Path, data: Dataset, pixels: PixelOptions) -> Dataset:
     """A dataset as the network in a firmware directory takes it."""
     import kanji_np as kj
-    from kanji_np.deploy.project import read_manifest
 
-    read_manifest(directory)  # refuses what is no firmware
-    return as_inputs(kj.load(directory / MODEL), directory, data, pixels)
+    model = directory / MODEL
+    if not model.exists():
+        return data  # what is no firmware is refused with the other arguments
+    return as_inputs(kj.load(model), directory, data, pixels)
 
 
 def _result_of(directory: Path, path: Path) -> Result:
