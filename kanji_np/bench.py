@@ -26,7 +26,7 @@ import numpy as np
 from kanji_np import schema
 from kanji_np.autograd import Tensor, record
 from kanji_np.checks import integer
-from kanji_np.errors import FileFormatError
+from kanji_np.errors import FileFormatError, ShapeError
 from kanji_np.jit import njit
 from kanji_np.layers import Activation
 from kanji_np.loops.products import (
@@ -40,6 +40,7 @@ from kanji_np.losses import cross_entropy
 from kanji_np.model import Model
 from kanji_np.optim import SGD, Slots
 from kanji_np.results import cpu_model
+from kanji_np.types import shape_text
 
 BATCH, STEPS = 128, 20
 MOST_IMAGES = 2**16  # in a batch
@@ -165,7 +166,7 @@ def measure(
     name : str
         What the result calls it.
     make : callable
-        Gives the network, which takes uint8 and has a vector of scores, untrained.
+        Gives the network, a new one on each call. Its output is a vector of scores.
     batch : int
         Inputs in a batch.
     threads : int or None
@@ -177,6 +178,8 @@ def measure(
     ------
     OptionError
         There are not so many threads.
+    ShapeError
+        The network's output is no vector.
     """
     with limited(threads):
         net = make()
@@ -312,10 +315,17 @@ def _from_record(record: dict[str, Any]) -> Bench:
 
 
 def _random_batch(net: Model, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs uint8 (N, ...) and labels int64 (N,), the same on every call."""
+    """Inputs uint8 or int8 (N, ...) and labels int64 (N,), the same on every call."""
     batch = integer("batch", batch, 1, MOST_IMAGES)
+    if len(net.output_shape) != 1:
+        raise ShapeError(
+            f"{net.name}: the loss of the training step needs a vector of scores, and "
+            f"the output is {shape_text(net.output_shape)}"
+        )
     rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (batch, *net.input.shape), dtype=np.uint8)
+    kind = np.iinfo(net.input.dtype)
+    shape = (batch, *net.input.shape)
+    x = rng.integers(kind.min, kind.max, shape, kind.dtype, endpoint=True)
     return x, rng.integers(0, net.output_shape[0], batch)
 
 

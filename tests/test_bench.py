@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kanji_np import bench, cli, paper_cnn, plots
+from kanji_np import Conv2D, Sequential, bench, cli, paper_cnn, plots
 from kanji_np.bench import Bench, measure, measure_layers, read_measurements
-from kanji_np.errors import FileFormatError, OptionError, ToolError
+from kanji_np.errors import FileFormatError, OptionError, ShapeError, ToolError
 from kanji_np.loops import products
 from kanji_np.loops.threads import MOST_THREADS, limit
 from kanji_np.losses import cross_entropy
@@ -306,6 +306,19 @@ def test_networks_are_measured_in_the_sizes_they_have(measured):
     code, output = run("--network", "paper-cnn", "--channels", "2", *options)
     assert (code, measured) == (2, [])
     assert output == "--channels does not apply to resnet8\n"
+
+
+def test_the_network_of_a_file_is_measured(measured, tmp_path):
+    paper_cnn((2,), name="small").save(tmp_path / "net.npz")
+    assert run(tmp_path / "net.npz", "--batch", 5, "--batch", 6)[0] == 0
+    assert measured == [("small", 5, None, 20), ("small", 6, None, 20)]
+
+
+@pytest.mark.parametrize("measure", [measure, measure_layers])
+def test_a_network_without_scores_is_refused(measure):
+    net = Sequential([Conv2D(3, 3)], (5, 4, 2), name="edges")
+    with pytest.raises(ShapeError, match="^edges: .* the output is 3x2x3$"):
+        measure("edges", lambda: net, batch=2, steps=1)
 
 
 def first_memory(cases):

@@ -17,12 +17,17 @@ from kanji_np.cli.options import (
     Channels,
     NetworkOptions,
     group,
+    load_network,
 )
 from kanji_np.cli.screen import bar
 from kanji_np.errors import OptionError
 
 if TYPE_CHECKING:
     from kanji_np.bench import Bench
+    from kanji_np.model import Model
+
+#: What a network is called, and how it is made.
+Case = tuple[str, Callable[[], "Model"]]
 
 
 @dataclass(frozen=True)
@@ -85,21 +90,41 @@ class CaseOptions:
         told = (self.network, self.channels, self.batch, self.threads, self.steps)
         return any(told)
 
-    def measurements(self, measure: Callable[..., Any]) -> list[Callable[[], Any]]:
-        """Calls of `measure`, in order; OptionError if a network cannot be built."""
+    def measurements(
+        self, measure: Callable[..., Any], model: Path | None
+    ) -> list[Callable[[], Any]]:
+        """Calls of `measure` in order, for the network of a file or those of options.
+
+        Raises
+        ------
+        OptionError
+            A network cannot be built, or options name networks beside a file.
+        """
         from kanji_np.bench import BATCH, STEPS
 
         return [
             partial(
-                measure, network.title, partial(network.build, {}), batch=images,
-                threads=threads, steps=self.steps or STEPS,
+                measure, title, make, batch=images, threads=threads,
+                steps=self.steps or STEPS,
             )
-            for threads, network, images in itertools.product(
-                self.threads or (None,), self._networks(), self.batch or (BATCH,)
+            for threads, (title, make), images in itertools.product(
+                self.threads or (None,),
+                self._named() if model is None else [self._read(model)],
+                self.batch or (BATCH,),
             )
         ]  # fmt: skip
 
-    def _networks(self) -> list[NetworkOptions]:
+    def _read(self, model: Path) -> Case:
+        """The network of a file."""
+        if self.network or self.channels:
+            raise OptionError(
+                "bench takes either a MODEL file or networks: --network, --channels"
+            )
+        make = partial(load_network, model)
+        return make().name, make
+
+    def _named(self) -> list[Case]:
+        """The networks that options name."""
         from kanji_np.zoo import PAPER_SIZES
 
         networks = []
@@ -108,10 +133,11 @@ class CaseOptions:
             networks += [NetworkOptions(name, size) for size in self.channels or own]
         for network in networks:
             network.build({})  # nothing is measured if one of them cannot be
-        return networks
+        return [(network.title, partial(network.build, {})) for network in networks]
 
 
 @click.command()
+@click.argument("model", type=PATH, required=False)
 @group("cases", CaseOptions)
 @click.option(
     "--layers", is_flag=True, help="Where the time of an int8 training step goes."
@@ -129,13 +155,14 @@ class CaseOptions:
     "--plot", type=PATH, metavar="FILE", help="Draw the training steps as a .png file."
 )
 def bench(
-    cases: CaseOptions, layers: bool, as_json: bool, read: Path | None,
-    plot: Path | None,
+    model: Path | None, cases: CaseOptions, layers: bool, as_json: bool,
+    read: Path | None, plot: Path | None,
 ) -> None:  # fmt: skip
-    """Time training and evaluation on random images.
+    """Time training and evaluation on random inputs.
 
-    Measures every size with every batch and number of threads. The peak memory is the
-    process's, so it is told of the first measurement only.
+    Measures the network of a MODEL file, or networks by name, with every size, batch
+    and number of threads. The peak memory is the process's, so it is told of the first
+    measurement only.
 
     \b
     Example:
@@ -143,7 +170,7 @@ def bench(
     """
     if layers and plot:
         raise OptionError("--plot draws whole steps: leave out --layers")
-    if read and (cases.are_told or layers or as_json):
+    if read and (model or cases.are_told or layers or as_json):
         raise OptionError("--read measures nothing: only --plot goes with it")
 
     from kanji_np.bench import read_measurements
@@ -158,32 +185,32 @@ def bench(
     for count in cases.threads:
         check_limit(count)
     if layers:
-        _show_layers(cases, as_json)
+        _show_layers(cases, model, as_json)
         return
-    results = read_measurements(read) if read else _measure(cases, as_json)
+    results = read_measurements(read) if read else _measure(cases, model, as_json)
     if not as_json:
         click.echo(speed_table(results))
     if plot:
         plot_speed(results, plot)
 
 
-def _show_layers(cases: CaseOptions, as_json: bool) -> None:
+def _show_layers(cases: CaseOptions, model: Path | None, as_json: bool) -> None:
     """A table, or a line of JSON, of each training step."""
     from kanji_np.bench import measure_layers
     from kanji_np.report import breakdown_table
 
-    for i, measure in enumerate(cases.measurements(measure_layers)):
+    for i, measure in enumerate(cases.measurements(measure_layers, model)):
         times = measure()
         if i and not as_json:
             click.echo()
         click.echo(times.json() if as_json else breakdown_table(times))
 
 
-def _measure(cases: CaseOptions, as_json: bool) -> list[Bench]:
+def _measure(cases: CaseOptions, model: Path | None, as_json: bool) -> list[Bench]:
     """All measurements; as JSON, each is shown when it is made."""
     from kanji_np.bench import measure
 
-    measurements = cases.measurements(measure)
+    measurements = cases.measurements(measure, model)
     results: list[Bench] = []
     with bar("measuring") as progress:
         for measure_case in measurements:

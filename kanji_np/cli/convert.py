@@ -6,7 +6,12 @@ from pathlib import Path
 
 import click
 
-from kanji_np.cli.options import PATH, TargetOptions, target_options
+from kanji_np.cli.options import (
+    PATH,
+    TargetOptions,
+    check_calibrated,
+    target_options,
+)
 from kanji_np.errors import OptionError
 
 
@@ -15,11 +20,11 @@ from kanji_np.errors import OptionError
 @click.argument("file", type=PATH)
 @target_options
 def convert(model: Path, file: Path, target: TargetOptions) -> None:
-    """Write a model as a .tflite or .onnx file, as the ending of FILE says.
+    """Write a model as a file of another format, as the ending of FILE says.
 
-    A .tflite is int8, for TensorFlow Lite Micro and LiteRT. An .onnx is in QDQ form,
-    for onnxruntime. The network must have been trained or calibrated, else its scales
-    come from noise.
+    A .npz is a model file of this package. A .tflite is int8, for TensorFlow Lite Micro
+    and LiteRT. An .onnx is in QDQ form, for onnxruntime. The network must have been
+    trained or calibrated, else its scales come from noise.
 
     \b
     Example:
@@ -28,6 +33,14 @@ def convert(model: Path, file: Path, target: TargetOptions) -> None:
     from kanji_np.formats.save import save_onnx, save_tflite
 
     writers = {".tflite": save_tflite, ".onnx": save_onnx}
-    if file.suffix not in writers:
-        raise OptionError(f"{file}: the file must end in {' or '.join(writers)}")
-    click.echo(writers[file.suffix](target.load(model), file))
+    suffix = file.suffix.lower()
+    if suffix not in (".npz", *writers):
+        endings = ", ".join((".npz", *writers))
+        raise OptionError(f"{file}: the name must end in one of {endings}")
+    net = target.load(model)
+    check_calibrated(net, model)
+    if suffix == ".npz":
+        net.save(file)
+        click.echo(f"model          {file}")
+    else:
+        click.echo(writers[suffix](net, file))

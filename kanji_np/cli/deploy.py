@@ -118,6 +118,7 @@ def verify(
     from kanji_np.deploy.project import read_manifest
     from kanji_np.results import Proof, write_result
 
+    _check_directory(directory)
     facts = None if result is None else _result_of(directory, result)
     _, test = data.load()
     if limit is not None:
@@ -165,9 +166,19 @@ def vectors(directory: Path, out: Path, data: DataOptions, images: int) -> None:
     """
     from kanji_np.deploy import vectors
 
+    _check_directory(directory)
     _, test = data.load()
     for path in vectors(directory, test, out, count=images):
         click.echo(path)
+
+
+def _check_directory(directory: Path) -> None:
+    """OptionError if it is a file: a model must be exported first."""
+    if directory.is_file():
+        raise OptionError(
+            f"{directory}: a file, not a firmware directory: run "
+            f"`{command_line('export', directory)} DIR` first"
+        )
 
 
 def verdict(result: Verification) -> str:

@@ -310,6 +310,7 @@ def load_network(
     from kanji_np import formats
 
     if not formats.is_foreign(path):
+        formats.check_known(path)
         return kj.load(path).for_target(
             target, core=core, rounding=rounding, version=version
         )

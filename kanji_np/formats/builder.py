@@ -17,7 +17,7 @@ import numpy as np
 
 from kanji_np.checks import lower_identifier
 from kanji_np.design import Design
-from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
+from kanji_np.errors import FileFormatError, OptionError, ShapeError, UnsupportedOp
 from kanji_np.layers import (
     Input,
     Layer,
@@ -404,10 +404,15 @@ class _Made:
 def _start(
     params: LinearParams | IntWeights | None, kind: str, shape: Shape
 ) -> np.ndarray:
-    """What a parameter begins with; ShapeError if the file's has another shape."""
+    """What a parameter begins with; an error if the file's has another shape, or holds
+    a NaN or an infinity."""
     if not isinstance(params, LinearParams):
         return np.zeros(shape, np.float32)
     values: np.ndarray = getattr(params, kind)
     if values.shape != shape:
         raise ShapeError(f"the {kind} must have shape {shape}, got {values.shape}")
-    return values.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise FileFormatError(f"the {kind} holds a value that is not finite in float32")
+    return values

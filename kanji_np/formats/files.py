@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kanji_np.checks import line
-from kanji_np.errors import KanjiError, OptionError, ToolError, UnsupportedOp
+from kanji_np.errors import KanjiError, OptionError, UnsupportedOp
 
 
 def network_name(path: str | Path) -> str:
@@ -22,8 +22,7 @@ def naming(place: object) -> Iterator[None]:
     """Errors of this package that leave this context begin with a place.
 
     Their kind stays, but an OptionError becomes an UnsupportedOp: nobody gave the
-    option, and what is on the one side has no counterpart on the other. A ToolError is
-    about no place, and stays as it is.
+    option, and what is on the one side has no counterpart on the other.
 
     Parameters
     ----------
@@ -33,8 +32,6 @@ def naming(place: object) -> Iterator[None]:
     """
     try:
         yield
-    except ToolError:
-        raise
     except KanjiError as error:
         where, message = line(str(place)), str(error)
         kind = UnsupportedOp if isinstance(error, OptionError) else type(error)

@@ -22,6 +22,27 @@ if TYPE_CHECKING:
 #: The package that reads a kind of files, by the end of their names.
 READERS = {".tflite": "kanji_np.formats.tflite", ".onnx": "kanji_np.formats.onnx"}
 
+_KERAS = (
+    "a Keras model: write it as .tflite with "
+    "tf.lite.TFLiteConverter.from_keras_model(model), or as .onnx with "
+    'model.export("net.onnx", format="onnx")'
+)
+_TORCH = (
+    "a PyTorch file: load the model there and write it with "
+    'torch.onnx.export(model, (x,), "net.onnx")'
+)
+_SAVED_MODEL = (
+    "a TensorFlow model: write it as .tflite with "
+    "tf.lite.TFLiteConverter.from_saved_model(folder)"
+)
+#: Files that are not read, by the end of their names: what they are, and how their own
+#: program converts them.
+OTHERS = {
+    ".h5": _KERAS, ".hdf5": _KERAS, ".keras": _KERAS,
+    ".pt": _TORCH, ".pth": _TORCH,
+    ".pb": _SAVED_MODEL,
+}  # fmt: skip
+
 
 def load_tflite(
     path: str | Path,
@@ -121,6 +142,15 @@ def is_foreign(path: str | Path) -> bool:
     return Path(path).suffix.lower() in READERS
 
 
+def check_known(path: str | Path) -> None:
+    """OptionError if another program must convert a file or folder first."""
+    path = Path(path)
+    is_saved_model = (path / "saved_model.pb").exists()
+    what = _SAVED_MODEL if is_saved_model else OTHERS.get(path.suffix.lower())
+    if what is not None and path.exists():
+        raise OptionError(f"{path} is {what}")
+
+
 def read(
     path: str | Path,
     target: str | TargetSpec = "cmsis-nn",
@@ -153,6 +183,7 @@ def read(
     spec = target_spec(target, core=core, rounding=rounding, version=version)
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
+        check_known(path)
         raise OptionError(f"{path}: the name must end in {' or '.join(READERS)}")
     return _read(suffix, path, spec, name, image_layer, scheme)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kanji_np.formats.files import naming
 from kanji_np.formats.saved import SavedNetwork
 from kanji_np.graph import Graph
 
@@ -54,7 +55,8 @@ def save_tflite(network: Model | Graph, path: str | Path) -> SavedNetwork:
 
     The file is the same, byte for byte, for the same network.
     """
-    from kanji_np.formats.tflite.writer import write
+    with naming(path):
+        from kanji_np.formats.tflite.writer import write
 
     return write(network, path)
 
@@ -119,6 +121,7 @@ def save_onnx(network: Model | Graph, path: str | Path) -> SavedNetwork:
     Weights of 4 bits are written as int8. The file is the same, byte for byte, for the
     same network.
     """
-    from kanji_np.formats.onnx.writer import write
+    with naming(path):
+        from kanji_np.formats.onnx.writer import write
 
     return write(network, path)

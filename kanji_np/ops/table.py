@@ -98,7 +98,8 @@ def reals(x: QParams) -> np.ndarray:
 
 def ratio(x: QParams, y: QParams) -> np.float32:
     """The scale of the input by that of the output, as TFLite has it in float32."""
-    return np.float32(x.scale) / np.float32(y.scale)
+    with np.errstate(over="ignore"):  # what is too large is refused by its size
+        return np.float32(x.scale) / np.float32(y.scale)
 
 
 def scaled(values: Iterable[int], factor: float, y: QParams) -> list[int]:

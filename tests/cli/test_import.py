@@ -1,5 +1,6 @@
 """The command `import`, and other commands on files from elsewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -222,6 +223,42 @@ def test_what_is_no_network(images):
     code, output = run("import", images, "--data", images)
     assert (code, output.count("\n")) == (2, 1)
     assert "the name must end in .tflite or .onnx" in output
+
+
+def test_training_on_files_is_timed(int8_file, float_file):
+    for file in (int8_file, float_file):
+        figures = json.loads(ok("bench", file, "--batch", 2, "--steps", 1, "--json"))
+        assert figures["network"] == "small"
+        assert all(figures[key] > 0 for key in figures if key.endswith("_ms"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.h5", "a Keras model: write it as .tflite with"),
+        ("net.keras", "a Keras model: write it as .tflite with"),
+        ("net.pt", "a PyTorch file: load the model there and write it with"),
+        ("net.pth", "a PyTorch file: load the model there and write it with"),
+        ("net.pb", "a TensorFlow model: write it as .tflite with"),
+        ("folder", "a TensorFlow model: write it as .tflite with"),
+    ],
+)
+def test_other_files_say_how_to_convert_them(images, name, words):
+    Path("folder").mkdir()
+    Path("folder/saved_model.pb").touch()
+    if name != "folder":
+        Path(name).write_bytes(b"anything")
+    for command in (
+        ("import", name, "--data", images),
+        ("evaluate", name, "--data", images),
+        ("export", name, "firmware"),
+        ("convert", name, "out.tflite"),
+        ("report", name),
+        ("bench", name),
+    ):
+        code, output = run(*command)
+        assert (code, output.count("\n")) == (2, 1)
+        assert output.startswith(f"{name} is {words}")
 
 
 def test_pixels_of_images_only(float_file):

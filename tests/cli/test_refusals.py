@@ -101,6 +101,11 @@ WRONG = [
         "^--on must be .*cortex-m3",
     ),
     (("vectors", "gone", "out", "--data", "synthetic"), "gone: not a firmware direct"),
+    (
+        ("verify", "net.npz", "--data", "synthetic"),
+        "^net.npz: a file, not a firmware.*: run `kanji-np export net.npz DIR` first$",
+    ),
+    (("vectors", "net.npz", "o", "--data", "synthetic"), "`kanji-np export net.npz D"),
     (("vectors", "f", "o", "--data", "synthetic", "--images", "0"), "--images.*x>=1"),
     (("report",), "MODEL.*--channels"),
     (("report", "net.npz", "--channels", "2"), "MODEL.*--channels"),
@@ -123,6 +128,9 @@ WRONG = [
     (("bench", "--read", "gone.jsonl"), "gone.jsonl: no such file"),
     (("bench", "--read", "file"), "file, line 1: not a line of `kanji-np bench"),
     (("bench", "--read", "file", "--batch", "2"), "--read measures nothing"),
+    (("bench", "net.npz", "--read", "file"), "--read measures nothing"),
+    (("bench", "net.npz", "--channels", "2"), "either a MODEL file or networks"),
+    (("bench", "gone.npz"), "gone.npz: no such file"),
 ]
 
 

@@ -54,6 +54,30 @@ def built(target="cmsis-nn"):
     return builder.finish(x)
 
 
+def test_another_target_keeps_integers_or_says_which_layer_it_cannot_keep():
+    net = built().network
+    older = built(kj.target_spec("cmsis-nn", version="4.0.0")).network
+    moved = net.for_target(version="4.0.0")
+    assert moved.freeze().digest() == older.freeze().digest()
+    back = moved.for_target(version="7.0.0")
+    assert back.freeze().digest() == net.freeze().digest()
+
+    builder = Builder(kj.target_spec("cmsis-nn"), "imported")
+    several = weights(2, 3, scales=(0.01, 0.02))
+    x = builder.layer(
+        "dense", DenseAttrs(2), [builder.input((3,), X)], source="Gemm",
+        params=several, output=Y,
+    )  # fmt: skip
+    net = builder.finish(x).network
+    with pytest.raises(
+        UnsupportedOp, match="'dense1': has a weight scale for each output"
+    ):
+        net.for_target(version="4.0.0")
+    net = net.with_quantization(ranges="minmax")
+    net.calibrate(RNG.integers(-128, 128, (4, 3)).astype(np.int8))
+    net.for_target(version="4.0.0").freeze()
+
+
 def test_the_integers_of_a_file_are_those_of_the_graph():
     imported = built()
     conv, _, dense = imported.network.freeze().nodes

@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from kanji_np.errors import KanjiError
+from kanji_np.errors import FileFormatError, KanjiError, UnsupportedOp
 
-from .onnx_files import converted
+from .onnx_files import converted, model, node
 from .test_onnx_nodes import CASES
 
 INTEGERS = (0, 1, -1, 2, 3, 5, -2, 16, 1000, 2**15, 2**31, -(2**31), 2**62, -(2**63))
@@ -78,3 +78,36 @@ def test_a_network_that_says_anything_is_mapped_or_refused_with_one_line(seed):
             converted(made)
         except KanjiError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("value", REALS[4:])
+def test_weights_that_are_not_finite_are_refused_with_the_layer(value):
+    weight = np.zeros((2, 3), np.float32)
+    weight[0, 0] = value
+    made = model(
+        [node("Gemm", ["x", "w"], ["y"], transB=1)], {"x": (1, 3)}, {"w": weight}
+    )
+    with pytest.raises(FileFormatError, match="layer 'y': the weight holds a value"):
+        converted(made)
+
+
+def test_a_constant_that_depends_on_the_batch_is_refused():
+    shape, scale = node("Shape", ["x"], ["s"]), np.float32(0.5)
+    for last in (
+        node("QuantizeLinear", ["s", "scale"], ["q"]),
+        node("Gemm", ["x", "s"], ["q"]),
+    ):
+        made = model([shape, last], {"x": ("N", 3)}, {"scale": scale})
+        with pytest.raises(KanjiError, match="number of samples|matrices"):
+            converted(made)
+
+
+def test_a_shape_of_many_numbers_is_cut_short():
+    made = model(
+        [node("Reshape", ["x", "s"], ["y"])],
+        {"x": (1, 3)},
+        {"s": np.arange(1, 1000)},
+    )
+    with pytest.raises(UnsupportedOp, match=r"1, 2, 3.*must stay the first") as caught:
+        converted(made)
+    assert len(str(caught.value)) < 400

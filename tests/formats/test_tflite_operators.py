@@ -1005,7 +1005,7 @@ def test_the_package_is_named_if_it_is_missing(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout == (
-        ".tflite files need the packages tflite and flatbuffers: "
+        "net.tflite: .tflite files need the packages tflite and flatbuffers: "
         "pip install 'kanji-np[tflite]'\n"
     )
 

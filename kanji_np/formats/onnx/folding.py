@@ -63,6 +63,14 @@ class Constant:
         zeros, scales = q.zero_points.reshape(shape), q.scales.reshape(shape)
         return (self.data.astype(np.int64) - zeros) * scales
 
+    def numbers(self) -> np.ndarray:
+        """The real values, float64; UnsupportedOp if one is the number of samples."""
+        real = self.real()
+        if real.dtype == object:
+            raise UnsupportedOp("a constant depends on the number of samples")
+        with np.errstate(invalid="ignore"):  # a NaN of float32 may be a signal
+            return real.astype(np.float64)
+
 
 Fold = Callable[[Any, Sequence[np.ndarray | None]], Sequence[np.ndarray]]
 

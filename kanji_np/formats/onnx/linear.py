@@ -98,7 +98,7 @@ def linear(
     real = np.zeros(count) if bias is None else _bias(bias, count)
     q = weight.quantization
     if q is None or x_scale is None:
-        values = np.moveaxis(weight.real().astype(np.float64), axis, 0)
+        values = np.moveaxis(weight.numbers(), axis, 0)
         return Linear(values, real)
     if q.per_channel and q.axis != axis:
         raise UnsupportedOp(
@@ -125,7 +125,7 @@ def _integers(values: np.ndarray) -> np.ndarray:
 
 
 def _bias(bias: Constant, count: int) -> np.ndarray:
-    return np.broadcast_to(bias.real().astype(np.float64).reshape(-1), count)
+    return np.broadcast_to(bias.numbers().reshape(-1), count)
 
 
 def symmetric(weight: Constant) -> np.ndarray:

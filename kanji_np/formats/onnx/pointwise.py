@@ -62,9 +62,7 @@ def batch_norm(net: Net, op: SourceOp, place: int, view: View) -> Affine | None:
         raise net.refusal(op, "only batch normalization of inference is supported")
     if place or not view.axes:
         raise net.refusal(op, "its first input must be the one that is no constant")
-    scale, bias, mean, var = (
-        net.constant(op, k).real().astype(np.float64) for k in (1, 2, 3, 4)
-    )
+    scale, bias, mean, var = (net.constant(op, k).numbers() for k in (1, 2, 3, 4))
     channels = view.shape[0]
     for each in (scale, bias, mean, var):
         if each.shape != (channels,):

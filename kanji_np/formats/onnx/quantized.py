@@ -69,7 +69,7 @@ def quantized(net: Net, op: SourceOp, constant: Constant) -> Constant:
     if q.per_channel:
         _check_axis(op, q, constant)
         shape[q.axis] = -1
-    real = constant.real() / q.scales.reshape(shape)
+    real = constant.numbers() / q.scales.reshape(shape)
     ints = np.rint(real) + q.zero_points.reshape(shape)
     return Constant(np.clip(ints, limits.min, limits.max).astype(dtype), q)
 

@@ -122,6 +122,8 @@ def _bytes(path: Path, offset: int = 0, length: int | None = None) -> bytes:
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(wanted)
+    except FileNotFoundError:
+        raise FileFormatError("no such file") from None
     except (OSError, ValueError) as error:
         if isinstance(error, KanjiError):
             raise

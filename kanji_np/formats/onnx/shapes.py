@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
 from kanji_np.formats.onnx.folding import BATCH, Constant, axes_of, whole_numbers
@@ -55,9 +56,10 @@ def reshape(net: Net, op: SourceOp) -> None:
 
 def _moves_batch(net: Net, op: SourceOp, sizes: Sequence[Any]) -> Exception:
     return net.refusal(
-        op, f"to {tuple(sizes)}: the batch must stay the first axis, and a sample keep "
-        "its elements"
-    )  # fmt: skip
+        op,
+        f"to {shown(tuple(sizes))}: the batch must stay the first axis, and a sample "
+        "keep its elements",
+    )
 
 
 def _reshaped(net: Net, op: SourceOp, view: View, shape: Shape) -> None:
