@@ -40,6 +40,7 @@ MIN_FRAC_BITS, MAX_FRAC_BITS = -16, 24
 # a damaged file; scales of these multiply a few times before they leave float64.
 LARGEST = 2.0**40
 WHY_HUGE = "training diverged (lower the learning rate), or the values are damaged"
+WHY_HUGE_IN_FILE = "the file's scales are too large, or damaged"
 FINEST = 2.0**-60  # scale of a range that has all but vanished
 INPUT_SCALE = 2.0**-7  # of inputs, by default: they lie in -1 .. 1
 MAX_RIGHT_SHIFT = 30
@@ -136,21 +137,29 @@ def weight_max(bits: int) -> int:
     return 2 ** (bits - 1) - 1
 
 
-def check_values(what: str, values: np.ndarray) -> None:
+def check_values(what: str, values: np.ndarray, why: str = WHY_HUGE) -> None:
     """RangeError if one is not finite, or huge; `what` says what one of them is."""
     sizes = np.abs(values).ravel()
     if not sizes.max(initial=0.0) <= LARGEST:
         value = np.ravel(values)[np.argmin(sizes <= LARGEST)]
         raise RangeError(
             f"a {what} of {value:.6g} cannot be quantized, as it is not finite or "
-            f"beyond {LARGEST:.0e}: {WHY_HUGE}"
+            f"beyond {LARGEST:.0e}: {why}"
         )
 
 
-def check_params(params: LinearParams) -> None:
-    """RangeError if a weight or bias is not finite, or huge."""
-    check_values("weight", params.weight)
-    check_values("bias", params.bias)
+def check_params(params: LinearParams, *, is_kept: bool = False) -> None:
+    """RangeError if a weight or bias is not finite, or huge.
+
+    Parameters
+    ----------
+    params : LinearParams
+    is_kept : bool
+        They stand for a file's integers.
+    """
+    why = WHY_HUGE_IN_FILE if is_kept else WHY_HUGE
+    check_values("weight", params.weight, why)
+    check_values("bias", params.bias, why)
 
 
 def ceil_pow2(values: np.ndarray) -> np.ndarray:
@@ -347,8 +356,7 @@ def linear_ints(
     RangeError
         If a weight or bias is not finite, or huge.
     """
-    channels = len(params.bias)
-    check_params(params)
+    check_params(params, is_kept=kept is not None)
     lowest = kept.lowest if kept else None
     weight = quantize_weight(params.weight, scales.w, weight_bits, lowest)
     multiplier, shift = multipliers_for(scales.factors(numerics), numerics)
@@ -360,37 +368,64 @@ def linear_ints(
         bias += kept.bias_residue
     if numerics.bias_bits == 8:
         bias = np.clip(bias, -128, 127) * 2**left
-    zero_point = scales.x.zero_point
-    largest = max(127 - zero_point, 128 + zero_point)
-    reach = largest * np.abs(weight.astype(np.int64)).reshape(channels, -1).sum(axis=1)
-    bounds = reach + np.abs(bias)
-    if numerics.bias_bits == 8:
-        bounds += 2 ** (1 - int(shift[0])) >> 1  # the half that rounds
-    else:
-        further = EXTRA_LEFT_SHIFT[numerics.rounding]
-        bounds *= 2.0 ** np.maximum(shift + further, 0)
-        bounds += abs(scales.y.zero_point)  # is added to what may be as large
-        bounds += FLOAT32_GAP * numerics.is_floating
-    worst = int(bounds.argmax())
-    if bounds[worst] > INT32_MAX:
-        raise AccumulatorOverflow(
-            f"sums can reach {bounds[worst]:.4g}, beyond int32 ({INT32_MAX}); of that "
-            f"the bias ({params.bias[worst]:.4g} at scale {scales.sums[worst]:.4g}) "
-            f"takes {abs(bias[worst]):.4g}: training diverged, or the bias is too large"
-        )
+    factors = multiplier, shift
+    _check_sums(weight, bias, factors, scales, numerics, kept is not None)
     act_min, act_max = activation_range(activation, scales.y, numerics.kernels)
     return LinearInts(
         weight=weight,
         bias=bias.astype(np.int32),
         multiplier=multiplier,
         shift=shift,
-        input_offset=-zero_point,
+        input_offset=-scales.x.zero_point,
         output_offset=scales.y.zero_point,
         act_min=act_min,
         act_max=act_max,
         rounding=numerics.rounding,
         bias_shift=left,
         weight_scales=scales.w,
+    )
+
+
+def _check_sums(
+    weight: np.ndarray,
+    bias: np.ndarray,
+    factors: tuple[np.ndarray, np.ndarray],
+    scales: LinearScales,
+    numerics: Numerics,
+    is_kept: bool,
+) -> None:
+    """AccumulatorOverflow if some input could drive a sum out of int32.
+
+    `factors` are multipliers and shifts. A sum that is multiplied by 0 may overflow in
+    its shift to the left: the product is 0 in any case.
+    """
+    multiplier, shift = factors
+    zero_point = scales.x.zero_point
+    largest = max(127 - zero_point, 128 + zero_point)
+    reach = np.abs(weight.astype(np.int64)).reshape(len(bias), -1).sum(axis=1)
+    bounds, left = largest * reach + np.abs(bias), np.zeros(len(bias), int)
+    if numerics.bias_bits == 8:
+        bounds += 2 ** (1 - int(shift[0])) >> 1  # the half that rounds
+    else:
+        further = EXTRA_LEFT_SHIFT[numerics.rounding]
+        left = np.where(multiplier == 0, 0, np.maximum(shift + further, 0))
+        bounds *= 2.0**left
+        bounds += abs(scales.y.zero_point)  # is added to what may be as large
+        bounds += FLOAT32_GAP * numerics.is_floating
+    worst = int(bounds.argmax())
+    if bounds[worst] <= INT32_MAX:
+        return
+    shifted = f", shifted left by {left[worst]}" if left[worst] else ""
+    why = "training diverged, or the bias is too large"
+    if is_kept:
+        why = "the integers are a file's, so quantize that network anew"
+        if EXTRA_LEFT_SHIFT[numerics.rounding] and left[worst]:
+            why += ', or take rounding "double", which shifts them by one less'
+    raise AccumulatorOverflow(
+        f"sums of output channel {worst} can reach {bounds[worst]:.4g}{shifted}, "
+        f"beyond int32 ({INT32_MAX}); of that the bias "
+        f"({bias[worst] * scales.sums[worst]:.4g} at scale {scales.sums[worst]:.4g}) "
+        f"takes {abs(bias[worst]) * 2.0 ** left[worst]:.4g}: {why}"
     )
 
 
@@ -516,7 +551,6 @@ def output_factor(
     if shift > most_shift:
         raise RangeError(
             f"an output scale of {y.scale:.4g} is too fine for these inputs: it must "
-            f"be above {real / 2.0**most_shift:.4g} (if this came while training: it "
-            "diverged, lower the learning rate)"
+            f"be above {real / 2.0**most_shift:.4g}"
         )
     return multiplier.item(), shift.item()

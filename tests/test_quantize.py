@@ -281,7 +281,7 @@ def test_a_sum_that_can_leave_int32_is_refused_with_its_bound():
     assert linear_ints(fits, one, "linear", S8).bias.tolist() == [0, limit]
     over = LinearParams(fits.weight, np.array([0.0, -limit - 1.0]))
     with pytest.raises(
-        AccumulatorOverflow, match=r"sums can reach 2.147e\+09, beyond int32"
+        AccumulatorOverflow, match=r"channel 1 can reach 2.147e\+09, beyond int32"
     ):
         linear_ints(over, one, "linear", S8)
 
@@ -290,7 +290,7 @@ def test_the_bound_counts_the_zero_point_of_the_input():
     # 255 grey levels above a zero point of -128, not 128
     weight = np.full((1, 80_000), 127.0)
     one = LinearScales(QParams(1.0, -128), np.ones(1), QParams(1024.0))
-    with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.591e\+09"):
+    with pytest.raises(AccumulatorOverflow, match=r"channel 0 can reach 2.591e\+09"):
         linear_ints(LinearParams(weight, np.zeros(1)), one, "linear", S8)
 
 
@@ -299,8 +299,20 @@ def test_the_bound_counts_a_shift_to_the_left():
     one = LinearScales(QParams(1.0), np.ones(1), QParams(1.0))
     for bias, numerics in ((2.0**30, S8), (2.0**29, Numerics(rounding="single"))):
         params = LinearParams(np.zeros((1, 1)), np.array([bias]))
-        with pytest.raises(AccumulatorOverflow, match=r"sums can reach 2.147e\+09"):
+        with pytest.raises(
+            AccumulatorOverflow, match=r"channel 0 can reach 2.147e\+09"
+        ):
             linear_ints(params, one, "linear", numerics)
+
+
+@pytest.mark.parametrize("rounding", ["double", "single"])
+def test_a_sum_that_is_multiplied_by_zero_may_be_any_in_int32(rounding):
+    # The shift stands as 0; a build that rounds once shifts to the left by one more.
+    scales = LinearScales(QParams(1.0), np.array([2.0**-40]), QParams(1.0, 5))
+    params = LinearParams(np.zeros((1, 1)), np.array([2.0**-9 - 2.0**-34]))
+    ints = linear_ints(params, scales, "linear", Numerics(rounding=rounding))
+    assert (ints.multiplier.tolist(), ints.shift.tolist()) == ([0], [0])
+    assert ints.bias.tolist() == [2**31 - 64]
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ class LinearLayer(TrackedLayer):
         if self.norm is not None:
             return _Weights(*self.norm.fold(self.weight))
         own = _Weights(self.weight, self.bias)
-        check_params(own.params)
+        check_params(own.params, is_kept=self.kept is not None)
         return own
 
     def _multiplied(self, x: Activation, used: _Weights, saved: Saved) -> Tensor:

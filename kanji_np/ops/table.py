@@ -132,10 +132,7 @@ def scaled_by_8_bits(value: int, factor: np.float32, y: QParams) -> int:
 
 
 def too_fine(y: QParams) -> RangeError:
-    return RangeError(
-        f"an output scale of {y.scale:.4g} is too fine for this input (if this came "
-        "while training: it diverged, lower the learning rate)"
-    )
+    return RangeError(f"an output scale of {y.scale:.4g} is too fine for this input")
 
 
 def by_fixed_point(

@@ -244,7 +244,8 @@ class Run:
             raise trouble
         elif self.setbacks == MOST_SETBACKS:
             raise RangeError(
-                f"{trouble}; it did at {BACKOFF**MOST_SETBACKS:.2g} of it, too"
+                f"{trouble}; training diverged at {BACKOFF**MOST_SETBACKS:.2g} of the "
+                "learning rate, too"
             ) from trouble
         else:
             if self.went_to == self.good[0]["step"] and self.first is not None:

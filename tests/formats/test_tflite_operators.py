@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -985,16 +986,36 @@ def test_what_is_not_supported_is_named(data, message, tmp_path):
 
 
 def test_sums_that_could_overflow_are_refused_when_the_file_is_read(tmp_path):
-    bias = Tensor((2,), "INT32", [2**31 - 1, 0], scale=0.01)
-    with pytest.raises(
-        kj.AccumulatorOverflow, match="net.tflite: layer 'dense1': sums"
-    ):
-        made(
-            [DENSE_X, DENSE_W, DENSE_Y, bias],
-            [Op("FULLY_CONNECTED", [0, 1, 3], [2])],
-            tmp_path,
-            outputs=[2],
-        )
+    def load(bias, **target):
+        bias = Tensor((2,), "INT32", [0, bias], scale=0.01)
+        y = Tensor((1, 2), "INT8", scale=0.01)
+        data = [DENSE_X, DENSE_W, y, bias]
+        ops = [Op("FULLY_CONNECTED", [0, 1, 3], [2])]
+        (tmp_path / "net.tflite").write_bytes(file(data, ops, outputs=[2]))
+        return kj.load_tflite(tmp_path / "net.tflite", **target)
+
+    with pytest.raises(kj.AccumulatorOverflow) as caught:
+        load(2**30)
+    assert str(caught.value).endswith(
+        "net.tflite: layer 'dense1': sums of output channel 1 can reach 2.147e+09, "
+        "shifted left by 1, beyond int32 (2147483647); of that the bias (1.074e+07 at "
+        "scale 0.01) takes 2.147e+09: the integers are a file's, so quantize that "
+        "network anew"
+    )
+    net = load(2**29)
+    with pytest.raises(kj.AccumulatorOverflow, match='or take rounding "double"'):
+        net.for_target("cmsis-nn", rounding="single").freeze()
+    net.for_target("cmsis-nn", rounding="double").freeze()
+
+
+def test_values_of_a_file_that_are_too_large_are_refused_as_its_own(tmp_path):
+    x, w, y = (replace(t, scale=s) for t, s in (
+        (DENSE_X, 1e8), (DENSE_W, 1e2), (DENSE_Y, 1e11)
+    ))  # fmt: skip
+    bias = Tensor((2,), "INT32", [2**30, 1], scale=1e10)
+    ops = [Op("FULLY_CONNECTED", [0, 1, 3], [2])]
+    with pytest.raises(kj.RangeError, match="the file's scales are too large, or"):
+        made([x, w, y, bias], ops, tmp_path, outputs=[2])
 
 
 def test_the_package_is_named_if_it_is_missing(tmp_path):
