@@ -254,6 +254,14 @@ def test_commands_take_files_from_elsewhere(int8_file, images):
     assert "bytes of weights" in ok("export", int8_file, "firmware")
 
 
+def test_a_float_file_is_explained_with_ranges_of_the_data(float_file):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 0.4, (60, 8, 8, 3)) + np.arange(60)[:, None, None, None] % 2
+    np.savez("features.npz", x=x.astype(np.float32), y=np.arange(60) % 2)
+    output = ok("explain", float_file, "--data", "features.npz")
+    assert re.findall(r"accuracy +([\d.]+) %", output) == ["100.00", "100.00"]
+
+
 def test_a_float_file_is_not_deployed_without_ranges(float_file, images):
     for command in (
         ("export", float_file, "firmware"),
