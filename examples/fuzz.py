@@ -47,7 +47,7 @@ from kanji_np.errors import KanjiError, ToolError, UnsupportedOp, VerificationEr
 from kanji_np.formats.builder import Builder
 from kanji_np.formats.onnx import convert as onnx_convert
 from kanji_np.formats.onnx import reader as onnx_reader
-from kanji_np.graph import Graph
+from kanji_np.graph import Graph, Node
 from kanji_np.layers import Activation
 from kanji_np.loops.products import VARIABLE, available_products
 from kanji_np.targets import generates_c
@@ -232,8 +232,8 @@ class Format:
         the first of `values`; or for the output of its first layer, the second of them.
     has_images : bool
         Whether a layer that reads images comes back.
-    approximated : tuple of str
-        Operators that come back as others, which round otherwise.
+    keeps : node -> bool
+        Whether a layer comes back as one that rounds in the same way.
     """
 
     name: str
@@ -241,13 +241,16 @@ class Format:
     save: Callable[[Graph, Path], object]
     read_back: Callable[[Path, Graph, Sequence[np.ndarray]], np.ndarray]
     has_images: bool
-    approximated: tuple[str, ...] = ()
+    keeps: Callable[[Node], bool] = lambda node: True
 
 
 def _by_tflite(path: Path, graph: Graph, values: Sequence[np.ndarray]) -> np.ndarray:
+    """A softmax of a single row at the end has become flat."""
     again = kj.load_tflite(path, graph.target)
     is_cut = again.input.dtype != graph.input.dtype
-    return again.predict(values[is_cut])
+    y, last = again.predict(values[is_cut]), graph.output.shape
+    is_row = graph.nodes[-1].op == "softmax" and y.shape[1:] == last[-1:]
+    return y.reshape(-1, *last) if is_row else y
 
 
 def _channels_first(a: np.ndarray) -> np.ndarray:
@@ -270,6 +273,14 @@ def _by_onnx(path: Path, graph: Graph, values: Sequence[np.ndarray]) -> np.ndarr
     return _channels_last(y)
 
 
+def _is_kept_by_onnx(node: Node) -> bool:
+    """Some operators come back as others; and no file says the word "same", which
+    XNNPACK's arithmetic of transposed convolutions depends on."""
+    if node.op == "transpose_conv2d":
+        return node.attrs.padding != "same"
+    return node.op not in ("mean", "requantize", "with_constant")
+
+
 #: Those whose packages are installed.
 FORMATS = [
     each
@@ -281,7 +292,7 @@ FORMATS = [
             kj.save_onnx,
             _by_onnx,
             False,
-            ("mean", "requantize", "with_constant"),
+            _is_kept_by_onnx,
         ),
     )
     if all(map(find_spec, each.packages))
@@ -302,7 +313,7 @@ def _comes_back(
         values = [images, *graph.layers(images)]
         if not kind.has_images and graph.nodes[0].operator.reads_image:
             graph, values = _without_images(graph), values[1:]
-        if not graph.nodes or any(n.op in kind.approximated for n in graph.nodes):
+        if not graph.nodes or not all(map(kind.keeps, graph.nodes)):
             return False
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"network.{kind.name}"

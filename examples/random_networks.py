@@ -10,6 +10,7 @@ Layers that are refused while a network is drawn are counted, and others drawn i
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +54,14 @@ TARGETS = ("cmsis-nn",) * 4 + ("cmsis-nn-q7",) * 2 + ("tflm", "litert", "xnnpack
 LEGACY = "cmsis-nn-q7"
 SIZES = (1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12)
 CHANNELS = (1, 1, 2, 3, 4, 4, 5, 6, 8, 8, 12, 16, 17, 33)
+LONG = (511, 512, 700)  # a softmax of more than 511 has a kernel of its own
 KERNELS = (1, 1, 1, 2, 2, 3, 3, 4, 5, 7)
 STRIDES = (1, 1, 1, 2, 2, 3, 5)
 DILATIONS = (1, 1, 1, 1, 2, 3)
 MULTIPLIERS = (1, 1, 1, 2, 3)
 CELLS = (0, 0, 1, 1, 2, 3, 5)
 ACTIVATIONS = (None, "relu", "relu6")
+BETAS = (1, 1, 0.5, 2, 0.1)
 
 #: Makes the same layer every time.
 Make: TypeAlias = Callable[[], Layer]
@@ -92,6 +95,10 @@ def reason(error: KanjiError) -> str:
     text = re.sub(r"^layer '\w+': ", "", str(error))
     text = re.sub(r"(?<!\w)-?\d[\d,.]*(e[+-]?\d+)?(x\d+)*", "N", text)
     return f"{type(error).__name__}: {text}"
+
+
+def divisors(n: int) -> list[int]:
+    return [each for each in range(1, n + 1) if n % each == 0]
 
 
 def target_of(number: int) -> TargetSpec:
@@ -163,19 +170,27 @@ class _Layers(_Dice):
         # What all targets have is drawn most of the time, the rest where it is likely.
         self.wide = wide = self.chance(0.05 if self.legacy else 1)
         self.joins = 0.3 if wide else 0
+        self.gates = 0.05 if wide and not self.legacy else 0
         self.activations = ACTIVATIONS if wide else ACTIVATIONS[:2]
         self.dilations = DILATIONS if wide else DILATIONS[:1]
         self.multipliers = MULTIPLIERS if wide else MULTIPLIERS[:1]
         self.normalized = self.chance(0.3)
+        self.groups = 0.3 if wide and target.version != "4.0.0" else 0
         has_int4 = wide and generates_c(target) and target.version != "4.0.0"
         self.int4 = self.chance(0.3 if has_int4 else 0.02)
 
     def of_kind(self, kinds: Mapping[str, Kind], shape: Shape) -> tuple[str, Make]:
         """An operator that the target is likely to have, and a layer of it."""
-        names = [n for n in kinds if self.wide or self.library in OPS[n].lowerings]
+        names = [name for name in kinds if self.is_likely(name)]
         shares = np.array([kinds[name].share(len(shape)) for name in names])
         name = names[self.rng.choice(len(names), p=shares / shares.sum())]
         return name, kinds[name].draw(self, shape)
+
+    def is_likely(self, operator: str) -> bool:
+        """Whether the target is likely to have it, wherever it stands."""
+        if operator == "softmax" and self.legacy:
+            return False  # it may only be the last layer
+        return self.wide or self.library in OPS[operator].lowerings
 
     # That read uint8 images
 
@@ -202,19 +217,19 @@ class _Layers(_Dice):
     # With weights
 
     def dense(self, shape: Shape) -> Make:
-        return partial(
-            kj.Dense, self.pick(CHANNELS), self.pick(self.activations), **self.weights()
-        )
+        units = self.pick(LONG if self.chance(0.1) else CHANNELS)
+        return partial(kj.Dense, units, self.pick(self.activations), **self.weights())
 
     def conv1d(self, shape: Shape) -> Make:
+        filters = self.filters(shape)
         return partial(
-            kj.Conv1D, self.pick(CHANNELS), self.pick(KERNELS), self.pick(STRIDES),
+            kj.Conv1D, filters, self.pick(KERNELS), self.pick(STRIDES),
             self.pick(["valid", "same", self.side()]), self.pick(self.dilations),
-            self.pick(self.activations), **self.weights(),
+            self.pick(self.activations), **self.grouped_weights(shape, filters),
         )  # fmt: skip
 
     def conv2d(self, shape: Shape) -> Make:
-        filters, kernel = self.pick([shape[2], self.pick(CHANNELS)]), self.pair(KERNELS)
+        filters, kernel = self.filters(shape), self.pair(KERNELS)
         strides, padding, dilation = (
             ((1, 1), "same", (1, 1))
             if self.chance(0.5)
@@ -222,7 +237,7 @@ class _Layers(_Dice):
         )
         return partial(
             kj.Conv2D, filters, kernel, strides, padding, dilation,
-            self.pick(self.activations), **self.weights(),
+            self.pick(self.activations), **self.grouped_weights(shape, filters),
         )  # fmt: skip
 
     def depthwise_conv2d(self, shape: Shape) -> Make:
@@ -245,6 +260,23 @@ class _Layers(_Dice):
             "batch_norm": self.has_norm(),
             "weight_bits": 4 if self.int4 and self.chance(0.7) else 8,
         }
+
+    def grouped_weights(self, shape: Shape, filters: int) -> dict[str, Any]:
+        """Those of a convolution; no kernel of weights of 4 bits has groups."""
+        arguments = self.weights()
+        if arguments["weight_bits"] == 8 and self.chance(self.groups):
+            several = divisors(math.gcd(shape[-1], filters))[1:]
+            arguments["groups"] = self.pick(several or [1])
+        return arguments
+
+    def filters(self, shape: Shape) -> int:
+        return self.pick([shape[-1], self.pick(CHANNELS)])
+
+    def pointwise(self, shape: Shape) -> Make:
+        """A layer with weights that computes each vector of channels alone."""
+        layer = (kj.Dense, kj.Conv1D, kj.Conv2D)[len(shape) - 1]
+        kernel = (1,) * (len(shape) > 1)
+        return partial(layer, self.filters(shape), *kernel, **self.weights())
 
     def has_norm(self) -> bool:
         return self.normalized and self.chance(0.7)
@@ -303,6 +335,10 @@ class _Layers(_Dice):
     def tanh(self, shape: Shape) -> Make:
         return kj.Tanh
 
+    def softmax(self, shape: Shape) -> Make:
+        beta = self.pick(BETAS)
+        return partial(kj.Softmax, 1 if self.legacy and not self.wide else beta)
+
     def requantize(self, shape: Shape) -> Make:
         return partial(kj.Requantize, self.pick(ACTIVATIONS))
 
@@ -333,7 +369,7 @@ class _Layers(_Dice):
         """As many values, of one to four extents."""
         rest, new = int(np.prod(shape)), []
         for _ in range(self.number(0, 3)):
-            new.append(self.pick([n for n in range(1, rest + 1) if rest % n == 0]))
+            new.append(self.pick(divisors(rest)))
             rest //= new[-1]
         return partial(kj.Reshape, (*new, rest))
 
@@ -413,6 +449,7 @@ ON_ONE = {
     "hard_swish": Kind(_Layers.hard_swish),
     "sigmoid": Kind(_Layers.sigmoid),
     "tanh": Kind(_Layers.tanh),
+    "softmax": Kind(_Layers.softmax, (2, 2, 1, 1)),
     "requantize": Kind(_Layers.requantize),
     "with_constant": Kind(_Layers.with_constant, (3, 3, 3, 2)),
     "flatten": Kind(_Layers.flatten, (1, 3, 1, 4)),
@@ -473,8 +510,9 @@ class _Painter(_Dice):
             if len(values) > wanted:
                 break
         value = values[-1]
-        if len(value.shape) == 1 and self.chance(0.3):
-            value = self.tried(kj.Softmax, [value]) or value
+        if self.chance(0.3):
+            make = self.layers.softmax(value.shape)
+            value = self.tried(make, [value]) or value
         if value.symbol.layer is None:
             value = self.tried(kj.Flatten, [value]) or value
         return kj.Model(
@@ -493,8 +531,19 @@ class _Painter(_Dice):
         x = values[-1] if self.chance(0.75) else self.pick(values)
         if self.chance(self.layers.joins):
             return self.join(x, values)
+        if self.chance(self.layers.gates) and len(x.shape) < 4:
+            return self.gate(x)
         _, make = self.layers.of_kind(ON_ONE, x.shape)
         return self.tried(make, [x])
+
+    def gate(self, x: _Value) -> _Value | None:
+        """A tensor times shares that are computed from it."""
+        shares = self.tried(self.layers.pointwise(x.shape), [x])
+        if shares is not None:
+            shares = self.tried(self.layers.softmax(shares.shape), [shares])
+        if shares is None or not blocks(x.shape, shares.shape):
+            return shares
+        return self.tried(self.layers.mul(x.shape), [x, shares])
 
     def join(self, x: _Value, values: Sequence[_Value]) -> _Value | None:
         """A layer on a tensor and others that fit it, in any order."""

@@ -997,6 +997,30 @@ def test_before_opset_13_softmax_takes_an_axis_and_those_after_it_as_one(axis):
     np.testing.assert_allclose(answers(made, x), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "inputs", "beta"),
+    [
+        ("Mul", ["x", "k"], 0.25),
+        ("Mul", ["k", "x"], 0.25),
+        ("Div", ["x", "k"], 4.0),
+    ],
+)
+def test_a_positive_factor_before_softmax_is_its_beta(kind, inputs, beta):
+    nodes = [node(kind, inputs, ["m"]), node("Softmax", ["m"], ["y"], axis=1)]
+    made = check(nodes, IMAGE, {"k": np.array(0.25, np.float32)})
+    (layer,) = made.network.layers
+    assert (layer.op.name, layer.attrs.beta) == ("softmax", beta)
+
+
+@pytest.mark.parametrize("factor", [-0.25, 0.0, [0.5, 0.5, 0.25, 2.0]])
+def test_other_factors_before_softmax_stay_layers(factor):
+    nodes = [node("Mul", ["x", "k"], ["m"]), node("Softmax", ["m"], ["y"], axis=1)]
+    k = np.array(factor, np.float32)
+    made = check(nodes, IMAGE, {"k": k if k.ndim == 0 else k.reshape(-1, 1, 1)})
+    assert ops(made)[-1] == "softmax"
+    assert len(ops(made)) > 1
+
+
 def test_log_softmax_is_refused_by_name():
     message = refused([node("LogSoftmax", ["x"], ["y"], axis=1, name="end")])
     assert message.startswith("LogSoftmax 'end': is not supported")

@@ -285,6 +285,16 @@ def test_what_is_broadcast_has_as_many_axes(layer, expected, tmp_path):
     assert_comes_back(net, tmp_path / "net.tflite")
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_transposed_convolution_with_gaps_keeps_its_padding(padding, tmp_path):
+    """XNNPACK is not given those with SAME, and both words may fit the same shape."""
+    layer = kj.Conv2DTranspose(2, 1, (1, 3), padding)
+    net = one(layer, (2, 4, 3)).for_target("xnnpack")
+    again, x = read_back(net, tmp_path / "a.tflite"), noise(net.input, 3)
+    assert again.layers[-1].attrs.padding == padding
+    np.testing.assert_array_equal(again.predict(x), net.predict(x))
+
+
 @pytest.mark.parametrize("target", ["tflm", "litert", "xnnpack"])
 def test_every_runtime_reads_its_arithmetic(target, tmp_path):
     """Operands at scales of their own are brought to that of the output."""

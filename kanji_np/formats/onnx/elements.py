@@ -30,6 +30,7 @@ from kanji_np.formats.onnx.pointwise import (
 from kanji_np.formats.source import SourceOp
 from kanji_np.layers import Symbol
 from kanji_np.ops import OPS
+from kanji_np.ops.softmax import LARGEST_BETA
 
 
 def pointwise(net: Net, op: SourceOp) -> None:
@@ -47,7 +48,20 @@ def pointwise(net: Net, op: SourceOp) -> None:
         raise net.refusal(op, "divides a constant by a tensor")
     if affine is None:
         raise _refused_constant(net, op, view)
+    if _is_softmax_factor(net, op, affine):
+        net.betas[op.outputs[0]] = affine.k.item()
+        net.passed(op, "it is the beta of the softmax", place)
+        return
     net.affine(op, view, affine)
+
+
+def _is_softmax_factor(net: Net, op: SourceOp, affine: Affine) -> bool:
+    """Whether a softmax alone reads the product, so that it can take the factor."""
+    reader = net.only_reader(op.outputs[0])
+    if reader is None or reader.kind != "Softmax" or affine.k.size != 1:
+        return False
+    beta = np.float32(affine.k.item())
+    return bool(0 < beta <= LARGEST_BETA and not affine.b.any())
 
 
 PAIRS = {"Add": "add", "Mul": "mul", "Sub": "sub", "Min": "minimum", "Max": "maximum"}
@@ -258,7 +272,8 @@ def softmax(net: Net, op: SourceOp) -> None:
         )
         net.rescaled.add(tail.number)
         tail.output = None
-    net.values[tail.number] = like.of(net.layer("softmax", plain("softmax"), [x], tail))
+    beta = OPS["softmax"].attrs(net.betas.get(op.inputs[0], 1.0))
+    net.values[tail.number] = like.of(net.layer("softmax", beta, [x], tail))
 
 
 def _ends(net: Net, number: int) -> bool:

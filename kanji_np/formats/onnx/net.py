@@ -135,6 +135,7 @@ class Net:
         self.done: set[int] = set()  # outputs of operators that others have fused
         self.folded = 0  # elements of constants that were computed
         self.rescaled: set[int] = set()  # tensors that have not the scale of the file
+        self.betas: dict[int, float] = {}  # of products that a softmax is to take
         self._readers: dict[int, list[SourceOp]] = {}
         for op in source.ops:
             for number in op.inputs:
@@ -292,10 +293,12 @@ class Net:
         tail.take(op, "fused")
         return True
 
-    def passed(self, op: SourceOp) -> None:
-        """The output is the input."""
-        self.values[op.outputs[0]] = self.view(op)
-        self.builder.drop(str(op), "the output is the input")
+    def passed(
+        self, op: SourceOp, why: str = "the output is the input", place: int = 0
+    ) -> None:
+        """No layer: the output is the input, or a later layer computes it."""
+        self.values[op.outputs[0]] = self.view(op, place)
+        self.builder.drop(str(op), why)
 
     # Layers.
 

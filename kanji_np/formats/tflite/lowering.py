@@ -12,7 +12,7 @@ pads, where that gives the same bytes. Rows (T, C) are images of one row.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -140,7 +140,10 @@ def _transpose_conv2d(draft: Draft, node: Node, xs: Inputs) -> int:
     """Weights are as they are here, (Cout,KH,KW,Cin)."""
     (x,) = xs
     image = draft.shape(x)[1:]
-    padding = _scatter_word(node.attrs.scatter(image), image)
+    words = ("VALID", "SAME")
+    if node.attrs.padding == "same":  # XNNPACK's arithmetic can depend on the word
+        words = ("SAME", "VALID")
+    padding = _scatter_word(node.attrs.scatter(image), image, words)
     if padding is None:
         raise UnsupportedOp(
             "TFLite cuts off an output what SAME or VALID says only, and this is "
@@ -157,12 +160,12 @@ def _transpose_conv2d(draft: Draft, node: Node, xs: Inputs) -> int:
     return draft.op("TRANSPOSE_CONV", (size, weight, x, bias), y, options)
 
 
-def _scatter_word(scatter: Scatter, image: Shape) -> str | None:
-    """TFLite's word for the padding of a transposed convolution, or None.
+def _scatter_word(scatter: Scatter, image: Shape, words: Sequence[str]) -> str | None:
+    """The first of these words for its padding that fits a transposed convolution.
 
     It is that of the convolution from the output to the image.
     """
-    for word in ("VALID", "SAME"):
+    for word in words:
         window = Window(scatter.kernel, scatter.stride, padding=word.lower())
         with suppress(ShapeError):  # of a kernel that is larger than the output
             g = window.over((*scatter.out, 1))
