@@ -35,7 +35,7 @@ from kanji_np.layers import (
 from kanji_np.quantize import SCHEMES, by_output, real_inputs, stored
 from kanji_np.ranges import check_ranges
 from kanji_np.targets import check_calls, check_scheme
-from kanji_np.types import Shape, TargetSpec, TensorSpec
+from kanji_np.types import Shape, TargetSpec, TensorSpec, shape_advice
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
@@ -315,6 +315,7 @@ class Network:
             raise ShapeError(
                 f"{self.name} takes images {self.input.shape}, "
                 f"{dataset.name} has {dataset.images.shape[1:]}"
+                f"{shape_advice(dataset.images.shape, self.input.shape)}"
             )
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} holds no images")

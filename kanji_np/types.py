@@ -68,6 +68,18 @@ class QParams:
         return scale if self.zero_point == 0 else f"{scale} zero {self.zero_point}"
 
 
+def shape_advice(shape: Shape, sample: Shape) -> str:
+    """What to do about a batch whose samples have another order of axes, or about one
+    sample without an axis for the batch; else nothing."""
+    if shape == sample:
+        return "; one sample takes an axis in front: x[None]"
+    rank = len(sample)
+    if rank > 1 and shape[1:] == (sample[-1], *sample[:-1]) != sample:
+        order = (0, *range(2, rank + 1), 1)
+        return f"; channels come last: x.transpose{order}"
+    return ""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """Shape (without batch), dtype and, for quantized tensors, what the integers mean.
@@ -134,8 +146,9 @@ class TensorSpec:
             )
         dtype = "float32" if x.dtype.kind == "f" else str(x.dtype)
         if x.shape[1:] != self.shape or dtype not in dtypes or len(x) == 0:
+            more = shape_advice(x.shape, self.shape)
             raise ShapeError(
-                f"{owner} takes {wanted}, N at least 1; got {x.dtype} {x.shape}"
+                f"{owner} takes {wanted}, N at least 1; got {x.dtype} {x.shape}{more}"
             )
 
 

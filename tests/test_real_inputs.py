@@ -248,6 +248,16 @@ def test_exports_are_checked_with_real_values(tmp_path):
         (np.zeros((2, 6, 4), np.uint8), ShapeError, "N at least 1; got uint8"),
         (np.zeros((2, 6, 5), np.float32), ShapeError, r"got float32 \(2, 6, 5\)"),
         (np.zeros((0, 6, 4), np.float32), ShapeError, "N at least 1"),
+        (
+            np.zeros((2, 4, 6), np.float32),
+            ShapeError,
+            r"\(2, 4, 6\); channels come last: x.transpose\(0, 2, 1\)",
+        ),
+        (
+            np.zeros((6, 4), np.float32),
+            ShapeError,
+            r"\(6, 4\); one sample takes an axis in front: x\[None\]",
+        ),
         (np.zeros((2, 6, 4), complex), ShapeError, "got complex128"),
         ([[0.0]], ShapeError, "takes a NumPy array, float32 or int8 .*, got a list"),
         (np.full((2, 6, 4), np.nan), DataError, "network: an input is NaN, or not fin"),

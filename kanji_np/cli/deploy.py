@@ -17,11 +17,13 @@ from kanji_np.cli.options import (
     data_options,
     target_options,
 )
+from kanji_np.cli.pixels import PixelOptions, as_inputs, pixel_options
 from kanji_np.cli.run import MODEL
 from kanji_np.cli.screen import bar, command_line
 from kanji_np.errors import OptionError
 
 if TYPE_CHECKING:
+    from kanji_np.data import Dataset
     from kanji_np.deploy import Verification
     from kanji_np.results import Result
 
@@ -74,6 +76,7 @@ def export(
 @click.command()
 @click.argument("directory", type=PATH)
 @data_options
+@pixel_options
 @click.option("--limit", type=click.IntRange(1), help="Only the first N test images.")
 @click.option(
     "--on",
@@ -101,8 +104,9 @@ def export(
     help="Add what is found to the .json file that train wrote of this model.",
 )
 def verify(
-    directory: Path, data: DataOptions, limit: int | None, on: str,
-    library: str | None, cmsis_nn: Path | None, layers: bool, result: Path | None,
+    directory: Path, data: DataOptions, pixels: PixelOptions, limit: int | None,
+    on: str, library: str | None, cmsis_nn: Path | None, layers: bool,
+    result: Path | None,
 ) -> None:  # fmt: skip
     """Compile exported C and compare every output byte with the golden model.
 
@@ -123,6 +127,7 @@ def verify(
     _, test = data.load()
     if limit is not None:
         test = test.take(min(limit, len(test)))
+    test = _inputs(directory, test, pixels)
     with bar("verifying") as progress:
         found = verify(
             directory,
@@ -152,10 +157,13 @@ def verify(
 @click.argument("directory", type=PATH)
 @click.argument("out", type=PATH)
 @data_options
+@pixel_options
 @click.option(
     "--images", type=click.IntRange(1), default=1, help="How many test images."
 )
-def vectors(directory: Path, out: Path, data: DataOptions, images: int) -> None:
+def vectors(
+    directory: Path, out: Path, data: DataOptions, pixels: PixelOptions, images: int
+) -> None:
     """Write what every layer must compute, as C arrays and .npz, to compare on a board.
 
     DIRECTORY is an export; the files go to OUT.
@@ -168,6 +176,7 @@ def vectors(directory: Path, out: Path, data: DataOptions, images: int) -> None:
 
     _check_directory(directory)
     _, test = data.load()
+    test = _inputs(directory, test.take(min(images, len(test))), pixels)
     for path in vectors(directory, test, out, count=images):
         click.echo(path)
 
@@ -187,6 +196,16 @@ def verdict(result: Verification) -> str:
         f"({result.bytes:,} output bytes compared)"
     )
     return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _inputs(directory: Path, data: Dataset, pixels: PixelOptions) -> Dataset:
+    """A dataset as the network in a firmware directory takes it."""
+    import kanji_np as kj
+
+    model = directory / MODEL
+    if not model.exists():
+        return data  # what is no firmware is refused with the other arguments
+    return as_inputs(kj.load(model), directory, data, pixels)
 
 
 def _result_of(directory: Path, path: Path) -> Result:

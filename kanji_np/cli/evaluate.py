@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kanji_np.choices import PRECISIONS
+from kanji_np.cli.chance import note_chance, note_classes
 from kanji_np.cli.options import (
     PATH,
     DataOptions,
@@ -44,6 +45,8 @@ def evaluate(
     Example:
       kanji-np evaluate runs/cifar10/model.npz --data cifar10
     """
+    from kanji_np import formats
+
     net = target.load(model)
     _, test = data.load()
     net = for_images(net, model, test, partial(target.load, model), pixels)
@@ -57,6 +60,9 @@ def evaluate(
             f"{precision} accuracy {100 * score:.2f} %: "
             f"{round(score * len(test)):,} of {len(test):,} test images"
         )
+        note_classes(net, test)
+        if formats.is_foreign(model):
+            note_chance(net, test, score)
 
 
 def metric_of(net: Model, data: Dataset) -> str:

@@ -54,6 +54,7 @@ def explain(
       kanji-np explain runs/cifar10/model.npz --data cifar10 --plot layers.png
     """
     from kanji_np.explanation import explain
+    from kanji_np.network import CALIBRATION_IMAGES
     from kanji_np.outputs import check_directory
     from kanji_np.plots import check_plot, plot_explanation
 
@@ -64,6 +65,8 @@ def explain(
     test = spread(data.load()[1], images)
     net = for_images(net, model, test, partial(target.load, model), pixels)
     note_other_target(net)
+    if not net.is_calibrated:  # the scores are those of the layers shown
+        net.calibrate(spread(test, CALIBRATION_IMAGES).images)
     found = explain(net, test.images)
     metric, scores, lines = metric_of(net, test), {}, []
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kanji_np.choices import OPTIMIZERS, PRECISIONS, SCHEDULES
+from kanji_np.cli.chance import is_chance, note_chance, note_classes
 from kanji_np.cli.evaluate import ACCURACY, metric_of, score_line, score_of
 from kanji_np.cli.options import (
     PATH,
@@ -21,7 +22,13 @@ from kanji_np.cli.options import (
     spread,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, pixel_options
+from kanji_np.cli.pixels import (
+    PixelOptions,
+    input_text,
+    pixel_options,
+    pixel_text,
+    said_of_input,
+)
 from kanji_np.cli.run import (
     FIRMWARE,
     MODEL,
@@ -163,11 +170,11 @@ def import_(
     if run.directory is not None:
         check_run(run.directory, run.resume)
     images, test = data.load()
-    imported = _read(file, images, pixels, target, quantization, run.name)
+    imported, takes = _read(file, images, pixels, target, quantization, run.name)
     net = replace(quantization, scheme=None).of(imported.network)
     if not net.is_calibrated:
         net.calibrate(spread(images, CALIBRATION_IMAGES).images)
-    click.echo(f"{_table(imported, net)}\n")
+    click.echo(f"{_table(imported, net, takes)}\n")
     found = _scored(net, test)
     directory = run.directory or Path("runs") / net.name
     model = output or directory / MODEL
@@ -204,8 +211,9 @@ def _recipe(training: TrainingOptions) -> Recipe:
 def _read(
     file: Path, images: Dataset, pixels: PixelOptions, target: TargetOptions,
     quantization: QuantizationOptions, name: str | None,
-) -> Imported:  # fmt: skip
-    """The network of a file, with a layer for images if that is what there is."""
+) -> tuple[Imported, list[str]]:  # fmt: skip
+    """The network of a file, with a layer for images if that is what there is; and what
+    it takes, as lines."""
     from kanji_np import formats
     from kanji_np.formats.conditioning import condition
 
@@ -214,18 +222,21 @@ def _read(
     net = imported.network
     if net.is_calibrated:
         quantization.check_unused(file)
+    takes = [f"file    {input_text(net)}"]
     layer = pixels.layer_for(net, file, images)
+    if layer is not None:
+        takes.append(f"pixels  {pixel_text(layer.attrs, said_of_input(net))}")
     if layer is None and quantization.scheme is None:
-        return imported
+        return imported, takes
     imported = formats.read(
         file, spec, name=name, image_layer=layer, scheme=quantization.scheme
     )
     condition(imported.network)
-    return imported
+    return imported, takes
 
 
-def _table(imported: Imported, net: Model) -> str:
-    """What became of every operator of the file."""
+def _table(imported: Imported, net: Model, takes: list[str]) -> str:
+    """What the file takes, and what became of every operator of it."""
     from kanji_np.report import text_table
     from kanji_np.types import shape_text
 
@@ -243,7 +254,8 @@ def _table(imported: Imported, net: Model) -> str:
             str(y.qparams),
             ", ".join(row.notes) if row else "",
         ))  # fmt: skip
-    lines = [f"{net.name} for {net.target}, input {shape_text(net.input.shape)}", ""]
+    lines = [f"{net.name} for {net.target}, input {shape_text(net.input.shape)}"]
+    lines += [*takes, ""]
     lines.append(text_table(header, rows, left_columns=len(header)))
     lines += [f"left out: {text}" for text in imported.dropped]
     return "\n".join(lines)
@@ -259,7 +271,23 @@ def _scored(net: Model, test: Dataset) -> Conversion:
         return Conversion(metric)
     for precision, score in scores.items():
         click.echo(f"{score_line(precision, metric, score)} on {len(test):,} images")
+    if metric == ACCURACY:
+        _note(net, test, scores)
     return Conversion(metric, scores)
+
+
+def _note(net: Model, test: Dataset, scores: dict[str, float]) -> None:
+    """What to look at where the labels do not fit, or the scores are at chance."""
+    note_classes(net, test)
+    if not is_chance(scores["fp32"], test):
+        if is_chance(scores["int8"], test):
+            click.echo(
+                "note: only int8 is at chance: `kanji-np explain` with the model file "
+                "shows the layers that lose accuracy",
+                err=True,
+            )
+        return
+    note_chance(net, test, scores["fp32"])
 
 
 def _train(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kanji_np.data import Dataset
     from kanji_np.layers import Layer
     from kanji_np.model import Model
+    from kanji_np.ops.rescaling import RescalingAttrs
     from kanji_np.types import QParams
 
 LARGEST_PIXEL = 255
@@ -205,3 +206,113 @@ def for_images(
 def said_of_input(net: Model) -> QParams | None:
     """The scale and zero point that its file gives the input, if it does."""
     return net.input.qparams if net.input_range is None else None
+
+
+def as_inputs(net: Model, path: Path, data: Dataset, pixels: PixelOptions) -> Dataset:
+    """A dataset as a network without an image layer takes it: images become int8.
+
+    Parameters
+    ----------
+    net : Model
+    path : path
+        What messages call it.
+    data : Dataset
+    pixels : PixelOptions
+
+    Raises
+    ------
+    OptionError, ShapeError
+        It is not said what a pixel is, or for another number of channels.
+    """
+    from kanji_np.ops import rescaling
+
+    layer = pixels.layer_for(net, path, data)
+    if layer is None:
+        return data
+    rescaling.infer(layer.attrs, (data.input_shape,))
+    qparams = net.freeze().input.qparams
+    assert qparams is not None  # it takes no images
+    ints = rescaling.ints_of(layer.attrs, (None,), qparams, net.target.numerics)
+    images = rescaling.forward_int(layer.attrs, ints, (data.images,))
+    return replace(data, images=images)
+
+
+def input_text(net: Model) -> str:
+    """What the file of a network takes: dtype, shape and the real values it holds.
+
+    Parameters
+    ----------
+    net : Model
+        As its file has it, without a layer for images.
+    """
+    from kanji_np.types import shape_text
+
+    start = f"{_dtype(net)} {shape_text(net.input.shape)}"
+    qparams = said_of_input(net)
+    if net.input.dtype == "uint8":
+        return f"{start}: pixels as they are, 0 to {LARGEST_PIXEL}"
+    if qparams is None:
+        return f"{start}: real values"
+    low, high = _held(qparams)
+    shift = f"(q{_signed(-qparams.zero_point)})" if qparams.zero_point else "q"
+    return f"{start}: real value {qparams.scale:.6g} * {shift}, {low:.6g} to {high:.6g}"
+
+
+def given_text(net: Model) -> str | None:
+    """What a network's first layer makes of a pixel; None if it takes no images."""
+    from kanji_np.ops.rescaling import RescalingAttrs
+
+    if net.input.dtype != "uint8":
+        return None
+    attrs = net.layers[0].attrs
+    is_rescaled = isinstance(attrs, RescalingAttrs)
+    return _formula(attrs) if is_rescaled else "pixels as they are"
+
+
+def pixel_text(attrs: RescalingAttrs, qparams: QParams | None) -> str:
+    """What pixels become: as real values and, where its file is int8, as integers."""
+    import numpy as np
+
+    ends = attrs.of(np.array([[0.0], [float(LARGEST_PIXEL)]]))
+    low, high = ends.min(), ends.max()
+    text = f"real value {_formula(attrs)}, {low:.6g} to {high:.6g}"
+    if qparams is None:
+        return text
+    if attrs.scale == (qparams.scale,) and not any(attrs.offset):
+        return f"{text}; q = pixel{_signed(qparams.zero_point)}"
+    least, most = _held(qparams)
+    if low < least - qparams.scale or high > most + qparams.scale:
+        text += f"; the file holds {least:.6g} to {most:.6g} and clamps the rest"
+    return text
+
+
+def _dtype(net: Model) -> str:
+    is_real = net.input.dtype == "int8" and said_of_input(net) is None
+    return "float32" if is_real else net.input.dtype
+
+
+def _held(qparams: QParams) -> tuple[float, float]:
+    """The real values of the least and the largest int8."""
+    low, high = (qparams.scale * (q - qparams.zero_point) for q in (-128, 127))
+    return low, high
+
+
+def _formula(attrs: RescalingAttrs) -> str:
+    """As "pixel * 0.5 - 1"; numbers that differ between channels stand in brackets."""
+    scale, offset = attrs.scale, attrs.offset
+    text = "pixel"
+    if set(scale) != {1.0}:
+        text += f" * {_number_text(scale)}"
+    if len(set(offset)) > 1:
+        return f"{text} + {_number_text(offset)}"
+    return text + _signed(offset[0])
+
+
+def _number_text(numbers: tuple[float, ...]) -> str:
+    texts = [f"{number + 0.0:.6g}" for number in numbers]  # 0 and -0 look the same
+    return texts[0] if len(set(texts)) == 1 else f"({', '.join(texts)})"
+
+
+def _signed(number: float) -> str:
+    """As " + 3" and " - 3"; nothing of 0."""
+    return f" {'-' if number < 0 else '+'} {abs(number):.6g}" if number else ""

@@ -121,6 +121,11 @@ def _pair(
         images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]  # (N, 1) -> (N,)
+    if labels.ndim == 2:
+        raise DataError(
+            f"{path}: {keys[1]} is {labels.dtype} {labels.shape}; labels must be "
+            f"integers (N,): of one-hot rows take {keys[1]}.argmax(axis=1)"
+        )
     if labels.dtype.kind not in "iu":
         raise DataError(f"{path}: {keys[1]} is {labels.dtype}; labels must be integers")
     if labels.size and labels.max() >= MOST_CLASSES:

@@ -66,6 +66,9 @@ def float_file():
 def test_an_int8_file_says_what_a_pixel_is(int8_file, images):
     output = ok("import", int8_file, "--data", images)
     assert output.startswith("small for cmsis-nn/7.0.0/dsp/double, input 8x8x3\n")
+    assert "\nfile    int8 8x8x3: real value 0.00392157 * (q + 128), 0 to 1\n" in output
+    pixels = "real value pixel * 0.00392157, 0 to 1; q = pixel - 128"
+    assert f"\npixels  {pixels}\n\n" in output
     assert re.search(r"\n\(images\) +rescaling1 +rescaling +8x8x3 ", output)
     assert re.search(r"\nCONV_2D +conv1 +conv2d +8x8x4 ", output)
     assert re.search(r"\nfp32 accuracy +[\d.]+ % on 12 images\n", output)
@@ -75,6 +78,73 @@ def test_an_int8_file_says_what_a_pixel_is(int8_file, images):
     file_net = kj.load_tflite(int8_file)
     shifted = (test.astype(int) - 128).astype(np.int8)
     np.testing.assert_array_equal(net.predict(test), file_net.predict(shifted))
+
+
+def test_pixels_beyond_what_the_file_holds(int8_file, images):
+    options = ("--mean", "0.5,0.5,0", "--std", "0.5")
+    output = ok("import", int8_file, "--data", images, *options)
+    assert (
+        "\npixels  real value pixel * 0.00784314 + (-1, -1, 0), -1 to 2; "
+        "the file holds 0 to 1 and clamps the rest\n"
+    ) in output
+
+
+def test_firmware_of_a_file_is_verified_with_images(int8_file, images):
+    ok("export", int8_file, "firmware")
+    verify = ("verify", "firmware", "--data", images)
+    assert "0 differing bytes in 12 images" in ok(*verify)
+    assert "0 differing bytes in 12 images" in ok(*verify, "--scale", "1/128")
+    assert run(*verify, "--scale", "1,1") == (
+        2,
+        "rescaling: scale must be one number or 3 for an input (8, 8, 3), got 2\n",
+    )
+    ok("vectors", "firmware", "vectors", "--data", images, "--images", "2")
+    with np.load("vectors/small_vectors.npz") as arrays:
+        given = arrays["input"]
+    net = kj.load_tflite(int8_file)
+    _, test = kj.load_dataset(images)
+    expected = (test.images[:2].astype(int) - 128).astype(np.int8)
+    np.testing.assert_array_equal(given, expected)
+    assert given.dtype == net.input.dtype
+
+
+def test_a_score_at_chance_says_what_to_look_at(float_file, images):
+    command = ("--data", images, "--scale", "1/2550")  # all images are dark
+    for name in ("import", "evaluate"):
+        fp32 = ("--precision", "fp32") if name == "evaluate" else ()
+        output = ok(name, float_file, *command, *fp32)
+        note = output[output.index("note: ") :].splitlines()
+        assert note[0] == (
+            "note: 50.00 % is at chance: always answering the most frequent label "
+            "gives 50.00 %. Look at"
+        )
+        assert note[1].startswith(
+            "  pixels:  the network is given pixel * 0.000392157;"
+        )
+        assert note[2].endswith("in the order of the data: 0 0, 1 1")
+        assert note[3].endswith("(8, 8, 3), in the order red, green, blue")
+    output = ok("import", float_file, "--data", images, "--scale", "1/255")
+    assert "note" not in output
+
+
+def test_real_values_at_chance(float_file):
+    x = np.zeros((40, 8, 8, 3), np.float32)
+    x[0] = -3
+    np.savez("real.npz", x=x, y=np.arange(40) % 2)
+    output = ok("import", float_file, "--data", "real.npz")
+    assert "\nfile    float32 8x8x3: real values\n\n" in output
+    assert "values:  real holds " in output
+
+
+def test_fewer_classes_than_outputs(float_file, images):
+    with np.load(images) as arrays:
+        x = arrays["images"]
+    np.savez("one.npz", x=x, y=np.zeros(len(x), int), classes=["light"])
+    output = ok("import", float_file, "--data", "one.npz", "--scale", "1/255")
+    assert (
+        "note: small has 2 outputs, one has 1 classes: outputs from number 1 on are "
+        "always wrong\n"
+    ) in output
 
 
 def test_training_on(int8_file, images):
@@ -169,7 +239,7 @@ def test_commands_are_told_what_a_pixel_is(images):
         code, output = run(command, "normed.tflite", "--data", images)
         assert code == 2 and "does not say what a pixel is to it: give --" in output
         told = ok(command, "normed.tflite", "--data", images, *pixels)
-        assert told.split("\n\ntrained for")[0] in ok(
+        assert re.split("\n\ntrained for|note: ", told)[0] in ok(
             command, "net.npz", "--data", images
         )
     code, output = run("evaluate", "net.npz", "--data", images, *pixels)
@@ -182,6 +252,14 @@ def test_commands_take_files_from_elsewhere(int8_file, images):
     assert "runtime" in ok("compare-runtimes", int8_file, "--data", images)
     assert "conv1" in ok("report", int8_file)
     assert "bytes of weights" in ok("export", int8_file, "firmware")
+
+
+def test_a_float_file_is_explained_with_ranges_of_the_data(float_file):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 0.4, (60, 8, 8, 3)) + np.arange(60)[:, None, None, None] % 2
+    np.savez("features.npz", x=x.astype(np.float32), y=np.arange(60) % 2)
+    output = ok("explain", float_file, "--data", "features.npz")
+    assert re.findall(r"accuracy +([\d.]+) %", output) == ["100.00", "100.00"]
 
 
 def test_a_float_file_is_not_deployed_without_ranges(float_file, images):

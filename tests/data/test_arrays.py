@@ -104,6 +104,11 @@ def test_a_class_may_be_absent_from_training(tmp_path):
         ),
         ({"x": IMAGES, "y": LABELS / 1}, "y is float64; labels must be integers"),
         (
+            {"x": IMAGES, "y": np.eye(20)},
+            "y is float64 (20, 20); labels must be integers (N,): of one-hot rows "
+            "take y.argmax(axis=1)",
+        ),
+        (
             {"x": IMAGES, "labels": LABELS},
             "expected the arrays x_train, y_train, x_test, y_test; or images, labels; "
             "or x, y; got labels, x",

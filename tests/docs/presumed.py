@@ -56,8 +56,8 @@ def torch_files():
         "1.running_mean": rng.normal(size=8),
         "1.running_var": rng.uniform(0.5, 2, 8),
         "1.num_batches_tracked": np.array(5),
-        "4.weight": rng.normal(size=(10, 8 * 16 * 16)) / 200,
-        "4.bias": rng.normal(size=10),
+        "5.weight": rng.normal(size=(10, 8 * 16 * 16)) / 200,
+        "5.bias": rng.normal(size=10),
     }
     np.savez("state_dict.npz", **state)
 
@@ -68,7 +68,7 @@ def torch_files():
         node("Relu", ["n"], ["r"]),
         node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
         node("Flatten", ["p"], ["f"]),
-        node("Gemm", ["f", "4.weight", "4.bias"], ["y"], transB=1),
+        node("Gemm", ["f", "5.weight", "5.bias"], ["y"], transB=1),
     ]
     constants = {name: array.astype(np.float32) for name, array in state.items()}
     made = model(nodes, {"x": ("n", 3, 32, 32)}, constants)

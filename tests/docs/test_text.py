@@ -6,6 +6,8 @@ import pytest
 from markdown import Markdown
 
 import kanji_np
+from kanji_np.formats.onnx.operators import OPERATORS
+from kanji_np.formats.tflite.operators import ROWS
 
 from .pages import PAGES, ROOT, name_of, prose
 
@@ -45,6 +47,14 @@ def test_files_that_are_named_exist(page):
 def test_names_of_the_package_exist(page):
     names = set(NAME.findall(page.read_text(encoding="utf-8"))) - {"NAME"}
     assert names <= set(kanji_np.__all__)
+
+
+@pytest.mark.parametrize(
+    ("page", "operators"), [("from-tflite", ROWS), ("from-pytorch", OPERATORS)]
+)
+def test_a_page_on_a_format_names_every_operator(page, operators):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert set(operators) <= set(re.findall(r"`(\w+)`", text))
 
 
 def test_the_readme_is_short_and_leads_to_every_page():
