@@ -17,10 +17,12 @@ import numpy as np
 
 from kanji_np.graph import Graph
 from kanji_np.ops import Op
+from kanji_np.ops.dense import DENSE, DenseAttrs
 from kanji_np.types import Arrays, LinearInts, LinearParams, Saved, Shape
 
-# What shrinking one input may cost.
-MOST_TRIES, MOST_MACS, TRY_BYTES = 50_000, 2 * 10**10, 2**25
+# What shrinking one input may cost: inputs tried, and multiply-accumulates and values
+# in all of them. Work is counted, not timed: the answer is the same every time.
+MOST_TRIES, MOST_WORK, TRY_BYTES = 50_000, 5 * 10**8, 2**25
 # Values are set to zero in so many groups, so many are tried alone.
 MOST_PARTS, MOST_ALONE = 64, 32
 MOST_SHOWN = 8
@@ -121,7 +123,7 @@ def smallest_input(a: Graph, b: Graph, number: int, xs: Arrays) -> SmallestInput
     """
     search = _Search(a, b, number, xs)
     values = search.start
-    for shrink in (_fewer, _few, _smaller):
+    for shrink in (_seen, _fewer, _few, _smaller):
         values = shrink(search, values)
     return search.result(values)
 
@@ -139,14 +141,18 @@ class _Search:
         self.ends = np.cumsum(sizes)
         self.start = np.concatenate([x.ravel() for x in xs])
         self.zeros = np.repeat(zeros, sizes).astype(self.start.dtype)
-        node, shapes = self.nodes[0], tuple(tensor.shape for tensor in tensors)
-        macs = node.operator.cost(node.attrs, shapes, a.target).macs
-        self.tries = min(MOST_TRIES, MOST_MACS // max(macs, len(self.start)))
         first, second = self.outputs(self.start[np.newaxis])
         # One that is not clamped when all is zero: few values move it.
         at_zero = self.outputs(self.zeros[np.newaxis])[0].astype(int)
         at_zero[(first == second) | (at_zero == 127)] = -129
         self.place = int(at_zero.argmax())
+        self.alone = self._alone()
+        node, shapes = self.nodes[0], tuple(tensor.shape for tensor in tensors)
+        work = len(self.start)
+        if self.alone is None:
+            macs = node.operator.cost(node.attrs, shapes, a.target).macs
+            work += macs + node.output.size
+        self.tries = min(MOST_TRIES, MOST_WORK // (2 * work))
 
     def outputs(self, rows: np.ndarray) -> list[np.ndarray]:
         """Of both runtimes, int8 (N, M), for flat inputs (N, K)."""
@@ -160,14 +166,53 @@ class _Search:
             for node in self.nodes
         ]
 
+    def results(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The output that differs, of both runtimes, int8 (N,), for inputs (N, K)."""
+        if self.alone is None:
+            return [y[:, self.place] for y in self.outputs(rows)]
+        places, both = self.alone
+        x = rows[:, places]
+        return [DENSE.run_int(DenseAttrs(1), ints, (x,))[:, 0] for ints in both]
+
+    def _alone(self) -> tuple[np.ndarray, list[LinearInts]] | None:
+        """The values that the output is a weighted sum of, and that sum as a dense
+        layer of one output, for both runtimes: the other outputs need not be computed.
+        """
+        slopes = self.slopes()
+        if slopes is None or not slopes.any():
+            return None
+        places, channel = np.flatnonzero(slopes), self._index()[-1]
+        own, both = slice(channel, channel + 1), []
+        for number, node in enumerate(self.nodes):
+            weights, ints = self.slopes(number), node.ints
+            assert weights is not None
+            both.append(
+                replace(
+                    ints,
+                    weight=weights[np.newaxis, places].astype(np.int8),
+                    bias=ints.bias[own],
+                    multiplier=ints.multiplier[own],
+                    shift=ints.shift[own],
+                    weight_scales=None,
+                )
+            )
+        return places, both
+
+    def _index(self) -> Shape:
+        return _plain(np.unravel_index(self.place, self.nodes[0].output.shape))
+
     def first(self, rows: Iterable[np.ndarray]) -> np.ndarray | None:
-        """The first of flat inputs for which the output still differs."""
-        rows = iter(rows)
+        """The first of flat inputs for which the output still differs.
+
+        One is tried, then twice as many at a time: the first is often the one.
+        """
+        rows, count = iter(rows), 1
         most = max(TRY_BYTES // len(self.start), 1)
-        while some := list(islice(rows, min(most, self.tries))):
+        while some := list(islice(rows, min(count, most, self.tries))):
             self.tries -= len(some)
-            one, other = self.outputs(np.stack(some))
-            differs = one[:, self.place] != other[:, self.place]
+            count *= 2
+            one, other = self.results(np.stack(some))
+            differs = one != other
             if differs.any():
                 return some[int(differs.argmax())]
         return None
@@ -186,13 +231,12 @@ class _Search:
         """What was found."""
         node = self.nodes[0]
         one, other = self.outputs(values[np.newaxis])
-        index = np.unravel_index(self.place, node.output.shape)
         found = SmallestInput(
             layer=node.name,
             op=node.op,
             zeros=self.input_zeros,
             values=tuple(self._value(values, place) for place in self.alive(values)),
-            index=_plain(index),
+            index=self._index(),
             results=(int(one[0, self.place]), int(other[0, self.place])),
         )
         ints = node.ints
@@ -218,9 +262,9 @@ class _Search:
         x = values.reshape(1, *self.shapes[0]).astype(float) + ints.input_offset
         return int(op.run_float(attrs, params, (x,)).flat[self.place])
 
-    def slopes(self) -> np.ndarray | None:
+    def slopes(self, number: int = 0) -> np.ndarray | None:
         """By how much each value raises the sum of a layer with weights, float64."""
-        ints, y = self.nodes[0].ints, self.nodes[0].output
+        ints, y = self.nodes[number].ints, self.nodes[number].output
         if not isinstance(ints, LinearInts):
             return None
         op, attrs, params = self._linear(ints)
@@ -237,6 +281,15 @@ class _Search:
         op, attrs = self.nodes[0].operator, self.nodes[0].attrs
         params = LinearParams(ints.weight.astype(float), ints.bias.astype(float))
         return op, op.without_activation(attrs), params
+
+
+def _seen(search: _Search, values: np.ndarray) -> np.ndarray:
+    """Zeros for all that the output of a layer with weights does not depend on."""
+    slopes = search.slopes()
+    if slopes is None:
+        return values
+    found = search.first([search.without(values, np.flatnonzero(slopes == 0))])
+    return values if found is None else found
 
 
 def _fewer(search: _Search, values: np.ndarray) -> np.ndarray:

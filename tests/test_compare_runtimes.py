@@ -7,6 +7,7 @@ import pytest
 from small import small_net, stripes
 
 import kanji_np as kj
+from kanji_np import shrinking
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.runtimes import compare_runtimes
 from kanji_np.shrinking import smallest_input
@@ -110,6 +111,76 @@ def test_several_inputs_are_shrunk_together():
     ]
     assert tuple(ys) == smallest.results
     assert "input 1 [" in smallest.text(("one", "other"))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How many inputs were computed in each forward pass of a search."""
+    counts = []
+    for name in ("outputs", "results"):
+        compute = getattr(shrinking._Search, name)
+
+        def counted(self, rows, name=name, compute=compute):
+            counts.append((name, len(rows)))
+            return compute(self, rows)
+
+        monkeypatch.setattr(shrinking._Search, name, counted)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Graphs of a layer with a large input, for two roundings, and such an input."""
+    net = kj.Sequential(
+        [kj.Conv2D(4, 3)], (16, 1000, 3), scheme="asymmetric", input_range="data"
+    )
+    x = np.random.default_rng(0).normal(size=(1, 16, 1000, 3)).astype(np.float32)
+    net.calibrate(x)
+    graphs = [net.for_target(spec).freeze() for spec in ROUNDINGS]
+    return *graphs, 0, (net.quantize_inputs(x),)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        kj.Conv2D(4, 3, strides=2, padding="same", groups=2, activation="relu6"),
+        kj.DepthwiseConv2D(3, depth_multiplier=2, padding="same"),
+        kj.Conv2DTranspose(3, 3, strides=2),
+        kj.Dense(5),
+    ],
+    ids=lambda layer: layer.op.name,
+)
+def test_one_output_alone_is_that_of_the_layer(layer):
+    layers = [kj.Flatten(), layer] if layer.op.name == "dense" else [layer]
+    net = kj.Sequential(layers, (7, 6, 4), scheme="asymmetric", input_range="data")
+    rng = np.random.default_rng(0)
+    net.calibrate(rng.normal(size=(8, 7, 6, 4)).astype(np.float32))
+    specs = [target_spec("litert"), target_spec("xnnpack")]
+    a, b = (net.for_target(spec).freeze() for spec in specs)
+    rows = rng.integers(-128, 128, (64, 7 * 6 * 4)).astype(np.int8)
+    number = len(layers) - 1
+    x = rows[:1].reshape(1, *a.tensors[a.nodes[number].inputs[0]].shape)
+    search = shrinking._Search(a, b, number, (x,))
+    assert search.alone is not None
+    expected = [y[:, search.place] for y in search.outputs(rows)]
+    np.testing.assert_array_equal(search.results(rows), expected)
+
+
+def test_a_large_input_is_shrunk_without_computing_all_of_its_output(wide, passes):
+    smallest = smallest_input(*wide)
+    assert len(smallest.values) <= 3
+    assert passes.count(("outputs", 1)) == 3  # at the start, with zeros, of the result
+    tried = sum(count for name, count in passes if name == "results")
+    assert tried <= shrinking.MOST_WORK // (2 * 48_000)
+    assert smallest_input(*wide) == smallest
+
+
+def test_work_is_bounded_and_what_was_found_by_then_differs(wide, passes, monkeypatch):
+    monkeypatch.setattr(shrinking, "MOST_WORK", 5 * 2 * 48_000)
+    smallest = smallest_input(*wide)
+    assert sum(count for name, count in passes if name == "results") == 5
+    assert smallest.results[0] != smallest.results[1]
+    assert len(smallest.values) <= 27  # what one output sees
 
 
 def test_all_runtimes_by_default(net, data):

@@ -11,6 +11,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from kanji_np.errors import FileFormatError, ShapeError, UnsupportedOp
+from kanji_np.ops import OPS
 
 from .onnx_files import answers, converted, model, node
 
@@ -632,6 +633,30 @@ def test_what_is_gathered_may_be_resized(shape):
         constants = {"i": np.repeat(np.arange(9), 3)}
     nodes = [node("Relu", ["x"], ["r"]), node("Gather", ["r", "i"], ["y"], axis=2)]
     assert "resize_nearest" in ops(check(nodes, shape, constants))
+
+
+@pytest.mark.parametrize("size", [(7, 9), (10, 6), (3, 13)])
+@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("centers", [False, True])
+def test_rows_and_columns_that_are_gathered_are_one_resize(size, corners, centers):
+    """With corners and centers, an axis that keeps its size is shifted."""
+    attrs = OPS["resize_nearest"].attrs(size, corners, centers)
+    rows, columns = (row.astype(np.int64) for row in attrs.indices((7, 6, 4)))
+    nodes = [
+        node("Gather", ["x", "rows"], ["g"], axis=2),
+        node("Gather", ["g", "columns"], ["y"], axis=3),
+    ]
+    constants = {"rows": rows, "columns": columns}
+    assert ops(check(nodes, IMAGE, constants)) == ["resize_nearest"]
+
+
+def test_what_is_gathered_twice_along_an_axis_stays_two_layers():
+    nodes = [
+        node("Gather", ["x", "i"], ["g"], axis=2),
+        node("Gather", ["g", "j"], ["y"], axis=2),
+    ]
+    made = check(nodes, IMAGE, {"i": np.arange(14) // 2, "j": np.arange(28) // 2})
+    assert ops(made).count("resize_nearest") == 2
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def one(layer, shape, **options):
         (kj.Permute((2, 1)), (4, 5)),
         (kj.Slice((1, 0, 1), (4, 5, 3), (2, 1, 1)), (4, 5, 3)),
         (kj.ResizeNearest((6, 7), half_pixel_centers=True), (4, 3, 2)),
+        (kj.ResizeNearest((4, 7), True, True), (4, 3, 2)),
     ],
     ids=lambda value: getattr(getattr(value, "op", None), "name", ""),
 )  # fmt: skip

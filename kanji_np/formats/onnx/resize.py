@@ -18,7 +18,7 @@ import numpy as np
 from kanji_np.checks import shown
 from kanji_np.errors import FileFormatError
 from kanji_np.formats.onnx import attributes as given
-from kanji_np.formats.onnx.folding import BATCH, whole_numbers
+from kanji_np.formats.onnx.folding import BATCH, Constant, whole_numbers
 from kanji_np.formats.onnx.layout import IMAGE, OF_IMAGE, View, view_of
 from kanji_np.formats.onnx.net import Net
 from kanji_np.formats.onnx.parts import sliced
@@ -81,26 +81,65 @@ def resize(net: Net, op: SourceOp) -> None:
 
 
 def gather(net: Net, op: SourceOp) -> None:
-    """One index of an axis, neighbours, or what a resize takes."""
-    attrs, view = given.given(given.Gather, op), net.view(op)
-    indices = net.constant(op, 1).data
-    axis = net.axis(op, attrs.axis, len(view.axes) + 1)
-    size = view.shape[axis]
-    flat = [i + size if i < 0 else i for i in whole_numbers(indices)]
-    is_row = 0 < len(flat) <= MOST_CELLS and indices.ndim < 2
-    if not is_row or not all(0 <= i < size for i in flat):
-        raise net.refusal(op, f"the indices must be a row of some in 0 .. {size - 1}")
+    """One index of an axis, neighbours, or what a resize takes.
+
+    Rows and columns that are gathered one after the other are one resize. It may be
+    that neither is one alone.
+    """
+    view = net.view(op)
+    axis = _gathered_axis(net, op, view)
     taken = [np.arange(n) for n in view.shape]
-    taken[axis] = np.array(flat, np.int64)
+    taken[axis] = _gathered(net, op, view.shape[axis])
+    if _take_both(net, op, view, axis, taken):
+        return
     if not _take(net, op, view, taken):
         raise net.refusal(
             op, "the indices must rise by the same step, or be those of a resize"
         )
-    if indices.ndim == 0:  # one index, so that a slice took it
+    if _is_one_index(net, op):  # so that a slice took it
         made = net.values[op.outputs[0]]
         assert isinstance(made, View)
         kept = [k for k in range(len(view.axes)) if k != axis]
         net.values[op.outputs[0]] = made.transposed(kept)
+
+
+def _gathered_axis(net: Net, op: SourceOp, view: View) -> int:
+    return net.axis(op, given.given(given.Gather, op).axis, len(view.axes) + 1)
+
+
+def _gathered(net: Net, op: SourceOp, size: int) -> np.ndarray:
+    """The indices of an axis of some size, int64 (n,)."""
+    indices = net.constant(op, 1).data
+    flat = [i + size if i < 0 else i for i in whole_numbers(indices)]
+    is_row = 0 < len(flat) <= MOST_CELLS and indices.ndim < 2
+    if not is_row or not all(0 <= i < size for i in flat):
+        raise net.refusal(op, f"the indices must be a row of some in 0 .. {size - 1}")
+    return np.array(flat, np.int64)
+
+
+def _is_one_index(net: Net, op: SourceOp) -> bool:
+    return net.constant(op, 1).data.ndim == 0
+
+
+def _take_both(
+    net: Net, op: SourceOp, view: View, axis: int, taken: Sequence[np.ndarray]
+) -> bool:
+    """Whether a layer takes these and what a `Gather` takes of them next."""
+    second = net.only_reader(op.outputs[0])
+    if second is None or second.kind != "Gather" or len(second.inputs) != 2:
+        return False
+    is_known = isinstance(net.value(second, 1), Constant)
+    if not is_known or _is_one_index(net, op) or _is_one_index(net, second):
+        return False
+    other = _gathered_axis(net, second, view)
+    if other == axis:
+        return False
+    both = [*taken]
+    both[other] = _gathered(net, second, view.shape[other])
+    if not _take(net, second, view, both):
+        return False
+    net.done.add(second.outputs[0])
+    return True
 
 
 #: They repeat the smaller of two tensors themselves.
