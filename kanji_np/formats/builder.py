@@ -228,7 +228,7 @@ class Builder:
             A layer does not fit the target; the message names it.
         """
         assert self._input is not None  # tables begin with it
-        output = self._ending(output, flat_row)
+        output = self._ending(self._not_the_input(output), flat_row)
         said = self._tensors[self._input].qparams
         is_open = said is None and self.image_layer is None
         starts = {made.layer.name: made.params for made in self._made}
@@ -256,6 +256,13 @@ class Builder:
                 self._keep(made)
             rows.append(self._row(made))
         return Imported(network, tuple(rows), tuple(self._dropped))
+
+    def _not_the_input(self, output: Symbol) -> Symbol:
+        """The output, of a layer that changes nothing where there is none."""
+        if output.layer is not None:
+            return output
+        attrs, note = ReshapeAttrs(self.shape(output)), "the output is the input"
+        return self.layer("reshape", attrs, [output], source="output", notes=(note,))
 
     def _ending(self, output: Symbol, flat_row: bool) -> Symbol:
         """The output, with what changes its shape behind a softmax put before it.

@@ -235,6 +235,7 @@ def one(layer, shape, **options):
             (4, 3, 2),
             ["RESIZE_NEAREST_NEIGHBOR"],
         ),
+        (kj.Reshape((4, 3)), (4, 3), []),
     ],
 )
 def test_what_a_layer_becomes(layer, shape, expected, tmp_path):

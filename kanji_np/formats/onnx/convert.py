@@ -15,7 +15,6 @@ from kanji_np.formats.onnx.operators import OPERATORS
 from kanji_np.formats.onnx.orientation import channels_last
 from kanji_np.formats.onnx.quantized import qparams
 from kanji_np.formats.source import SourceNet, SourceOp
-from kanji_np.ops import OPS
 from kanji_np.types import QParams
 
 
@@ -175,13 +174,4 @@ def _output(net: Net, inputs: tuple[int, ...]) -> tuple[View, tuple[int, ...]]:
         axes = orders[0]
     groups = [(axis,) for axis in axes]
     symbol = net.arranger.arranged(view, groups, "output")
-    if symbol.layer is None:  # a network has a layer
-        shape = net.builder.shape(symbol)
-        symbol = net.builder.layer(
-            "reshape",
-            OPS["reshape"].attrs(shape),
-            [symbol],
-            source="output",
-            notes=("the output is the input",),
-        )
     return view.of(symbol), axes
