@@ -29,7 +29,8 @@ FORMAT = 2
 
 Value = bool | int | float | str
 
-#: Options of `kanji-np train` and `import` that have a column of their own or change no weight.
+#: Options of `kanji-np train` and `import` that have a column of their own, or change
+#: no weight.
 SAID_ELSEWHERE = frozenset({
     "data", "download", "network", "channels", "batch-norm", "scheme", "weight-bits",
     "target", "core", "rounding", "library-version", "start", "ranges", "epochs",
