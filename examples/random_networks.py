@@ -274,9 +274,11 @@ class _Layers(_Dice):
 
     def pointwise(self, shape: Shape) -> Make:
         """A layer with weights that computes each vector of channels alone."""
-        layer = (kj.Dense, kj.Conv1D, kj.Conv2D)[len(shape) - 1]
-        kernel = (1,) * (len(shape) > 1)
-        return partial(layer, self.filters(shape), *kernel, **self.weights())
+        filters, more = self.filters(shape), self.weights()
+        if len(shape) == 1:
+            return partial(kj.Dense, filters, **more)
+        layer = kj.Conv1D if len(shape) == 2 else kj.Conv2D
+        return partial(layer, filters, 1, **more)
 
     def has_norm(self) -> bool:
         return self.normalized and self.chance(0.7)

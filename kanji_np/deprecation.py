@@ -27,10 +27,15 @@ def _warn(old: str, new: str) -> None:
     )
 
 
-def former_name(old: str, function: Callable[P, R]) -> Callable[P, R]:
-    """A function or method under the name it had before."""
-    new = function.__qualname__
-    former = f"{new.rpartition('.')[0]}.{old}".lstrip(".")
+def former_name(
+    old: str, function: Callable[P, R], *, owner: str | None = None
+) -> Callable[P, R]:
+    """A function or method under the name it had before.
+
+    `owner` is the class that users know a method by; None: the one it is defined in.
+    """
+    place, _, name = function.__qualname__.rpartition(".")
+    new, former = (f"{owner or place}.{n}".lstrip(".") for n in (name, old))
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -98,7 +98,7 @@ class Network:
         named = self.named_parameters()
         return [parameter for name, parameter in named if name.endswith("_theta")]
 
-    thresholds = former_name("thresholds", learned_ranges)
+    thresholds = former_name("thresholds", learned_ranges, owner="Model")
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """("conv1/weight", Tensor) and so on, in the order of the layers.

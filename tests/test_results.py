@@ -155,8 +155,8 @@ def test_runs_of_other_options_have_lines_of_their_own():
         ("--lr 0.05 --crop 2", "2"),
         ("--lr 1 --no-augment --grey", "1"),
     ]
-    train = kanji_np.cli.main.commands["train"]
-    known = {option.opts[0].removeprefix("--") for option in train.params}
+    commands = [kanji_np.cli.main.commands[name] for name in ("train", "import")]
+    known = {option.name.replace("_", "-") for c in commands for option in c.params}
     assert results.SAID_ELSEWHERE < known
 
 
