@@ -941,10 +941,6 @@ def dense(option, value, w=DENSE_W, x=DENSE_X, y=DENSE_Y, bias=None) -> bytes:
             "with the lowest value is supported of height and width in front of MAX_P",
         ),
         (
-            on_image(Op("DEQUANTIZE", [0], [1]), y=Tensor((1, 4, 5, 3), "FLOAT32")),
-            "a network goes from an Input to the output of a layer",
-        ),
-        (
             file(
                 [int8(4), Tensor((1, 4), "FLOAT32"), Tensor((1, 4), "FLOAT32")],
                 [Op("DEQUANTIZE", [0], [1]), Op("RELU", [1], [2])],
