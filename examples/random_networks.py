@@ -291,9 +291,6 @@ class _Layers(_Dice):
     def avg_pool2d(self, shape: Shape) -> Make:
         return partial(kj.AvgPool2D, *self.window(), ceil_mode=self.chance(0.5))
 
-    def global_avg_pool2d(self, shape: Shape) -> Make:
-        return kj.GlobalAvgPool2D
-
     def pad(self, shape: Shape) -> Make:
         return partial(kj.ZeroPadding2D, (self.side(), self.side()))
 
@@ -319,23 +316,8 @@ class _Layers(_Dice):
 
     # Of each element
 
-    def relu(self, shape: Shape) -> Make:
-        return kj.ReLU
-
-    def relu6(self, shape: Shape) -> Make:
-        return kj.ReLU6
-
     def leaky_relu(self, shape: Shape) -> Make:
         return partial(kj.LeakyReLU, self.pick([0.0, 1.0, self.real(-3, 0)]))
-
-    def hard_swish(self, shape: Shape) -> Make:
-        return kj.HardSwish
-
-    def sigmoid(self, shape: Shape) -> Make:
-        return kj.Sigmoid
-
-    def tanh(self, shape: Shape) -> Make:
-        return kj.Tanh
 
     def softmax(self, shape: Shape) -> Make:
         beta = self.pick(BETAS)
@@ -364,9 +346,6 @@ class _Layers(_Dice):
 
     # Shapes, parts and means
 
-    def flatten(self, shape: Shape) -> Make:
-        return kj.Flatten
-
     def reshape(self, shape: Shape) -> Make:
         """As many values, of one to four extents."""
         rest, new = int(np.prod(shape)), []
@@ -390,25 +369,8 @@ class _Layers(_Dice):
         last = self.number(first, len(shape))
         return partial(kj.Mean, tuple(range(first, last + 1)), self.chance(0.4))
 
-    # On several tensors
 
-    def add(self, shape: Shape) -> Make:
-        return partial(kj.Add, self.pick(self.activations))
-
-    def sub(self, shape: Shape) -> Make:
-        return partial(kj.Subtract, self.pick(self.activations))
-
-    def mul(self, shape: Shape) -> Make:
-        return partial(kj.Multiply, self.pick(self.activations))
-
-    def minimum(self, shape: Shape) -> Make:
-        return kj.Minimum
-
-    def maximum(self, shape: Shape) -> Make:
-        return kj.Maximum
-
-    def concatenate(self, shape: Shape) -> Make:
-        return kj.Concatenate
+Draw: TypeAlias = Callable[[_Layers, Shape], Make]
 
 
 @dataclass(frozen=True)
@@ -422,11 +384,21 @@ class Kind:
         How often on a vector, a row, an image, and a tensor of more axes.
     """
 
-    draw: Callable[[_Layers, Shape], Make]
+    draw: Draw
     shares: tuple[int, int, int, int] = (1, 1, 1, 1)
 
     def share(self, axes: int) -> int:
         return self.shares[min(axes, 4) - 1]
+
+
+def always(layer: Make) -> Draw:
+    """There is nothing to draw."""
+    return lambda layers, shape: layer
+
+
+def activated(layer: Callable[[str], Layer]) -> Draw:
+    """Its activation is drawn."""
+    return lambda layers, shape: partial(layer, layers.pick(layers.activations))
 
 
 FIRST = {
@@ -442,31 +414,31 @@ ON_ONE = {
     "transpose_conv2d": Kind(_Layers.transpose_conv2d, (0, 0, 5, 0)),
     "max_pool2d": Kind(_Layers.max_pool2d, (0, 0, 5, 0)),
     "avg_pool2d": Kind(_Layers.avg_pool2d, (0, 0, 5, 0)),
-    "global_avg_pool2d": Kind(_Layers.global_avg_pool2d, (0, 0, 3, 0)),
+    "global_avg_pool2d": Kind(always(kj.GlobalAvgPool2D), (0, 0, 3, 0)),
     "pad": Kind(_Layers.pad, (0, 0, 3, 0)),
     "resize_nearest": Kind(_Layers.resize_nearest, (0, 0, 3, 0)),
-    "relu": Kind(_Layers.relu, (2, 2, 1, 1)),
-    "relu6": Kind(_Layers.relu6, (2, 2, 1, 1)),
+    "relu": Kind(always(kj.ReLU), (2, 2, 1, 1)),
+    "relu6": Kind(always(kj.ReLU6), (2, 2, 1, 1)),
     "leaky_relu": Kind(_Layers.leaky_relu),
-    "hard_swish": Kind(_Layers.hard_swish),
-    "sigmoid": Kind(_Layers.sigmoid),
-    "tanh": Kind(_Layers.tanh),
+    "hard_swish": Kind(always(kj.HardSwish)),
+    "sigmoid": Kind(always(kj.Sigmoid)),
+    "tanh": Kind(always(kj.Tanh)),
     "softmax": Kind(_Layers.softmax, (2, 2, 1, 1)),
     "requantize": Kind(_Layers.requantize),
     "with_constant": Kind(_Layers.with_constant, (3, 3, 3, 2)),
-    "flatten": Kind(_Layers.flatten, (1, 3, 1, 4)),
+    "flatten": Kind(always(kj.Flatten), (1, 3, 1, 4)),
     "reshape": Kind(_Layers.reshape, (4, 3, 1, 4)),
     "transpose": Kind(_Layers.transpose, (1, 3, 3, 3)),
     "slice": Kind(_Layers.slice, (1, 3, 3, 2)),
     "mean": Kind(_Layers.mean, (1, 3, 3, 2)),
 }
 ON_SEVERAL = {
-    "add": Kind(_Layers.add, (2, 2, 2, 2)),
-    "sub": Kind(_Layers.sub),
-    "mul": Kind(_Layers.mul, (2, 2, 2, 2)),
-    "minimum": Kind(_Layers.minimum),
-    "maximum": Kind(_Layers.maximum),
-    "concatenate": Kind(_Layers.concatenate, (2, 2, 2, 2)),
+    "add": Kind(activated(kj.Add), (2, 2, 2, 2)),
+    "sub": Kind(activated(kj.Subtract)),
+    "mul": Kind(activated(kj.Multiply), (2, 2, 2, 2)),
+    "minimum": Kind(always(kj.Minimum)),
+    "maximum": Kind(always(kj.Maximum)),
+    "concatenate": Kind(always(kj.Concatenate), (2, 2, 2, 2)),
 }
 
 
@@ -545,7 +517,8 @@ class _Painter(_Dice):
             shares = self.tried(self.layers.softmax(shares.shape), [shares])
         if shares is None or not blocks(x.shape, shares.shape):
             return shares
-        return self.tried(self.layers.mul(x.shape), [x, shares])
+        make = ON_SEVERAL["mul"].draw(self.layers, x.shape)
+        return self.tried(make, [x, shares])
 
     def join(self, x: _Value, values: Sequence[_Value]) -> _Value | None:
         """A layer on a tensor and others that fit it, in any order."""
