@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from kanji_np.graph import Graph
+from kanji_np.checks import listed
+from kanji_np.graph import Graph, Node
 from kanji_np.ops import Op
 from kanji_np.ops.dense import DENSE, DenseAttrs
 from kanji_np.types import Arrays, LinearInts, LinearParams, Saved, Shape
@@ -25,7 +26,6 @@ from kanji_np.types import Arrays, LinearInts, LinearParams, Saved, Shape
 MOST_TRIES, MOST_WORK, TRY_BYTES = 50_000, 5 * 10**8, 2**25
 # Values are set to zero in so many groups, so many are tried alone.
 MOST_PARTS, MOST_ALONE = 64, 32
-MOST_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,12 @@ class SmallestInput:
             Of both runtimes.
         """
         several = len(self.zeros) > 1
-        told = [
+        told = listed(
             f"{f'input {v.input} ' if several else ''}{_index(v.index)} = {v.value}"
-            for v in self.values[:MOST_SHOWN]
-        ]
-        if more := len(self.values) - len(told):
-            told.append(f"{more} more")
+            for v in self.values
+        )
         zeros = " and ".join(map(str, self.zeros))
-        but = f" but {', '.join(told)}" if told else ""
+        but = f" but {told}" if self.values else ""
         first, second = self.results
         lines = [f"inputs all {zeros}{but}"]
         if self.acc is not None and self.shift is not None:
@@ -146,6 +144,7 @@ class _Search:
         at_zero = self.outputs(self.zeros[np.newaxis])[0].astype(int)
         at_zero[(first == second) | (at_zero == 127)] = -129
         self.place = int(at_zero.argmax())
+        self.slopes = self._slopes(self.nodes[0])
         self.alone = self._alone()
         node, shapes = self.nodes[0], tuple(tensor.shape for tensor in tensors)
         work = len(self.start)
@@ -178,13 +177,12 @@ class _Search:
         """The values that the output is a weighted sum of, and that sum as a dense
         layer of one output, for both runtimes: the other outputs need not be computed.
         """
-        slopes = self.slopes()
-        if slopes is None or not slopes.any():
+        if self.slopes is None or not self.slopes.any():
             return None
-        places, channel = np.flatnonzero(slopes), self._index()[-1]
+        places, channel = np.flatnonzero(self.slopes), self._index()[-1]
         own, both = slice(channel, channel + 1), []
-        for number, node in enumerate(self.nodes):
-            weights, ints = self.slopes(number), node.ints
+        for node in self.nodes:
+            weights, ints = self._slopes(node), node.ints
             assert weights is not None
             both.append(
                 replace(
@@ -262,9 +260,9 @@ class _Search:
         x = values.reshape(1, *self.shapes[0]).astype(float) + ints.input_offset
         return int(op.run_float(attrs, params, (x,)).flat[self.place])
 
-    def slopes(self, number: int = 0) -> np.ndarray | None:
+    def _slopes(self, node: Node) -> np.ndarray | None:
         """By how much each value raises the sum of a layer with weights, float64."""
-        ints, y = self.nodes[number].ints, self.nodes[number].output
+        ints, y = node.ints, node.output
         if not isinstance(ints, LinearInts):
             return None
         op, attrs, params = self._linear(ints)
@@ -285,10 +283,10 @@ class _Search:
 
 def _seen(search: _Search, values: np.ndarray) -> np.ndarray:
     """Zeros for all that the output of a layer with weights does not depend on."""
-    slopes = search.slopes()
-    if slopes is None:
+    if search.slopes is None:
         return values
-    found = search.first([search.without(values, np.flatnonzero(slopes == 0))])
+    unseen = np.flatnonzero(search.slopes == 0)
+    found = search.first([search.without(values, unseen)])
     return values if found is None else found
 
 
@@ -315,7 +313,7 @@ def _few(search: _Search, values: np.ndarray) -> np.ndarray:
     weights are set to what raises the sum most, one more in each round, and the next
     is tried with all it can be.
     """
-    alive, slopes = search.alive(values), search.slopes()
+    alive, slopes = search.alive(values), search.slopes
     if len(alive) < 2:
         return values
     if slopes is None:

@@ -279,15 +279,13 @@ def _scored(net: Model, test: Dataset) -> Conversion:
 def _note(net: Model, test: Dataset, scores: dict[str, float]) -> None:
     """What to look at where the labels do not fit, or the scores are at chance."""
     note_classes(net, test)
-    if not is_chance(scores["fp32"], test):
-        if is_chance(scores["int8"], test):
-            click.echo(
-                "note: only int8 is at chance: `kanji-np explain` with the model file "
-                "shows the layers that lose accuracy",
-                err=True,
-            )
-        return
     note_chance(net, test, scores["fp32"])
+    if is_chance(scores["int8"], test) and not is_chance(scores["fp32"], test):
+        click.echo(
+            "note: only int8 is at chance: `kanji-np explain` with the model file "
+            "shows the layers that lose accuracy",
+            err=True,
+        )
 
 
 def _train(

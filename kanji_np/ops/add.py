@@ -247,7 +247,8 @@ def lower(
     first, second = xs
     if first.shape == second.shape and ints.input_2_sign == 1:
         return (_of_one_shape(ints, y),)
-    whole, part, _ = pairs.order(xs)
+    ordered = pairs.order(xs)
+    whole, part, _ = ordered
     operands = (
         (1, ints.input_1_offset, ints.input_1_mult, ints.input_1_shift),
         (
@@ -269,7 +270,7 @@ def lower(
         int(ints.rounding == "single"),
     )
     struct = pairs.struct("kanji_add_params", "params", params)
-    return (pairs.call("kanji_add_s8", struct, xs),)
+    return (pairs.call("kanji_add_s8", struct, ordered),)
 
 
 def _of_one_shape(ints: AddInts, y: TensorSpec) -> KernelCall:

@@ -206,7 +206,8 @@ def lower(
     first, second = xs
     if first.shape == second.shape:
         return (_of_one_shape(ints, y),)
-    whole, part, _ = pairs.order(xs)
+    ordered = pairs.order(xs)
+    whole, part, _ = ordered
     offsets = ints.input_1_offset, ints.input_2_offset
     params = KernelParams(
         offsets[whole],
@@ -219,7 +220,7 @@ def lower(
         int(ints.rounding == "single"),
     )
     struct = pairs.struct("kanji_mul_params", "params", params)
-    return (pairs.call("kanji_mul_s8", struct, xs),)
+    return (pairs.call("kanji_mul_s8", struct, ordered),)
 
 
 def _of_one_shape(ints: MulInts, y: TensorSpec) -> KernelCall:

@@ -48,9 +48,12 @@ def struct(ctype: str, name: str, values: Any) -> Struct:
     )
 
 
-def call(function: str, params: Struct, xs: Specs) -> KernelCall:
-    """A kernel of ccore that reads the part again and again beside the whole."""
-    whole, part, found = order(xs)
+def call(function: str, params: Struct, ordered: tuple[int, int, Blocks]) -> KernelCall:
+    """A kernel of ccore that reads the part again and again beside the whole.
+
+    `ordered` is what `order` gave.
+    """
+    whole, part, found = ordered
     inputs = InputPtr(index=whole), InputPtr(index=part)
     return kanji_nn.call(function, params, found.struct(), *inputs, OutputPtr())
 
