@@ -1,1 +1,1 @@
-"""What a network costs on a device, known before it is trained."""
+"""What a network costs before it is trained: time, energy and memory on a board."""

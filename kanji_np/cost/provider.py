@@ -30,8 +30,10 @@ LIKE = {
     "cortex-m35p": "cortex-m33",
     "cortex-m52": "cortex-m55",
     "cortex-m85": "cortex-m55",
-    "xtensa": "cortex-m3",
-    "risc-v": "cortex-m3",
+    "hazard3": "cortex-m3",
+    "rv32imc": "cortex-m3",
+    "xtensa-lx6": "cortex-m3",
+    "xtensa-lx7": "cortex-m3",
 }
 
 
