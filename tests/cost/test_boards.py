@@ -74,7 +74,7 @@ def test_a_board_of_ones_own(tmp_path):
     assert (board.name, board.title, board.core_class) == ("node", "Node", "dsp")
     assert (board.clock_hz, board.flash_bytes) == (64e6, 512 * 1024)
     assert (board.ram_bytes, board.largest_bank_bytes) == (80 * 1024, 64 * 1024)
-    assert board.watts == kj.Range(9e-3, 10.5e-3, 14e-3)
+    assert board.watts.text("W") == "10.5 mW (9.00 to 14.0)"
     path.write_text('core = "hazard3"')
     board = kj.board(path)
     assert board.core_class == "c" and not board.is_arm
