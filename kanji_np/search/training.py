@@ -137,6 +137,8 @@ def advance(
 ) -> Progress | Failure:
     """Train a network for one more epoch.
 
+    What only this network is to blame for is a Failure; any other error ends the search.
+
     Parameters
     ----------
     step : Step
@@ -148,13 +150,9 @@ def advance(
         with limited(threads and max(1, min(threads, MOST_THREADS))):
             return _advance(step, images)
     except KanjiError as error:
-        return Failure(_one_line(error))
-    except Exception as error:  # one bad candidate must not end the search
-        return Failure(f"{type(error).__name__}: {_one_line(error)}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        return Failure(" ".join(str(error).split()))
+    except MemoryError:
+        return Failure("not enough memory to train it")
 
 
 def _advance(step: Step, images: Images) -> Progress:
@@ -168,7 +166,7 @@ def _advance(step: Step, images: Images) -> Progress:
         run.mkdir()
         if step.checkpoint is not None:
             (run / CHECKPOINT).write_bytes(step.checkpoint)
-        train, validation = images.for_shape(net.input_shape, whole=step.is_last)
+        train, validation = images.for_shape(net.input.shape, whole=step.is_last)
         history = kj.fit(
             net,
             train,
