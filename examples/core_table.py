@@ -13,7 +13,14 @@ import tempfile
 
 import kanji_np as kj
 
-CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+CORES = (
+    "cortex-m0plus",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m55",
+)
 TARGETS = {"cmsis-nn": "CMSIS_NN", "cmsis-nn-q7": "CMSIS_5"}
 IMAGES = 2
 

@@ -41,7 +41,7 @@ import kanji_np as kj
 from kanji_np.autograd import Tensor
 from kanji_np.deploy.build import Build, Sources, stage
 from kanji_np.deploy.cwriter import Program, program, write
-from kanji_np.deploy.emulator import BOARDS, Emulator, board_of
+from kanji_np.deploy.emulator import MACHINES, Emulator, machine_of
 from kanji_np.deploy.kernels import class_of, find, own_class
 from kanji_np.errors import KanjiError, ToolError, UnsupportedOp, VerificationError
 from kanji_np.formats.builder import Builder
@@ -625,7 +625,7 @@ def host(command: Sequence[str]) -> Run:
 
 def emulated(core: str) -> Run:
     def run(batch: Batch, sources: Sources) -> bytes:
-        emulator = Emulator(board_of(core), batch.graph, sources)
+        emulator = Emulator(machine_of(core), batch.graph, sources)
         return emulator.program(observe=False)(batch.inputs, 0)
 
     return run
@@ -649,7 +649,7 @@ def places(
             if library:
                 name = f"{core}, {library[1]}"
                 options += f" {LIBRARY_OPTIONS[library[0]]} {library[1]}"
-            core_class = BOARDS[core].core_class
+            core_class = MACHINES[core].core_class
             found.append(Place(name, options, core_class, library, emulated(core)))
     return found
 
@@ -813,7 +813,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="for this computer; gcc and clang by default; may be repeated",
     )  # fmt: skip
     option(
-        "--on", dest="cores", choices=BOARDS, action="append", default=[],
+        "--on", dest="cores", choices=MACHINES, action="append", default=[],
         help="an emulated core; may be repeated",
     )  # fmt: skip
     option("--cmsis-nn", type=existing, help="the real CMSIS-NN, for emulated cores")

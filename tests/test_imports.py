@@ -76,8 +76,8 @@ ALLOWED = {
 
 #: The parts that come after training, in their order; each may use all before it.
 AFTER = (
-    "formats", "deploy", "results", "bench", "report", "explanation", "shrinking",
-    "runtimes", "plots", "cli",
+    "formats", "deploy", "cost", "results", "bench", "report", "explanation",
+    "shrinking", "runtimes", "plots", "compare", "search", "cli",
 )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def export(
     "--on",
     metavar="CORE",
     default="host",
-    help="host, or a core to emulate: cortex-m3, -m4, -m7, -m33 or -m55.",
+    help="host, or a core to emulate: cortex-m0plus, -m3, -m4, -m7, -m33, -m55.",
 )
 @click.option(
     "--library",

@@ -12,7 +12,8 @@ and outputs through files (semihosting). What is measured:
 
 References
 ----------
-QEMU 7.2 system emulation, boards mps2-* and mps3-an547; Arm Semihosting for AArch32.
+QEMU 7.2 system emulation, boards mps2-* and mps3-an547; Arm Semihosting for AArch32;
+Armv6-M Architecture Reference Manual, A3.2.1 (alignment).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ RUNNER = ("startup.c", "runner.c")
 # board.ld tells the runner's sections from the network's by this folder
 RUNNER_FOLDER = "kanji_np_board"
 
-# An instruction takes 2^6 ns: more than one tick of every board's SysTick, so that
+# An instruction takes 2^6 ns: more than one tick of every machine's SysTick, so that
 # single instructions are told apart.
 ICOUNT_SHIFT = 6
 # A process runs for some seconds, so that progress is seen and cores share the work.
@@ -90,8 +91,8 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Board:
-    """An emulated core.
+class Machine:
+    """An emulated core, and the machine that QEMU puts it on.
 
     Parameters
     ----------
@@ -99,8 +100,8 @@ class Board:
         "cortex-m4" and so on, as QEMU and GCC call it.
     core_class : str
         As in `TargetSpec.core`.
-    machine : str
-        QEMU's name of the board.
+    name : str
+        QEMU's name of the machine.
     flags : tuple of str
         GCC's options for the core as it usually comes: with floating point where there
         is a unit for it, and Helium on the M55.
@@ -112,7 +113,7 @@ class Board:
 
     core: str
     core_class: str
-    machine: str
+    name: str
     flags: tuple[str, ...]
     vectors: Region
     code: Region
@@ -120,11 +121,11 @@ class Board:
     tick_ns: float
 
 
-def _mps2(core: str, core_class: str, machine: str, *flags: str) -> Board:
-    return Board(
+def _mps2(core: str, core_class: str, name: str, *flags: str) -> Machine:
+    return Machine(
         core,
         core_class,
-        machine,
+        name,
         (f"-mcpu={core}", *flags),
         vectors=Region(0, 0x400),
         code=Region(0x400, (4 << 20) - 0x400),
@@ -133,16 +134,19 @@ def _mps2(core: str, core_class: str, machine: str, *flags: str) -> Board:
     )
 
 
-BOARDS: dict[str, Board] = {
-    board.core: board
-    for board in (
+MACHINES: dict[str, Machine] = {
+    machine.core: machine
+    for machine in (
+        # QEMU has no M0+. The M3 runs its code, which is a subset of the M3's, and
+        # start-up makes unaligned accesses fault, as they do on an M0+.
+        _mps2("cortex-m0plus", "c", "mps2-an385", "-mfloat-abi=soft"),
         _mps2("cortex-m3", "c", "mps2-an385", "-mfloat-abi=soft"),
         _mps2(
             "cortex-m4", "dsp", "mps2-an386", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"
         ),
         _mps2("cortex-m7", "dsp", "mps2-an500", "-mfloat-abi=hard", "-mfpu=fpv5-d16"),
         # The two start in secure state, where these are the secure addresses.
-        Board(
+        Machine(
             "cortex-m33",
             "dsp",
             "mps2-an505",
@@ -152,7 +156,7 @@ BOARDS: dict[str, Board] = {
             ram=Region(0x3800_0000, 4 << 20),
             tick_ns=50,
         ),
-        Board(
+        Machine(
             "cortex-m55",
             "mve",
             "mps3-an547",
@@ -173,7 +177,7 @@ class Device:
     Parameters
     ----------
     core : str
-    board : str
+    machine : str
         QEMU's name of the machine that the core is on.
     compiler : str
         Name and version.
@@ -191,7 +195,7 @@ class Device:
     """
 
     core: str
-    board: str
+    machine: str
     compiler: str
     min_instructions: int
     max_instructions: int
@@ -212,34 +216,34 @@ class Device:
         return (
             f"{self.core}: {instructions} instructions an inference; bytes: flash "
             f"{self.flash_bytes:,}, RAM {self.arena_bytes:,} + {self.static_bytes:,}, "
-            f"stack {self.stack_bytes:,} ({self.board}, {self.compiler})"
+            f"stack {self.stack_bytes:,} ({self.machine}, {self.compiler})"
         )
 
 
-def board_of(name: str) -> Board:
-    """The board of a core, by "cortex-m4" or "m4"; OptionError lists the cores."""
+def machine_of(name: str) -> Machine:
+    """The machine of a core, by "cortex-m4" or "m4"; OptionError lists the cores."""
     core = name if str(name).startswith("cortex-") else f"cortex-{name}"
-    if core not in BOARDS:
-        cores = ", ".join(BOARDS)
+    if core not in MACHINES:
+        cores = ", ".join(MACHINES)
         raise OptionError(
             f"on must be host or one of {cores}, got {name!r}", arguments=("on",)
         )
-    return BOARDS[core]
+    return MACHINES[core]
 
 
-def emulation(board: Board, elf: Path, *, counting: bool) -> list[str]:
-    """The command that runs a program on a board."""
+def emulation(machine: Machine, elf: Path, *, counting: bool) -> list[str]:
+    """The command that runs a program on a machine."""
     return [
-        *(QEMU, "-M", board.machine, "-kernel", str(elf)),
+        *(QEMU, "-M", machine.name, "-kernel", str(elf)),
         *("-display", "none", "-serial", "none", "-monitor", "none"),
         *("-semihosting-config", "enable=on,target=native"),
         *(("-icount", f"shift={ICOUNT_SHIFT}") if counting else ()),
     ]
 
 
-def instructions_in(ticks: np.ndarray, board: Board) -> np.ndarray:
-    """From ticks of a counting board's clock to instructions, int64."""
-    return np.rint(ticks * board.tick_ns / 2**ICOUNT_SHIFT).astype(np.int64)
+def instructions_in(ticks: np.ndarray, machine: Machine) -> np.ndarray:
+    """From ticks of a counting machine's clock to instructions, int64."""
+    return np.rint(ticks * machine.tick_ns / 2**ICOUNT_SHIFT).astype(np.int64)
 
 
 def compiler() -> str:
@@ -262,14 +266,14 @@ class Emulator:
         lack scratch memory; then it is given more, and runs between guard bytes.
     """
 
-    board: Board
+    machine: Machine
     graph: Graph
     sources: Sources
     is_own: bool = True
 
     @property
     def on(self) -> str:
-        return self.board.core
+        return self.machine.core
 
     @property
     def macs(self) -> int:
@@ -321,7 +325,7 @@ class Emulator:
         one layer and the next is not theirs.
         """
         _, reports = self._run(self._elf(observe), images, 0, counting=True)
-        counts = instructions_in(reports["ticks"], self.board)
+        counts = instructions_in(reports["ticks"], self.machine)
         layers = np.unique(reports["layer"]).tolist()
         found = {layer: counts[reports["layer"] == layer] for layer in layers}
         if observe:
@@ -335,8 +339,8 @@ class Emulator:
         _, reports = self._run(elf, images, 0, counting=False)
         sizes = _section_bytes(elf)
         return Device(
-            core=self.board.core,
-            board=self.board.machine,
+            core=self.machine.core,
+            machine=self.machine.name,
             compiler=compiler(),
             min_instructions=int(counts.min()),
             max_instructions=int(counts.max()),
@@ -352,12 +356,12 @@ class Emulator:
         name = f"{'guarded_' * guarded}{'observer' if observe else 'runner'}"
         here = self.sources.folder / name
         here.mkdir(exist_ok=True)
-        (here / "memory.ld").write_text(memory_script(self.board))
+        (here / "memory.ld").write_text(memory_script(self.machine))
         (here / "board_network.h").write_text(
             network_header(self.graph, observe=observe, guarded=guarded)
         )
         s = self.sources
-        return Build(self.sources, (COMPILER, *FLAGS, *self.board.flags)).program(
+        return Build(self.sources, (COMPILER, *FLAGS, *self.machine.flags)).program(
             name,
             [BOARD_FILES / file for file in RUNNER],
             runner_folder=RUNNER_FOLDER,
@@ -372,10 +376,10 @@ class Emulator:
         over = re.search(r"region `(\w+)' overflowed by (\d+) bytes", said)
         if not over:
             return None
-        region = {"RAM": self.board.ram}.get(over[1], self.board.code)
+        region = {"RAM": self.machine.ram}.get(over[1], self.machine.code)
         kind = "RAM" if over[1] == "RAM" else "code memory"
         return (
-            f"does not fit {self.board.machine}: {int(over[2]):,} bytes more than its "
+            f"does not fit {self.machine.name}: {int(over[2]):,} bytes more than its "
             f"{region.length:,} bytes of {kind}"
         )
 
@@ -385,7 +389,7 @@ class Emulator:
         """The output file and the reports, see `runner.c`; `number` is the first
         image's."""
         limit = SECONDS_AT_LEAST + SECONDS_PER_MAC * self.macs * len(images)
-        command = emulation(self.board, elf, counting=counting)
+        command = emulation(self.machine, elf, counting=counting)
         with tempfile.TemporaryDirectory(dir=self.sources.folder) as name:
             here = Path(name)
             with open(here / "input", "wb") as file:
@@ -413,7 +417,7 @@ class Emulator:
 
     @property
     def _place(self) -> str:
-        return f"{self.board.core} ({self.board.machine})"
+        return f"{self.machine.core} ({self.machine.name})"
 
     def _reason(
         self,
@@ -466,9 +470,13 @@ def _section_bytes(elf: Path) -> dict[str, int]:
     return {name: int(size) for name, size in rows}
 
 
-def memory_script(board: Board) -> str:
+def memory_script(machine: Machine) -> str:
     """`memory.ld`, which `board.ld` includes."""
-    regions = (("VECTORS", board.vectors), ("CODE", board.code), ("RAM", board.ram))
+    regions = (
+        ("VECTORS", machine.vectors),
+        ("CODE", machine.code),
+        ("RAM", machine.ram),
+    )
     lines = "".join(
         f"    {name} : ORIGIN = 0x{region.origin:08x}, LENGTH = {region.length}\n"
         for name, region in regions

@@ -14,7 +14,7 @@ from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.data import Dataset
 from kanji_np.deploy import cwriter, templates
 from kanji_np.deploy.cwriter import Program, program, table
-from kanji_np.deploy.emulator import BOARDS
+from kanji_np.deploy.emulator import MACHINES
 from kanji_np.deploy.kernels import (
     KERNELS,
     OWN_INCLUDE,
@@ -248,7 +248,7 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
     own = library == "ccore"
     kernels = KERNELS[graph.target.library]
     macros = defines(graph.target, library)
-    board = BOARDS[CORES[graph.target.core]]
+    machine = MACHINES[CORES[graph.target.core]]
     includes = kernels.includes if own else (OWN_INCLUDE,)
     words: dict[str, object] = {
         "name": name,
@@ -261,9 +261,9 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "input_bytes": graph.input.size,
         "output_bytes": graph.output.size,
         "target": graph.target,
-        "core": board.core,
-        "Core": board.core.title(),
-        "core_flags": " ".join(board.flags),
+        "core": machine.core,
+        "Core": machine.core.title(),
+        "core_flags": " ".join(machine.flags),
         "release": release_of(graph.target),
         "title": kernels.title,
         "library": "`ccore/`" if own else f"{kernels.title} {graph.target.version}",

@@ -19,7 +19,13 @@ from kanji_np import model
 from kanji_np.data import Dataset
 from kanji_np.deploy.build import Build, Sources, host_compiler, stage, workers
 from kanji_np.deploy.cwriter import program
-from kanji_np.deploy.emulator import Board, Device, Emulator, board_of, require_tools
+from kanji_np.deploy.emulator import (
+    Device,
+    Emulator,
+    Machine,
+    machine_of,
+    require_tools,
+)
 from kanji_np.deploy.kernels import (
     KERNELS,
     Checkout,
@@ -192,8 +198,8 @@ def verify(
         What `export` wrote; nothing in it is changed.
     images : uint8, int8 or floating (N, *input shape), or Dataset
     on : str
-        "host", or the core to emulate: "cortex-m3", "cortex-m4", "cortex-m7",
-        "cortex-m33" or "cortex-m55".
+        "host", or the core to emulate: "cortex-m0plus", "cortex-m3", "cortex-m4",
+        "cortex-m7", "cortex-m33" or "cortex-m55".
     library : "ccore" or "cmsis-nn", optional
         Whose kernels are linked, if not those the firmware was exported with.
     cmsis_nn : path, optional
@@ -226,13 +232,13 @@ def verify(
         `images` do not fit the network.
     """
     started = time.monotonic()
-    board = None if on == HOST else board_of(on)
-    if board:
+    machine = None if on == HOST else machine_of(on)
+    if machine:
         require_tools()
-    firmware = _firmware(Path(directory), library, cmsis_nn, board)
+    firmware = _firmware(Path(directory), library, cmsis_nn, machine)
     graph, images = firmware.graph, images_of(images, firmware.graph)
     with tempfile.TemporaryDirectory(prefix="kanji-np-") as name:
-        emulator = firmware.emulator(Path(name)) if board else None
+        emulator = firmware.emulator(Path(name)) if machine else None
         runners: list[Runner] = [emulator] if emulator else []
         if layers or not emulator:
             runners.append(firmware.host(Path(name), compiler))
@@ -267,20 +273,20 @@ class _Firmware:
     """What is compiled, and for what.
 
     `functions` are the library's that the network calls, `checkout` the real library
-    if it is linked; without a `board` it is for the host, and `core_class` is what the
-    place is to the library.
+    if it is linked; without a `machine` it is for the host, and `core_class` is what
+    the place is to the library.
     """
 
     directory: Path
     graph: Graph
     functions: tuple[str, ...]
     checkout: Checkout | None
-    board: Board | None
+    machine: Machine | None
     core_class: str
 
     @property
     def on(self) -> str:
-        return self.board.core if self.board else HOST
+        return self.machine.core if self.machine else HOST
 
     @property
     def note(self) -> str:
@@ -291,9 +297,9 @@ class _Firmware:
         return f"the firmware is for core class {own}, {self.on} is {self.core_class}"
 
     def emulator(self, folder: Path) -> Emulator:
-        assert self.board
+        assert self.machine
         sources = self._stage(self.core_class, self.checkout, folder / self.on)
-        return Emulator(self.board, self.graph, sources, self._is_for_here)
+        return Emulator(self.machine, self.graph, sources, self._is_for_here)
 
     @property
     def _is_for_here(self) -> bool:
@@ -306,7 +312,7 @@ class _Firmware:
 
     def host(self, folder: Path, compiler: str | None) -> _Host:
         """Beside a core the host is a second opinion, so it links ccore."""
-        checkout = None if self.board else self.checkout
+        checkout = None if self.machine else self.checkout
         core_class = _class_on(None, self.graph.target, checkout)
         sources = self._stage(core_class, checkout, folder / HOST)
         if checkout:
@@ -326,7 +332,7 @@ def _firmware(
     directory: Path,
     library: str | None,
     cmsis_nn: str | Path | None,
-    board: Board | None,
+    machine: Machine | None,
 ) -> _Firmware:
     """Read and check a firmware directory."""
     manifest = read_manifest(directory)
@@ -335,19 +341,19 @@ def _firmware(
     functions = program(graph).functions
     library = library or manifest.library
     checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
-    core_class = _class_on(board, graph.target, checkout)
+    core_class = _class_on(machine, graph.target, checkout)
     if checkout:
         check_scratch(graph.target, core_class, str(directory))
         _check_guard(directory, header, graph, core_class)
-    return _Firmware(directory, graph, tuple(functions), checkout, board, core_class)
+    return _Firmware(directory, graph, tuple(functions), checkout, machine, core_class)
 
 
 def _class_on(
-    board: Board | None, target: TargetSpec, checkout: Checkout | None
+    machine: Machine | None, target: TargetSpec, checkout: Checkout | None
 ) -> str:
     """The core class that the kernels compute as; on the host ccore does as any."""
-    if board:
-        return class_of(board.core_class, target)
+    if machine:
+        return class_of(machine.core_class, target)
     return HOST_CLASS if checkout else own_class(target)
 
 

@@ -282,17 +282,17 @@ class Run:
 
 
 def run(api: str, core: str) -> Run:
-    """Builds the runner for a board and sends it the cases of an API."""
-    board, calls = emulator.BOARDS[core], list(CASES[api].values())
+    """Builds the runner for a machine and sends it the cases of an API."""
+    machine, calls = emulator.MACHINES[core], list(CASES[api].values())
     with tempfile.TemporaryDirectory(prefix="kanji-ccore-") as name:
         folder = Path(name)
-        program = _program(api, board, folder)
+        program = _program(api, machine, folder)
         (folder / "calls").write_bytes(b"".join(call.encode() for call in calls))
-        command = emulator.emulation(board, program, counting=True)
+        command = emulator.emulation(machine, program, counting=True)
         subprocess.run(command, cwd=folder, check=True, timeout=SECONDS)
         results = driver.decode(calls, (folder / "answers").read_bytes())
         ticks = np.fromfile(folder / "ticks", np.uint64)
-    counts = emulator.instructions_in(ticks, board).tolist()
+    counts = emulator.instructions_in(ticks, machine).tolist()
     return Run(results, dict(zip(CASES[api], counts, strict=True)))
 
 
@@ -300,13 +300,13 @@ def run(api: str, core: str) -> Run:
 LINK = (*emulator.LINK, "-Wl,--unresolved-symbols=ignore-all")
 
 
-def _program(api: str, board: emulator.Board, folder: Path) -> Path:
+def _program(api: str, machine: emulator.Machine, folder: Path) -> Path:
     here, program = Path(__file__).parent, folder / "program"
-    (folder / "memory.ld").write_text(emulator.memory_script(board))
+    (folder / "memory.ld").write_text(emulator.memory_script(machine))
     names = ("runner", f"runner_{api}", "runner_board")
     runner = [*(here / f"{n}.c" for n in names), emulator.BOARD_FILES / "startup.c"]
     kernels = needed(SOURCES[api], {call.function for call in CASES[api].values()})
-    options = [*emulator.FLAGS, *board.flags]
+    options = [*emulator.FLAGS, *machine.flags]
     folders = [f"-I{path}" for path in (*INCLUDES[api], here, emulator.BOARD_FILES)]
 
     def compiled(source: Path) -> Path:

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kanji_np.deploy.emulator import BOARDS, compiler
+from kanji_np.deploy.emulator import MACHINES, compiler
 
 from . import instructions
 from .driver import SOURCES, Build, build_runner
@@ -67,7 +67,7 @@ def test_table_has_a_row_for_each_case_and_no_more():
 @every_run
 def test_every_core_answers_what_the_host_does(api, core):
     build = Build("gcc", api=api)
-    if api == "q7" and BOARDS[core].core_class == "dsp":
+    if api == "q7" and MACHINES[core].core_class == "dsp":
         build = replace(build, core="dsp")
     answers = build_runner(build).run(CASES[api].values())
     for call, found, wanted in zip(

@@ -10,7 +10,7 @@ import kanji_np as kj
 from kanji_np.deploy import emulator, export, verify
 from kanji_np.deploy.build import stage
 from kanji_np.deploy.cwriter import program
-from kanji_np.deploy.emulator import BOARDS, Emulator, Region, board_of
+from kanji_np.deploy.emulator import MACHINES, Emulator, Region, machine_of
 from kanji_np.deploy.kernels import ccore_directory
 from kanji_np.errors import OptionError, ToolError, VerificationError
 
@@ -25,7 +25,7 @@ from .networks import (
     standardized,
 )
 
-CORES = list(BOARDS)
+CORES = list(MACHINES)
 
 
 def unnamed():
@@ -43,17 +43,17 @@ def emulate(tmp_path):
     """The emulator of a firmware on a core."""
 
     def emulate(net, core, folder="build"):
-        graph, board = net.freeze(), BOARDS[core]
+        graph, machine = net.freeze(), MACHINES[core]
         functions = program(graph).functions
         sources = stage(
             tmp_path / "firmware",
             graph,
-            board.core_class,
+            machine.core_class,
             functions,
             None,
             tmp_path / folder,
         )
-        return Emulator(board, graph, sources)
+        return Emulator(machine, graph, sources)
 
     return emulate
 
@@ -65,7 +65,7 @@ def test_every_core_computes_what_the_model_does(core, image_firmware):
     assert result.ok and result.differing_bytes == 0
     assert result.bytes == 6 * image().freeze().output.size
     device = result.device
-    assert (device.core, device.board) == (core, BOARDS[core].machine)
+    assert (device.core, device.machine) == (core, MACHINES[core].name)
     assert re.fullmatch(r"arm-none-eabi-gcc \d+\.\d+\.\d+", device.compiler)
     assert device.arena_bytes == device.ram_bytes == image_firmware.arena_bytes
     code_bytes = device.flash_bytes - image_firmware.const_bytes
@@ -73,8 +73,8 @@ def test_every_core_computes_what_the_model_does(core, image_firmware):
     assert 64 < device.stack_bytes < 2_000
     macs = image_firmware.macs
     assert macs < device.min_instructions <= device.max_instructions < 50 * macs
-    classes = f"class dsp, {core} is {BOARDS[core].core_class}"
-    assert result.note.endswith(classes) == (BOARDS[core].core_class != "dsp")
+    classes = f"class dsp, {core} is {MACHINES[core].core_class}"
+    assert result.note.endswith(classes) == (MACHINES[core].core_class != "dsp")
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_the_wrong_core_is_told_by_its_average_pool(build, on, own, other, tmp_p
 
 @pytest.mark.parametrize("core", CORES)
 def test_core_class_is_the_compilers(core, run):
-    flags = BOARDS[core].flags
+    flags = MACHINES[core].flags
     lines = run("arm-none-eabi-gcc", *flags, "-dM", "-E", "-", stdin=0).splitlines()
     macros = dict(line.split(" ", 2)[1:] for line in lines)
     mve = int(macros.get("__ARM_FEATURE_MVE", 0)) & 1
     dsp = int(macros.get("__ARM_FEATURE_DSP", 0))
-    assert BOARDS[core].core_class == ("mve" if mve else "dsp" if dsp else "c")
+    assert MACHINES[core].core_class == ("mve" if mve else "dsp" if dsp else "c")
 
 
 # Figures
@@ -134,7 +134,8 @@ LOOP = """
     {{
         int32_t n = 1 + {} * input[0];
 
-        __asm volatile("1: subs %0, #1\\n\\tbne 1b" : "+r"(n) : : "cc");
+        __asm volatile(
+            ".syntax unified\\n1: subs %0, #1\\n\\tbne 1b" : "+l"(n) : : "cc");
     }}
 """
 
@@ -337,6 +338,11 @@ def test_too_little_scratch_is_told_by_the_core(image_firmware):
             r"HardFault in image 0, in run_dense1 \(pc 0x[0-9a-f]{8}\): access to no "
             "memory of 0x90000000",
         ),
+        (
+            "cortex-m0plus",
+            "int *volatile odd = (int *)0x20000001; *odd = 1;",
+            "in run_dense1 .*: unaligned access",
+        ),
         ("cortex-m55", '__asm volatile("udf #0");', "in run_dense1 .*: undefined"),
         ("cortex-m4", "((void (*)(void))0x20000000)();", "no code"),
         (
@@ -394,8 +400,8 @@ def test_refused_arguments_name_the_layer(image_firmware):
 
 
 def test_an_emulator_that_does_not_start_is_quoted(dense_firmware, monkeypatch):
-    board = dataclasses.replace(BOARDS["cortex-m3"], machine="mps9")
-    monkeypatch.setitem(BOARDS, "cortex-m3", board)
+    machine = dataclasses.replace(MACHINES["cortex-m3"], name="mps9")
+    monkeypatch.setitem(MACHINES, "cortex-m3", machine)
     with pytest.raises(VerificationError, match="unsupported machine type"):
         verify(dense_firmware.directory, noise(only_dense(), 1), on="m3")
 
@@ -408,10 +414,10 @@ def test_an_emulator_that_does_not_start_is_quoted(dense_firmware, monkeypatch):
     ],
 )
 def test_what_does_not_fit_is_said(region, length, said, image_firmware, monkeypatch):
-    board = BOARDS["cortex-m3"]
-    origin = getattr(board, region).origin
-    small = dataclasses.replace(board, **{region: Region(origin, length)})
-    monkeypatch.setitem(BOARDS, "cortex-m3", small)
+    machine = MACHINES["cortex-m3"]
+    origin = getattr(machine, region).origin
+    small = dataclasses.replace(machine, **{region: Region(origin, length)})
+    monkeypatch.setitem(MACHINES, "cortex-m3", small)
     with pytest.raises(ToolError, match=rf": does not fit mps2-an385: {said}$"):
         verify(image_firmware.directory, noise(image(), 1), on="m3")
 
@@ -426,9 +432,9 @@ def test_missing_tools(dense_firmware, monkeypatch):
 
 
 def test_cores_are_listed():
-    assert board_of("m33") is board_of("cortex-m33") is BOARDS["cortex-m33"]
-    with pytest.raises(OptionError, match=r"host or one of cortex-m3, .*got 'm0'$"):
-        board_of("m0")
+    assert machine_of("m33") is machine_of("cortex-m33") is MACHINES["cortex-m33"]
+    with pytest.raises(OptionError, match=r"host or one of cortex-m0plus, .*got 'm0'$"):
+        machine_of("m0")
 
 
 def test_images_of_one_run_are_independent(image_firmware, emulate):
@@ -439,13 +445,13 @@ def test_images_of_one_run_are_independent(image_firmware, emulate):
     assert np.array_equal(together, backwards[::-1])
 
 
-@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m55"])
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3", "cortex-m55"])
 def test_start_up_and_runner_compile_without_a_warning(core, run, tmp_path):
     text = emulator.network_header(image().freeze(), observe=True, guarded=True)
     (tmp_path / "board_network.h").write_text(text)
     export(image(), tmp_path / "firmware")
     run(
-        "arm-none-eabi-gcc", *BOARDS[core].flags, *STRICT, "-O2", f"-I{tmp_path}",
+        "arm-none-eabi-gcc", *MACHINES[core].flags, *STRICT, "-O2", f"-I{tmp_path}",
         f"-I{tmp_path / 'firmware'}", "-DIMAGE_OBSERVE", "-DIMAGE_GUARD", "-c",
         *(emulator.BOARD_FILES / file for file in emulator.RUNNER), cwd=tmp_path,
     )  # fmt: skip

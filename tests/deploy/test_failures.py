@@ -63,7 +63,9 @@ def test_kernels_that_are_not_installed(monkeypatch):
 
 @pytest.mark.parametrize("on", ["m0", 4, None])
 def test_a_core_that_is_none(on, tmp_path):
-    with pytest.raises(OptionError, match=r"^on must be host or one of cortex-m3, .*"):
+    with pytest.raises(
+        OptionError, match=r"^on must be host or one of cortex-m0plus, .*"
+    ):
         verify(tmp_path, np.zeros((1, 17), np.int8), on=on)
 
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Start-up of an emulated Cortex-M: vectors, memory, coprocessors, a clock, and an end for
- * every fault. For all cores from M3 to M55; no interrupt but SysTick is ever enabled.
+ * every fault. For all cores from M0+ to M55; no interrupt but SysTick is ever enabled.
  */
 #include "board.h"
 
 #include "semihost.h"
 
+#define CCR (*(volatile uint32_t *)0xE000ED14u)
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
 #define ICSR (*(volatile uint32_t *)0xE000ED04u)
 #define CFSR (*(volatile uint32_t *)0xE000ED28u)
@@ -16,6 +17,7 @@
 #define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
 #define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
 
+#define CCR_UNALIGN_TRP (1u << 3)
 #define CPACR_FPU_AND_MVE (0xFu << 20)
 #define ICSR_PENDSTSET (1u << 26)
 #define CFSR_MMARVALID (1u << 7)
@@ -55,6 +57,11 @@ void board_reset(void)
     CPACR |= CPACR_FPU_AND_MVE;
     __asm volatile("dsb\n\tisb" ::: "memory");
 #endif
+#if !defined(__ARM_FEATURE_UNALIGNED)
+    /* The emulated core may be able to do what the one compiled for is not. */
+    CCR |= CCR_UNALIGN_TRP;
+    __asm volatile("dsb\n\tisb" ::: "memory");
+#endif
     for (word = board_data; word < board_data_end; word++)
     {
         *word = *load++;
@@ -73,7 +80,7 @@ __attribute__((naked)) void board_fault(void)
     __asm volatile("mov r0, sp\n\t"
                    "ldr r1, =board_fault_stack_end\n\t"
                    "mov sp, r1\n\t"
-                   "b board_report_fault");
+                   "bl board_report_fault");
 }
 
 void board_report_fault(const uint32_t *frame)
