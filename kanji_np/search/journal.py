@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from kanji_np import checks, outputs, schema
 from kanji_np.errors import FileFormatError, OptionError
+from kanji_np.settings import differ
 
 JOURNAL = "journal.jsonl"
 FORMAT = 1
@@ -322,7 +323,7 @@ def _check_question(path: Path, records: list[Record], asked: Question) -> None:
     assert isinstance(held, Question)
     for name in {**held.facts, **asked.facts}:
         theirs, mine = held.facts.get(name), asked.facts.get(name)
-        if theirs != mine:
+        if differ(theirs, mine or ""):
             shown = [checks.line(text or "unknown")[:200] for text in (theirs, mine)]
             raise OptionError(
                 f"{path} is of a search with {name} {shown[0]}, not {shown[1]}: choose "

@@ -43,9 +43,7 @@ class Images:
         """What was made of them is not sent to workers."""
         return Images, (self.whole, self.held_out, self.seed)
 
-    def for_shape(
-        self, shape: Shape, *, whole: bool
-    ) -> tuple[Dataset, Dataset | None]:
+    def for_shape(self, shape: Shape, *, whole: bool) -> tuple[Dataset, Dataset | None]:
         """Images to train on, and those held out, in the shape that a network takes.
 
         Raises

@@ -40,9 +40,16 @@ PATIENCE = 10.0
 #: Seconds between two looks at the scheduler.
 LOOK = 0.5
 
-#: What a call raises that is not answered; before Python 3.11 they differ.
+#: What a call raises that is not answered in time; before Python 3.11 they differ.
 LATE = (TimeoutError, asyncio.TimeoutError)
-GONE = (concurrent.futures.CancelledError, asyncio.CancelledError, *LATE)
+#: What a call raises if the other side is gone, or what it needs is gone with it.
+GONE = (
+    OSError,
+    RuntimeError,
+    concurrent.futures.CancelledError,
+    asyncio.CancelledError,
+    *LATE,
+)
 
 
 @dataclass(frozen=True)
@@ -276,13 +283,18 @@ class Cluster:
 
     def submit(self, name: str, step: Step, place: int) -> None:
         """See `Workers.submit`."""
-        self._check_scheduler()
+        try:
+            self._submit(name, step, place)
+        except GONE as error:
+            raise self._gone() from error
+
+    def _submit(self, name: str, step: Step, place: int) -> None:
         if self.held is None or self.held.status != "finished":
             self.held = self.client.scatter(self.images, broadcast=True, hash=False)
         self.steps += 1
         future = self.client.submit(
             advance_beside, step, self.held, self._slots(), pure=False, priority=-place,
-            key=f"kanji-np-{name}-{self.client.id}-{self.steps}",
+            key=f"{self.client.id}-{name}-{self.steps}",
         )  # fmt: skip
         self.under_way[name] = future
         future.add_done_callback(lambda done: self.done.put((name, done)))
@@ -314,7 +326,11 @@ class Cluster:
             return outcome
         except KilledWorker:  # the scheduler has tried others
             return Failure("each worker that trained it ended")
-        except (*GONE, OSError):  # with the scheduler, or with the images
+        except (
+            OSError,
+            concurrent.futures.CancelledError,
+            *LATE,
+        ):  # with the scheduler, or with the images
             self._check_scheduler()
             return Lost()
         finally:
@@ -322,8 +338,15 @@ class Cluster:
 
     def _check_scheduler(self) -> None:
         """ToolError if the scheduler is gone."""
-        if self.client.status != "running":
-            raise ToolError(f"the Dask scheduler at {self.address} is gone")
+        try:
+            is_there = self.client.status == "running" and self._slots() is not None
+        except GONE:
+            is_there = False
+        if not is_there:
+            raise self._gone()
+
+    def _gone(self) -> ToolError:
+        return ToolError(f"the Dask scheduler at {self.address} is gone")
 
     def _slots(self) -> dict[str, int]:
         """How many steps at once each machine of the cluster is given."""
