@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kanji_np.data import Dataset
 
 FIRMWARE, SUMMARY = "firmware", "report.txt"
-#: How many images C and model are compared on, on this computer and on an emulated core.
+#: Images that C and model are compared on, on this computer and on an emulated core.
 HOST_IMAGES, CORE_IMAGES = 200, 10
 HOST = "host"
 

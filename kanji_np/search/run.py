@@ -6,23 +6,17 @@ another one ended, whatever ended it.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-import numpy as np
-
 from kanji_np import archive, outputs
-from kanji_np.checks import integer, number, one_of
-from kanji_np.cost.boards import board as board_of
-from kanji_np.cost.estimate import Estimate, estimate
-from kanji_np.errors import KanjiError, OptionError, ToolError
-from kanji_np.search.finish import HOST, Place, costs_of, finish
-from kanji_np.search.halving import FACTOR, FINALISTS, plan
+from kanji_np.cost.estimate import Estimate
+from kanji_np.errors import KanjiError, ToolError
+from kanji_np.search.finish import Place, costs_of, finish
+from kanji_np.search.halving import plan
 from kanji_np.search.journal import (
     JOURNAL,
     Chosen,
@@ -35,11 +29,9 @@ from kanji_np.search.journal import (
 )
 from kanji_np.search.rounds import Rounds
 from kanji_np.search.training import Images
-from kanji_np.search.workers import USUAL_PROCESSES, Workers, cluster, processes
-from kanji_np.settings import text_of
+from kanji_np.search.workers import Workers
 
 if TYPE_CHECKING:
-    from kanji_np.cost.boards import Board
     from kanji_np.data import Dataset
     from kanji_np.model import Model
     from kanji_np.recipe import Recipe

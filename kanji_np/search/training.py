@@ -73,7 +73,7 @@ def fitted(images: Dataset, shape: Shape) -> Dataset:
         raise ShapeError(
             f"the network takes {shape}, but {images.name} has {images.input_shape}"
         )
-    return resized(images, shape[:2])
+    return resized(images, (shape[0], shape[1]))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def advance(
 ) -> Progress | Failure:
     """Train a network for one more epoch.
 
-    What only this network is to blame for is a Failure; any other error ends the search.
+    An error that this network is to blame for is a Failure; any other ends the search.
 
     Parameters
     ----------
