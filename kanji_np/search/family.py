@@ -101,7 +101,7 @@ class Family:
         """
         number = integer("number", number, 0, self.size - 1)
         rest, chosen = number, {}
-        for name, values in reversed(self.space.items()):
+        for name, values in reversed([*self.space.items()]):
             rest, place = divmod(rest, len(values))
             chosen[name] = values[place]
         return Candidate(number, {name: chosen[name] for name in self.space})

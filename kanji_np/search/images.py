@@ -124,7 +124,9 @@ def image_family(
         for value in values:
             _check(name, value)
     if mean is None and family.space["resolution"] != (shape[0],):
-        raise OptionError("resolution: only uint8 images are resized, which need a mean")
+        raise OptionError(
+            "resolution: only uint8 images are resized, which need a mean"
+        )
     return family
 
 

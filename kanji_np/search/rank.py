@@ -393,7 +393,9 @@ def _judges(
         yield partial(_judged, pool)
 
 
-def _judged(pool: ProcessPoolExecutor, candidates: Sequence[Candidate]) -> list[Outcome]:
+def _judged(
+    pool: ProcessPoolExecutor, candidates: Sequence[Candidate]
+) -> list[Outcome]:
     try:
         return [*pool.map(_judge, candidates, chunksize=BATCH)]
     except BrokenProcessPool:
