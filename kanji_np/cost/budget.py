@@ -48,7 +48,7 @@ class Quantity:
             )
         value, unit = Decimal(found["value"]), found["unit"]
         if not unit:
-            ways = " or ".join(f"{text}{name}" for name in self._written())
+            ways = " or ".join(f"{text}{name}" for name in reversed(self._written()))
             raise _wrong(f"{key}={text} has no unit: write {ways}")
         if unit not in self.units:
             known = ", ".join(self.units)

@@ -204,7 +204,8 @@ def check(
             lines.append(f"  {text}")
         if parts is not None:
             lines += _advice(parts, suspects, made, limits, overrun)
-    raise BudgetError("\n".join([*lines, *notes(made, limits)]))
+    lines += [f"note: {note}" for note in notes(made, limits)]
+    raise BudgetError("\n".join(lines))
 
 
 def _budget(given: Budget | str) -> Budget:
@@ -224,7 +225,7 @@ def _taken_apart(network: Model | Graph, made: Estimate) -> tuple[Graph, Parts |
     if isinstance(network, Graph):
         return network, None
     network = network.for_target(made.target)
-    return network.freeze(), Parts.of(network)
+    return network.outline(), Parts.of(network)
 
 
 def _advice(
