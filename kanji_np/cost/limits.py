@@ -224,7 +224,7 @@ def _taken_apart(network: Model | Graph, made: Estimate) -> tuple[Graph, Parts |
     """The program that was costed, and the parts of a network that can be changed."""
     if isinstance(network, Graph):
         return network, None
-    network = network.for_target(made.target)
+    network = network.for_target(made.target, core=made.target.core)
     return network.outline(), Parts.of(network)
 
 

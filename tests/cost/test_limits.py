@@ -163,7 +163,7 @@ def test_time_and_energy_need_a_board(budget):
 
 
 def test_a_graph_is_blamed_without_advice():
-    graph = net(8, 8).freeze()
+    graph = net(8, 8).outline()
     text = refusal(graph, "ram=1K")
     assert "makes the peak of the arena" in text and "  with " not in text
 
