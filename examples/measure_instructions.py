@@ -408,7 +408,7 @@ def show(table: Table, results: Results, target: TargetSpec) -> None:
     for name, k in table.kernels.items():
         _row(name, k.fitted, k.held_out, k.median_error, k.worst_error)
     errors = [
-        abs(_predicted(table, sample) / sample.counted - 1)
+        abs(predicted(table, sample) / sample.counted - 1)
         for sample in samples(results, table.core, target)
         if sample.is_held_out and all(w.kernel in table.kernels for w in sample.works)
     ]
@@ -421,7 +421,7 @@ def _row(name: str, n_fit: int, n_held: int, median: float, worst: float) -> Non
     print(f"| {name} | {n_fit} | {n_held} | {median:.2%} | {worst:.2%} |")
 
 
-def _predicted(table: Table, sample: Sample) -> float:
+def predicted(table: Table, sample: Sample) -> float:
     return sum(
         table.kernels[work.kernel].terms[name] * count
         for work in sample.works
@@ -454,6 +454,11 @@ def _whole(graph: Graph, library: str, core: str) -> float:
     )
 
 
+def _range(text: str) -> range:
+    first, end = map(int, text.split(":"))
+    return range(first, end)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--core", required=True, choices=COUNTED)
@@ -461,7 +466,7 @@ def main() -> None:
     parser.add_argument("--target", default="cmsis-nn")
     parser.add_argument("--version", help="of the target")
     parser.add_argument("--cmsis-nn", type=Path, help="where the real library is")
-    parser.add_argument("--seeds", default="0:90", help="FIRST:END of the networks")
+    parser.add_argument("--seeds", default="0:90", help="FIRST:END of networks, ..")
     parser.add_argument("--folder", type=Path, help="keeps compiled kernels")
     parser.add_argument("--fit", action="store_true", help="run nothing, only fit")
     parser.add_argument("--zoo", action="store_true", help="run the zoo only, and fit")
@@ -473,8 +478,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         bench = Bench(given.core, given.library, target, given.cmsis_nn, folder)
         if not (given.fit or given.zoo):
-            first, end = map(int, given.seeds.split(":"))
-            measure(bench, range(first, end))
+            measure(bench, [n for part in given.seeds.split(",") for n in _range(part)])
         if not given.fit:
             measure_zoo(bench)
     results = Results.read(bench.provider, bench.core_class)
