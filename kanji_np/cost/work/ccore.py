@@ -15,6 +15,8 @@ from kanji_np.cost.work.loops import Integers, Work
 from kanji_np.cost.work.windows import Axis, Reach, Windows, windows
 
 FILTERS, BLOCK = 4, 16
+#: How many of rows one after the other begin inside a word, by their length modulo 4.
+LOOSE = (0, 0.75, 0.5, 0.75)
 MEAN_BLOCK = 16  # sums of `kanji_mean_s8` at a time
 Counts = dict[str, float]
 
@@ -72,9 +74,7 @@ def _by_filters(filters: int, run: Mapping[str, float], fours: bool = True) -> C
 
 
 def _convolution(given: Integers, _: str) -> Work:
-    w = windows(given, "conv_params")
-    kernel = "convolve" if w.groups == 1 else "convolve_groups"
-    return Work(kernel, _convolve(w, 8))
+    return Work("convolve", _convolve(windows(given, "conv_params"), 8))
 
 
 def _convolution_s4(given: Integers, _: str) -> Work:
@@ -258,23 +258,30 @@ def _pool(w: Windows) -> Counts:
 def _moved(times: int, size: int) -> Counts:
     """So many calls of `memcpy` or `memset`: 64 bytes at a time, 16, 4, 1.
 
-    Rows whose length is not a multiple of a word begin anywhere in one.
+    A few bytes may be moved otherwise than those that are left of many. Rows one after
+    the other begin inside a word, if their length is not a multiple of one; then many
+    C libraries move bytes.
     """
-    odd = size % 4 > 0
+    size_of = "few" if size < 16 else "many"
+    loose = times * LOOSE[size % 4]
     return {
         "moves": times,
         "moved_lines": times * (size // 64),
         "moved_blocks": times * (size % 64 // 16),
-        "moved_words": times * (size % 16 // 4),
-        "moved_bytes": times * (size % 4),
-        "odd_moves": times * odd,
-        "odd_bytes": times * size * odd,
+        f"{size_of}_words": times * (size % 16 // 4),
+        f"{size_of}_tails": times * (size % 4 > 0),
+        f"{size_of}_bytes": times * (size % 4),
+        f"{size_of}_loose": loose,
+        f"{size_of}_loose_bytes": loose * size,
     }
 
 
 def _concatenation(given: Integers, _: str) -> Work:
     rows = given["2"] * given["3"] * given["4"]
-    return Work("concatenate", {"start": 1, **_moved(rows, given["1"])})
+    return Work(
+        "move",
+        {"concatenate": 1, "concatenated": rows, **_moved(rows, given["1"])},
+    )
 
 
 def _pad(given: Integers, _: str) -> Work:
@@ -286,11 +293,12 @@ def _pad(given: Integers, _: str) -> Work:
     rows = given["input_size.n"] * given["input_size.h"]
     pixels = rows * given["input_size.w"]
     return Work(
-        "pad",
+        "move",
         {
-            "start": 1,
-            "rows": rows,
+            "pad": 1,
+            "padded_rows": rows,
             "filled_blocks": n * h * w * c / BLOCK,
+            "padded": pixels,
             **_moved(pixels, given["input_size.c"]),
         },
     )
@@ -299,16 +307,21 @@ def _pad(given: Integers, _: str) -> Work:
 def _copy(given: Integers, _: str) -> Work:
     planes = given["extents.n"] * given["extents.h"]
     rows, length = planes * given["extents.w"], given["extents.c"]
-    image = {"start": 1, "planes": planes, "rows": rows}
+    image = {"copy": 1, "copied_planes": planes, "copied": rows}
     if given["steps.c"] == 1:
-        return Work("copy", {**image, **_moved(rows, length)})
+        return Work("move", {**image, **_moved(rows, length)})
     return Work("gather", {**image, "gathered": rows * length})
 
 
 def _resize(given: Integers, _: str) -> Work:
     channels, height, width = given["3"], given["5"], given["7"]
-    image = {"start": 1, "lines": height, "columns": width}
-    return Work("resize", {**image, **_moved(height * width, channels)})
+    image = {
+        "resize": 1,
+        "resized_lines": height,
+        "resized_columns": width,
+        "resized": height * width,
+    }
+    return Work("move", {**image, **_moved(height * width, channels)})
 
 
 # ------------------------------------------------- one value after the other
