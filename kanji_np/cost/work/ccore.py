@@ -8,11 +8,20 @@ of 16 and then one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-from kanji_np.cost.work.loops import Integers, Work
-from kanji_np.cost.work.windows import Axis, Reach, Windows, windows
+from kanji_np.cost.work.cmsis_nn_q7 import CONVOLUTIONS
+from kanji_np.cost.work.loops import Integers, Row, Work
+from kanji_np.cost.work.windows import (
+    Axis,
+    Reach,
+    Windows,
+    nonsquare_windows,
+    pool_windows,
+    square_windows,
+    windows,
+)
 
 FILTERS, BLOCK = 4, 16
 #: How many of rows one after the other begin inside a word, by their length modulo 4.
@@ -59,14 +68,18 @@ def _pairs(rows: float, length: int) -> Counts:
     }
 
 
-def _by_filters(filters: int, run: Mapping[str, float], fours: bool = True) -> Counts:
+def _by_filters(
+    filters: int, run: Mapping[str, float], fours: bool = True, prefix: str = ""
+) -> Counts:
     """A run for each filter: by fours where they can be, and one by one."""
     four, one = divmod(filters, FILTERS)
     if not fours:
         four, one = 0, filters
     calls = -(-filters // FILTERS)
     return _added(
-        {"calls": calls}, _times(four, run, "four_"), _times(one, run, "one_")
+        {"calls": calls},
+        _times(four, run, f"{prefix}four_"),
+        _times(one, run, f"{prefix}one_"),
     )
 
 
@@ -78,7 +91,7 @@ def _convolution(given: Integers, _: str) -> Work:
 
 
 def _convolution_s4(given: Integers, _: str) -> Work:
-    return Work("convolve_s4", _convolve(windows(given, "conv_params"), 4))
+    return Work("convolve", _convolve(windows(given, "conv_params"), 4))
 
 
 def _convolve(w: Windows, bits: int) -> Counts:
@@ -121,7 +134,7 @@ def _column(w: Windows, reach: Reach, neighbours: bool, bits: int) -> Counts:
         made = _by_filters(filters, run)
     else:
         run = _pairs(w.rows.taps / lines, length)
-        made = _by_filters(filters, run, _are_bytes(w, reach, length))
+        made = _by_filters(filters, run, _are_bytes(w, reach, length), "s4_")
     return _times(lines * calls, made)
 
 
@@ -180,33 +193,37 @@ def _depthwise(given: Integers, _: str, *, bits: int = 8) -> Work:
     w = windows(given, "dw_conv_params")
     multiplier = given["dw_conv_params.ch_mult"]
     together = multiplier == 1 or multiplier % FILTERS == 0
-    group = FILTERS if together else 1
     # Four int4 weights fill two bytes if every tap has an even number of them.
     fours = together and (bits == 8 or w.filters % 2 == 0)
+    prefix = "" if bits == 8 else "s4_"
+    group = FILTERS if together else 1
+    return Work("depthwise", _depthwise_counts(w, group, fours, prefix))
+
+
+def _depthwise_counts(w: Windows, group: int, fours: bool, prefix: str = "") -> Counts:
+    """Channels by groups, which are one call each, and four or one in each sum."""
     four, one = divmod(w.filters, FILTERS) if fours else (0, w.filters)
-    part = {
-        "products": w.count,
-        "rows": w.inside_rows,
-        "taps": w.inside,
-    }
-    calls = {"calls": w.count * -(-w.filters // group)}
-    made = _added(calls, _times(four, part, "four_"), _times(one, part, "one_"))
-    return Work(
-        "depthwise" if bits == 8 else "depthwise_s4", _added(made, _over_image(w))
+    part = {"products": w.count, "rows": w.inside_rows, "taps": w.inside}
+    return _added(
+        {"calls": w.count * -(-w.filters // group)},
+        _times(four, part, f"{prefix}four_"),
+        _times(one, part, f"{prefix}one_"),
+        _over_image(w),
     )
 
 
 # ------------------------------------------------- fully connected
 
 
-def _dense(given: Integers, _: str, *, kernel: str, bits: int = 8) -> Work:
+def _dense(given: Integers, _: str, *, scales: int, bits: int = 8) -> Work:
+    """`scales` is 1 where every output has its own."""
     outputs, depth = given["output_dims.c"], given["filter_dims.n"]
-    fours = bits == 8 or depth % 2 == 0
-    run = _run(1, depth) if bits == 8 else _pairs(1, depth)
-    return Work(
-        kernel,
-        _added({"start": 1, "outputs": outputs}, _by_filters(outputs, run, fours)),
-    )
+    if bits == 8:
+        made = _by_filters(outputs, _run(1, depth))
+    else:
+        made = _by_filters(outputs, _pairs(1, depth), depth % 2 == 0, "s4_")
+    image = {"start": 1, "outputs": outputs, "scales": scales * outputs}
+    return Work("dense", _added(made, image))
 
 
 def _vector_sums(given: Integers, _: str) -> Work:
@@ -360,9 +377,21 @@ def _broadcast(given: Integers, _: str, *, kernel: str) -> Work:
     )
 
 
-def _extremum(given: Integers, core_class: str) -> Work:
-    tables = f"{given['2']}{given['4']}"
-    return _broadcast(given, core_class, kernel=f"extremum_{tables}")
+def _extremum(given: Integers, _: str) -> Work:
+    """Each operand may have a table that brings it to the scale of the output."""
+    second = given["blocks.outer"] * given["blocks.size"]
+    first_table, second_table = given["2"], given["4"]
+    return Work(
+        "extremum",
+        {
+            "start": 1,
+            "outer": given["blocks.outer"],
+            "second": second,
+            "second_looked_up": second * second_table,
+            "values": second * given["blocks.inner"],
+            "values_looked_up": second * given["blocks.inner"] * first_table,
+        },
+    )
 
 
 def _same_extremum(given: Integers, _: str) -> Work:
@@ -388,15 +417,79 @@ def _mean(given: Integers, _: str) -> Work:
     )
 
 
-ROWS: Mapping[str, Callable[[Integers, str], Work]] = {
+# ------------------------------------------------- the legacy library's functions
+
+
+def _legacy_convolution(given: Integers, _: str, *, square: bool) -> Work:
+    w = square_windows(given) if square else nonsquare_windows(given)
+    return Work("legacy_convolve", _convolve(w, 8))
+
+
+def _legacy_depthwise(given: Integers, _: str, *, square: bool) -> Work:
+    w = square_windows(given) if square else nonsquare_windows(given)
+    return Work("legacy_depthwise", _depthwise_counts(w, FILTERS, True))
+
+
+def _legacy_dense(given: Integers, _: str) -> Work:
+    """Fours read their columns by fours, those left over as other kernels do."""
+    inputs, outputs = given["2"], given["3"]
+    four, one = divmod(outputs, FILTERS)
+    made = {
+        "start": 1,
+        "fours": four,
+        "four_words": four * (inputs // 4),
+        "four_bytes": four * (inputs % 4),
+    }
+    alone = _times(one, _run(1, inputs), "one_")
+    return Work("legacy_dense", _added(made, alone))
+
+
+def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:
+    """On DSP cores along x in place, and then along y."""
+    w = pool_windows(given)
+    if core_class != "dsp":
+        counts = {**_pool(w), "added": w.inside * w.channels}
+        return Work(kernel, {**counts, "output_rows": w.inside_rows * w.channels})
+    across = w.rows.input * w.columns.output
+    width = w.columns.output * w.channels
+    taps = w.rows.input * w.columns.taps * w.channels + w.rows.taps * width
+    return Work(
+        kernel,
+        {
+            "start": 1,
+            "lines": w.rows.input,
+            "windows": across,
+            "output_lines": w.rows.output,
+            "outputs": across * w.channels + w.rows.output * width,
+            "added": taps,
+        },
+    )
+
+
+LEGACY: Mapping[str, Row] = {
+    **{
+        name: partial(_legacy_convolution, square=square)
+        for name, (_, square) in CONVOLUTIONS.items()
+    },
+    "arm_depthwise_separable_conv_HWC_q7": partial(_legacy_depthwise, square=True),
+    "arm_depthwise_separable_conv_HWC_q7_nonsquare": partial(
+        _legacy_depthwise, square=False
+    ),
+    "arm_fully_connected_q7_opt": _legacy_dense,
+    "arm_maxpool_q7_HWC": partial(_legacy_pool, kernel="legacy_max_pool"),
+    "arm_avepool_q7_HWC": partial(_legacy_pool, kernel="legacy_avg_pool"),
+    "arm_softmax_q7": partial(_each, kernel="legacy_softmax", size="1"),
+}
+ROWS: Mapping[str, Row] = {
+    **LEGACY,
     "arm_convolve_wrapper_s8": _convolution,
     "arm_convolve_s8": _convolution,
     "arm_convolve_wrapper_s4": _convolution_s4,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "arm_depthwise_conv_wrapper_s4": partial(_depthwise, bits=4),
-    "arm_fully_connected_s8": partial(_dense, kernel="dense"),
-    "arm_fully_connected_per_channel_s8": partial(_dense, kernel="dense_channels"),
-    "arm_fully_connected_s4": partial(_dense, kernel="dense_s4", bits=4),
+    "arm_fully_connected_s8": partial(_dense, scales=0),
+    "arm_fully_connected_per_channel_s8": partial(_dense, scales=1),
+    "arm_fully_connected_s4": partial(_dense, scales=0, bits=4),
     "arm_vector_sum_s8": _vector_sums,
     "arm_max_pool_s8": _max_pool,
     "arm_avgpool_s8": _avg_pool,
