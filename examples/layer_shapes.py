@@ -336,6 +336,8 @@ def network(number: int, target: TargetSpec) -> kj.Model:
             y = make()(x)
         tensors.append((y, found[0]))
         macs += found[1]
+        if dice.is_legacy and make is kj.Softmax:
+            break  # it may only be the last layer
     return kj.Model(inputs, tensors[-1][0], target=target, scheme=dice.scheme)
 
 

@@ -61,8 +61,10 @@ def _product(rows: int, filters: int, depth: int) -> Counts:
 def _product_s4(rows: int, filters: int, depth: int, prefix: str = "") -> Counts:
     """The same with int4 weights: four rows together, and those left over."""
     four, rest = divmod(rows, WINDOWS)
+    alone = {f"{prefix}rest_{rest}_outputs": filters} if rest else {}
     return {
         "products": 1,
+        **alone,
         **_outputs_s4(f"{prefix}four", four * filters, depth),
         **_outputs_s4(f"{prefix}rest", (rest > 0) * filters, depth),
         **_outputs_s4(f"{prefix}rest_rows", rest * filters, depth),
@@ -70,12 +72,19 @@ def _product_s4(rows: int, filters: int, depth: int, prefix: str = "") -> Counts
 
 
 def _outputs_s4(name: str, outputs: int, depth: int) -> Counts:
-    """Sums over int4 weights, which fill a register by 32."""
+    """Sums over int4 weights, which fill a register by 32.
+
+    Rows of an odd length begin inside a byte every second time. Then the first product
+    is made alone.
+    """
+    tail = depth % LANES
     return {
         f"{name}_outputs": outputs,
+        f"{name}_any": outputs * (depth >= LANES),
+        f"{name}_loops": outputs * (depth >= 2 * LANES),
         f"{name}_pairs": outputs * (depth // (2 * LANES)),
         f"{name}_spills": outputs * (depth // LANES % 2),
-        f"{name}_tails": outputs * (depth % LANES > 0),
+        f"{name}_tails": outputs * (0.5 if tail == 1 else float(tail > 0)),
         f"{name}_odd": outputs * (depth % 2),
     }
 
@@ -191,12 +200,16 @@ def _copies(w: Windows, channels: int) -> Counts:
 
 def _depthwise(given: Integers, _: str, *, kernel: str = "depthwise") -> Work:
     w, multiplier = windows(given, "dw_conv_params"), given["dw_conv_params.ch_mult"]
-    dilated = w.rows.dilation > 1 or w.columns.dilation > 1
+    dilated = _dilated_axes(w) > 0
     if multiplier == 1 and not dilated:
         return Work(kernel, _by_blocks(w))
     if multiplier % WORDS == 0 and not dilated and kernel == "depthwise":
         return Work(f"{kernel}_by_fours", _by_tap(w, WORDS))
     return Work(f"{kernel}_by_tap", _by_tap(w, 1))
+
+
+def _dilated_axes(w: Windows) -> int:
+    return sum(axis.dilation > 1 for axis in (w.rows, w.columns))
 
 
 def _by_blocks(w: Windows) -> Counts:
@@ -233,6 +246,7 @@ def _by_tap(w: Windows, channels: int) -> Counts:
         "windows": w.count,
         "inputs": w.count * w.channels,
         "outputs": w.count * parts,
+        "dilated_outputs": w.count * parts * _dilated_axes(w),
         "output_rows": w.inside_rows * parts,
         "taps": w.inside * parts,
     }
@@ -241,15 +255,20 @@ def _by_tap(w: Windows, channels: int) -> Counts:
 # ------------------------------------------------- fully connected
 
 
-def _dense(given: Integers, _: str, *, kernel: str, together: int = 4) -> Work:
-    """Four outputs share the loads of the input; those left over are alone."""
+def _dense(given: Integers, _: str, *, scales: int, together: int = 4) -> Work:
+    """Four outputs share the loads of the input; those left over are alone.
+
+    `scales` is 1 where every output has its own.
+    """
     outputs, depth = given["output_dims.c"], given["filter_dims.n"]
     four, one = divmod(outputs, together)
     vectors = _over(depth, LANES)
     return Work(
-        kernel,
+        "dense",
         {
             "start": 1,
+            "scaled": scales,
+            "scales": scales * outputs,
             "any_fours": four > 0,
             "fours": four,
             "four_vectors": four * vectors,
@@ -375,8 +394,8 @@ ROWS: Mapping[str, Row] = {
     "arm_convolve_wrapper_s4": _convolution_s4,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "arm_depthwise_conv_wrapper_s4": partial(_depthwise, kernel="depthwise_s4"),
-    "arm_fully_connected_s8": partial(_dense, kernel="dense"),
-    "arm_fully_connected_per_channel_s8": partial(_dense, kernel="dense_channels"),
+    "arm_fully_connected_s8": partial(_dense, scales=0),
+    "arm_fully_connected_per_channel_s8": partial(_dense, scales=1),
     "arm_fully_connected_s4": _dense_s4,
     "arm_max_pool_s8": _max_pool,
     "arm_avgpool_s8": _avg_pool,
@@ -472,5 +491,5 @@ ROWS_OF_4: Mapping[str, Row] = {
     **ROWS,
     "arm_convolve_wrapper_s8": _convolution_of_4,
     "arm_depthwise_conv_wrapper_s8": _depthwise_of_4,
-    "arm_fully_connected_s8": partial(_dense, kernel="dense", together=3),
+    "arm_fully_connected_s8": partial(_dense, scales=0, together=3),
 }
