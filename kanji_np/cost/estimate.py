@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kanji_np.checks import one_of
 from kanji_np.choices import KERNEL_LIBRARIES
-from kanji_np.cost.boards import BOARD_CORES, Board
+from kanji_np.cost.boards import BOARD_CORES, OTHER_CORES, Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.cycles import cycles_per_instruction, fetching
 from kanji_np.cost.instructions import instructions
@@ -298,9 +298,10 @@ def estimate(
     library = one_of("library", library, KERNEL_LIBRARIES)
     place = None if board is None else board_of(board)
     core = _core(network.target, place, core)
-    if library == "cmsis-nn" and place is not None and not place.is_arm:
+    if library != CCORE and core in OTHER_CORES:
         raise OptionError(
-            f"CMSIS-NN is for Cortex-M; {place.title} takes library 'ccore'",
+            f"CMSIS-NN is for Cortex-M; {place.title if place else core} takes "
+            f"library {CCORE!r}",
             arguments=("library",),
         )
     made = program(_graph(network, core))
