@@ -4,13 +4,18 @@
     python examples/calibrate_cycles.py --write    # and kanji_np/cost/cycles.toml
 
 `examples/results/published_times.jsonl` holds the published measurements, each with its
-source. Their `use` says what for: "calibration" for CMSIS-NN in versions near those
-that are predicted; "check" for CMSIS-NN on boards, networks, builds or in versions that
-nothing was calibrated on; "comparison" for other kernels.
+source. Their `use` says what for:
+
+- "calibration": CMSIS-NN of 2022 and later, built for speed, networks of 100,000 MAC or
+  more. In smaller ones the interpreter of the runtime takes a good part of the time.
+- "check": CMSIS-NN, but a smaller network, or a runtime whose build is not told.
+- "other build": CMSIS-NN of 2020 and 2021, or built for size.
+- "comparison": other kernels.
 
 A network's cycles divided by its predicted instructions are its cycles per instruction.
 Those of a kind of kernel are, over the networks in which it takes a quarter of the
-instructions or more, the least, the median and the most.
+instructions or more, the least, the median and the most; the least and the most are
+moved a tenth outwards, for the networks that nobody has published.
 """
 
 from __future__ import annotations
@@ -28,10 +33,11 @@ from typing import Any
 import kanji_np as kj
 from kanji_np.cost import cycles
 from kanji_np.cost.boards import BOARD_CORES
+from kanji_np.cost.range import sum_of
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = RESULTS / "published_times.jsonl"
-LEAST_SHARE = 0.25
+LEAST_SHARE, MARGIN = 0.25, 0.1
 
 #: Cores without published times of CMSIS-NN: cycles per instruction, what they rest on,
 #: and where that was read.
@@ -243,30 +249,50 @@ def shares(estimate: kj.Estimate) -> dict[str, float]:
     return {kind: count / estimate.instructions for kind, count in found.items()}
 
 
-def calibrated(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
+def calibrated(rows: Iterable[Row]) -> dict[str, kj.Range]:
     """Cycles per instruction by kind, of the calibrating rows of one core."""
     seen: dict[str, list[float]] = {kind: [] for kind in cycles.KINDS}
     every = []
     for row in rows:
-        if row.layer_instructions:
-            pairs = zip(row.layer_cycles, row.layer_instructions, strict=True)
-            for (op, taken), count in pairs:
-                seen[cycles.kind_of("dense" if op == "fc" else op)].append(
-                    taken / count
-                )
         estimate = predicted(row.network, row.core, None)
         per = row.cycles / estimate.instructions
         every.append(per)
-        for kind, share in shares(estimate).items():
-            if share >= LEAST_SHARE and not row.layer_instructions:
-                seen[kind].append(per)
-    found = {}
-    for kind, values in seen.items():
-        values = values or every
-        found[kind] = tuple(
-            round(x, 3) for x in (min(values), median(values), max(values))
-        )
-    return found
+        if row.layer_instructions:  # layer by layer, from counters of the core
+            for (op, taken), count in zip(
+                row.layer_cycles, row.layer_instructions, strict=True
+            ):
+                seen[cycles.kind_of("dense" if op == "fc" else op)].append(
+                    taken / count
+                )
+        else:
+            for kind, share in shares(estimate).items():
+                if share >= LEAST_SHARE:
+                    seen[kind].append(per)
+    return {kind: spread(values or every) for kind, values in seen.items()}
+
+
+def spread(values: Sequence[float]) -> kj.Range:
+    """The median, between bounds."""
+    low, high = min(values) * (1 - MARGIN), max(values) * (1 + MARGIN)
+    low, likely, high = (round(x, 3) for x in (low, median(values), high))
+    return kj.Range(low, likely, high)
+
+
+def without(row: Row, rows: Sequence[Row]) -> kj.Range | None:
+    """Cycles of a calibrating row's network by a table made without that network."""
+    others = [
+        other
+        for other in rows
+        if (other.core, other.use) == (row.core, row.use)
+        and other.network != row.network
+    ]
+    if not others:
+        return None
+    cpi = calibrated(others)
+    layers = predicted(row.network, row.core, row.board).layers
+    return sum_of(
+        cpi[cycles.kind_of(layer.op)].scaled(layer.instructions) for layer in layers
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -281,7 +307,10 @@ def table(rows: Sequence[Row]) -> str:
         boards = sorted({row.board for row in own if row.board})
         repositories = sorted({row.source.split()[0] for row in own})
         lines += ["", f"[{core}]"]
-        lines += [f"{kind} = {[*r]}" for kind, r in calibrated(own).items()]
+        lines += [
+            f"{kind} = [{cpi.low}, {cpi.likely}, {cpi.high}]"
+            for kind, cpi in calibrated(own).items()
+        ]
         lines += [
             'basis = "boards"',
             f"measurements = {len(own)}",
@@ -316,43 +345,66 @@ def figures(rows: Sequence[Row]) -> None:
         )
     print()
     for use, found in errors.items():
-        inside = sum(within for _, within in found)
-        middle = median(abs(error) for error, _ in found)
-        print(
-            f"{use}: {inside} of {len(found)} within their range; "
-            f"median error {middle:.0%}, worst {max(abs(e) for e, _ in found):.0%}"
-        )
+        print(f"{use}: {summary(found)}")
+    print(f"calibration without the network itself: {summary(left_out(rows))}")
+
+
+def left_out(rows: Sequence[Row]) -> list[tuple[float, bool]]:
+    """Error of each calibrating row by the others, and whether it lies within."""
+    found = []
+    for row in rows:
+        if row.use == "calibration" and (taken := without(row, rows)) is not None:
+            within = taken.low <= row.cycles <= taken.high
+            found.append((taken.likely / row.cycles - 1, within))
+    return found
+
+
+def summary(found: Sequence[tuple[float, bool]]) -> str:
+    inside = sum(within for _, within in found)
+    sizes = [abs(error) for error, _ in found]
+    return (
+        f"{inside} of {len(found)} within their range; median error "
+        f"{median(sizes):.0%}, worst {max(sizes):.0%}"
+    )
+
+
+def power(row: Row) -> kj.Range | None:
+    """Active power at the row's voltage; where none is told, at any that is known."""
+    board = kj.boards().get(row.board or "")
+    known = board.power if board else ()
+    told = [p.watts for p in known if p.volts == row.volts]
+    powers = told or ([p.watts for p in known] if row.volts is None else [])
+    if not powers:
+        return None
+    return kj.Range(
+        min(p.low for p in powers),
+        sum(p.likely for p in powers) / len(powers),
+        max(p.high for p in powers),
+    )
 
 
 def energies(rows: Sequence[Row]) -> None:
-    """Print measured energies beside the active power of the board times the time."""
-    print("\n| board | network | kernels | volts | measured | predicted | error |")
-    print("|---|---|---|---|---|---|---|")
+    """Print measured energies of CMSIS-NN beside power times time."""
+    print(
+        "\n| use | board | network | kernels | volts | measured | predicted | error |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     found = []
     for row in rows:
-        board = kj.boards().get(row.board or "")
-        if row.uj is None or board is None or row.use == "comparison":
+        watts = power(row)
+        if row.uj is None or watts is None or row.use == "comparison":
             continue
-        powers = [p for p in board.power if p.volts == row.volts] or [*board.power]
-        if not powers:
-            continue
-        estimate = predicted(row.network, row.core, row.board)
-        uj = (
-            estimate.cycles.scaled(1e-6 / row.clock_mhz)
-            .scaled(powers[0].watts)
-            .scaled(1e6)
-        )
+        taken = predicted(row.network, row.core, row.board).cycles
+        uj = taken.scaled(1 / row.clock_mhz).scaled(watts)
         within = uj.low <= row.uj <= uj.high
         found.append((uj.likely / row.uj - 1, within))
         print(
-            f"| {row.hardware} | {row.network} | {row.runtime.split(' ')[0]} "
-            f"| {row.volts or 'not told'} | {row.uj:,.0f} uJ "
-            f"| {uj.likely:,.0f} ({uj.low:,.0f} to {uj.high:,.0f}) uJ "
-            f"| {found[-1][0]:+.0%}{'' if within else ', outside'} |"
+            f"| {row.use} | {row.hardware} | {row.network} "
+            f"| {row.runtime.split(' ')[0]} | {row.volts or 'not told'} "
+            f"| {row.uj:,.0f} uJ | {uj.likely:,.0f} ({uj.low:,.0f} to {uj.high:,.0f}) "
+            f"uJ | {found[-1][0]:+.0%}{'' if within else ', outside'} |"
         )
-    inside = sum(within for _, within in found)
-    middle = median(abs(error) for error, _ in found)
-    print(f"\nenergy: {inside} of {len(found)} within; median error {middle:.0%}")
+    print(f"\nenergy: {summary(found)}")
 
 
 if __name__ == "__main__":

@@ -183,8 +183,8 @@ class Estimate:
         return not self.shortages
 
     def __str__(self) -> str:
-        where = self.board.title if self.board else self.core
-        lines = [f"{self.network} on {where} ({self.core}, {self.library})", ""]
+        where = f"{self.board.title} ({self.core})" if self.board else self.core
+        lines = [f"{self.network} on {where}, kernels of {self.library}", ""]
         lines += [f"{name:<14}{text}" for name, text in self._rows()]
         return "\n".join([*lines, *(["", *self.shortages] if self.shortages else [])])
 
