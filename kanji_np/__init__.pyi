@@ -10,6 +10,7 @@ from kanji_np.autograd import Tensor as Tensor
 from kanji_np.cost.boards import Bank as Bank
 from kanji_np.cost.boards import Board as Board
 from kanji_np.cost.boards import Power as Power
+from kanji_np.cost.boards import SerialFlash as SerialFlash
 from kanji_np.cost.boards import board as board
 from kanji_np.cost.boards import boards as boards
 from kanji_np.cost.estimate import Estimate as Estimate
