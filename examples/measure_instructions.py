@@ -49,7 +49,7 @@ from kanji_np.deploy.build import stage
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import QEMU, Emulator, compiler, machine_of
 from kanji_np.deploy.kernels import CCORE, class_of, find
-from kanji_np.deploy.planner import lower
+from kanji_np.deploy.planner import lower, plan
 from kanji_np.errors import KanjiError
 from kanji_np.graph import Graph, noise
 from kanji_np.targets import target_spec
@@ -228,9 +228,11 @@ def measure(bench: Bench, numbers: Iterable[int]) -> set[str]:
         except KanjiError as error:
             print(f"network {number}: {error}", flush=True)
             continue
-        for layer, calls in enumerate(lower(net.freeze()), 1):
+        graph = net.freeze()
+        skipped = _not_alone(graph)
+        for layer, calls in enumerate(lower(graph), 1):
             providers = {provider_of(c, bench.target, bench.library) for c in calls}
-            if len(providers) != 1 or layer not in counts:
+            if len(providers) != 1 or layer not in counts or layer in skipped:
                 continue
             (provider,) = providers
             kept = results.setdefault(provider, Results.read(provider))
@@ -239,6 +241,18 @@ def measure(bench: Bench, numbers: Iterable[int]) -> set[str]:
             kept.write()
         print(f"network {number}: {len(counts)} layers", flush=True)
     return set(results)
+
+
+def _not_alone(graph: Graph) -> set[int]:
+    """Layers whose instructions are not those of their kernels on any data.
+
+    Some copy their input first, to work in place. Others find one number everywhere.
+    """
+    planned = plan(graph, lower(graph))
+    copied = {i for i, copies in enumerate(planned.copies, 1) if copies}
+    copied |= {i + 1 for i in planned.inputs}
+    outputs = enumerate(graph.layers(noise(graph.input, 1)), 1)
+    return copied | {i for i, y in outputs if y.size > 1 and y.min() == y.max()}
 
 
 def measure_zoo(bench: Bench) -> None:
