@@ -324,29 +324,54 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def compared(row: Row) -> tuple[kj.Range, float, bool]:
+    """Predicted milliseconds, the error of the likely ones, and whether the published
+    time lies within."""
+    taken = predicted(row.network, row.core, row.board).cycles
+    ms = taken.scaled(1e-3 / row.clock_mhz)
+    return ms, ms.likely / row.ms - 1, ms.low <= row.ms <= ms.high
+
+
+def runtime(row: Row) -> str:
+    """The runtime without versions, and how it was built."""
+    name = re.split(r" [\d(+e]", row.runtime)[0]
+    return f"{name} {row.optimization.split(' ')[0]}".strip()
+
+
+def groups(rows: Sequence[Row]) -> None:
+    """Print how well each group of measurements is predicted."""
+    print("| use | core | board | kernels | figures | within | median error | worst |")
+    print("|---|---|---|---|---|---|---|---|")
+    found: dict[tuple[str, ...], list[tuple[float, bool]]] = {}
+    for row in rows:
+        _, error, within = compared(row)
+        key = row.use, row.core, row.hardware, runtime(row)
+        found.setdefault(key, []).append((error, within))
+    for key, each in found.items():
+        errors = [error for error, _ in each]
+        print(
+            f"| {' | '.join(key)} | {len(each)} | {sum(w for _, w in each)} "
+            f"| {median(errors):+.0%} | {max(errors, key=abs):+.0%} |"
+        )
+    print()
+    for use in dict.fromkeys(row.use for row in rows):
+        each = [compared(row)[1:] for row in rows if row.use == use]
+        print(f"{use}: {summary(each)}")
+    print(f"calibration without the network itself: {summary(left_out(rows))}\n")
+
+
 def figures(rows: Sequence[Row]) -> None:
-    """Print every measurement beside its prediction, and how often it lies within."""
+    """Print every measurement beside its prediction."""
     print("| use | core | board | network | kernels | published | predicted | error |")
     print("|---|---|---|---|---|---|---|---|")
-    errors: dict[str, list[tuple[float, bool]]] = {}
     for row in rows:
-        ms = predicted(row.network, row.core, row.board).cycles.scaled(
-            1e-3 / row.clock_mhz
-        )
-        error = ms.likely / row.ms - 1
-        within = ms.low <= row.ms <= ms.high
-        errors.setdefault(row.use, []).append((error, within))
-        runtime = re.split(r"[ (]", row.runtime)[0]
+        ms, error, within = compared(row)
         print(
             f"| {row.use} | {row.core} | {row.hardware} | {row.network} "
-            f"| {runtime} {row.optimization.split(' ')[0]} | {row.ms:.4g} ms "
+            f"| {runtime(row)} | {row.ms:.4g} ms "
             f"| {ms.likely:.4g} ({ms.low:.4g} to {ms.high:.4g}) ms "
             f"| {error:+.0%}{'' if within else ', outside'} |"
         )
-    print()
-    for use, found in errors.items():
-        print(f"{use}: {summary(found)}")
-    print(f"calibration without the network itself: {summary(left_out(rows))}")
 
 
 def left_out(rows: Sequence[Row]) -> list[tuple[float, bool]]:
@@ -400,7 +425,7 @@ def energies(rows: Sequence[Row]) -> None:
         found.append((uj.likely / row.uj - 1, within))
         print(
             f"| {row.use} | {row.hardware} | {row.network} "
-            f"| {row.runtime.split(' ')[0]} | {row.volts or 'not told'} "
+            f"| {runtime(row)} | {row.volts or 'not told'} "
             f"| {row.uj:,.0f} uJ | {uj.likely:,.0f} ({uj.low:,.0f} to {uj.high:,.0f}) "
             f"uJ | {found[-1][0]:+.0%}{'' if within else ', outside'} |"
         )
@@ -415,5 +440,6 @@ if __name__ == "__main__":
         cycles.cycles_per_instruction.cache_clear()
         cycles.flash_factor.cache_clear()
         predicted.cache_clear()
+    groups(measured)
     figures(measured)
     energies(measured)
