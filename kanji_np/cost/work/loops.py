@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 #: The integers of a call by name, see `work.integers`.
@@ -23,3 +23,43 @@ class Work:
 
     kernel: str
     counts: Mapping[str, float]
+
+
+#: Of a function: what a call is given, core class -> its work.
+Row = Callable[[Integers, str], Work]
+
+
+def once(kernel: str, *loops: Mapping[str, float]) -> Work:
+    """A kernel that does something once, and these loops."""
+    counts: dict[str, float] = {"call": 1}
+    for loop in loops:
+        counts.update(loop)
+    return Work(kernel, counts)
+
+
+def loop(name: str, times: float, **inside: float) -> dict[str, float]:
+    """A loop, and how often what is inside runs in each of its rounds."""
+    parts = {f"{name}.{part}": times * count for part, count in inside.items()}
+    return {name: times, **parts}
+
+
+def copied(name: str, times: float, n_bytes: int) -> dict[str, float]:
+    """Copies of so many bytes each, or fills, by the C library's functions.
+
+    Where rows are whole words they are aligned. On others some cores move single bytes.
+    """
+    moves = _moves(n_bytes)
+    if n_bytes % 4 == 0:
+        return loop(name, times, moves=moves)
+    return loop(f"loose {name}", times, moves=moves, bytes=n_bytes)
+
+
+def _moves(n_bytes: int) -> float:
+    """Bytes copied, in moves of one word.
+
+    Newlib's `memcpy` writes out 64 bytes, which take the instructions of 8.75 words in
+    a loop, and 16 bytes, which take those of 2.7.
+    """
+    large, rest = divmod(n_bytes, 64)
+    blocks, rest = divmod(rest, 16)
+    return 8.75 * large + 2.7 * blocks + rest // 4
