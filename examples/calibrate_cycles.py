@@ -72,7 +72,8 @@ MANUAL = {
     "xtensa-lx7": (
         (1.0, 1.7, 3.4),
         "other kernels",
-        "as xtensa-lx6",
+        "espressif/esp-nn@d45b843 README.md: person detection on the ESP32, in C, whose "
+        "core is a generation older",
     ),
 }
 
