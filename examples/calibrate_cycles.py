@@ -14,8 +14,9 @@ source. Their `use` says what for:
 
 A network's cycles divided by its predicted instructions are its cycles per instruction.
 Those of a kind of kernel are, over the networks in which it takes a quarter of the
-instructions or more, the least, the median and the most; the least and the most are
-moved a tenth outwards, for the networks that nobody has published.
+instructions or more, the least, the median and the most. The least and the most are
+moved a tenth outwards, for the networks that nobody has published; by three tenths
+where fewer than three networks were.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,8 @@ from kanji_np.cost.range import sum_of
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = RESULTS / "published_times.jsonl"
-LEAST_SHARE, MARGIN = 0.25, 0.1
+LEAST_SHARE = 0.25
+MARGIN, FEW, MARGIN_OF_FEW = 0.1, 3, 0.3
 
 #: Cores without published times of CMSIS-NN: cycles per instruction, what they rest on,
 #: and where that was read.
@@ -72,7 +74,7 @@ MANUAL = {
     "xtensa-lx7": (
         (1.0, 1.7, 3.4),
         "other kernels",
-        "espressif/esp-nn@d45b843 README.md: person detection on the ESP32, in C, whose "
+        "espressif/esp-nn@d45b843 README.md: person detection on the ESP32, in C; its "
         "core is a generation older",
     ),
 }
@@ -189,7 +191,9 @@ NETWORKS: dict[str, Callable[[kj.TargetSpec], kj.Model]] = {
     "edgemark-fc-8": dense([128, 128, 128, 1], 13),
     "edgemark-fc-9": dense([60, 32, 16, 10], 784),
     "edgemark-fc-10": dense([64, 32, 16, 10], 3072),
-    "cmsis-nn-cifar10": lambda target: kj.paper_cnn((32, 32, 64), target=target),
+    "cmsis-nn-cifar10": lambda target: kj.paper_cnn(
+        (32, 32, 64), mean=None, target=target
+    ),
 }
 
 
@@ -215,6 +219,7 @@ class Row:
     instructions: float | None = None
     layer_cycles: Sequence[Any] = ()
     layer_instructions: Sequence[float] = ()
+    note: str = ""
 
     @property
     def cycles(self) -> float:
@@ -230,10 +235,7 @@ def published() -> list[Row]:
 def predicted(network: str, core: str, board: str | None) -> kj.Estimate:
     """What the network takes with CMSIS-NN, or, on other cores, with ccore."""
     is_arm = core.startswith("cortex-")
-    legacy = network == "cmsis-nn-cifar10"
-    target = kj.target_spec(
-        "cmsis-nn-q7" if legacy else "cmsis-nn", core=BOARD_CORES[core]
-    )
+    target = kj.target_spec("cmsis-nn", core=BOARD_CORES[core])
     return kj.estimate(
         NETWORKS[network](target),
         board=board,
@@ -250,31 +252,40 @@ def shares(estimate: kj.Estimate) -> dict[str, float]:
     return {kind: count / estimate.instructions for kind, count in found.items()}
 
 
-def calibrated(rows: Iterable[Row]) -> dict[str, kj.Range]:
+def calibrated(rows: Sequence[Row]) -> dict[str, kj.Range]:
     """Cycles per instruction by kind, of the calibrating rows of one core."""
     seen: dict[str, list[float]] = {kind: [] for kind in cycles.KINDS}
     every = []
     for row in rows:
+        for kind, per in observed(row):
+            every.append(per)
+            if kind is not None:
+                seen[kind].append(per)
+    few = len({row.network for row in rows}) < FEW
+    margin = MARGIN_OF_FEW if few else MARGIN
+    return {kind: spread(values or every, margin) for kind, values in seen.items()}
+
+
+def observed(row: Row) -> Iterator[tuple[str | None, float]]:
+    """Cycles per instruction that a measurement shows, and of which kind of kernels;
+    None: it cannot be told."""
+    if row.layer_instructions:
+        for (op, taken), count in zip(
+            row.layer_cycles, row.layer_instructions, strict=True
+        ):
+            yield cycles.kind_of("dense" if op == "fc" else op), taken / count
+    elif row.instructions:
+        yield None, row.cycles / row.instructions
+    else:
         estimate = predicted(row.network, row.core, None)
-        per = row.cycles / estimate.instructions
-        every.append(per)
-        if row.layer_instructions:  # layer by layer, from counters of the core
-            for (op, taken), count in zip(
-                row.layer_cycles, row.layer_instructions, strict=True
-            ):
-                seen[cycles.kind_of("dense" if op == "fc" else op)].append(
-                    taken / count
-                )
-        else:
-            for kind, share in shares(estimate).items():
-                if share >= LEAST_SHARE:
-                    seen[kind].append(per)
-    return {kind: spread(values or every) for kind, values in seen.items()}
+        for kind, share in shares(estimate).items():
+            if share >= LEAST_SHARE:
+                yield kind, row.cycles / estimate.instructions
 
 
-def spread(values: Sequence[float]) -> kj.Range:
+def spread(values: Sequence[float], margin: float) -> kj.Range:
     """The median, between bounds."""
-    low, high = min(values) * (1 - MARGIN), max(values) * (1 + MARGIN)
+    low, high = min(values) * (1 - margin), max(values) * (1 + margin)
     low, likely, high = (round(x, 3) for x in (low, median(values), high))
     return kj.Range(low, likely, high)
 
