@@ -1,7 +1,9 @@
 """Cycles per instruction from published times of boards, and how well they predict.
 
     python examples/calibrate_cycles.py            # every figure beside its range
-    python examples/calibrate_cycles.py --write    # and kanji_np/cost/cycles.toml
+    python examples/calibrate_cycles.py --write    # and writes what it found
+
+It writes `kanji_np/cost/cycles.toml` and `examples/results/cycles.md`.
 
 `examples/results/published_times.jsonl` holds the published measurements, each with its
 source. Their `use` says what for:
@@ -38,6 +40,7 @@ from kanji_np.cost.range import sum_of
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = RESULTS / "published_times.jsonl"
+FIGURES = RESULTS / "cycles.md"
 LEAST_SHARE = 0.25
 MARGIN, FEW, MARGIN_OF_FEW = 0.1, 3, 0.3
 
@@ -347,13 +350,14 @@ def compared(row: Row) -> tuple[kj.Range, float, bool]:
 def runtime(row: Row) -> str:
     """The runtime without versions, and how it was built."""
     name = re.split(r" [\d(+e]", row.runtime)[0]
-    return f"{name} {row.optimization.split(' ')[0]}".strip()
+    level = re.match(r"-O\w+", row.optimization)
+    return f"{name} {level[0]}" if level else name
 
 
-def groups(rows: Sequence[Row]) -> None:
-    """Print how well each group of measurements is predicted."""
-    print("| use | core | board | kernels | figures | within | median error | worst |")
-    print("|---|---|---|---|---|---|---|---|")
+def groups(rows: Sequence[Row]) -> Iterator[str]:
+    """How well each group of measurements is predicted."""
+    yield "| use | core | board | kernels | figures | within | median error | worst |"
+    yield "|---|---|---|---|---|---|---|---|"
     found: dict[tuple[str, ...], list[tuple[float, bool]]] = {}
     for row in rows:
         _, error, within = compared(row)
@@ -361,24 +365,24 @@ def groups(rows: Sequence[Row]) -> None:
         found.setdefault(key, []).append((error, within))
     for key, each in found.items():
         errors = [error for error, _ in each]
-        print(
+        yield (
             f"| {' | '.join(key)} | {len(each)} | {sum(w for _, w in each)} "
             f"| {median(errors):+.0%} | {max(errors, key=abs):+.0%} |"
         )
-    print()
+    yield ""
     for use in dict.fromkeys(row.use for row in rows):
         each = [compared(row)[1:] for row in rows if row.use == use]
-        print(f"{use}: {summary(each)}")
-    print(f"calibration without the network itself: {summary(left_out(rows))}\n")
+        yield f"{use}: {summary(each)}"
+    yield f"calibration without the network itself: {summary(left_out(rows))}"
 
 
-def figures(rows: Sequence[Row]) -> None:
-    """Print every measurement beside its prediction."""
-    print("| use | core | board | network | kernels | published | predicted | error |")
-    print("|---|---|---|---|---|---|---|---|")
+def figures(rows: Sequence[Row]) -> Iterator[str]:
+    """Every measurement beside its prediction."""
+    yield "| use | core | board | network | kernels | published | predicted | error |"
+    yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
         ms, error, within = compared(row)
-        print(
+        yield (
             f"| {row.use} | {row.core} | {row.hardware} | {row.network} "
             f"| {runtime(row)} | {row.ms:.4g} ms "
             f"| {ms.likely:.4g} ({ms.low:.4g} to {ms.high:.4g}) ms "
@@ -420,12 +424,12 @@ def power(row: Row) -> kj.Range | None:
     )
 
 
-def energies(rows: Sequence[Row]) -> None:
-    """Print measured energies of CMSIS-NN beside power times time."""
-    print(
-        "\n| use | board | network | kernels | volts | measured | predicted | error |"
+def energies(rows: Sequence[Row]) -> Iterator[str]:
+    """Measured energies of CMSIS-NN beside power times time."""
+    yield (
+        "| use | board | network | kernels | volts | measured | predicted | error |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    yield "|---|---|---|---|---|---|---|---|"
     found = []
     for row in rows:
         watts = power(row)
@@ -435,23 +439,40 @@ def energies(rows: Sequence[Row]) -> None:
         uj = taken.scaled(1 / row.clock_mhz).scaled(watts)
         within = uj.low <= row.uj <= uj.high
         found.append((uj.likely / row.uj - 1, within))
-        print(
+        yield (
             f"| {row.use} | {row.hardware} | {row.network} "
             f"| {runtime(row)} | {row.volts or 'not told'} "
             f"| {row.uj:,.0f} uJ | {uj.likely:,.0f} ({uj.low:,.0f} to {uj.high:,.0f}) "
             f"uJ | {found[-1][0]:+.0%}{'' if within else ', outside'} |"
         )
-    print(f"\nenergy: {summary(found)}")
+    yield ""
+    yield f"energy: {summary(found)}"
+
+
+def text(rows: Sequence[Row]) -> str:
+    """All tables, as Markdown."""
+    parts = (
+        ("# Published times and energies, beside what is predicted", ()),
+        ("## By board and kernels", groups(rows)),
+        ("## Every time", figures(rows)),
+        ("## Energies", energies(rows)),
+    )
+    return "\n".join("\n".join([title, "", *lines, ""]) for title, lines in parts)
 
 
 if __name__ == "__main__":
     measured = published()
-    if "--write" in sys.argv[1:]:
+    write = "--write" in sys.argv[1:]
+    if write:
         cycles.TABLE.write_text(table(measured), encoding="utf-8")
-        cycles.cores.cache_clear()
-        cycles.cycles_per_instruction.cache_clear()
-        cycles.flash_factor.cache_clear()
-        predicted.cache_clear()
-    groups(measured)
-    figures(measured)
-    energies(measured)
+        for cached in (
+            cycles.cores,
+            cycles.cycles_per_instruction,
+            cycles.flash_factor,
+            predicted,
+        ):
+            cached.cache_clear()
+    found = text(measured)
+    if write:
+        FIGURES.write_text(found, encoding="utf-8")
+    print(found)
