@@ -111,7 +111,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise ToolError(
-            "sampler optuna needs Optuna: pip install 'kanji-np[search]'"
+            "sampler optuna needs Optuna: pip install 'kanji-np[optuna]'"
         ) from None
     return optuna
 

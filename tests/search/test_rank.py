@@ -157,7 +157,7 @@ def test_optuna_proposes_distinct_candidates_and_learns(family):
 
 def test_optuna_that_is_missing_is_named(monkeypatch, family):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ToolError, match=r"pip install 'kanji-np\[search\]'"):
+    with pytest.raises(ToolError, match=r"pip install 'kanji-np\[optuna\]'"):
         rank(family, 3, sampler="optuna")
 
 
