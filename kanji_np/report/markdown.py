@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kanji_np.deploy.planner import arena_text
-from kanji_np.report.cost import LEFT, Report, cost_columns, estimate_lines
+from kanji_np.report.cost import (
+    LEFT,
+    Report,
+    cost_columns,
+    estimate_lines,
+    trained_lines,
+)
 from kanji_np.types import shape_text
 
 #: The last line, by which an earlier report is known.
@@ -28,6 +34,7 @@ def markdown(report: Report) -> str:
         "",
         f"- arena: {arena_text(report.arena_bytes, report.lower_bound_bytes)}",
         *(f"- {name}: {escaped(text)}" for name, text in estimate_lines(report)),
+        *(f"- {name}: {escaped(text)}" for name, text in trained_lines(report)),
     ]
     if report.estimate is not None:
         lines += ["", "Time and energy are estimates."]
