@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,12 +104,13 @@ class OutputOptions:
     def write(self, report: Report) -> None:
         """Print the report, or write its file."""
         from kanji_np import outputs
+        from kanji_np.report.html import html
 
-        shown = {
+        shown: dict[str, Callable[[], str]] = {
             "text": report.__str__,
             "markdown": report.markdown,
             "json": report.json,
-            "html": report.html,
+            "html": partial(html, report),
         }
         text = shown[self.kind]()
         if self.output is None:
@@ -156,9 +158,8 @@ def report(
     good it is. A page (-o FILE.html) has the network and its memory drawn.
 
     \b
-    Examples:
-      kanji-np report --network resnet8 --board nucleo-f446re
-      kanji-np report runs/cifar10/model.npz --data cifar10 -o report.html
+    Example:
+      kanji-np report --network resnet8 --board nucleo-f446re -o resnet8.html
     """
     is_told = network != NetworkOptions()
     if (model is None) is not is_told:

@@ -26,6 +26,7 @@ from kanji_np.deploy.planner import (
 from kanji_np.deploy.record import VerificationRecord
 from kanji_np.graph import Graph
 from kanji_np.model import Model
+from kanji_np.report.markdown import MARK, escaped, table_lines
 from kanji_np.report.tables import text_table
 from kanji_np.report.trained import TrainedReport
 from kanji_np.targets import generates_c
@@ -192,15 +193,24 @@ class Report:
 
     def markdown(self) -> str:
         """The report as Markdown."""
-        from kanji_np.report.markdown import markdown
-
-        return markdown(self)
-
-    def html(self) -> str:
-        """The report as one page, which opens from disk and loads nothing."""
-        from kanji_np.report.html import html
-
-        return html(self)
+        columns = cost_columns(self)
+        *rows, totals = zip(*columns.values(), strict=True)
+        bold = [cell and f"**{cell}**" for cell in map(escaped, totals)]
+        cells = [*([*map(escaped, row)] for row in rows), bold]
+        lines = [
+            f"# {escaped(self.network)}",
+            "",
+            f"For {self.target}, input {shape_text(self.input_shape)}.",
+            "",
+            *table_lines([*columns], cells, left_columns=LEFT),
+            "",
+            "Flash and RAM in bytes; code not included.",
+            "",
+            f"- arena: {arena_text(self.arena_bytes, self.lower_bound_bytes)}",
+            *(f"- {name}: {escaped(text)}" for name, text in estimate_lines(self)),
+            *(f"- {name}: {escaped(text)}" for name, text in trained_lines(self)),
+        ]
+        return "\n".join([*lines, "", MARK])
 
     def __str__(self) -> str:
         columns = cost_columns(self)
@@ -272,9 +282,9 @@ def estimate_lines(report: Report) -> Iterator[tuple[str, str]]:
         return
     yield "estimate for", place_of(found)
     if found.seconds is not None:
-        yield "time", found.seconds.text("s")
+        yield "time", f"{found.seconds.text('s')}, estimated"
     if found.joules is not None:
-        yield "energy", found.joules.text("J")
+        yield "energy", f"{found.joules.text('J')}, estimated"
     yield "flash with code", f"{found.flash_bytes:,} bytes"
     yield "RAM with stack, input and output", f"{found.ram_bytes:,} bytes"
     for shortage in found.shortages:

@@ -12,6 +12,7 @@ from kanji_np.deploy.record import VerificationRecord, read_records
 from kanji_np.errors import OptionError
 from kanji_np.model import Model
 from kanji_np.report.cost import Report, cost_report, outline
+from kanji_np.report.html import html
 from kanji_np.report.page import check_page, write_page
 from kanji_np.report.trained import trained_report
 from kanji_np.train import History
@@ -75,7 +76,7 @@ def html_report(
         history=history,
         verified=() if verified is None else records_of(network, report, verified),
     )
-    write_page(path, report.html())
+    write_page(path, html(report))
     return report
 
 

@@ -371,7 +371,7 @@ def _values(trained: TrainedReport) -> Element:
     note = (
         f"The int8 values of weights, and of outputs for {trained.sample:,} images. "
         "Clamped are outputs at -128 or 127 that are not the zero point: their range "
-        "may be too small for them. Each histogram is scaled to its highest bin."
+        "may be too small for them. Heights are square roots of the counts."
     )
     grid = element("div", {"class": "many"}, *drawn)
     return section("Values of each layer", "values", paragraph(note), grid)
