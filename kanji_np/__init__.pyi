@@ -7,6 +7,16 @@ each name. A name is added here and nowhere else.
 from kanji_np.anomaly import anomaly_scores as anomaly_scores
 from kanji_np.anomaly import auc as auc
 from kanji_np.autograd import Tensor as Tensor
+from kanji_np.cost.boards import Bank as Bank
+from kanji_np.cost.boards import Board as Board
+from kanji_np.cost.boards import Power as Power
+from kanji_np.cost.boards import board as board
+from kanji_np.cost.boards import boards as boards
+from kanji_np.cost.estimate import Estimate as Estimate
+from kanji_np.cost.estimate import LayerEstimate as LayerEstimate
+from kanji_np.cost.estimate import Memory as Memory
+from kanji_np.cost.estimate import estimate as estimate
+from kanji_np.cost.range import Range as Range
 from kanji_np.data import Augment as Augment
 from kanji_np.data import Dataset as Dataset
 from kanji_np.data import load_dataset as load_dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -405,15 +406,36 @@ class Network:
         """
         if self.is_calibrated:
             return self._frozen()
+        with self._own_ranges_kept():
+            largest = max(self.input.size, *map(math.prod, self.shapes))
+            count = min(CALIBRATION_IMAGES, max(CALIBRATION_BYTES // largest, 1))
+            self._calibrate_layers(noise(self.input, count))
+            return self._frozen()
+
+    def outline(self) -> Graph:
+        """The integer program for those who ask what it costs, not what it computes.
+
+        Where a range is not known yet one is assumed, so nothing is run and it takes
+        milliseconds. Shapes, calls and the sizes of tables are those of `freeze`;
+        scales, and with them the bytes computed, are not. The network itself stays as
+        it is.
+        """
+        if self.is_calibrated:
+            return self._frozen()
+        with self._own_ranges_kept():
+            for layer in self._tracked():
+                layer.assume_ranges()
+            return self._frozen()
+
+    @contextmanager
+    def _own_ranges_kept(self) -> Iterator[None]:
+        """Layers have copies of their trackers meanwhile."""
         kept = [(layer, layer.trackers()) for layer in self._tracked()]
         try:
             for layer, trackers in kept:
                 for name, tracker in trackers.items():
                     setattr(layer, name, copy(tracker))
-            largest = max(self.input.size, *map(math.prod, self.shapes))
-            count = min(CALIBRATION_IMAGES, max(CALIBRATION_BYTES // largest, 1))
-            self._calibrate_layers(noise(self.input, count))
-            return self._frozen()
+            yield
         finally:
             for layer, trackers in kept:
                 for name, tracker in trackers.items():

@@ -7,7 +7,8 @@ import pytest
 from small import images, small_net, stripes
 
 import kanji_np as kj
-from kanji_np import archive
+from kanji_np import archive, zoo
+from kanji_np.deploy.planner import lower, plan
 from kanji_np.errors import (
     DataError,
     FileFormatError,
@@ -131,6 +132,30 @@ def test_freezing_leaves_no_trace():
     for one in (net, fresh):
         one.calibrate(images(seed=2))
     assert net.freeze().digest() == fresh.freeze().digest()
+
+
+@pytest.mark.parametrize("name", zoo.NETWORKS)
+@pytest.mark.parametrize("ranges", ["minmax", "learned"])
+def test_an_outline_costs_what_the_frozen_network_does(name, ranges):
+    net = zoo.NETWORKS[name]().with_quantization(ranges=ranges)
+    before = net.snapshot()[0]
+    costs = []
+    for graph in (net.outline(), net.freeze()):
+        calls = lower(graph)
+        made = [
+            (c.function, c.scratch_bytes, [k.values.nbytes for k in c.constants])
+            for node in calls
+            for c in node
+        ]
+        costs.append((made, plan(graph, calls)))
+    assert costs[0] == costs[1]
+    assert net.snapshot()[0] == before
+
+
+def test_a_trained_network_is_its_own_outline():
+    net = small_net()
+    net.calibrate(images())
+    assert net.outline().digest() == net.freeze().digest()
 
 
 def test_calibration_decides_the_scales():

@@ -18,6 +18,7 @@ import click
 from kanji_np import __version__
 from kanji_np.cli import (
     bench,
+    boards,
     convert,
     datasets,
     deploy,
@@ -136,6 +137,7 @@ for command in (
     deploy.verify,
     deploy.vectors,
     report.report,
+    boards.boards,
     results.results,
     bench.bench,
     datasets.datasets,

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import click
 
-from kanji_np.choices import NETWORKS, RANGES, SCHEMES
+from kanji_np.choices import KERNEL_LIBRARIES, NETWORKS, RANGES, SCHEMES
 from kanji_np.cli.screen import bar, command_line
 from kanji_np.errors import KanjiError, OptionError
 
 if TYPE_CHECKING:
+    from kanji_np.cost.boards import Board
     from kanji_np.data import Dataset
     from kanji_np.layers import Layer
     from kanji_np.model import Model
@@ -290,6 +291,39 @@ class TargetOptions:
             version=self.library_version,
             image_layer=image_layer,
         )
+
+
+@dataclass(frozen=True)
+class BoardOptions:
+    """What costs are estimated for: a board, and whose kernels are linked."""
+
+    board: Annotated[
+        str | None,
+        click.option(
+            "--board",
+            metavar="NAME|FILE.toml",
+            help="Estimate time, energy and memory on this board; see `kanji-np "
+            "boards`.",
+        ),
+    ] = None
+    library: Annotated[
+        str,
+        click.option(
+            "--library",
+            type=click.Choice(KERNEL_LIBRARIES),
+            default="ccore",
+            help="The kernels that are linked.",
+        ),
+    ] = "ccore"
+
+    def load(self) -> Board | None:
+        """The board that is named, if one is."""
+        from kanji_np.cost.boards import board
+
+        return None if self.board is None else board(self.board)
+
+
+board_options = group("board", BoardOptions)
 
 
 def load_network(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kanji_np.checks import one_of
+from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.cost.boards import BOARD_CORES, Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.range import Range, sum_of
@@ -22,14 +23,21 @@ from kanji_np.model import Model
 from kanji_np.targets import generates_c
 from kanji_np.types import KernelCall, TargetSpec
 
-LIBRARIES = ("ccore", "cmsis-nn")
-
 #: The core that stands for a class where neither core nor board is told.
 DEFAULT_CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
 
 
 @dataclass(frozen=True)
 class Memory:
+    """What a network takes of a board's memory [bytes].
+
+    Parameters
+    ----------
+    const_bytes, code_bytes, flash_bytes : int
+    arena_bytes, lower_bound_bytes : int
+    static_bytes, stack_bytes, input_bytes, output_bytes : int
+    """
+
     const_bytes: int
     code_bytes: int
     flash_bytes: int
@@ -42,6 +50,7 @@ class Memory:
 
     @property
     def ram_bytes(self) -> int:
+        """All RAM [bytes]."""
         return (
             self.arena_bytes
             + self.static_bytes
@@ -237,7 +246,7 @@ def estimate(
         The library has no kernel for a layer, or a Graph is for a runtime or for
         another class of cores.
     """
-    library = one_of("library", library, LIBRARIES)
+    library = one_of("library", library, KERNEL_LIBRARIES)
     place = None if board is None else board_of(board)
     core = _core(network.target, place, core)
     if library == "cmsis-nn" and place is not None and not place.is_arm:

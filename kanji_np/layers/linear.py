@@ -269,6 +269,11 @@ class LinearLayer(TrackedLayer):
         """Take the weight's range from the weight as it is."""
         self.weight_range.renew(self.folded_weight())
 
+    def assume_ranges(self) -> None:
+        if not self.weight_range.updates:
+            self.weight_range.observe(self.folded_weight())
+        super().assume_ranges()
+
     def frozen(self, *x: QParams | None) -> tuple[LinearInts, QParams]:
         params = self._own().params
         scales = self._scales(x[0], params)

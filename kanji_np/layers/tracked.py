@@ -15,6 +15,9 @@ from kanji_np.quantize import activation_bounds, activation_range, stored
 from kanji_np.ranges import TRACKERS, RangeTracker
 from kanji_np.types import QParams, Shape
 
+# Ends of the range of an output of which nothing is known.
+ASSUMED = 4.0
+
 
 class TrackedLayer(Layer):
     """A layer whose output has a scale of its own, from the range that is tracked.
@@ -59,6 +62,11 @@ class TrackedLayer(Layer):
     def forget_ranges(self) -> None:
         for tracker in self.trackers().values():
             tracker.forget()
+
+    def assume_ranges(self) -> None:
+        """Give an output whose range is not known one that it may have."""
+        if not self.is_calibrated:
+            self.output_range.update(-ASSUMED, ASSUMED)
 
     @property
     def is_calibrated(self) -> bool:

@@ -35,7 +35,7 @@ TRAIN, TEST = 60, 24
 #: Later options win over those of the page.
 BRIEF = {"verify": ("--limit", "2"), "bench": ("--steps", "1")}
 #: Commands whose output on a page must be what they print.
-EXACT = {"report", "datasets"}
+EXACT = {"report", "datasets", "boards"}
 SNIPPET_FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 
@@ -89,8 +89,16 @@ def trained_model():
     kj.paper_cnn((8, 8, 16)).save("runs/cifar10/model.npz")
 
 
+def own_board():
+    """The file that the page on costs shows."""
+    page = blocks(ROOT / "docs" / "costs.md")
+    (board,) = (block for block in page if block.language == "toml")
+    Path("my-board.toml").write_text(board.text, encoding="utf-8")
+
+
 #: What is there before a page begins.
 PRESUMED = {
+    "docs/costs.md": own_board,
     "docs/your-data.md": image_folders,
     "docs/firmware.md": trained_model,
     "docs/from-keras.md": keras_files,

@@ -1,0 +1,452 @@
+"""Counts instructions of layers on an emulated core, and fits the tables of
+`kanji_np.cost` to them.
+
+    python examples/measure_instructions.py --core cortex-m4 --cmsis-nn DIR
+    python examples/measure_instructions.py --core cortex-m4 --library ccore
+    python examples/measure_instructions.py --core cortex-m4 --fit
+
+Networks of `layer_shapes.py` are exported and run on the core, every layer observed.
+What was counted is kept in `results/instructions/`, a file for each provider of
+kernels: a row for each layer with the integers of its calls, a column for each core.
+With `--fit` nothing is run.
+
+The fit takes two networks of three. A kernel's instructions are a sum: how often each
+part of it runs, which `kanji_np.cost.work` says, times the instructions of that part,
+which are not negative and make the squares of the relative errors least. Errors are
+those of the other networks. They are printed for each kernel, and for the networks of
+the zoo from end to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import layer_shapes
+import numpy as np
+from scipy.optimize import nnls
+
+import kanji_np as kj
+from kanji_np.cost.instructions import (
+    TABLES,
+    Kernel,
+    Table,
+    instructions,
+    table_text,
+)
+from kanji_np.cost.instructions import table as read_table
+from kanji_np.cost.provider import COUNTED, core_class_of, provider_of
+from kanji_np.cost.work import integers, work_of
+from kanji_np.cost.work.loops import Integers, Work
+from kanji_np.deploy.build import stage
+from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.emulator import QEMU, Emulator, compiler, machine_of
+from kanji_np.deploy.kernels import CCORE, class_of, find
+from kanji_np.deploy.planner import lower
+from kanji_np.errors import KanjiError
+from kanji_np.graph import Graph, noise
+from kanji_np.targets import target_spec
+from kanji_np.types import KernelCall, TargetSpec
+
+RESULTS = Path(__file__).parent / "results" / "instructions"
+SCRIPT = "examples/measure_instructions.py"
+ARGUMENTS = RESULTS / "arguments.csv"
+ZOO_RESULTS = RESULTS / "zoo.csv"
+NAME = "net"  # of every network, so that each takes the place of the one before
+#: Networks of these numbers modulo `FOLDS` are held out of the fit.
+FOLDS, HELD_OUT = 3, 0
+DIGITS = 6
+
+ZOO = {
+    "paper-cnn": lambda target: kj.paper_cnn(target=target),
+    "resnet8": lambda target: kj.resnet8(target=target),
+    "ds-cnn": lambda target: kj.ds_cnn(target=target),
+    "mobilenet-v1-025": lambda target: kj.mobilenet_v1_025(target=target),
+    "autoencoder": lambda target: kj.autoencoder(target=target),
+}
+
+
+# ------------------------------------------------- what was counted
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel call as the results keep it: integers in the order of `arguments.csv`."""
+
+    function: str
+    given: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return " ".join((self.function, *map(str, self.given)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a drawn network."""
+
+    network: int
+    number: int
+    calls: tuple[Call, ...]
+
+
+@dataclass
+class Results:
+    """What was counted of one provider: instructions by layer and core."""
+
+    provider: str
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    counts: dict[Layer, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return RESULTS / f"{self.provider}.csv"
+
+    @classmethod
+    def read(cls, provider: str) -> Results:
+        found = cls(provider, _names())
+        for row in _rows(found.path):
+            calls = tuple(_call(text) for text in row["calls"].split("; "))
+            layer = Layer(int(row["network"]), int(row["layer"]), calls)
+            counts = {core: int(row[core]) for core in COUNTED if row[core]}
+            found.counts[layer] = counts
+        return found
+
+    def add(
+        self, network: int, number: int, calls: Sequence[KernelCall], core: str, n: int
+    ) -> None:
+        kept = []
+        for call in calls:
+            given = integers(call)
+            names = self.names.setdefault(call.function, tuple(given))
+            if names != tuple(given):
+                raise ValueError(f"{call.function} has other integers than before")
+            kept.append(Call(call.function, tuple(given.values())))
+        layer = Layer(network, number, tuple(kept))
+        self.counts.setdefault(layer, {})[core] = n
+
+    def write(self) -> None:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        names = _names() | self.names
+        rows_of_names = [(f, " ".join(names[f])) for f in sorted(names)]
+        _write(ARGUMENTS, ("function", "integers"), rows_of_names)
+        rows = [
+            (
+                *(layer.network, layer.number, "; ".join(map(str, layer.calls))),
+                *(counts.get(core, "") for core in COUNTED),
+            )
+            for layer, counts in self.counts.items()
+        ]
+        rows.sort(key=lambda row: row[:3])
+        _write(self.path, ("network", "layer", "calls", *COUNTED), rows)
+
+    def integers(self, call: Call) -> Integers:
+        return dict(zip(self.names[call.function], call.given, strict=True))
+
+
+def _names() -> dict[str, tuple[str, ...]]:
+    """The names of each function's integers."""
+    return {r["function"]: tuple(r["integers"].split()) for r in _rows(ARGUMENTS)}
+
+
+def _call(text: str) -> Call:
+    function, *given = text.split()
+    return Call(function, tuple(map(int, given)))
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    if path.is_file():
+        with open(path, newline="", encoding="utf-8") as file:
+            yield from csv.DictReader(file)
+
+
+def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+# ------------------------------------------------- counting
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A core and the kernels that are linked for it.
+
+    `folder` keeps the kernels' objects from one network to the next.
+    """
+
+    core: str
+    library: str
+    target: TargetSpec
+    cmsis_nn: Path | None
+    folder: Path
+
+    def emulator(self, net: kj.Model) -> Emulator:
+        """A network on the core; the one before it is forgotten."""
+        machine, graph = machine_of(self.core), net.freeze()
+        firmware = self.folder / "firmware"
+        shutil.rmtree(firmware, ignore_errors=True)
+        for made in ("runner", "observer"):
+            shutil.rmtree(self.folder / made, ignore_errors=True)
+        (self.folder / "kernels" / f"{graph.name}_data.o").unlink(missing_ok=True)
+        kj.export(net, firmware, library=self.library)
+        functions = program(graph).functions
+        core_class = class_of(machine.core_class, graph.target)
+        real = self.library != CCORE
+        checkout = find(self.cmsis_nn or "", graph.target, functions) if real else None
+        sources = stage(firmware, graph, core_class, functions, checkout, self.folder)
+        return Emulator(machine, graph, sources)
+
+    def layers(self, net: kj.Model) -> dict[int, int]:
+        """Instructions of each layer, by its number from 1, over one image."""
+        emulator = self.emulator(net)
+        found = emulator.instructions(noise(emulator.graph.input, 1), observe=True)
+        return {number: int(counts.max()) for number, counts in found.items()}
+
+    def inference(self, net: kj.Model) -> int:
+        """Instructions of the network, not observed."""
+        emulator = self.emulator(net)
+        found = emulator.instructions(noise(emulator.graph.input, 1), observe=False)
+        return int(found[0].max())
+
+
+def measure(bench: Bench, numbers: Iterable[int]) -> set[str]:
+    """Count networks of these numbers; the providers of which there is something."""
+    results: dict[str, Results] = {}
+    for number in numbers:
+        net = layer_shapes.network(number, bench.target)
+        try:
+            counts = bench.layers(net)
+        except KanjiError as error:
+            print(f"network {number}: {error}", flush=True)
+            continue
+        for layer, calls in enumerate(lower(net.freeze()), 1):
+            providers = {provider_of(c, bench.target, bench.library) for c in calls}
+            if len(providers) != 1 or layer not in counts:
+                continue
+            (provider,) = providers
+            kept = results.setdefault(provider, Results.read(provider))
+            kept.add(number, layer, calls, bench.core, counts[layer])
+        for kept in results.values():
+            kept.write()
+        print(f"network {number}: {len(counts)} layers", flush=True)
+    return set(results)
+
+
+def measure_zoo(bench: Bench) -> None:
+    """Count the networks of the zoo, and keep that."""
+    kept = {(r["library"], r["core"], r["network"]): r for r in _rows(ZOO_RESULTS)}
+    for name, make in ZOO.items():
+        try:
+            count = bench.inference(make(bench.target))
+        except KanjiError as error:
+            print(f"{name}: {error}", flush=True)
+            continue
+        row = {
+            "library": _linked(bench.library, bench.target),
+            "core": bench.core,
+            "network": name,
+            "instructions": str(count),
+        }
+        kept[row["library"], row["core"], row["network"]] = row
+        print(f"{name}: {count:,}", flush=True)
+    head = ("library", "core", "network", "instructions")
+    _write(ZOO_RESULTS, head, [[kept[key][h] for h in head] for key in sorted(kept)])
+
+
+def _linked(library: str, target: TargetSpec) -> str:
+    """Target and kernels in one word, as the results of the zoo have it."""
+    name = f"{target.library}-{target.version}"
+    return f"{name} by ccore" if library == CCORE else name
+
+
+# ------------------------------------------------- fitting
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a layer does, and the instructions it took."""
+
+    layer: Layer
+    works: tuple[Work, ...]
+    counted: int
+
+    @property
+    def is_held_out(self) -> bool:
+        return self.layer.network % FOLDS == HELD_OUT
+
+
+def samples(results: Results, core: str, target: TargetSpec) -> list[Sample]:
+    """The layers counted on a core of whose functions the work is known."""
+    core_class, found, unknown = core_class_of(core, target), [], set[str]()
+    for layer, counts in results.counts.items():
+        if core not in counts:
+            continue
+        try:
+            works = tuple(
+                work_of(c.function, results.integers(c), results.provider, core_class)
+                for c in layer.calls
+            )
+        except KanjiError as error:
+            unknown.add(str(error))
+            continue
+        found.append(Sample(layer, works, counts[core]))
+    for line in sorted(unknown):
+        print(line)
+    return found
+
+
+def fitted(those: Sequence[Sample]) -> Kernel:
+    """Instructions of each part of one kernel, and how well they hold."""
+    terms = sorted({name for s in those for w in s.works for name in w.counts})
+    counted = np.array([s.counted for s in those], float)
+    amounts = np.zeros((len(those), len(terms)))
+    for row, sample in zip(amounts, those, strict=True):
+        for work in sample.works:
+            row += [work.counts.get(name, 0.0) for name in terms]
+    held = np.array([s.is_held_out for s in those])
+    if held.all():
+        held[:] = False
+    relative = amounts / counted[:, None]
+    size = np.maximum(np.abs(relative).max(0), 1e-30)  # for the solver's sake
+    found, _ = nnls(relative[~held] / size, np.ones(int((~held).sum())))
+    weights = [float(f"{w:.{DIGITS}g}") for w in found / size]
+    errors = np.abs(relative @ weights - 1)
+    shown = errors[held] if held.any() else errors
+    return Kernel(
+        terms=dict(zip(terms, weights, strict=True)),
+        fitted=int((~held).sum()),
+        held_out=int(held.sum()),
+        median_error=round(float(np.median(shown)), 5),
+        worst_error=round(float(shown.max()), 5),
+    )
+
+
+def fit(results: Results, core: str, target: TargetSpec) -> Table:
+    """The table of a provider on a core, from what was counted."""
+    by_kernel = defaultdict(list)
+    for sample in samples(results, core, target):
+        kernels = {work.kernel for work in sample.works}
+        if len(kernels) == 1:
+            by_kernel[kernels.pop()].append(sample)
+    return Table(
+        provider=results.provider,
+        core=core,
+        compiler=compiler(),
+        emulator=_emulator(),
+        script=SCRIPT,
+        kernels={name: fitted(those) for name, those in sorted(by_kernel.items())},
+    )
+
+
+def _emulator() -> str:
+    said = subprocess.run([QEMU, "--version"], capture_output=True, text=True).stdout
+    version = said.split()[3]
+    return f"{QEMU} {version} -icount"
+
+
+# ------------------------------------------------- what the tables are worth
+
+
+def show(table: Table, results: Results, target: TargetSpec) -> None:
+    """A row for each kernel, and one for all layers that were held out."""
+    print(f"\n{table.provider} on {table.core}: error of held-out layers\n")
+    print("| kernel | fitted | held out | median | worst |")
+    print("|---|---|---|---|---|")
+    for name, k in table.kernels.items():
+        _row(name, k.fitted, k.held_out, k.median_error, k.worst_error)
+    errors = [
+        abs(_predicted(table, sample) / sample.counted - 1)
+        for sample in samples(results, table.core, target)
+        if sample.is_held_out and all(w.kernel in table.kernels for w in sample.works)
+    ]
+    fitted_all = sum(k.fitted for k in table.kernels.values())
+    if errors:
+        _row("all", fitted_all, len(errors), float(np.median(errors)), max(errors))
+
+
+def _row(name: str, n_fit: int, n_held: int, median: float, worst: float) -> None:
+    print(f"| {name} | {n_fit} | {n_held} | {median:.2%} | {worst:.2%} |")
+
+
+def _predicted(table: Table, sample: Sample) -> float:
+    return sum(
+        table.kernels[work.kernel].terms[name] * count
+        for work in sample.works
+        for name, count in work.counts.items()
+    )
+
+
+def show_zoo(core: str, library: str, target: TargetSpec) -> None:
+    """Networks of the zoo from end to end."""
+    print("\n| network | counted | predicted | error |")
+    print("|---|---|---|---|")
+    for row in _rows(ZOO_RESULTS):
+        if (row["library"], row["core"]) != (_linked(library, target), core):
+            continue
+        graph = ZOO[row["network"]](target).outline()
+        try:
+            predicted = _whole(graph, library, core)
+        except KanjiError as error:
+            print(f"| {row['network']} | {error} |")
+            continue
+        counted = int(row["instructions"])
+        error = f"{predicted / counted - 1:+.2%}"
+        print(f"| {row['network']} | {counted:,} | {predicted:,.0f} | {error} |")
+
+
+def _whole(graph: Graph, library: str, core: str) -> float:
+    return sum(
+        instructions(calls, graph.target, library, core).instructions
+        for calls in lower(graph)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--core", required=True, choices=COUNTED)
+    parser.add_argument("--library", default="cmsis-nn", choices=("cmsis-nn", CCORE))
+    parser.add_argument("--target", default="cmsis-nn")
+    parser.add_argument("--version", help="of the target")
+    parser.add_argument("--cmsis-nn", type=Path, help="where the real library is")
+    parser.add_argument("--seeds", default="0:90", help="FIRST:END of the networks")
+    parser.add_argument("--folder", type=Path, help="keeps compiled kernels")
+    parser.add_argument("--fit", action="store_true", help="run nothing, only fit")
+    parser.add_argument("--zoo", action="store_true", help="run the zoo only, and fit")
+    given = parser.parse_args()
+
+    target = target_spec(given.target, core=given.core, version=given.version)
+    name = CCORE if given.library == CCORE else f"{target.library}-{target.version}"
+    providers = {name}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        bench = Bench(given.core, given.library, target, given.cmsis_nn, folder)
+        if not (given.fit or given.zoo):
+            first, end = map(int, given.seeds.split(":"))
+            providers |= measure(bench, range(first, end))
+        if not given.fit:
+            measure_zoo(bench)
+    for provider in sorted(providers):
+        results = Results.read(provider)
+        made = fit(results, given.core, target)
+        if not made.kernels:
+            continue
+        TABLES.mkdir(parents=True, exist_ok=True)
+        path = TABLES / f"{provider}-{given.core}.json"
+        path.write_text(table_text(made), encoding="utf-8")
+        show(made, results, target)
+    read_table.cache_clear()
+    show_zoo(given.core, given.library, target)
+
+
+if __name__ == "__main__":
+    main()
