@@ -31,7 +31,8 @@ from pathlib import Path
 import numpy as np
 from random_networks import draw
 
-import kanji_np as kj
+from kanji_np import __version__
+from kanji_np.cost import generated as network_code
 from kanji_np.cost import memory
 from kanji_np.deploy import emulator
 from kanji_np.deploy.cwriter import Program, program, write
@@ -45,15 +46,19 @@ from kanji_np.deploy.kernels import (
     find,
     needed,
 )
-from kanji_np.errors import KanjiError, UnsupportedOp
-from kanji_np.targets import generates_c, target_spec
+from kanji_np.targets import LIBRARIES, generates_c, target_spec
 from kanji_np.types import TargetSpec
+from kanji_np.zoo import NETWORKS
 
 SCRIPT = "examples/measure_code.py"
 OBJDUMP = "arm-none-eabi-objdump"
 
-CALLS = ("R_ARM_THM_CALL", "R_ARM_CALL")
-JUMPS = ("R_ARM_THM_JUMP24", "R_ARM_JUMP24", "R_ARM_THM_JUMP19")
+BRANCHES = {
+    "R_ARM_THM_CALL": "call",
+    "R_ARM_THM_JUMP24": "jump",
+    "R_ARM_THM_JUMP19": "jump",
+    "R_ARM_THM_JUMP11": "jump",
+}
 SECTION_ROW = re.compile(
     r"^\s*\d+ \.((text|rodata|data|bss)\S*)\s+([0-9a-f]+) .*2\*\*(\d+)$", re.MULTILINE
 )
@@ -74,8 +79,9 @@ class Section:
         In flash, and of variables [bytes].
     frame : int
         What the function itself takes of the stack [bytes].
-    calls, jumps : set of str
-        The symbols or sections it names; jumps have given the stack back.
+    calls, jumps, points : set of str
+        The symbols or sections it names: calls; jumps, which have given the stack back;
+        and what it takes the address of.
     """
 
     size: int = 0
@@ -83,6 +89,11 @@ class Section:
     frame: int = 0
     calls: set[str] = field(default_factory=set)
     jumps: set[str] = field(default_factory=set)
+    points: set[str] = field(default_factory=set)
+
+    @property
+    def needs(self) -> set[str]:
+        return self.calls | self.jumps | self.points
 
 
 def run(*command: str | Path) -> str:
@@ -140,14 +151,17 @@ def sections(objects: Path) -> dict[str, Section]:
     for line in listing.splitlines():
         if line.startswith("RELOCATION RECORDS FOR ["):
             now = made.get(line.split("[")[1].split("]")[0])
-        elif now is not None and (found := re.match(r"^[0-9a-f]{8} (R_\S+)\s+(\S+)", line)):
+        elif now is not None and (
+            found := re.match(r"^[0-9a-f]{8} (R_\S+)\s+(\S+)", line)
+        ):
             to = re.sub(r"[+-]0x[0-9a-f]+$", "", found[2])
             if found[1] == "R_ARM_NONE":
                 continue
             to = symbols.get(to, to)
             to = name(to) if to in made else to
             if not to.startswith("*"):
-                (now.jumps if found[1] in JUMPS else now.calls).add(to)
+                kinds = {"call": now.calls, "jump": now.jumps}
+                kinds.get(BRANCHES.get(found[1], ""), now.points).add(to)
     return {name(section): what for section, what in made.items()}
 
 
@@ -171,34 +185,39 @@ class Library:
     roots: Sequence[str]
 
 
-def ccore(machine: Machine) -> Library:
+def ccore(machine: Machine, rounding: int) -> Library:
+    """`rounding`: which of each target library's, the default first."""
     root, found, roots = ccore_directory(), [], []
-    for kernels in KERNELS.values():
-        folder = ccore_directory().parent / kernels.ccore
-        target = _target(kernels, machine)
-        macros = [
-            f"-D{m}"
-            for m in defines(target, "ccore", class_of(machine.core_class, target))
-        ]
-        includes = [f"-I{root.parent / include}" for include in kernels.includes]
-        for path in sorted((folder / "Source").glob("*.c")):
-            found.append((path, (*macros, *includes)))
+    for name, kernels in KERNELS.items():
+        target = _target(name, machine, rounding)
+        core_class = class_of(machine.core_class, target)
+        options = [f"-D{macro}" for macro in defines(target, "ccore", core_class)]
+        options += [f"-I{root.parent / include}" for include in kernels.includes]
+        for path in sorted((root.parent / kernels.ccore / "Source").glob("*.c")):
+            found.append((path, options))
             roots += DEFINED.findall(path.read_text())
-    return Library("ccore", "as in ccore/", found, sorted(set(roots)))
+    return Library("ccore", __version__, found, sorted(set(roots)))
 
 
-def real(provider: str, directory: Path, machine: Machine) -> Library:
+def real(provider: str, directory: Path, machine: Machine, rounding: int) -> Library:
     library, _, version = provider.rpartition("-")
-    target = target_spec(library, version=version, core=machine.core)
-    checkout, names = find(directory, target, ()), ccore(machine).roots
+    target = _target(library, machine, rounding, version)
+    checkout, names = find(directory, target, ()), ccore(machine, rounding).roots
     sources = needed((checkout.directory / "Source").glob("*/*.c"), names)
     options = [f"-I{include}" for include in checkout.includes]
+    options += [f"-D{macro}" for macro in defines(target, "cmsis-nn")]
     return Library(provider, version, [(path, options) for path in sources], names)
 
 
-def _target(kernels: object, machine: Machine) -> TargetSpec:
-    (library,) = (name for name, row in KERNELS.items() if row is kernels)
-    return target_spec(library, core=machine.core)
+def _target(
+    library: str, machine: Machine, rounding: int, version: str | None = None
+) -> TargetSpec:
+    return target_spec(
+        library,
+        version=version,
+        core=machine.core,
+        rounding=LIBRARIES[library].roundings[rounding],
+    )
 
 
 def measured(library: Library, machine: Machine, folder: Path) -> dict[str, Section]:
@@ -279,19 +298,25 @@ def reachable(found: Mapping[str, Section], roots: Iterable[str]) -> list[str]:
         if name in seen:
             continue
         seen.add(name)
-        left += [n for n in found[name].calls | found[name].jumps if n in found]
+        left += [need for need in found[name].needs if need in found]
     return sorted(seen)
 
 
 def depth(found: Mapping[str, Section], name: str) -> int:
-    """The deepest stack that a function needs; what it jumps to has all of it."""
+    """The deepest stack that a function needs, at most.
+
+    What it jumps to has all of it. A function that it takes the address of may be
+    called at the end of any path from here.
+    """
     if name not in found:
         return 0
     here = found[name]
-    return max(
-        here.frame + max((depth(found, n) for n in here.calls), default=0),
-        max((depth(found, n) for n in here.jumps), default=0),
-    )
+
+    def deepest(names: Iterable[str]) -> int:
+        return max((depth(found, name) for name in names), default=0)
+
+    calls = here.frame + deepest(here.calls)
+    return max(calls, deepest(here.jumps)) + deepest(here.points)
 
 
 def rows(found: Mapping[str, Section], names: Iterable[str]) -> dict[str, object]:
@@ -301,7 +326,7 @@ def rows(found: Mapping[str, Section], names: Iterable[str]) -> dict[str, object
         row: dict[str, object] = {"flash": here.size}
         if here.static:
             row["static"] = here.static
-        if needs := sorted(here.calls | here.jumps):
+        if needs := sorted(here.needs):
             row["needs"] = needs
         if stack := depth(found, name):
             row["stack"] = stack
@@ -340,25 +365,124 @@ def kernels(options: argparse.Namespace, folder: Path) -> None:
         "cmsis-nn-q7-5.9.0": options.cmsis_5,
     }
     for core in options.cores:
+        _kernels_on(MACHINES[core], given, folder)
+
+
+def _kernels_on(
+    machine: Machine, given: Mapping[str, Path | None], folder: Path
+) -> None:
+    runtime = toolchain(memory.COPY, machine, folder)
+    for rounding, suffix in enumerate(("", memory.OTHER_ROUNDING)):
+        libraries = [ccore(machine, rounding)]
+        libraries += [real(k, v, machine, rounding) for k, v in given.items() if v]
+        for library in libraries:
+            found = measured(library, machine, folder / str(rounding))
+            names = reachable(found, library.roots)
+            used = {need for name in names for need in found[name].needs}
+            for symbol in sorted(used - found.keys() - runtime.keys()):
+                runtime |= toolchain(symbol, machine, folder)
+            table = rows({**runtime, **found}, names)
+            provider = f"{library.provider}{suffix}"
+            save(provider, machine, library.release, functions=table)
+    save(memory.TOOLCHAIN, machine, "", functions=rows(runtime, runtime))
+
+
+# ------------------------------------------------------------------ the networks' own C
+
+#: Coefficients that stand for one function alone are held near zero by so much.
+RIDGE = 0.03
+#: Networks that are kept out of the fit, to say how good it is: every fifth.
+HELD_OUT = 5
+
+
+def networks(count: int) -> Iterator[Program]:
+    """Those of the zoo, and random ones."""
+    for make in NETWORKS.values():
+        yield program(make().freeze())
+    for number in range(count):
+        drawn = draw(number)
+        if drawn.model is not None and generates_c(drawn.model.target):
+            yield program(drawn.model.freeze())
+
+
+def compiled_network(p: Program, machine: Machine, folder: Path) -> dict[str, Section]:
+    """The sections of a network's code; its tables are not among them."""
+    target, name = p.graph.target, p.graph.name
+    for file, text in write(p).items():
+        (folder / file).write_text(text)
+    macros = defines(target, "ccore", class_of(machine.core_class, target))
+    root = ccore_directory().parent
+    includes = (folder, *(root / each for each in KERNELS[target.library].includes))
+    options = [f"-D{macro}" for macro in (*macros, f"{name.upper()}_ANY_CORE")]
+    options += [f"-I{include}" for include in includes]
+    source = folder / f"{name}.c"
+    return sections(compiled(source, source.with_suffix(".o"), machine, options))
+
+
+def inlined_copy_bytes(machine: Machine, folder: Path) -> int:
+    """The most bytes that the compiler copies without a call."""
+    source, target = folder / "copy.c", folder / "copy.o"
+    for size in range(1, 257):
+        source.write_text(
+            "#include <string.h>\nvoid f(char *a, const char *b)\n"
+            f"{{\n    memcpy(a, b, {size});\n}}\n"
+        )
+        made = sections(compiled(source, target, machine, ()))
+        if made["f"].needs:
+            return size - 1
+    raise SystemExit(f"{machine.core}: copies of any size are inlined")
+
+
+def generated(options: argparse.Namespace, folder: Path) -> None:
+    made = list(networks(options.networks))
+    for core in options.cores:
         machine = MACHINES[core]
-        libraries = [ccore(machine)]
-        libraries += [real(k, v, machine) for k, v in given.items() if v]
-        found = {each.provider: measured(each, machine, folder) for each in libraries}
-        outside = {*memory.GENERATED_NEEDS}
-        for each in libraries:
-            own = found[each.provider]
-            names = reachable(own, each.roots)
-            outside |= {n for name in names for n in own[name].calls | own[name].jumps}
-            outside -= own.keys()
-        runtime: dict[str, Section] = {}
-        for symbol in sorted(outside):
-            runtime |= toolchain(symbol, machine, folder)
-        for each in libraries:
-            own = found[each.provider]
-            names = reachable(own, each.roots)
-            table = rows({**runtime, **own}, names)
-            save(each.provider, machine, each.release, functions=table)
-        save("toolchain", machine, "", functions=rows(runtime, runtime))
+        copy = inlined_copy_bytes(machine, folder)
+        found = [compiled_network(p, machine, folder) for p in made]
+        save(memory.GENERATED, machine, "", **fit(made, found, copy))
+
+
+def fit(
+    made: Sequence[Program], found: Sequence[dict[str, Section]], copy: int
+) -> dict[str, dict[str, object]]:
+    """Coefficients of `terms` by least squares, and what errors they leave."""
+    terms = [network_code.terms(p, copy) for p in made]
+    names = sorted({name for each in terms for name in each})
+    x = np.array([[each.get(name, 0) for name in names] for each in terms], float)
+    y = np.array(
+        [
+            sum(each.size for each in one.values()) - network_code.struct_bytes(p)
+            for p, one in zip(made, found, strict=True)
+        ],
+        float,
+    )
+    is_held = np.arange(len(y)) % HELD_OUT == HELD_OUT - 1
+    errors = np.abs(x @ _solve(x[~is_held], y[~is_held], names) - y)[is_held]
+    besides = [
+        depth(one, f"{p.graph.name}_run") - network_code.stack_bytes(p)
+        for p, one in zip(made, found, strict=True)
+    ]
+    coefficients = np.round(_solve(x, y, names), 1).tolist()
+    return {
+        "terms": dict(zip(names, coefficients, strict=True)),
+        "stack": {"besides": max(besides)},
+        "copies": {"inlined": copy},
+        "errors": {
+            "networks": len(y),
+            "held_out": int(is_held.sum()),
+            "median_bytes": round(float(np.median(errors))),
+            "worst_bytes": round(float(errors.max())),
+        },
+    }
+
+
+def _solve(x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Small networks count as much as large ones."""
+    weight = 1 / np.sqrt(y)
+    ridge = np.diag([RIDGE if "_" in name else RIDGE / 100 for name in names])
+    a = np.vstack([x * weight[:, None], ridge])
+    b = np.concatenate([y * weight, np.zeros(len(names))])
+    return np.linalg.lstsq(a, b, rcond=None)[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -374,7 +498,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.cores = options.cores or list(MACHINES)
     emulator.require_tools()
     with tempfile.TemporaryDirectory() as name:
-        {"kernels": kernels}[options.what](options, Path(name))
+        {"kernels": kernels, "generated": generated}[options.what](options, Path(name))
     return 0
 
 
