@@ -27,6 +27,9 @@ from kanji_np.types import Shape, TargetSpec
 
 MOST_MACS, MOST_LAYER_MACS, MOST_VALUES = 12_000_000, 4_000_000, 40_000
 LAYERS, MOST_VECTORS = 18, 4
+#: Networks from these numbers on have only the layers that the others have seldom,
+#: and int4 weights.
+FIRST_RARE, FIRST_INT4 = 1000, 2000
 
 #: Images as cameras, microphones and other sensors give them, and tensors from the
 #: middle of networks.
@@ -79,9 +82,10 @@ class Dice:
         self.rng = np.random.default_rng([number, 17])
         current = (target.library, target.version) == ("cmsis-nn", "7.0.0")
         self.is_legacy = target.library == "cmsis-nn-q7"
-        self.int4 = current and self.chance(0.25)
+        self.int4 = current and (self.chance(0.25) or number >= FIRST_INT4)
         self.groups = current
         self.scheme = "pow2" if self.is_legacy else self.pick(SCHEMES)
+        self.is_rare = FIRST_RARE <= number < FIRST_INT4
 
     def pick(self, items: Sequence[T]) -> T:
         return items[int(self.rng.integers(len(items)))]
@@ -260,22 +264,23 @@ class Kind:
 
     draw: Callable[[Dice, Shape], Make]
     shares: tuple[float, float, float]
+    is_rare: bool = True
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(Dice.conv2d, (0, 0, 5)),
+    Kind(Dice.conv2d, (0, 0, 5), is_rare=False),
     Kind(Dice.dilated, (0, 0, 0.7)),
     Kind(Dice.grouped, (0, 0, 1.5)),
-    Kind(Dice.pointwise, (0, 0, 4)),
-    Kind(Dice.depthwise3, (0, 0, 3)),
-    Kind(Dice.depthwise, (0, 0, 2)),
+    Kind(Dice.pointwise, (0, 0, 4), is_rare=False),
+    Kind(Dice.depthwise3, (0, 0, 3), is_rare=False),
+    Kind(Dice.depthwise, (0, 0, 2), is_rare=False),
     Kind(Dice.multiplied, (0, 0, 1)),
     Kind(Dice.dilated_depthwise, (0, 0, 0.6)),
     Kind(Dice.transpose, (0, 0, 1)),
-    Kind(Dice.conv1d, (0, 5, 0)),
-    Kind(Dice.dense, (5, 0, 0)),
-    Kind(Dice.max_pool, (0, 0, 1.5)),
-    Kind(Dice.avg_pool, (0, 0, 1.5)),
+    Kind(Dice.conv1d, (0, 5, 0), is_rare=False),
+    Kind(Dice.dense, (5, 0, 0), is_rare=False),
+    Kind(Dice.max_pool, (0, 0, 1.5), is_rare=False),
+    Kind(Dice.avg_pool, (0, 0, 1.5), is_rare=False),
     Kind(Dice.table, (1, 1, 2)),
     Kind(Dice.shift, (0.5, 0.5, 0.7)),
     Kind(Dice.pad, (0, 0, 0.7)),
@@ -294,7 +299,7 @@ KINDS: tuple[Kind, ...] = (
 def network(number: int, target: TargetSpec) -> kj.Model:
     """The network of a number for a target."""
     dice = Dice(number, target)
-    start = dice.pick(STARTS)
+    start = dice.pick((*IMAGES, *TENSORS) if dice.is_rare else STARTS)
     is_image = start in IMAGES or (start in ROWS and dice.chance(0.3))
     inputs, macs = kj.Input(start), 0
     tensors: list[tuple[Symbol, Shape]] = [(inputs, start)]
@@ -317,8 +322,9 @@ def network(number: int, target: TargetSpec) -> kj.Model:
 
 
 def _draw(dice: Dice, shape: Shape) -> Make:
-    shares = np.array([kind.shares[min(len(shape), 3) - 1] for kind in KINDS])
-    kind = KINDS[int(dice.rng.choice(len(KINDS), p=shares / shares.sum()))]
+    kinds = [kind for kind in KINDS if kind.is_rare or not dice.is_rare]
+    shares = np.array([kind.shares[min(len(shape), 3) - 1] for kind in kinds])
+    kind = kinds[int(dice.rng.choice(len(kinds), p=shares / shares.sum()))]
     return kind.draw(dice, shape)
 
 

@@ -48,8 +48,8 @@ from kanji_np.cost.work.loops import Integers, Work
 from kanji_np.deploy.build import stage
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import QEMU, Emulator, compiler, machine_of
-from kanji_np.deploy.kernels import CCORE, class_of, find
-from kanji_np.deploy.planner import lower
+from kanji_np.deploy.kernels import CCORE, find
+from kanji_np.deploy.planner import lower, plan
 from kanji_np.errors import KanjiError
 from kanji_np.graph import Graph, noise
 from kanji_np.targets import target_spec
@@ -78,7 +78,7 @@ ZOO = {
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel call as the results keep it: integers in the order of `arguments.csv`."""
+    """A kernel call as kept: its integers in the order of `arguments.csv`."""
 
     function: str
     given: tuple[int, ...]
@@ -98,19 +98,25 @@ class Layer:
 
 @dataclass
 class Results:
-    """What was counted of one provider: instructions by layer and core."""
+    """What was counted of one provider: instructions by layer and core.
+
+    `name` is the provider's, and of the kernels for Helium a name of its own.
+    """
 
     provider: str
+    name: str
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     counts: dict[Layer, dict[str, int]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
-        return RESULTS / f"{self.provider}.csv"
+        return RESULTS / f"{self.name}.csv"
 
     @classmethod
-    def read(cls, provider: str) -> Results:
-        found = cls(provider, _names())
+    def read(cls, provider: str, core_class: str) -> Results:
+        is_helium = core_class == "mve" and provider != CCORE
+        name = f"{provider}-mve" if is_helium else provider
+        found = cls(provider, name, _names())
         for row in _rows(found.path):
             calls = tuple(_call(text) for text in row["calls"].split("; "))
             layer = Layer(int(row["network"]), int(row["layer"]), calls)
@@ -189,9 +195,21 @@ class Bench:
     cmsis_nn: Path | None
     folder: Path
 
+    @property
+    def core_class(self) -> str:
+        """What the core is to the kernels."""
+        return core_class_of(self.core, self.target)
+
+    @property
+    def provider(self) -> str:
+        """Of the kernels that are measured."""
+        if self.library == CCORE:
+            return CCORE
+        return f"{self.target.library}-{self.target.version}"
+
     def emulator(self, net: kj.Model) -> Emulator:
         """A network on the core; the one before it is forgotten."""
-        machine, graph = machine_of(self.core), net.freeze()
+        graph = net.freeze()
         firmware = self.folder / "firmware"
         shutil.rmtree(firmware, ignore_errors=True)
         for made in ("runner", "observer"):
@@ -199,11 +217,12 @@ class Bench:
         (self.folder / "kernels" / f"{graph.name}_data.o").unlink(missing_ok=True)
         kj.export(net, firmware, library=self.library)
         functions = program(graph).functions
-        core_class = class_of(machine.core_class, graph.target)
         real = self.library != CCORE
         checkout = find(self.cmsis_nn or "", graph.target, functions) if real else None
-        sources = stage(firmware, graph, core_class, functions, checkout, self.folder)
-        return Emulator(machine, graph, sources)
+        sources = stage(
+            firmware, graph, self.core_class, functions, checkout, self.folder
+        )
+        return Emulator(machine_of(self.core), graph, sources)
 
     def layers(self, net: kj.Model) -> dict[int, int]:
         """Instructions of each layer, by its number from 1, over one image."""
@@ -218,9 +237,9 @@ class Bench:
         return int(found[0].max())
 
 
-def measure(bench: Bench, numbers: Iterable[int]) -> set[str]:
-    """Count networks of these numbers; the providers of which there is something."""
-    results: dict[str, Results] = {}
+def measure(bench: Bench, numbers: Iterable[int]) -> None:
+    """Count networks of these numbers, and keep the layers of the provider linked."""
+    results = Results.read(bench.provider, bench.core_class)
     for number in numbers:
         net = layer_shapes.network(number, bench.target)
         try:
@@ -228,17 +247,27 @@ def measure(bench: Bench, numbers: Iterable[int]) -> set[str]:
         except KanjiError as error:
             print(f"network {number}: {error}", flush=True)
             continue
-        for layer, calls in enumerate(lower(net.freeze()), 1):
+        graph = net.freeze()
+        skipped = _not_alone(graph)
+        for layer, calls in enumerate(lower(graph), 1):
             providers = {provider_of(c, bench.target, bench.library) for c in calls}
-            if len(providers) != 1 or layer not in counts:
+            if providers != {bench.provider} or layer not in counts or layer in skipped:
                 continue
-            (provider,) = providers
-            kept = results.setdefault(provider, Results.read(provider))
-            kept.add(number, layer, calls, bench.core, counts[layer])
-        for kept in results.values():
-            kept.write()
+            results.add(number, layer, calls, bench.core, counts[layer])
+        results.write()
         print(f"network {number}: {len(counts)} layers", flush=True)
-    return set(results)
+
+
+def _not_alone(graph: Graph) -> set[int]:
+    """Layers whose instructions are not those of their kernels on any data.
+
+    Some copy their input first, to work in place. Others find one number everywhere.
+    """
+    planned = plan(graph, lower(graph))
+    copied = {i for i, copies in enumerate(planned.copies, 1) if copies}
+    copied |= {i + 1 for i in planned.inputs}
+    outputs = enumerate(graph.layers(noise(graph.input, 1)), 1)
+    return copied | {i for i, y in outputs if y.size > 1 and y.min() == y.max()}
 
 
 def measure_zoo(bench: Bench) -> None:
@@ -424,27 +453,22 @@ def main() -> None:
     given = parser.parse_args()
 
     target = target_spec(given.target, core=given.core, version=given.version)
-    name = CCORE if given.library == CCORE else f"{target.library}-{target.version}"
-    providers = {name}
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         bench = Bench(given.core, given.library, target, given.cmsis_nn, folder)
         if not (given.fit or given.zoo):
             first, end = map(int, given.seeds.split(":"))
-            providers |= measure(bench, range(first, end))
+            measure(bench, range(first, end))
         if not given.fit:
             measure_zoo(bench)
-    for provider in sorted(providers):
-        results = Results.read(provider)
-        made = fit(results, given.core, target)
-        if not made.kernels:
-            continue
-        TABLES.mkdir(parents=True, exist_ok=True)
-        path = TABLES / f"{provider}-{given.core}.json"
-        path.write_text(table_text(made), encoding="utf-8")
-        show(made, results, target)
+    results = Results.read(bench.provider, bench.core_class)
+    made = fit(results, given.core, target)
+    TABLES.mkdir(parents=True, exist_ok=True)
+    path = TABLES / f"{bench.provider}-{given.core}.json"
+    path.write_text(table_text(made), encoding="utf-8")
     read_table.cache_clear()
+    show(made, results, target)
     show_zoo(given.core, given.library, target)
 
 

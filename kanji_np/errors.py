@@ -44,6 +44,10 @@ class UnsupportedOp(KanjiError, ValueError):
     """The target library has no kernel for this operator or configuration."""
 
 
+class BudgetError(KanjiError, ValueError):
+    """A network costs more than it may; the message says where, and what would help."""
+
+
 class AccumulatorOverflow(KanjiError, ArithmeticError):
     """A sum could leave int32 on the device; the message states the bound."""
 

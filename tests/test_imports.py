@@ -156,7 +156,12 @@ def test_imports_point_one_way(part):
 
 @pytest.mark.parametrize(
     ("package", "module"),
-    [("numba", "jit.py"), ("matplotlib", "plots.py"), ("onnx", "package.py")],
+    [
+        ("numba", "jit.py"),
+        ("matplotlib", "plots.py"),
+        ("onnx", "package.py"),
+        ("distributed", "workers.py"),
+    ],
 )
 def test_what_is_heavy_is_loaded_in_one_place(package, module):
     """Where it is known what to say if it is missing, or does not fit here."""

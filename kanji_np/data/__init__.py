@@ -18,6 +18,7 @@ from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
 from kanji_np.data.folders import image_folders
 from kanji_np.data.loader import ahead, batches, n_batches
+from kanji_np.data.resize import resized
 from kanji_np.data.synthetic import synthetic
 from kanji_np.data.synthetic_keywords import synthetic_keywords
 from kanji_np.data.synthetic_machines import synthetic_machines
@@ -40,6 +41,7 @@ __all__ = [
     "load_dataset",
     "n_batches",
     "npz",
+    "resized",
     "synthetic",
     "synthetic_keywords",
     "synthetic_machines",

@@ -17,7 +17,7 @@ import click
 
 from kanji_np import outputs
 from kanji_np.anomaly import check_reproduces
-from kanji_np.checks import one_of, shown
+from kanji_np.checks import integer, one_of, shown
 from kanji_np.data import Augment, Dataset
 from kanji_np.deprecation import former_argument
 from kanji_np.errors import AccumulatorOverflow, OptionError, RangeError
@@ -60,6 +60,7 @@ def fit(
     seed: int = DEFAULT.seed,
     directory: str | Path | None = None,
     resume: bool = False,
+    stop_after: int | None = None,
     show: bool = True,
 ) -> History:
     """Train a network in place.
@@ -87,6 +88,10 @@ averaging, freeze_batch_norm, precision, fp32_epochs, seed
         settings. A loss, schedule or optimizer of one's own is compared by name, and
         by its fields if it is a frozen dataclass; a line on standard error names what
         cannot be compared.
+    stop_after : int, optional
+        Leave the run after so many epochs of this call, for `resume` to go on from its
+        checkpoint: `epochs` and the schedule stay those of the whole run. The network
+        is finished, and `model.npz` written, by the call that trains the last epoch.
     show : bool
         Progress on standard error: a bar on a terminal, a line an epoch elsewhere.
 
@@ -143,25 +148,33 @@ averaging, freeze_batch_norm, precision, fp32_epochs, seed
     elif loss is None:
         loss = partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
-    if resume and directory is None:
-        raise OptionError("resume needs the directory of the run")
+    for option, is_given in (("resume", resume), ("stop_after", stop_after)):
+        if is_given and directory is None:
+            raise OptionError(f"{option} needs the directory of the run")
+    if stop_after is not None:
+        stop_after = integer("stop_after", stop_after, 1)
     run = Run(net, recipe, loss, train)
     directory = None if directory is None else Path(directory)
     if directory is None:
-        return _train(run, validation, None, show)
+        return _train(run, validation, None, show, recipe.epochs)
     with outputs.lock(directory):
         check_run(directory, resume=resume)
         checkpoint.resume(run, directory / CHECKPOINT)
         outputs.check(directory / HISTORY, run.history.is_in, "of this run")
-        return _train(run, validation, directory, show)
+        until = recipe.epochs if stop_after is None else run.epoch + stop_after
+        return _train(run, validation, directory, show, until)
 
 
 def _train(
-    run: Run, validation: Dataset | None, directory: Path | None, show: bool
+    run: Run,
+    validation: Dataset | None,
+    directory: Path | None,
+    show: bool,
+    until: int,
 ) -> History:
-    """All epochs that are left."""
+    """The epochs that are left, or those up to `until`."""
     net, recipe, train = run.net, run.recipe, run.train
-    while run.epoch < recipe.epochs:
+    while run.epoch < min(until, recipe.epochs):
         began = time.perf_counter()
         precision = recipe.precision_of(run.epoch)
         run.begin_epoch()
@@ -191,6 +204,8 @@ def _train(
             if told:
                 click.echo(told, err=True)
         _keep(run, directory)
+    if run.epoch < recipe.epochs:
+        return run.history
     run.take_averages()
     if not net.is_calibrated:  # trained in fp32 alone
         net.calibrate(run.sample)

@@ -185,3 +185,15 @@ def test_resuming_with_other_data_is_refused(run_directory):
 def test_resuming_needs_a_directory():
     with pytest.raises(OptionError, match="resume needs the directory of the run"):
         kj.fit(small_net(), DATA, resume=True, **settings())
+
+
+def test_a_run_in_parts_ends_with_the_same_bytes(tmp_path, model_bytes):
+    for epochs in (1, 2, 3):
+        assert not (tmp_path / MODEL).exists()
+        _, history = trained(directory=tmp_path, resume=True, stop_after=1)
+        assert [record.epoch for record in history.epochs] == [*range(1, epochs + 1)]
+    assert (tmp_path / MODEL).read_bytes() == model_bytes
+    with pytest.raises(OptionError, match="stop_after needs the directory of the run"):
+        trained(stop_after=1)
+    with pytest.raises(OptionError, match="stop_after must be an int of at least 1"):
+        trained(directory=tmp_path, resume=True, stop_after=0)

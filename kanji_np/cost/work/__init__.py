@@ -12,16 +12,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from kanji_np.cost.work import cmsis_nn
+from kanji_np.cost.work import ccore, cmsis_nn, helium
 from kanji_np.cost.work.loops import Integers, Work
 from kanji_np.errors import UnsupportedOp
-from kanji_np.types import KernelCall, Struct
+from kanji_np.types import KernelCall, NullPtr, Struct
 
 Rows = Mapping[str, Callable[[Integers, str], Work]]
 
 PROVIDERS: Mapping[str, Rows] = {
+    "ccore": ccore.ROWS,
     "cmsis-nn-7.0.0": cmsis_nn.ROWS,
     "cmsis-nn-4.0.0": cmsis_nn.ROWS,
+}
+#: Providers that have other kernels for cores with Helium.
+WITH_HELIUM: Mapping[str, Rows] = {
+    "cmsis-nn-7.0.0": helium.ROWS,
+    "cmsis-nn-4.0.0": helium.ROWS_OF_4,
+}
+
+
+#: Pointers that may be NULL, and then another loop runs.
+OPTIONAL: Mapping[str, tuple[int, ...]] = {
+    "kanji_minimum_s8": (2, 4),
+    "kanji_maximum_s8": (2, 4),
 }
 
 
@@ -50,7 +63,10 @@ def work(call: KernelCall, provider: str, core_class: str) -> Work:
 
 def work_of(function: str, given: Integers, provider: str, core_class: str) -> Work:
     """The same from a function's name and the integers it is given."""
-    row = PROVIDERS.get(provider, {}).get(function)
+    rows = PROVIDERS.get(provider, {})
+    if core_class == "mve":
+        rows = WITH_HELIUM.get(provider, rows)
+    row = rows.get(function)
     if row is None:
         raise UnsupportedOp(
             f"the instructions of {function} of {provider} are not known"
@@ -62,9 +78,12 @@ def integers(call: KernelCall) -> dict[str, int]:
     """The integers a call is given, by name.
 
     Those of structs are named like "conv_params.stride.w", others by their position
-    among the arguments, from "0".
+    among the arguments, from "0". A pointer of `OPTIONAL` counts as 1, or as 0 where it
+    is NULL.
     """
     found: dict[str, int] = {}
+    for position in OPTIONAL.get(call.function, ()):
+        found[str(position)] = int(call.arguments[position] != NullPtr())
     for position, argument in enumerate(call.arguments):
         if isinstance(argument, Struct):
             found.update(_fields(argument.name, argument))

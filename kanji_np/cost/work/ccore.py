@@ -1,0 +1,412 @@
+"""ccore, our portable C, and its kernels that no library has.
+
+One source serves all cores. Kernels that multiply by weights go over the image window
+by window, and sum products for four filters at a time, which share the loads of the
+input; filters beyond the last four are summed one by one. Products are summed in blocks
+of 16 and then one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from kanji_np.cost.work.loops import Integers, Work
+from kanji_np.cost.work.windows import Axis, Reach, Windows, windows
+
+FILTERS, BLOCK = 4, 16
+MEAN_BLOCK = 16  # sums of `kanji_mean_s8` at a time
+Counts = dict[str, float]
+
+
+def _added(*parts: Mapping[str, float]) -> Counts:
+    total: Counts = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _times(factor: float, counts: Mapping[str, float], prefix: str = "") -> Counts:
+    return {prefix + name: factor * count for name, count in counts.items()}
+
+
+# ------------------------------------------------- products
+
+
+def _run(rows: float, length: int) -> Counts:
+    """Products over so many rows of neighbours, of one filter or of four together."""
+    blocks, rest = divmod(length, BLOCK)
+    return {
+        "products": 1,
+        "rows": rows,
+        "blocked_rows": rows * (blocks > 0),
+        "blocks": rows * blocks,
+        "rest_rows": rows * (rest > 0),
+        "rest": rows * rest,
+    }
+
+
+def _pairs(rows: float, length: int) -> Counts:
+    """The same of int4 weights, which are unpacked two by two."""
+    return {
+        "products": 1,
+        "rows": rows,
+        "pairs": rows * (length // 2),
+        "halves": rows * (length % 2),
+    }
+
+
+def _by_filters(filters: int, run: Mapping[str, float], fours: bool = True) -> Counts:
+    """A run for each filter: by fours where they can be, and one by one."""
+    four, one = divmod(filters, FILTERS)
+    if not fours:
+        four, one = 0, filters
+    calls = -(-filters // FILTERS)
+    return _added(
+        {"calls": calls}, _times(four, run, "four_"), _times(one, run, "one_")
+    )
+
+
+# ------------------------------------------------- convolution
+
+
+def _convolution(given: Integers, _: str) -> Work:
+    w = windows(given, "conv_params")
+    kernel = "convolve" if w.groups == 1 else "convolve_groups"
+    return Work(kernel, _convolve(w, 8))
+
+
+def _convolution_s4(given: Integers, _: str) -> Work:
+    return Work("convolve_s4", _convolve(windows(given, "conv_params"), 4))
+
+
+def _convolve(w: Windows, bits: int) -> Counts:
+    neighbours = w.columns.dilation == 1 and w.groups == 1
+    runs = [
+        _times(w.groups, _column(w, reach, neighbours, bits))
+        for reach in w.columns.reaches
+    ]
+    return _added(*runs, _over_image(w), {"groups": w.count * w.groups})
+
+
+def _over_image(w: Windows) -> Counts:
+    """What windows take beside their products."""
+    return {
+        "start": 1,
+        "lines": w.rows.output,
+        "windows": w.count,
+        "padded": w.rows.output * _padded(w.columns),
+        "outputs": w.count * w.filters,
+        "scales": w.filters,
+    }
+
+
+def _padded(axis: Axis) -> int:
+    """Windows that begin before the input."""
+    return sum(reach.first > 0 for reach in axis.reaches)
+
+
+def _column(w: Windows, reach: Reach, neighbours: bool, bits: int) -> Counts:
+    """Products of the windows of one column, for the filters of one group.
+
+    Neighbouring taps of a row that see all channels are one run.
+    """
+    lines = w.rows.output
+    filters = w.filters // w.groups
+    calls, taps = (1, reach.count) if neighbours else (reach.count, 1)
+    length = taps * w.depth
+    if bits == 8:
+        run = _run(w.rows.taps / lines, length)
+        made = _by_filters(filters, run)
+    else:
+        run = _pairs(w.rows.taps / lines, length)
+        made = _by_filters(filters, run, _are_bytes(w, reach, length))
+    return _times(lines * calls, made)
+
+
+def _are_bytes(w: Windows, reach: Reach, length: int) -> bool:
+    """Whether all rows of int4 weights begin and end between bytes."""
+    numbers = (reach.first * w.depth, w.columns.kernel * w.depth, length)
+    return all(number % 2 == 0 for number in numbers)
+
+
+def _transposed(given: Integers, _: str) -> Work:
+    """Of each output, the inputs whose kernel reaches it."""
+    w = Windows(
+        rows=_reached(given, "h"),
+        columns=_reached(given, "w"),
+        channels=given["input_dims.c"],
+        filters=given["output_dims.c"],
+        depth=given["input_dims.c"],
+    )
+    rows, columns = (_taps_of(axis) for axis in (w.rows, w.columns))
+    run = _run(sum(rows) / max(1, sum(count > 0 for count in rows)), w.depth)
+    made = _by_filters(w.filters, run)
+    calls = sum(count > 0 for count in rows) * sum(columns)
+    image = {
+        "start": 1,
+        "lines": w.rows.output,
+        "windows": w.count,
+        "groups": w.count * -(-w.filters // FILTERS),
+        "outputs": w.count * w.filters,
+    }
+    return Work("transpose_conv", _added(_times(calls, made), image))
+
+
+def _reached(given: Integers, name: str) -> Axis:
+    return Axis(
+        input=given[f"input_dims.{name}"],
+        kernel=given[f"filter_dims.{name}"],
+        output=given[f"output_dims.{name}"],
+        stride=given[f"params.stride_{name}"],
+        padding=given[f"params.pad_{name}"],
+    )
+
+
+def _taps_of(axis: Axis) -> list[int]:
+    """Inputs that reach each output of a transposed convolution."""
+    return [
+        sum(
+            (place - tap) % axis.stride == 0
+            and 0 <= (place - tap) // axis.stride < axis.input
+            for tap in range(axis.kernel)
+        )
+        for place in range(axis.padding, axis.padding + axis.output)
+    ]
+
+
+def _depthwise(given: Integers, _: str, *, bits: int = 8) -> Work:
+    w = windows(given, "dw_conv_params")
+    multiplier = given["dw_conv_params.ch_mult"]
+    together = multiplier == 1 or multiplier % FILTERS == 0
+    group = FILTERS if together else 1
+    # Four int4 weights fill two bytes if every tap has an even number of them.
+    fours = together and (bits == 8 or w.filters % 2 == 0)
+    four, one = divmod(w.filters, FILTERS) if fours else (0, w.filters)
+    part = {
+        "products": w.count,
+        "rows": w.inside_rows,
+        "taps": w.inside,
+    }
+    calls = {"calls": w.count * -(-w.filters // group)}
+    made = _added(calls, _times(four, part, "four_"), _times(one, part, "one_"))
+    return Work(
+        "depthwise" if bits == 8 else "depthwise_s4", _added(made, _over_image(w))
+    )
+
+
+# ------------------------------------------------- fully connected
+
+
+def _dense(given: Integers, _: str, *, kernel: str, bits: int = 8) -> Work:
+    outputs, depth = given["output_dims.c"], given["filter_dims.n"]
+    fours = bits == 8 or depth % 2 == 0
+    run = _run(1, depth) if bits == 8 else _pairs(1, depth)
+    return Work(
+        kernel,
+        _added({"start": 1, "outputs": outputs}, _by_filters(outputs, run, fours)),
+    )
+
+
+def _vector_sums(given: Integers, _: str) -> Work:
+    columns, rows = given["1"], given["2"]
+    return Work("vector_sum", {"start": 1, "rows": rows, "values": rows * columns})
+
+
+# ------------------------------------------------- pools
+
+
+def _max_pool(given: Integers, _: str) -> Work:
+    w = windows(given, "pool_params")
+    return Work(
+        "max_pool",
+        {
+            **_pool(w),
+            "taps": w.inside,
+            "compared": w.inside * w.channels,
+            **_moved(w.count, w.channels),
+        },
+    )
+
+
+def _avg_pool(given: Integers, _: str) -> Work:
+    w = windows(given, "pool_params")
+    return Work(
+        "avg_pool",
+        {
+            **_pool(w),
+            "output_rows": w.inside_rows * w.channels,
+            "added": w.inside * w.channels,
+        },
+    )
+
+
+def _pool(w: Windows) -> Counts:
+    return {
+        "start": 1,
+        "lines": w.rows.output,
+        "windows": w.count,
+        "window_rows": w.inside_rows,
+        "outputs": w.count * w.channels,
+    }
+
+
+# ------------------------------------------------- memory
+
+
+def _moved(times: int, size: int) -> Counts:
+    """So many calls of `memcpy` or `memset`: 64 bytes at a time, 16, 4, 1.
+
+    Rows whose length is not a multiple of a word begin anywhere in one.
+    """
+    odd = size % 4 > 0
+    return {
+        "moves": times,
+        "moved_lines": times * (size // 64),
+        "moved_blocks": times * (size % 64 // 16),
+        "moved_words": times * (size % 16 // 4),
+        "moved_bytes": times * (size % 4),
+        "odd_moves": times * odd,
+        "odd_bytes": times * size * odd,
+    }
+
+
+def _concatenation(given: Integers, _: str) -> Work:
+    rows = given["2"] * given["3"] * given["4"]
+    return Work("concatenate", {"start": 1, **_moved(rows, given["1"])})
+
+
+def _pad(given: Integers, _: str) -> Work:
+    extents = [
+        sum(given[f"{part}.{axis}"] for part in ("input_size", "pre_pad", "post_pad"))
+        for axis in "nhwc"
+    ]
+    n, h, w, c = extents
+    rows = given["input_size.n"] * given["input_size.h"]
+    pixels = rows * given["input_size.w"]
+    return Work(
+        "pad",
+        {
+            "start": 1,
+            "rows": rows,
+            "filled_blocks": n * h * w * c / BLOCK,
+            **_moved(pixels, given["input_size.c"]),
+        },
+    )
+
+
+def _copy(given: Integers, _: str) -> Work:
+    planes = given["extents.n"] * given["extents.h"]
+    rows, length = planes * given["extents.w"], given["extents.c"]
+    image = {"start": 1, "planes": planes, "rows": rows}
+    if given["steps.c"] == 1:
+        return Work("copy", {**image, **_moved(rows, length)})
+    return Work("gather", {**image, "gathered": rows * length})
+
+
+def _resize(given: Integers, _: str) -> Work:
+    channels, height, width = given["3"], given["5"], given["7"]
+    image = {"start": 1, "lines": height, "columns": width}
+    return Work("resize", {**image, **_moved(height * width, channels)})
+
+
+# ------------------------------------------------- one value after the other
+
+
+def _each(given: Integers, _: str, *, kernel: str, size: str) -> Work:
+    return Work(kernel, {"start": 1, "values": given[size]})
+
+
+def _by_rows(given: Integers, _: str, *, kernel: str, size: str, row: str) -> Work:
+    values = given[size]
+    return Work(kernel, {"start": 1, "rows": values // given[row], "values": values})
+
+
+def _parts(given: Integers, _: str) -> Work:
+    rows = given["1"]
+    return Work("requantize", {"start": 1, "rows": rows, "values": rows * given["2"]})
+
+
+def _softmax(given: Integers, _: str) -> Work:
+    rows = given["1"]
+    return Work("softmax", {"start": 1, "rows": rows, "values": rows * given["2"]})
+
+
+def _broadcast(given: Integers, _: str, *, kernel: str) -> Work:
+    second = given["blocks.outer"] * given["blocks.size"]
+    values = second * given["blocks.inner"]
+    return Work(
+        kernel,
+        {
+            "start": 1,
+            "outer": given["blocks.outer"],
+            "second": second,
+            "values": values,
+        },
+    )
+
+
+def _extremum(given: Integers, core_class: str) -> Work:
+    tables = f"{given['2']}{given['4']}"
+    return _broadcast(given, core_class, kernel=f"extremum_{tables}")
+
+
+def _same_extremum(given: Integers, _: str) -> Work:
+    values = 1
+    for axis in "nhwc":
+        values *= given[f"output_dims.{axis}"]
+    return Work("same_extremum", {"start": 1, "values": values})
+
+
+def _mean(given: Integers, _: str) -> Work:
+    outer, count, inner = given["1"], given["2"], given["3"]
+    blocks = outer * -(-inner // MEAN_BLOCK)
+    return Work(
+        "mean",
+        {
+            "start": 1,
+            "outer": outer,
+            "blocks": blocks,
+            "block_rows": blocks * count,
+            "outputs": outer * inner,
+            "added": outer * count * inner,
+        },
+    )
+
+
+ROWS: Mapping[str, Callable[[Integers, str], Work]] = {
+    "arm_convolve_wrapper_s8": _convolution,
+    "arm_convolve_s8": _convolution,
+    "arm_convolve_wrapper_s4": _convolution_s4,
+    "arm_depthwise_conv_wrapper_s8": _depthwise,
+    "arm_depthwise_conv_wrapper_s4": partial(_depthwise, bits=4),
+    "arm_fully_connected_s8": partial(_dense, kernel="dense"),
+    "arm_fully_connected_per_channel_s8": partial(_dense, kernel="dense_channels"),
+    "arm_fully_connected_s4": partial(_dense, kernel="dense_s4", bits=4),
+    "arm_vector_sum_s8": _vector_sums,
+    "arm_max_pool_s8": _max_pool,
+    "arm_avgpool_s8": _avg_pool,
+    "arm_concatenation_s8_x": _concatenation,
+    "arm_pad_s8": _pad,
+    "arm_relu_q7": partial(_each, kernel="relu", size="1"),
+    "arm_elementwise_add_s8": partial(_each, kernel="same_add", size="15"),
+    "arm_elementwise_mul_s8": partial(_each, kernel="same_mul", size="10"),
+    "arm_maximum_s8": _same_extremum,
+    "arm_minimum_s8": _same_extremum,
+    "arm_softmax_s8": _softmax,
+    "kanji_softmax_s8": _softmax,
+    "kanji_transpose_conv_s8": _transposed,
+    "kanji_normalize_u8_s8": partial(_by_rows, kernel="normalize", size="1", row="3"),
+    "kanji_lookup_u8_s8": partial(_by_rows, kernel="lookup_u8", size="1", row="3"),
+    "kanji_lookup_s8": partial(_each, kernel="lookup", size="1"),
+    "kanji_standardize_u8_s8": partial(_each, kernel="standardize", size="1"),
+    "kanji_requantize_s8": _parts,
+    "kanji_add_s8": partial(_broadcast, kernel="add"),
+    "kanji_mul_s8": partial(_broadcast, kernel="mul"),
+    "kanji_minimum_s8": _extremum,
+    "kanji_maximum_s8": _extremum,
+    "kanji_mean_s8": _mean,
+    "kanji_copy_s8": _copy,
+    "kanji_resize_nearest_s8": _resize,
+}

@@ -1,0 +1,487 @@
+"""CMSIS-NN on cores with Helium (class mve).
+
+Registers hold 16 int8 numbers, so loops over neighbours run once for 16 of them; the
+last pass is predicated. Convolutions copy windows to scratch memory and multiply four
+of them at a time, which share the loads of the weights; windows left over are
+multiplied one by one. Sums are rescaled four at a time where four are neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
+
+from kanji_np.cost.work.loops import Integers, Work
+from kanji_np.cost.work.windows import Axis, Windows, windows
+
+LANES, WORDS = 16, 4  # int8 and int32 numbers in a register
+WINDOWS = 4  # that are multiplied together
+DEPTHWISE_BLOCK = 124  # channels at a time
+Counts = dict[str, float]
+
+
+def _over(count: float, size: int) -> int:
+    """How often a loop runs that takes so many at a time."""
+    return int(-(-count // size))
+
+
+def _added(*parts: Mapping[str, float]) -> Counts:
+    total: Counts = {}
+    for part in parts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _times(factor: float, counts: Mapping[str, float]) -> Counts:
+    return {name: factor * count for name, count in counts.items()}
+
+
+# ------------------------------------------------- products
+
+
+def _product(rows: int, filters: int, depth: int) -> Counts:
+    """Rows of int8 numbers times filters: four rows together, the rest one by one."""
+    four, one = divmod(rows, WINDOWS)
+    vectors = _over(depth, LANES)
+    return {
+        "products": 1,
+        "fours": four,
+        "four_outputs": four * filters,
+        "four_vectors": four * filters * vectors,
+        "ones": one,
+        "one_outputs": one * filters,
+        "one_vectors": one * filters * vectors,
+        "one_words": one * (filters // WORDS),
+        "one_tails": one * (filters % WORDS),
+    }
+
+
+def _product_s4(rows: int, filters: int, depth: int) -> Counts:
+    """The same with int4 weights: four rows together, then three, two or one."""
+    four, rest = divmod(rows, WINDOWS)
+    return _added(
+        {"products": 1},
+        _rows_s4("four", four, filters, depth),
+        _rows_s4(str(rest), 1, filters, depth) if rest else {},
+    )
+
+
+def _rows_s4(name: str, times: int, filters: int, depth: int) -> Counts:
+    outputs = times * filters
+    odd = times * (filters // 2) * (depth % 2)
+    counts = {
+        "rows": times,
+        "outputs": outputs,
+        "pairs": outputs * (depth // (2 * LANES)),
+        "spills": outputs * (depth // LANES % 2),
+        "tails": outputs * (depth % LANES > 0),
+        "odd": odd,
+    }
+    return {f"{name}_{part}": count for part, count in counts.items()}
+
+
+Product = Callable[[int, int, int], Counts]
+
+
+# ------------------------------------------------- convolution
+
+
+def _convolution(given: Integers, _: str) -> Work:
+    return _convolve(windows(given, "conv_params"), "convolve", _product)
+
+
+def _convolution_s4(given: Integers, _: str) -> Work:
+    return _convolve(windows(given, "conv_params"), "convolve_s4", _product_s4)
+
+
+def _convolve(w: Windows, kernel: str, product: Product) -> Work:
+    """One of three kernels, by shape."""
+    if _is_pointwise(w):
+        return _pointwise(w, kernel, product)
+    ends = _row_ends(w) if _is_row(w) else None
+    if ends is not None:
+        return _row(w, ends, kernel, product)
+    return _general(w, kernel, product)
+
+
+def _is_pointwise(w: Windows) -> bool:
+    return all(a.kernel == 1 and a.padding == 0 for a in (w.rows, w.columns))
+
+
+def _pointwise(w: Windows, kernel: str, product: Product) -> Work:
+    """With strides row by row, else all at once."""
+    lines = w.rows.output
+    if w.rows.stride == w.columns.stride == 1:
+        made = product(w.count, w.filters, w.depth)
+        return Work(f"{kernel}_1x1", _added({"start": 1}, made))
+    made = _times(lines, product(w.columns.output, w.filters, w.depth))
+    return Work(f"{kernel}_1x1_strided", _added({"start": 1, "lines": lines}, made))
+
+
+def _is_row(w: Windows) -> bool:
+    return (
+        w.rows.input == w.rows.kernel == 1
+        and w.columns.dilation == 1
+        and w.columns.stride * w.channels % WORDS == 0
+    )
+
+
+def _row_ends(w: Windows) -> tuple[int, int, int] | None:
+    """Windows that reach into the padding before the row, none, and after it.
+
+    None if they are more than the row has: then the general kernel computes it.
+    """
+    c = w.columns
+    odd = ((c.output - 1) * c.stride + c.kernel - c.input) % 2
+    left = _over(c.padding, c.stride)
+    right = _over(c.padding + odd, c.stride)
+    between = c.output - left - right
+    return None if between < 0 else (left, between, right)
+
+
+def _row(
+    w: Windows, ends: tuple[int, int, int], kernel: str, multiply: Product
+) -> Work:
+    """The ends of the row are copied, the rest is multiplied where it lies."""
+    c = w.columns
+    made = [multiply(rows, w.filters, c.kernel * w.depth) for rows in ends]
+    copies = {
+        "start": 1,
+        "copied_vectors": _over(c.kernel * w.depth, LANES)
+        + _over((c.kernel - 1) * w.depth, LANES),
+        "filled_vectors": 2 * _over(c.padding * w.depth, LANES),
+    }
+    return Work(f"{kernel}_1xn", _added(*made, copies))
+
+
+def _general(w: Windows, kernel: str, product: Product) -> Work:
+    """Every window is copied; groups of channels are convolved one after the other."""
+    depth = w.kernel_taps * w.depth
+    made = _added(product(w.count, w.filters // w.groups, depth), _copies(w, w.depth))
+    made["products"] = _over(w.count, WINDOWS)
+    made = _times(w.groups, made)
+    if product is _product_s4:
+        kernel += "_odd" if depth % 2 else ""
+        made["interleaved"] = w.count * (depth // (2 * LANES))
+    return Work(kernel, _added({"start": 1, "groups": w.groups}, made))
+
+
+def _copies(w: Windows, channels: int) -> Counts:
+    """All windows to scratch memory, tap by tap, and what lies beside the image."""
+    vectors, outside = _over(channels, LANES), w.taps - w.inside
+    return {
+        "lines": w.rows.output,
+        "windows": w.count,
+        "window_rows": w.count * w.rows.kernel,
+        "copied": w.inside,
+        "copied_vectors": w.inside * vectors,
+        "filled": outside,
+        "filled_vectors": outside * vectors,
+    }
+
+
+# ------------------------------------------------- depthwise convolution
+
+
+def _depthwise(given: Integers, _: str, *, kernel: str = "depthwise") -> Work:
+    w, multiplier = windows(given, "dw_conv_params"), given["dw_conv_params.ch_mult"]
+    dilated = w.rows.dilation > 1 or w.columns.dilation > 1
+    if multiplier == 1 and not dilated:
+        return Work(f"{kernel}{_parity(kernel, w)}", _by_blocks(w))
+    if multiplier % WORDS == 0 and not dilated and kernel == "depthwise":
+        return Work(f"{kernel}_multiplied_by_4", _by_tap(w, WORDS))
+    return Work(f"{kernel}_multiplied", _by_tap(w, 1))
+
+
+def _parity(kernel: str, w: Windows) -> str:
+    """Of int4 weights of an odd number of channels, every second tap is shifted."""
+    return "_odd" if kernel == "depthwise_s4" and w.channels % 2 else ""
+
+
+def _by_blocks(w: Windows) -> Counts:
+    """Four channels in a register, for four windows together or one."""
+    rest, blocks = w.channels, []
+    while rest > 0:
+        blocks.append(_block(w, min(rest, DEPTHWISE_BLOCK)))
+        rest -= DEPTHWISE_BLOCK
+    return _added({"start": 1}, *blocks)
+
+
+def _block(w: Windows, channels: int) -> Counts:
+    four, one = divmod(w.count, WINDOWS)
+    words = _over(channels, WORDS)
+    return {
+        **_copies(w, channels),
+        "fours": four,
+        "four_words": four * words,
+        "four_taps": four * words * w.kernel_taps,
+        "ones": one,
+        "one_words": one * words,
+        "one_taps": one * words * w.kernel_taps,
+    }
+
+
+def _by_tap(w: Windows, channels: int) -> Counts:
+    """No vectors: taps that lie on the image, one after the other."""
+    parts = w.filters // channels
+    return {
+        "start": 1,
+        "lines": w.rows.output,
+        "windows": w.count,
+        "inputs": w.count * w.channels,
+        "outputs": w.count * parts,
+        "output_rows": w.inside_rows * parts,
+        "taps": w.inside * parts,
+    }
+
+
+# ------------------------------------------------- fully connected
+
+
+def _dense(given: Integers, _: str, *, kernel: str, together: int = 4) -> Work:
+    """Four outputs share the loads of the input; those left over are alone."""
+    outputs, depth = given["output_dims.c"], given["filter_dims.n"]
+    four, one = divmod(outputs, together)
+    vectors = _over(depth, LANES)
+    return Work(
+        kernel,
+        {
+            "start": 1,
+            "any_fours": four > 0,
+            "fours": four,
+            "four_vectors": four * vectors,
+            "any_ones": one > 0,
+            "ones": one,
+            "one_vectors": one * vectors,
+        },
+    )
+
+
+def _dense_s4(given: Integers, _: str) -> Work:
+    outputs, depth = given["output_dims.c"], given["filter_dims.n"]
+    four, one = divmod(outputs, WORDS)
+    return Work(
+        "dense_s4",
+        {
+            "start": 1,
+            **_parts_s4("four", four, depth),
+            **_parts_s4("one", one, depth),
+            "one_rest": one * (depth % LANES // 2),
+        },
+    )
+
+
+def _parts_s4(name: str, outputs: int, depth: int) -> Counts:
+    return {
+        f"{name}_outputs": outputs,
+        f"{name}_pairs": outputs * (depth // (2 * LANES)),
+        f"{name}_spills": outputs * (depth // LANES % 2),
+        f"{name}_tails": outputs * (depth % LANES > 0),
+        f"{name}_odd": outputs * (depth % 2),
+    }
+
+
+# ------------------------------------------------- pools
+
+
+def _max_pool(given: Integers, _: str) -> Work:
+    """The first tap is copied, the others are compared with what is there."""
+    w = windows(given, "pool_params")
+    vectors, more = _over(w.channels, LANES), w.inside - w.count
+    return Work(
+        "max_pool",
+        {
+            **_pool(w),
+            "copied_vectors": w.count * vectors,
+            "compared": more,
+            "compared_vectors": more * vectors,
+            "clamped_vectors": _over(w.count * w.channels, LANES),
+        },
+    )
+
+
+def _avg_pool(given: Integers, _: str) -> Work:
+    w = windows(given, "pool_params")
+    vectors = _over(w.channels, LANES)
+    return Work(
+        "avg_pool",
+        {
+            **_pool(w),
+            "output_vectors": w.count * vectors,
+            "row_vectors": w.inside_rows * vectors,
+            "added_vectors": w.inside * vectors,
+        },
+    )
+
+
+def _pool(w: Windows) -> Counts:
+    return {
+        "start": 1,
+        "lines": w.rows.output,
+        "windows": w.count,
+        "window_rows": w.inside_rows,
+    }
+
+
+# ------------------------------------------------- memory, and value after value
+
+
+def _concatenation(given: Integers, _: str) -> Work:
+    rows = given["2"] * given["3"] * given["4"]
+    vectors = rows * _over(given["1"], LANES)
+    return Work("concatenate", {"start": 1, "rows": rows, "vectors": vectors})
+
+
+def _pad(given: Integers, _: str) -> Work:
+    n, h, w, c = (given[f"input_size.{axis}"] for axis in "nhwc")
+    before = [given[f"pre_pad.{axis}"] for axis in "nhwc"]
+    after = [given[f"post_pad.{axis}"] for axis in "nhwc"]
+    width, depth = before[2] + w + after[2], before[3] + c + after[3]
+    sides = sum(_over(depth * cells, LANES) for cells in (before[2], after[2]))
+    ends = sum(_over(width * depth * cells, LANES) for cells in (before[1], after[1]))
+    image = {
+        "start": 1,
+        "rows": n * h,
+        "filled_vectors": n * (ends + h * sides),
+    }
+    if depth == c:
+        return Work("pad", {**image, "copied_vectors": n * h * _over(w * c, LANES)})
+    pixels = n * h * w
+    return Work(
+        "pad_channels",
+        {**image, "pixels": pixels, "copied_vectors": pixels * _over(c, LANES)},
+    )
+
+
+def _each(
+    given: Integers, _: str, *, kernel: str, size: str, lanes: int = WORDS
+) -> Work:
+    return Work(kernel, {"start": 1, "vectors": _over(given[size], lanes)})
+
+
+def _extremum(given: Integers, _: str) -> Work:
+    values = 1
+    for axis in "nhwc":
+        values *= given[f"output_dims.{axis}"]
+    return Work("same_extremum", {"start": 1, "vectors": _over(values, LANES)})
+
+
+def _relu(given: Integers, _: str) -> Work:
+    values = given["1"]
+    return Work("relu", {"start": 1, "words": values // 4, "tails": values % 4})
+
+
+def _softmax(given: Integers, _: str) -> Work:
+    rows, size = given["1"], given["2"]
+    return Work("softmax", {"start": 1, "rows": rows, "values": rows * size})
+
+
+ROWS: Mapping[str, Callable[[Integers, str], Work]] = {
+    "arm_convolve_wrapper_s8": _convolution,
+    "arm_convolve_s8": lambda given, _: _general(
+        windows(given, "conv_params"), "convolve", _product
+    ),
+    "arm_convolve_wrapper_s4": _convolution_s4,
+    "arm_depthwise_conv_wrapper_s8": _depthwise,
+    "arm_depthwise_conv_wrapper_s4": partial(_depthwise, kernel="depthwise_s4"),
+    "arm_fully_connected_s8": partial(_dense, kernel="dense"),
+    "arm_fully_connected_per_channel_s8": partial(_dense, kernel="dense_channels"),
+    "arm_fully_connected_s4": _dense_s4,
+    "arm_max_pool_s8": _max_pool,
+    "arm_avgpool_s8": _avg_pool,
+    "arm_concatenation_s8_x": _concatenation,
+    "arm_pad_s8": _pad,
+    "arm_relu_q7": _relu,
+    "arm_elementwise_add_s8": partial(_each, kernel="same_add", size="15"),
+    "arm_elementwise_mul_s8": partial(_each, kernel="same_mul", size="10"),
+    "arm_maximum_s8": _extremum,
+    "arm_minimum_s8": _extremum,
+    "arm_softmax_s8": _softmax,
+}
+
+
+# ------------------------------------------------- version 4.0.0
+
+
+def _convolution_of_4(given: Integers, _: str) -> Work:
+    """Four windows that reach into the padding have a kernel of int16 products."""
+    w = windows(given, "conv_params")
+    if _is_pointwise(w):
+        return _pointwise(w, "convolve", _product)
+    if w.rows.input == w.rows.kernel == 1 and w.columns.output % WINDOWS == 0:
+        return _row_of_4(w)
+    four, padded, rest = _fours(w)
+    depth = w.kernel_taps * w.depth
+    return Work(
+        "convolve",
+        _added(
+            {"start": 1},
+            _copies(w, w.depth),
+            _halves(padded, rest, w.filters, depth),
+            _product(four * WINDOWS, w.filters, depth),
+        ),
+    )
+
+
+def _halves(padded: int, rest: int, filters: int, depth: int) -> Counts:
+    """Products of int16 numbers, which are half as many in a register."""
+    vectors = _over(depth, LANES // 2)
+    return {
+        "padded": padded,
+        "padded_outputs": padded * filters,
+        "padded_vectors": padded * filters * vectors,
+        **{f"rest_{rest}": 1, f"rest_{rest}_outputs": filters},
+        f"rest_{rest}_vectors": filters * vectors,
+    }
+
+
+def _fours(w: Windows) -> tuple[int, int, int]:
+    """Fours of windows on the image alone, fours with padding, and windows left."""
+    whole = [r and c for r, c in product(_are_whole(w.rows), _are_whole(w.columns))]
+    count = len(whole) // WINDOWS
+    four = sum(all(whole[WINDOWS * i : WINDOWS * (i + 1)]) for i in range(count))
+    return four, count - four, len(whole) % WINDOWS
+
+
+def _are_whole(axis: Axis) -> list[bool]:
+    return [reach.count == axis.kernel for reach in axis.reaches]
+
+
+def _row_of_4(w: Windows) -> Work:
+    """Windows that reach into the padding are multiplied one by one, without a copy."""
+    whole = _are_whole(w.columns)
+    counts: list[Mapping[str, float]] = [{"start": 1}]
+    for i in range(0, len(whole), WINDOWS):
+        depths = [reach.count * w.depth for reach in w.columns.reaches[i : i + WINDOWS]]
+        if whole[i] and whole[i + WINDOWS - 1]:
+            counts.append(_product(WINDOWS, w.filters, depths[0]))
+        else:
+            counts += [_product(1, w.filters, depth) for depth in depths]
+    return Work("convolve_1xn", _added(*counts))
+
+
+def _depthwise_of_4(given: Integers, core_class: str) -> Work:
+    made = _depthwise(given, core_class)
+    if made.kernel != "depthwise":
+        return made
+    w = windows(given, "dw_conv_params")
+    _, padded, _ = _fours(w)
+    words = sum(
+        _over(min(DEPTHWISE_BLOCK, w.channels - first), WORDS)
+        for first in range(0, w.channels, DEPTHWISE_BLOCK)
+    )
+    more = {
+        "padded_words": padded * words,
+        "padded_taps": padded * words * w.kernel_taps,
+    }
+    return Work(made.kernel, _added(made.counts, more))
+
+
+ROWS_OF_4: Mapping[str, Callable[[Integers, str], Work]] = {
+    **ROWS,
+    "arm_convolve_wrapper_s8": _convolution_of_4,
+    "arm_depthwise_conv_wrapper_s8": _depthwise_of_4,
+    "arm_fully_connected_s8": partial(_dense, kernel="dense", together=3),
+}

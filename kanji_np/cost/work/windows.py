@@ -1,0 +1,121 @@
+"""Windows that slide over an image, and how much of each lies on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from kanji_np.cost.work.loops import Integers
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The part of a window's axis that lies on the input: `count` taps from `first`."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a convolution or a pool: how many cells each extent has."""
+
+    input: int
+    kernel: int
+    output: int
+    stride: int
+    padding: int
+    dilation: int = 1
+
+    @cached_property
+    def reaches(self) -> tuple[Reach, ...]:
+        """What each output sees of the input."""
+        return tuple(map(self._reach, range(self.output)))
+
+    @property
+    def taps(self) -> int:
+        """Taps on the input, over all outputs."""
+        return sum(reach.count for reach in self.reaches)
+
+    def _reach(self, output: int) -> Reach:
+        start = output * self.stride - self.padding
+        first = max(0, -(start // self.dilation))
+        end = min(self.kernel, -((start - self.input) // self.dilation))
+        return Reach(first, end - first) if first < end else Reach(0, 0)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows over an image.
+
+    Parameters
+    ----------
+    rows, columns : Axis
+    channels, filters : int
+        Of the input and the output.
+    depth : int
+        Channels that a filter sees.
+    """
+
+    rows: Axis
+    columns: Axis
+    channels: int
+    filters: int
+    depth: int
+
+    @property
+    def count(self) -> int:
+        return self.rows.output * self.columns.output
+
+    @property
+    def groups(self) -> int:
+        return self.channels // self.depth
+
+    @property
+    def kernel_taps(self) -> int:
+        """Taps of one window."""
+        return self.rows.kernel * self.columns.kernel
+
+    @property
+    def taps(self) -> int:
+        """Taps of all windows."""
+        return self.count * self.kernel_taps
+
+    @property
+    def inside(self) -> int:
+        """Those that lie on the image."""
+        return self.rows.taps * self.columns.taps
+
+    @property
+    def inside_rows(self) -> int:
+        """Rows of windows that lie on the image."""
+        return self.rows.taps * self.columns.output
+
+
+def windows(given: Integers, params: str) -> Windows:
+    """The windows of a call whose struct of parameters has this name.
+
+    The windows of a pool see each channel alone, and need not say so.
+    """
+    filters = given["output_dims.c"]
+    channels = given["input_dims.c"]
+    return Windows(
+        rows=_axis(given, params, "h"),
+        columns=_axis(given, params, "w"),
+        channels=channels,
+        filters=filters,
+        depth=given["filter_dims.c"] if params == "conv_params" else channels,
+    )
+
+
+def _axis(given: Integers, params: str, name: str) -> Axis:
+    kernel = given[f"filter_dims.{name}"]
+    dilation = given.get(f"{params}.dilation.{name}", 1)
+    return Axis(
+        input=given[f"input_dims.{name}"],
+        kernel=kernel,
+        output=given[f"output_dims.{name}"],
+        stride=given[f"{params}.stride.{name}"],
+        padding=given[f"{params}.padding.{name}"],
+        dilation=dilation if kernel > 1 else 1,
+    )

@@ -1,0 +1,292 @@
+"""The shell of every page: one HTML file that opens from disk and loads nothing.
+
+Pages are trees of `xml.etree` elements, whose writer escapes all text. Colors are CSS
+variables, so that drawings follow the light and the dark scheme of the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element, tostring
+
+from kanji_np import outputs
+
+MARK = '<meta name="generator" content="kanji-np">'
+WHAT = "a page of this program"
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --page: #ffffff; --ink: #1d2329; --soft: #56616c; --line: #d5dbe1; --panel: #f4f6f8;
+  --one: #0b6e99; --two: #b4530f; --three: #6b4fa0; --four: #3f7a3a; --five: #a1355b;
+  --six: #6d6a2c; --pale: #cfe3ee; --warn: #b3261e;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #14181c; --ink: #e6eaee; --soft: #a5b0ba; --line: #38424b;
+    --panel: #1d2329; --one: #58b4dc; --two: #f0995a; --three: #b49ae4;
+    --four: #8cc686; --five: #eb8fb0; --six: #cbc57a; --pale: #24475a;
+    --warn: #ff8a80;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0 auto; padding: 1.5rem clamp(0.8rem, 3vw, 2.5rem) 3rem; max-width: 78rem;
+  background: var(--page); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+}
+h1 { margin: 0 0 0.2rem; font-size: 1.7rem; line-height: 1.2; }
+h1, h2, h3, p, dd, dt, figcaption { overflow-wrap: anywhere; }
+h2 { margin: 2.5rem 0 0.6rem; font-size: 1.25rem; }
+h3 { margin: 1.6rem 0 0.4rem; font-size: 1rem; }
+p { max-width: 46rem; margin: 0.5rem 0; }
+.soft, figcaption, caption { color: var(--soft); }
+.warn { color: var(--warn); font-weight: 600; }
+nav { margin: 1rem 0 0; }
+nav a { margin-right: 1.1rem; white-space: nowrap; }
+a { color: var(--one); }
+.facts {
+  display: grid; gap: 0.7rem; margin: 1.2rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr));
+}
+.facts > div {
+  padding: 0.6rem 0.8rem; border-radius: 0.4rem; background: var(--panel);
+}
+.facts dt { color: var(--soft); font-size: 0.82rem; }
+.facts dd {
+  margin: 0; font-size: 1.12rem; font-weight: 600; font-variant-numeric: tabular-nums;
+}
+.facts .more {
+  display: block; color: var(--soft); font-size: 0.82rem; font-weight: 400;
+}
+figure { margin: 0.8rem 0; }
+figcaption, caption { font-size: 0.88rem; text-align: left; }
+figcaption { max-width: 46rem; }
+caption { padding-bottom: 0.3rem; }
+.wide { overflow-x: auto; }
+.wide:focus-visible { outline: 2px solid var(--one); }
+table { border-collapse: collapse; font-size: 0.86rem; }
+th, td {
+  padding: 0.26rem 0.65rem; border-bottom: 1px solid var(--line); text-align: right;
+  font-variant-numeric: tabular-nums; white-space: nowrap;
+}
+th { color: var(--soft); font-weight: 600; }
+tbody th { color: var(--ink); }
+.left { text-align: left; }
+.wrap { white-space: normal; min-width: 15rem; }
+tfoot th, tfoot td { border-bottom: 0; color: var(--ink); font-weight: 600; }
+.marked { background: var(--panel); font-weight: 600; }
+.many {
+  display: grid; gap: 0.6rem 1.2rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));
+}
+svg { display: block; max-width: 100%; height: auto; }
+.wide svg { max-width: none; }
+svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+@media print {
+  :root {
+    color-scheme: light;
+    --page: #ffffff; --ink: #000000; --soft: #444444; --line: #bbbbbb;
+    --panel: #f2f2f2; --one: #0b6e99; --two: #b4530f; --three: #6b4fa0;
+    --four: #3f7a3a; --five: #a1355b; --six: #6d6a2c; --pale: #cfe3ee;
+    --warn: #b3261e;
+  }
+  @page { size: A4; margin: 14mm 12mm; }
+  * { print-color-adjust: exact; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  nav { display: none; }
+  h2, h3 { break-after: avoid; }
+  figure, tr, .facts > div { break-inside: avoid; }
+  .wide { overflow: visible; }
+  table { font-size: 7.5pt; }
+  th, td { padding: 0.1rem 0.3rem; white-space: normal; }
+  svg, .wide svg { max-width: 100%; max-height: 240mm; }
+}
+"""
+
+
+def element(
+    name: str, attributes: Mapping[str, str | float], *children: Element | str
+) -> Element:
+    """An element with text and elements in it.
+
+    Parameters
+    ----------
+    name : str
+        The tag.
+    attributes : mapping of str to str or number
+        Numbers are rounded to a tenth.
+    children : Element or str
+        Texts are escaped when the page is written.
+    """
+    made = Element(name, {key: attribute(value) for key, value in attributes.items()})
+    for child in children:
+        if isinstance(child, Element):
+            made.append(child)
+        elif len(made):
+            made[-1].tail = (made[-1].tail or "") + child
+        else:
+            made.text = (made.text or "") + child
+    return made
+
+
+def attribute(value: str | float) -> str:
+    """The text of an attribute."""
+    return value if isinstance(value, str) else f"{round(value, 1):g}"
+
+
+def paragraph(*children: Element | str, kind: str = "") -> Element:
+    """Text; `kind` is "soft", "warn" or nothing."""
+    return element("p", {"class": kind} if kind else {}, *children)
+
+
+def section(title: str, anchor: str, *children: Element) -> Element:
+    """A part of the page with a heading; `anchor` is what links name."""
+    heading = element("h2", {"id": f"{anchor}-title"}, title)
+    facts = {"id": anchor, "aria-labelledby": f"{anchor}-title"}
+    return element("section", facts, heading, *children)
+
+
+def facts(rows: Sequence[tuple[str, str, str]]) -> Element:
+    """The figures that matter most, in boxes: name, figure, and a remark or nothing."""
+    boxes = []
+    for name, figure, remark in rows:
+        more = [element("span", {"class": "more"}, remark)] if remark else []
+        shown = element("dd", {}, figure, *more)
+        boxes.append(element("div", {}, element("dt", {}, name), shown))
+    return element("dl", {"class": "facts"}, *boxes)
+
+
+def wide(label: str, child: Element) -> Element:
+    """What may be wider than the page: it scrolls by itself, also with the keyboard."""
+    region = {"class": "wide", "role": "region", "tabindex": "0", "aria-label": label}
+    return element("div", region, child)
+
+
+def table(
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left_columns: int = 1,
+    totals: Sequence[str] = (),
+    wrapped: Sequence[int] = (),
+    marked: Sequence[int] = (),
+) -> Element:
+    """Cells under a header, in a region that scrolls.
+
+    Parameters
+    ----------
+    caption : str
+    header : sequence of str
+    rows : sequence of sequence of str
+        The first cell of each names the row.
+    left_columns : int
+        So many columns start at the left; the others are figures.
+    totals : sequence of str, optional
+        A last row.
+    wrapped : sequence of int, optional
+        Columns of text that may take several lines.
+    marked : sequence of int, optional
+        Rows that stand out.
+    """
+
+    def cells(values: Sequence[str], scope: str, is_header: bool) -> list[Element]:
+        made = []
+        for i, value in enumerate(values):
+            kinds = ["left"] * (i < left_columns or i in wrapped)
+            kinds += ["wrap"] * (i in wrapped)
+            kind = {"class": " ".join(kinds)} if kinds else {}
+            if is_header or i == 0:
+                made.append(element("th", {**kind, "scope": scope}, value))
+            else:
+                made.append(element("td", kind, value))
+        return made
+
+    head = element("thead", {}, element("tr", {}, *cells(header, "col", True)))
+    body = [
+        element(
+            "tr", {"class": "marked"} if i in marked else {}, *cells(row, "row", False)
+        )
+        for i, row in enumerate(rows)
+    ]
+    parts = [element("caption", {}, caption), head, element("tbody", {}, *body)]
+    if totals:
+        foot = element("tr", {}, *cells(totals, "row", False))
+        parts.append(element("tfoot", {}, foot))
+    return wide(caption, element("table", {}, *parts))
+
+
+def svg(
+    width: float, height: float, label: str, *children: Element, grows: bool = False
+) -> Element:
+    """A drawing of so many pixels, which shrinks with the page.
+
+    `label` says in words what it shows; one that `grows` fills the width.
+    """
+    size: dict[str, str | float] = (
+        {"width": "100%"} if grows else {"width": width, "height": height}
+    )
+    view = f"0 0 {attribute(width)} {attribute(height)}"
+    return element(
+        "svg",
+        {"viewBox": view, **size, "role": "img", "aria-label": label},
+        *children,
+    )
+
+
+def figure(drawing: Element, caption: str, *, scrolls: bool = False) -> Element:
+    """A drawing with words below; one that `scrolls` keeps its size on a phone."""
+    shown = wide(caption, drawing) if scrolls else drawing
+    return element("figure", {}, shown, element("figcaption", {}, caption))
+
+
+def page(title: str, lead: Sequence[Element], sections: Sequence[Element]) -> str:
+    """A whole page.
+
+    Parameters
+    ----------
+    title : str
+    lead : sequence of Element
+        What stands below the title.
+    sections : sequence of Element
+        As `section` makes them; links to all of them stand above.
+    """
+    links = [
+        element("a", {"href": f"#{part.get('id')}"}, part[0].text or "")
+        for part in sections
+    ]
+    links = [element("nav", {"aria-label": "sections"}, *links)] if links else []
+    header = element("header", {}, element("h1", {}, title), *lead, *links)
+    body = element("body", {}, header, element("main", {}, *sections))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{MARK}\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{_text(element('title', {}, title))}\n"
+        '<link rel="icon" href="data:,">\n'
+        f"<style>{STYLE}</style>\n</head>\n{_text(body)}\n</html>\n"
+    )
+
+
+def _text(made: Element) -> str:
+    return tostring(made, encoding="unicode", method="html")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that this program wrote."""
+    with open(path, "rb") as file:
+        return MARK.encode() in file.read(1024)
+
+
+def check_page(path: str | Path) -> None:
+    """Before anything slow: OptionError or OSError unless a page may be written."""
+    outputs.check(path, is_page, WHAT, "name another file")
+    outputs.check_directory(Path(path).parent)
+
+
+def write_page(path: str | Path, text: str) -> None:
+    """Write a page; it takes the place of an earlier one, and of nothing else."""
+    outputs.check(path, is_page, WHAT, "name another file")
+    outputs.write(path, text.encode())
