@@ -1,0 +1,1 @@
+"""Networks found by search: families of them, ranked without training, then trained."""
