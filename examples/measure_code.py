@@ -96,8 +96,14 @@ class Section:
         return self.calls | self.jumps | self.points
 
 
+class CompilerCrashed(Exception):
+    """An error of the compiler, not of the source: no firmware can have it either."""
+
+
 def run(*command: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "internal compiler error" in done.stderr:
+        raise CompilerCrashed
     if done.returncode:
         raise SystemExit(f"{command[0]} failed:\n{done.stderr}")
     return done.stdout
@@ -225,7 +231,12 @@ def measured(library: Library, machine: Machine, folder: Path) -> dict[str, Sect
         source, options = job
         here = folder / library.provider / machine.core / source.parent.name
         here.mkdir(parents=True, exist_ok=True)
-        return sections(compiled(source, here / f"{source.stem}.o", machine, options))
+        try:
+            made = compiled(source, here / f"{source.stem}.o", machine, options)
+        except CompilerCrashed:
+            print(f"{machine.core}: the compiler crashes on {source.name}", flush=True)
+            return {}
+        return sections(made)
 
     found: dict[str, Section] = {}
     with ThreadPoolExecutor(2) as pool:

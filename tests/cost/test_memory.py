@@ -4,6 +4,17 @@ import dataclasses
 import json
 
 import pytest
+from deploy.networks import (
+    branches,
+    image,
+    legacy,
+    legacy_plain,
+    noise,
+    only_dense,
+    only_flatten,
+    relu_first,
+    standardized,
+)
 
 import kanji_np as kj
 from kanji_np.cost import generated
@@ -15,18 +26,6 @@ from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import compiler
 from kanji_np.deploy.kernels import DEFINED, ccore_directory
 from kanji_np.errors import OptionError, UnsupportedOp
-
-from ..deploy.networks import (
-    branches,
-    image,
-    legacy,
-    legacy_plain,
-    noise,
-    only_dense,
-    only_flatten,
-    relu_first,
-    standardized,
-)
 
 REAL = ("cmsis-nn-7.0.0", "cmsis-nn-4.0.0", "cmsis-nn-q7-5.9.0")
 ROUNDINGS = ("", module.OTHER_ROUNDING)
@@ -148,4 +147,4 @@ def test_the_same_kernels_count_once():
     more = sizes[1].flash_bytes - sizes[0].flash_bytes
     tables = 8 * 8 + 8 * 4
     structs = generated.struct_bytes(program(one.freeze()))
-    assert tables + structs < more < tables + structs + 120
+    assert tables + structs < more <= tables + structs + 160
