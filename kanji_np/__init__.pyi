@@ -89,6 +89,9 @@ from kanji_np.runtimes import RuntimeComparison as RuntimeComparison
 from kanji_np.runtimes import RuntimePair as RuntimePair
 from kanji_np.runtimes import RuntimeScore as RuntimeScore
 from kanji_np.runtimes import compare_runtimes as compare_runtimes
+from kanji_np.search.run import FoundNetwork as FoundNetwork
+from kanji_np.search.run import FoundNetworks as FoundNetworks
+from kanji_np.search.run import search_networks as search_networks
 from kanji_np.shrinking import InputValue as InputValue
 from kanji_np.shrinking import SmallestInput as SmallestInput
 from kanji_np.targets import target_spec as target_spec

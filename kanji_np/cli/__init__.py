@@ -29,6 +29,7 @@ from kanji_np.cli import (
     report,
     results,
     runtimes,
+    search,
     train,
 )
 from kanji_np.cli.options import OPTIONS_OF, name_options
@@ -137,6 +138,7 @@ for command in (
     deploy.verify,
     deploy.vectors,
     report.report,
+    search.search,
     boards.boards,
     results.results,
     bench.bench,
