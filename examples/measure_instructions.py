@@ -63,6 +63,9 @@ NAME = "net"  # of every network, so that each takes the place of the one before
 #: Networks of these numbers modulo `FOLDS` are held out of the fit.
 FOLDS, HELD_OUT = 3, 0
 DIGITS = 6
+#: Instructions of a part of which nothing is known, and the weight of this guess beside
+#: a relative error of 1.
+GUESS, GUESS_WEIGHT = 20.0, 3e-4
 
 ZOO = {
     "paper-cnn": lambda target: kj.paper_cnn(target=target),
@@ -345,9 +348,7 @@ def fitted(those: Sequence[Sample]) -> Kernel:
     if held.all():
         held[:] = False
     relative = amounts / counted[:, None]
-    size = np.maximum(np.abs(relative).max(0), 1e-30)  # for the solver's sake
-    found, _ = nnls(relative[~held] / size, np.ones(int((~held).sum())))
-    weights = [float(f"{w:.{DIGITS}g}") for w in found / size]
+    weights = [float(f"{w:.{DIGITS}g}") for w in _least_squares(relative[~held])]
     errors = np.abs(relative @ weights - 1)
     shown = errors[held] if held.any() else errors
     return Kernel(
@@ -357,6 +358,20 @@ def fitted(those: Sequence[Sample]) -> Kernel:
         median_error=round(float(np.median(shown)), 5),
         worst_error=round(float(shown.max()), 5),
     )
+
+
+def _least_squares(relative: np.ndarray) -> np.ndarray:
+    """Instructions of each part, of which each row's sum should be 1.
+
+    Parts that the rows do not tell apart are drawn towards `GUESS`, with next to no
+    weight beside what was counted.
+    """
+    n_parts = relative.shape[1]
+    rows = np.vstack([relative, np.eye(n_parts) * GUESS_WEIGHT / GUESS])
+    sums = np.concatenate([np.ones(len(relative)), np.full(n_parts, GUESS_WEIGHT)])
+    size = np.linalg.norm(rows, axis=0)  # for the solver's sake
+    found, _ = nnls(rows / size, sums)
+    return found / size
 
 
 def fit(results: Results, core: str, target: TargetSpec) -> Table:

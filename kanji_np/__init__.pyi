@@ -12,10 +12,12 @@ from kanji_np.cost.boards import Board as Board
 from kanji_np.cost.boards import Power as Power
 from kanji_np.cost.boards import board as board
 from kanji_np.cost.boards import boards as boards
+from kanji_np.cost.budget import Budget as Budget
 from kanji_np.cost.estimate import Estimate as Estimate
 from kanji_np.cost.estimate import LayerEstimate as LayerEstimate
 from kanji_np.cost.estimate import Memory as Memory
 from kanji_np.cost.estimate import estimate as estimate
+from kanji_np.cost.limits import check as check
 from kanji_np.cost.range import Range as Range
 from kanji_np.data import Augment as Augment
 from kanji_np.data import Dataset as Dataset
@@ -29,6 +31,7 @@ from kanji_np.deploy import export as export
 from kanji_np.deploy import vectors as vectors
 from kanji_np.deploy import verify as verify
 from kanji_np.errors import AccumulatorOverflow as AccumulatorOverflow
+from kanji_np.errors import BudgetError as BudgetError
 from kanji_np.errors import DataError as DataError
 from kanji_np.errors import DataWarning as DataWarning
 from kanji_np.errors import DownloadError as DownloadError

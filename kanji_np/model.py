@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,11 @@ from kanji_np.quantize import INPUT_SCALE, SCHEMES
 from kanji_np.targets import target_spec
 from kanji_np.types import QParams, Shape, TargetSpec
 from kanji_np.weights import load_weights, weights_of
+
+if TYPE_CHECKING:
+    from kanji_np.cost.boards import Board
+    from kanji_np.cost.budget import Budget
+    from kanji_np.cost.estimate import Estimate
 
 
 class Model(Network):
@@ -205,6 +210,34 @@ class Model(Network):
             raise OptionError(
                 f"the weights of {other.name} do not fit {self.name}: {error}"
             ) from None
+
+    def check(
+        self,
+        budget: Budget | str,
+        *,
+        board: str | Path | Board | None = None,
+        core: str | None = None,
+        library: str = "ccore",
+    ) -> Estimate:
+        """Raise BudgetError unless the network keeps to a budget; see `kanji_np.check`.
+
+        It need not be trained.
+
+        Parameters
+        ----------
+        budget : Budget or str
+            "flash=256K,ram=64K,latency=100ms,energy=5mJ", or some of these.
+        board, core, library : optional
+            As `kanji_np.estimate` has them.
+
+        Returns
+        -------
+        Estimate
+            What the network will cost.
+        """
+        import kanji_np
+
+        return kanji_np.check(self, budget, board=board, core=core, library=library)
 
     def save(self, path: str | Path) -> None:
         """Write the network (weights, ranges, target) to a `.npz` file, atomically.

@@ -11,8 +11,10 @@ import click
 from kanji_np.choices import KERNEL_LIBRARIES
 from kanji_np.cli.options import (
     PATH,
+    BudgetOptions,
     DataOptions,
     TargetOptions,
+    budget_options,
     check_trained,
     data_options,
     target_options,
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 @click.argument("model", type=PATH)
 @click.argument("directory", type=PATH)
 @target_options
-@click.option(
-    "--library",
-    type=click.Choice(KERNEL_LIBRARIES),
-    default="ccore",
-    help="The kernels the firmware's Makefile builds with.",
-)
+@budget_options({
+    "library": click.option(
+        "--library",
+        type=click.Choice(KERNEL_LIBRARIES),
+        default="ccore",
+        help="The kernels the firmware's Makefile builds with.",
+    )
+})  # fmt: skip
 @click.option(
     "--cmsis-nn",
     type=PATH,
@@ -48,7 +52,7 @@ if TYPE_CHECKING:
     "--force", is_flag=True, help="Write into a directory that holds other files."
 )
 def export(
-    model: Path, directory: Path, target: TargetOptions, library: str,
+    model: Path, directory: Path, target: TargetOptions, costs: BudgetOptions,
     cmsis_nn: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
@@ -63,9 +67,13 @@ def export(
     from kanji_np.deploy import export
     from kanji_np.deploy.planner import arena_text
 
-    net = target.load(model)
+    costs.limits()
+    net = costs.target(target).load(model)
     check_trained(net, model)
-    firmware = export(net, directory, library=library, cmsis_nn=cmsis_nn, force=force)
+    costs.check(net)
+    firmware = export(
+        net, directory, library=costs.library, cmsis_nn=cmsis_nn, force=force
+    )
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
     arena = arena_text(firmware.arena_bytes, firmware.lower_bound_bytes)

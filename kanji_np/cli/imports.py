@@ -13,9 +13,11 @@ from kanji_np.cli.chance import is_chance, note_chance, note_classes
 from kanji_np.cli.evaluate import ACCURACY, metric_of, score_line, score_of
 from kanji_np.cli.options import (
     PATH,
+    BudgetOptions,
     DataOptions,
     QuantizationOptions,
     TargetOptions,
+    budget_options,
     data_options,
     group,
     quantization_options,
@@ -124,6 +126,7 @@ class Conversion:
     },
 )
 @group("run", RunOptions)
+@budget_options()
 @click.option(
     "-o",
     "--output",
@@ -139,8 +142,8 @@ class Conversion:
 def import_(
     context: click.Context, file: Path, data: DataOptions, pixels: PixelOptions,
     target: TargetOptions, quantization: QuantizationOptions,
-    training: TrainingOptions, run: RunOptions, output: Path | None,
-    plot: Path | None,
+    training: TrainingOptions, run: RunOptions, costs: BudgetOptions,
+    output: Path | None, plot: Path | None,
 ) -> None:  # fmt: skip
     """Convert a .tflite or ONNX network, score it, and train it on in int8.
 
@@ -155,6 +158,9 @@ def import_(
     recipe = _recipe(training) if training.epochs else None
     if recipe is None and run.resume:
         raise OptionError("--resume goes on with a training: give its --epochs")
+
+    target = costs.target(target)
+    costs.limits()
 
     from kanji_np import modelfile, outputs
     from kanji_np.plots import check_plot
@@ -172,6 +178,7 @@ def import_(
     images, test = data.load()
     imported, takes = _read(file, images, pixels, target, quantization, run.name)
     net = replace(quantization, scheme=None).of(imported.network)
+    costs.check(net)
     if not net.is_calibrated:
         net.calibrate(spread(images, CALIBRATION_IMAGES).images)
     click.echo(f"{_table(imported, net, takes)}\n")

@@ -10,7 +10,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -22,6 +22,7 @@ from kanji_np.errors import KanjiError, OptionError
 
 if TYPE_CHECKING:
     from kanji_np.cost.boards import Board
+    from kanji_np.cost.budget import Budget
     from kanji_np.data import Dataset
     from kanji_np.layers import Layer
     from kanji_np.model import Model
@@ -324,6 +325,60 @@ class BoardOptions:
 
 
 board_options = group("board", BoardOptions)
+
+
+@dataclass(frozen=True)
+class BudgetOptions(BoardOptions):
+    """The same, and what the network may cost there."""
+
+    budget: Annotated[
+        str | None,
+        click.option(
+            "--budget",
+            metavar="KEY=AMOUNT,...",
+            help="Fail before anything slow if the network takes more, such as "
+            "flash=256K,ram=64K,latency=100ms,energy=5mJ, or some of them. Flash and "
+            "RAM of --board are limits, too.",
+        ),
+    ] = None
+
+    def limits(self) -> Budget:
+        """The budget that is told; OptionError if the text says none."""
+        from kanji_np.cost.budget import Budget
+
+        return Budget() if self.budget is None else Budget.parse(self.budget)
+
+    def target(self, told: TargetOptions) -> TargetOptions:
+        """The target for the core class of the board, as --core would name it."""
+        from kanji_np.targets import generates_c
+
+        board = self.load()
+        if board is None or not generates_c(told.spec()):
+            return told
+        if told.core is None:
+            return replace(told, core=board.core_class)
+        if told.spec().core != board.core_class:
+            raise OptionError(
+                f"--core {told.core} does not fit --board {self.board}, whose "
+                f"{board.core} is of class {board.core_class}: leave out --core"
+            )
+        return told
+
+    def check(self, net: Model) -> None:
+        """BudgetError if a network takes more; notes where it is not sure."""
+        if self.board is None and self.budget is None:
+            return
+        from kanji_np.cost.limits import check, notes
+
+        budget = self.limits()
+        made = check(net, budget, board=self.board, library=self.library)
+        for note in notes(made, budget):
+            click.echo(f"note: {note}", err=True)
+
+
+def budget_options(options: Mapping[str, Decorator] | None = None) -> Decorator:
+    """The options --board, --library and --budget, as the argument `costs`."""
+    return group("costs", BudgetOptions, options)
 
 
 def load_network(

@@ -14,11 +14,13 @@ from kanji_np.choices import OPTIMIZERS, SCHEDULES
 from kanji_np.cli.evaluate import ACCURACY, metric_of, score_line, score_of
 from kanji_np.cli.options import (
     PATH,
+    BudgetOptions,
     DataOptions,
     Decorator,
     NetworkOptions,
     QuantizationOptions,
     TargetOptions,
+    budget_options,
     data_options,
     given,
     group,
@@ -255,10 +257,11 @@ class Scores:
 @target_options
 @group("recipe", RecipeOptions)
 @group("run", RunOptions)
+@budget_options()
 @click.pass_context
 def train(
     context: click.Context, data: DataOptions, network: NetworkOptions,
-    target: TargetOptions, recipe: RecipeOptions, run: RunOptions,
+    target: TargetOptions, recipe: RecipeOptions, run: RunOptions, costs: BudgetOptions,
 ) -> None:  # fmt: skip
     """Train a network of the zoo, or that of a file, by the default recipe or another.
 
@@ -269,6 +272,8 @@ def train(
       kanji-np train --data cifar10 --download --channels 32,32,64
     """
     wanted = recipe.recipe()
+    target = costs.target(target)
+    costs.limits()
     if run.directory is not None:
         check_run(run.directory, run.resume)
 
@@ -285,6 +290,7 @@ def train(
     else:
         net = _of_the_zoo(network, images, mean, target, recipe, run.name)
         title = network.title
+    costs.check(net)
     by_label = metric_of(net, images) == ACCURACY
     wanted = replace(
         wanted,

@@ -48,7 +48,7 @@ class Quantity:
             )
         value, unit = Decimal(found["value"]), found["unit"]
         if not unit:
-            ways = " or ".join(f"{text}{name}" for name in self._written())
+            ways = " or ".join(f"{text}{name}" for name in reversed(self._written()))
             raise _wrong(f"{key}={text} has no unit: write {ways}")
         if unit not in self.units:
             known = ", ".join(self.units)
@@ -73,7 +73,7 @@ class Quantity:
         return {name: size for size, name in names.items()}
 
 
-_AMOUNT = re.compile(r"(?P<value>-?\d{1,12}(\.\d{1,24})?) ?(?P<unit>[^\W\d_]*)")
+_AMOUNT = re.compile(r"(?P<value>-?\d{1,18}(\.\d{1,24})?) ?(?P<unit>[^\W\d_]*)")
 
 _SIZES = {"M": 2**20, "MB": 2**20, "MiB": 2**20, "K": 2**10, "KB": 2**10, "KiB": 2**10}
 _BYTES = MappingProxyType({unit: Decimal(n) for unit, n in (_SIZES | {"B": 1}).items()})

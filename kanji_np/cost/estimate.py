@@ -304,7 +304,7 @@ def _graph(network: Model | Graph, core: str) -> Graph:
         network = network.for_target("cmsis-nn", core=kind)
     elif network.target.core != kind:
         network = network.for_target(core=kind)
-    return network.freeze()
+    return network.outline()
 
 
 def _count(calls: tuple[KernelCall, ...], macs: int) -> tuple[float, Range]:

@@ -204,7 +204,8 @@ def check(
             lines.append(f"  {text}")
         if parts is not None:
             lines += _advice(parts, suspects, made, limits, overrun)
-    raise BudgetError("\n".join([*lines, *notes(made, limits)]))
+    lines += [f"note: {note}" for note in notes(made, limits)]
+    raise BudgetError("\n".join(lines))
 
 
 def _budget(given: Budget | str) -> Budget:
@@ -223,8 +224,8 @@ def _taken_apart(network: Model | Graph, made: Estimate) -> tuple[Graph, Parts |
     """The program that was costed, and the parts of a network that can be changed."""
     if isinstance(network, Graph):
         return network, None
-    network = network.for_target(made.target)
-    return network.freeze(), Parts.of(network)
+    network = network.for_target(made.target, core=made.target.core)
+    return network.outline(), Parts.of(network)
 
 
 def _advice(

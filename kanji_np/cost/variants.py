@@ -2,7 +2,8 @@
 
 A network is taken apart into `Part`s, which are put together again after a change:
 fewer channels, a stride, other kinds of layers. The weights of what comes out are
-arbitrary; it is there to be costed.
+arbitrary, and batch normalization is left out, which costs nothing on the device: the
+network is there to be costed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from kanji_np.design import Design
 from kanji_np.errors import KanjiError
-from kanji_np.layers import Input, LinearLayer, drawn, make_layer
+from kanji_np.layers import Input, drawn, make_layer
 from kanji_np.model import Model, assembled
 from kanji_np.ops import OPS, Op
 from kanji_np.ops.attributes import Pool2DAttrs
@@ -41,7 +42,6 @@ class Part:
     attrs: Any
     name: str
     constants: Any
-    batch_norm: bool
     inputs: tuple[int, ...]
     covers_image: bool
 
@@ -77,7 +77,6 @@ class Parts:
                 attrs=layer.attrs,
                 name=layer.name,
                 constants=layer.constants,
-                batch_norm=isinstance(layer, LinearLayer) and layer.norm is not None,
                 inputs=tuple(wires),
                 covers_image=isinstance(layer.attrs, Pool2DAttrs)
                 and layer.attrs.pool_size == shapes[wires[0]][:2],
@@ -102,10 +101,7 @@ class Parts:
             if part.covers_image:
                 window = shapes[part.inputs[0]][:2]
                 part = part.changed(pool_size=window, strides=window)
-            layer = make_layer(
-                part.op, part.attrs, part.name, part.constants,
-                batch_norm=part.batch_norm,
-            )  # fmt: skip
+            layer = make_layer(part.op, part.attrs, part.name, part.constants)
             values.append(layer(*(values[k] for k in part.inputs)))
             read = tuple(shapes[k] for k in part.inputs)
             shapes.append(part.op.infer(part.attrs, read))

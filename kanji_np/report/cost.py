@@ -1,15 +1,22 @@
 """What a network costs, layer by layer; it need not be trained.
 
-Shapes, operations and memory follow from the operators alone. Only the scales are
-provisional until the network has seen data.
+Shapes, operations and memory follow from the operators alone, and are exact. Time and
+energy are estimates for a board, see `cost.estimate`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
+from kanji_np.cost.boards import BOARD_CORES, Board
+from kanji_np.cost.estimate import Estimate, estimate
+from kanji_np.cost.range import Range, significant
 from kanji_np.deploy.planner import (
+    Plan,
     arena_text,
     lower,
     plan,
@@ -22,6 +29,9 @@ from kanji_np.report.tables import text_table
 from kanji_np.targets import generates_c
 from kanji_np.types import Shape, shape_text
 
+#: Of every report in JSON.
+KIND = "kanji-np report"
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -33,7 +43,8 @@ class LayerReport:
         Of the layer and of its operator.
     output_shape : tuple of int
     scale : str
-        Of the output, for reading: "2^-5", or a number.
+        Of the output, for reading: "2^-5", or a number. Empty as long as the network
+        has no ranges.
     macs : int
         Multiply-accumulates of one inference [MAC].
     flash_bytes : int
@@ -41,6 +52,11 @@ class LayerReport:
     ram_bytes : int
         What must be in memory while the layer runs: its input, its output unless that
         takes the input's place, and its scratch [bytes].
+    functions : tuple of str
+        The library functions that compute it, in order; none where a layer only gives
+        its input another shape.
+    inputs : tuple of int
+        What it reads: 0 is the network's input, n the output of layer n, from 1.
     """
 
     name: str
@@ -50,6 +66,33 @@ class LayerReport:
     macs: int
     flash_bytes: int
     ram_bytes: int
+    functions: tuple[str, ...] = ()
+    inputs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ArenaPiece:
+    """Memory of the arena that is in use from one layer to another.
+
+    Parameters
+    ----------
+    layer : str
+        Whose memory it is.
+    kind : "output", "scratch" or "copy"
+        What the layer writes; memory it works in; or a copy of its input, which it
+        overwrites.
+    offset, size : int
+        Where it begins in the arena, and how large it is [bytes].
+    first, last : int
+        The layers during which it is in use, from 1, both included.
+    """
+
+    layer: str
+    kind: str
+    offset: int
+    size: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +109,10 @@ class Report:
         scratch [bytes]. The network's input and output are the caller's, not in it.
     lower_bound_bytes : int
         No layout of the same does with less [bytes].
+    arena : tuple of ArenaPiece
+        What lies in it, the largest first.
+    estimate : Estimate or None
+        Instructions, time, energy and all memory, if a board or a core was named.
     """
 
     network: str
@@ -74,6 +121,8 @@ class Report:
     layers: tuple[LayerReport, ...]
     arena_bytes: int
     lower_bound_bytes: int
+    arena: tuple[ArenaPiece, ...] = ()
+    estimate: Estimate | None = None
 
     @property
     def macs(self) -> int:
@@ -85,44 +134,183 @@ class Report:
         """Weights, biases and tables [bytes]; code not included."""
         return sum(layer.flash_bytes for layer in self.layers)
 
+    @property
+    def peak_steps(self) -> tuple[int, ...]:
+        """The layers, from 1, during which most bytes of the arena are in use."""
+        in_use = self.arena_in_use
+        most = max(in_use, default=0)
+        return tuple(i for i, size in enumerate(in_use, 1) if size == most > 0)
+
+    @property
+    def arena_in_use(self) -> tuple[int, ...]:
+        """Bytes of the arena that are in use during each layer [bytes]."""
+        return tuple(
+            sum(piece.size for piece in self.arena_during(step))
+            for step in range(1, len(self.layers) + 1)
+        )
+
+    def arena_during(self, step: int) -> tuple[ArenaPiece, ...]:
+        """What lies in the arena while a layer runs, the largest first.
+
+        Parameters
+        ----------
+        step : int
+            The layer, from 1.
+        """
+        return tuple(p for p in self.arena if p.first <= step <= p.last)
+
     def json(self) -> str:
         """The report as one JSON object on one line."""
-        totals = {"macs": self.macs, "flash_bytes": self.flash_bytes}
-        return json.dumps(asdict(self) | totals)
+        facts = {name: value for name, value in vars(self).items() if name in PLAIN}
+        return json.dumps(
+            {
+                "kind": KIND,
+                **facts,
+                "layers": [asdict(layer) for layer in self.layers],
+                "arena": [asdict(piece) for piece in self.arena],
+                "macs": self.macs,
+                "flash_bytes": self.flash_bytes,
+                "peak_steps": self.peak_steps,
+                "estimate": _estimate_facts(self.estimate) if self.estimate else None,
+            }
+        )
+
+    def markdown(self) -> str:
+        """The report as Markdown."""
+        from kanji_np.report.markdown import markdown
+
+        return markdown(self)
+
+    def html(self) -> str:
+        """The report as one page, which opens from disk and loads nothing."""
+        from kanji_np.report.html import html
+
+        return html(self)
 
     def __str__(self) -> str:
-
-        header = ("layer", "output", "scale", "MAC", "flash", "RAM")
-        rows = [
-            (
-                layer.name,
-                shape_text(layer.output_shape),
-                layer.scale,
-                f"{layer.macs:,}",
-                f"{layer.flash_bytes:,}",
-                f"{layer.ram_bytes:,}",
-            )
-            for layer in self.layers
-        ]
-        rows.append(("total", "", "", f"{self.macs:,}", f"{self.flash_bytes:,}", ""))
-        table = text_table(header, rows, left_columns=3)
-        input_shape = shape_text(self.input_shape)
-        return (
-            f"{self.network} for {self.target}, input {input_shape}\n\n"
-            f"{table}\n\n"
-            f"flash and RAM in bytes; code not included\n"
-            f"arena {arena_text(self.arena_bytes, self.lower_bound_bytes)}: "
-            "everything between input and output"
+        columns = cost_columns(self)
+        table = text_table(
+            [*columns], [*zip(*columns.values(), strict=True)], left_columns=LEFT
+        )
+        return "\n".join(
+            [
+                f"{self.network} for {self.target}, "
+                f"input {shape_text(self.input_shape)}",
+                *("", table, ""),
+                "flash and RAM in bytes; code not included",
+                f"arena {arena_text(self.arena_bytes, self.lower_bound_bytes)}: "
+                "everything between input and output",
+                *(f"{name}: {text}" for name, text in estimate_lines(self)),
+            ]
         )
 
 
-def cost_report(network: Model | Graph) -> Report:
+#: Fields of a report that are plain data, as JSON has them.
+PLAIN = ("network", "target", "input_shape", "arena_bytes", "lower_bound_bytes")
+LEFT = 2  # columns of words
+
+
+def cost_columns(report: Report) -> dict[str, list[str]]:
+    """The columns of the table of layers, the totals in the last row."""
+    layers = report.layers
+    columns = {
+        "layer": [*(layer.name for layer in layers), "total"],
+        "output": [*(shape_text(layer.output_shape) for layer in layers), ""],
+        "scale": [*(layer.scale for layer in layers), ""],
+        "MAC": [f"{n:,}" for n in (*(layer.macs for layer in layers), report.macs)],
+        "flash": [
+            f"{n:,}"
+            for n in (*(layer.flash_bytes for layer in layers), report.flash_bytes)
+        ],
+        "RAM": [*(f"{layer.ram_bytes:,}" for layer in layers), ""],
+    }
+    if not any(columns["scale"]):
+        del columns["scale"]
+    if report.estimate is not None:
+        whole = report.estimate
+        every = (*whole.layers, whole)
+        columns["instructions"] = [f"{each.instructions:,.0f}" for each in every]
+        if whole.seconds is not None:
+            columns["ms"] = [_thousandths(each.seconds) for each in every]
+        if whole.joules is not None:
+            columns["mJ"] = [_thousandths(each.joules) for each in every]
+    return columns
+
+
+def _thousandths(value: Range | None) -> str:
+    return "" if value is None else significant(1e3 * value.likely)
+
+
+def place_of(found: Estimate) -> str:
+    """What an estimate is for: "NUCLEO-F446RE (cortex-m4, 180 MHz), ccore"."""
+    clock = found.board.clock_hz if found.board else None
+    facts = found.core if clock is None else f"{found.core}, {clock / 1e6:g} MHz"
+    place = f"{found.board.title} ({facts})" if found.board else facts
+    return f"{place}, {found.library}"
+
+
+def estimate_lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Names and texts of what was estimated for the whole network."""
+    found = report.estimate
+    if found is None:
+        return
+    yield "estimate for", place_of(found)
+    if found.seconds is not None:
+        yield "time", found.seconds.text("s")
+    if found.joules is not None:
+        yield "energy", found.joules.text("J")
+    yield "flash with code", f"{found.flash_bytes:,} bytes"
+    yield "RAM with stack, input and output", f"{found.ram_bytes:,} bytes"
+    for shortage in found.shortages:
+        yield "does not fit", shortage
+
+
+def _estimate_facts(found: Estimate) -> dict[str, Any]:
+    """An estimate as plain data."""
+
+    def costs(each: Any) -> dict[str, Any]:
+        ranges = {
+            name: None if value is None else asdict(value)
+            for name in ("cycles", "seconds", "joules")
+            for value in [getattr(each, name)]
+        }
+        return {"instructions": each.instructions, **ranges}
+
+    return {
+        "target": str(found.target),
+        "core": found.core,
+        "library": found.library,
+        "board": None if found.board is None else found.board.name,
+        "clock_hz": None if found.board is None else found.board.clock_hz,
+        **costs(found),
+        "flash_bytes": found.flash_bytes,
+        "ram_bytes": found.ram_bytes,
+        "memory": asdict(found.memory),
+        "shortages": found.shortages,
+        "layers": [{"name": each.name, **costs(each)} for each in found.layers],
+    }
+
+
+def cost_report(
+    network: Model | Graph,
+    *,
+    board: str | Path | Board | None = None,
+    core: str | None = None,
+    library: str = "ccore",
+) -> Report:
     """What a network costs on the device; it need not be trained.
 
     Parameters
     ----------
     network : Model or Graph
         Not changed. A Model for a runtime costs what it does with CMSIS-NN.
+    board : str, path or Board, optional
+        Where instructions, time and energy are estimated for. The network is laid out
+        for the class of its core.
+    core : str, optional
+        "cortex-m4" and so on, instead of a board: instructions and cycles only.
+    library : "ccore" or "cmsis-nn"
+        Whose kernels the estimate is for.
 
     Returns
     -------
@@ -131,15 +319,18 @@ def cost_report(network: Model | Graph) -> Report:
 
     Raises
     ------
+    OptionError
+        Board, core or library are not known or do not fit each other.
+    FileFormatError
+        The file of a board is none.
     UnsupportedOp
         The library has no kernel for a layer, or a Graph is for a runtime.
     """
-    if isinstance(network, Graph):
-        graph = network
-    elif generates_c(network.target):
-        graph = network.freeze()
-    else:
-        graph = network.for_target("cmsis-nn").freeze()
+    found = None
+    if board is not None or core is not None:
+        found = estimate(network, board=board, core=core, library=library)
+    graph = outline(network, found.core if found else None)
+    has_ranges = isinstance(network, Graph) or network.is_calibrated
     calls = lower(graph)
     planned = plan(graph, calls)
     layers = []
@@ -152,12 +343,14 @@ def cost_report(network: Model | Graph) -> Report:
                 name=node.name,
                 op=node.op,
                 output_shape=y.shape,
-                scale=str(y.qparams),
+                scale=str(y.qparams) if has_ranges else "",
                 macs=cost.macs,
                 flash_bytes=cost.flash_bytes,
                 ram_bytes=x_bytes
                 + (0 if shares_input else y.size)
                 + scratch_bytes(made),
+                functions=tuple(call.function for call in made),
+                inputs=node.inputs,
             )
         )
     return Report(
@@ -167,4 +360,34 @@ def cost_report(network: Model | Graph) -> Report:
         layers=tuple(layers),
         arena_bytes=planned.arena_bytes,
         lower_bound_bytes=planned.lower_bound_bytes,
+        arena=_pieces(graph, planned),
+        estimate=found,
     )
+
+
+def outline(network: Model | Graph, core: str | None) -> Graph:
+    """The integer program that is costed, for the class of a core if one is told."""
+    if isinstance(network, Graph):
+        return network
+    if not generates_c(network.target):
+        network = network.for_target("cmsis-nn")
+    if core is not None and network.target.core != BOARD_CORES[core]:
+        network = network.for_target(core=BOARD_CORES[core])
+    return network.outline()
+
+
+def _pieces(graph: Graph, planned: Plan) -> tuple[ArenaPiece, ...]:
+    """What the plan lays into the arena."""
+    names = [node.name for node in graph.nodes]
+    tensors = {number - 1: place for number, place in planned.tensors.items()}
+    kinds = (
+        ("output", tensors),
+        ("copy", planned.inputs),
+        ("scratch", planned.scratch),
+    )
+    pieces = [
+        ArenaPiece(names[i], kind, offset, need.size, need.first, need.last)
+        for kind, places in kinds
+        for i, (offset, need) in places.items()
+    ]
+    return tuple(sorted(pieces, key=lambda piece: (-piece.size, piece.first)))

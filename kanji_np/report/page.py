@@ -43,8 +43,7 @@ h3 { margin: 1.6rem 0 0.4rem; font-size: 1rem; }
 p { max-width: 46rem; margin: 0.5rem 0; }
 .soft, figcaption, caption { color: var(--soft); }
 .warn { color: var(--warn); font-weight: 600; }
-nav { margin: 1rem 0 0; }
-nav a { margin-right: 1.1rem; white-space: nowrap; }
+nav { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; margin: 1rem 0 0; }
 a { color: var(--one); }
 .facts {
   display: grid; gap: 0.7rem; margin: 1.2rem 0;
@@ -68,22 +67,40 @@ caption { padding-bottom: 0.3rem; }
 .wide:focus-visible { outline: 2px solid var(--one); }
 table { border-collapse: collapse; font-size: 0.86rem; }
 th, td {
-  padding: 0.26rem 0.65rem; border-bottom: 1px solid var(--line); text-align: right;
+  padding: 0.26rem 0.45rem; border-bottom: 1px solid var(--line); text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap;
 }
 th { color: var(--soft); font-weight: 600; }
 tbody th { color: var(--ink); }
 .left { text-align: left; }
-.wrap { white-space: normal; min-width: 15rem; }
+.wrap { white-space: normal; min-width: 9rem; overflow-wrap: anywhere; }
 tfoot th, tfoot td { border-bottom: 0; color: var(--ink); font-weight: 600; }
 .marked { background: var(--panel); font-weight: 600; }
 .many {
   display: grid; gap: 0.6rem 1.2rem;
   grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));
 }
+.charts {
+  gap: 1.2rem 2rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr));
+}
+.bars { width: 100%; align-self: start; }
+.bars th {
+  max-width: 9rem; overflow: hidden; text-overflow: ellipsis; font-weight: 400;
+}
+.bars th, .bars td { padding: 0.12rem 0.3rem; border: 0; }
+.bars .track { width: 62%; }
+.track div { position: relative; height: 1rem; background: var(--panel); }
+.track span { position: absolute; }
+.track .bar { top: 0; bottom: 0; background: var(--one); }
+.track .range { top: 50%; height: 2px; margin-top: -1px; background: var(--two); }
 svg { display: block; max-width: 100%; height: auto; }
 .wide svg { max-width: none; }
-svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+svg text { font-size: 12px; }
+.beside { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; }
+.beside > * { min-width: 0; max-width: 100%; }
+.beside figcaption { max-width: 20rem; }
+.beside > .charts { flex: 1 1 21rem; align-content: start; }
 @media print {
   :root {
     color-scheme: light;
@@ -101,6 +118,7 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; 
   .wide { overflow: visible; }
   table { font-size: 7.5pt; }
   th, td { padding: 0.1rem 0.3rem; white-space: normal; }
+  .wrap { min-width: 0; }
   svg, .wide svg { max-width: 100%; max-height: 240mm; }
 }
 """

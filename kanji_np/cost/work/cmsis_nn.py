@@ -16,16 +16,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from kanji_np.cost.work import cmsis_nn_elementwise as elementwise
-from kanji_np.cost.work.loops import (
-    Axis,
-    Integers,
-    Row,
-    Work,
-    axes,
-    copied,
-    loop,
-    once,
-)
+from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once
+from kanji_np.cost.work.windows import Windows, windows
 
 Loop = Mapping[str, float]
 #: Rows, outputs, depth, core class -> the loops of a product.
@@ -36,10 +28,10 @@ Product = Callable[[int, int, int, str], list[Loop]]
 
 
 def products(depth: int, core_class: str) -> dict[str, float]:
-    """Rounds of a sum of products."""
+    """Rounds of a sum of products, and whether the loop over the rest is entered."""
     if core_class == "c":
         return {"singles": depth}
-    return {"quads": depth // 4, "singles": depth % 4}
+    return {"quads": depth // 4, "singles": depth % 4, "rest": depth % 4 > 0}
 
 
 def wide_products(depth: int, core_class: str) -> dict[str, float]:
@@ -49,15 +41,18 @@ def wide_products(depth: int, core_class: str) -> dict[str, float]:
     return {
         "sixteens": depth // 16,
         "quads": depth % 16 // 4,
+        "rest of quads": depth % 16 >= 4,
         "singles": depth % 4,
+        "rest": depth % 4 > 0,
     }
 
 
 def unrolled_products(depth: int, core_class: str) -> dict[str, float]:
-    """The same where the compiler unrolls the loop eight times."""
+    """The same where the compiler unrolls the loop eight times, which takes a detour
+    to enter it."""
     rounds = products(depth, core_class)
     if core_class != "c":
-        rounds["eights"] = rounds["quads"] // 8
+        rounds |= {"eights": depth // 32, "entered": depth >= 4}
     return rounds
 
 
@@ -115,19 +110,18 @@ def convolution(given: Integers, core_class: str) -> Work:
 def nibble_convolution(given: Integers, core_class: str) -> Work:
     if _is_pointwise(given):
         return _pointwise(given, core_class, "convolve int4 1x1", nibble_matrix)
-    cells = given["output_dims.h"] * given["output_dims.w"]
-    outputs = given["output_dims.c"]
-    depth = _depth(given)
-    rounds = nibble_products(depth, core_class)
-    fours, rest = divmod(outputs, 4)
+    w = windows(given, "conv_params")
+    rounds = nibble_products(w.kernel_taps * w.depth, core_class)
+    pairs, last = divmod(w.count, 2)
+    fours, rest = divmod(w.filters, 4)
     return once(
         "convolve int4",
-        loop("cells", cells),
-        *_widened(given, core_class),
-        loop("2x4", cells // 2 * fours, **rounds),
-        loop("2x1", cells // 2 * rest, **rounds),
-        loop("1x1", cells % 2 * outputs, **rounds),
-        loop("pairs of cells", cells // 2),
+        loop("cells", w.count),
+        *_widened(w, core_class),
+        loop("pairs", pairs),
+        loop("2x4", pairs * fours, **rounds),
+        loop("2x1", pairs * rest, **rounds),
+        loop("1x1", last * w.filters, **rounds),
     )
 
 
@@ -149,52 +143,31 @@ def _pointwise(given: Integers, core_class: str, kernel: str, product: Product) 
     return once(kernel, loop("rows", height), *times)
 
 
-def _depth(given: Integers) -> int:
-    """Numbers in a window."""
-    return given["filter_dims.h"] * given["filter_dims.w"] * given["filter_dims.c"]
-
-
 def general(given: Integers, core_class: str) -> Work:
     """Windows are copied and widened to int16, two at a time, and multiplied."""
-    groups = given["input_dims.c"] // given["filter_dims.c"]
-    outputs, depth = given["output_dims.c"] // groups, _depth(given)
-    cells = given["output_dims.h"] * given["output_dims.w"]
-    inside, outside = _cells_of_windows(given)
-    rounds = products(depth, core_class)
-    pairs = groups * (cells // 2)
-    last = groups * (cells % 2)
+    w = windows(given, "conv_params")
+    rounds = products(w.kernel_taps * w.depth, core_class)
+    pairs, last = divmod(w.count, 2)
+    outputs = w.filters // w.groups
     return once(
-        "convolve" if groups == 1 else "convolve in groups",
-        loop("groups", groups),
-        loop("rows", groups * given["output_dims.h"]),
-        loop("cells", groups * cells, **rounds),
-        loop("taps", groups * cells * given["filter_dims.h"] * given["filter_dims.w"]),
-        copied("copies", groups * inside, given["filter_dims.c"]),
-        copied("fills", groups * outside, given["filter_dims.c"]),
-        loop("pairs", pairs),
-        loop("2x2", pairs * (outputs // 2), **rounds),
-        loop("2x1", pairs * (outputs % 2), **rounds),
-        loop("1x1", last * outputs, **rounds),
+        "convolve" if w.groups == 1 else "convolve in groups",
+        loop("groups", w.groups),
+        loop("rows", w.groups * w.rows.output),
+        loop("cells", w.groups * w.count, **rounds),
+        copied("copies", w.groups * w.inside, w.depth),
+        copied("fills", w.groups * (w.taps - w.inside), w.depth),
+        loop("pairs", w.groups * pairs),
+        loop("2x2", w.groups * pairs * (outputs // 2), **rounds),
+        loop("2x1", w.groups * pairs * (outputs % 2), **rounds),
+        loop("1x1", last * w.filters, **rounds),
     )
 
 
-def _cells_of_windows(given: Integers, params: str = "conv_params") -> tuple[int, int]:
-    """Cells of all windows: those in the input, and those in the padding."""
-    height, width = axes(given, params)
-    inside = height.inside * width.inside
-    every = height.windows * height.size * width.windows * width.size
-    return inside, every - inside
-
-
-def _widened(
-    given: Integers, core_class: str, params: str = "conv_params"
-) -> list[Loop]:
+def _widened(w: Windows, core_class: str) -> list[Loop]:
     """Windows widened to int16, without a copy before."""
-    inside, outside = _cells_of_windows(given, params)
-    channels = given["input_dims.c"]
     return [
-        loop("widened", inside, **products(channels, core_class)),
-        copied("fills", outside, 2 * channels),
+        loop("widened", w.inside, **products(w.channels, core_class)),
+        copied("fills", w.taps - w.inside, 2 * w.channels),
     ]
 
 
@@ -202,14 +175,14 @@ def _widened(
 
 
 def depthwise(given: Integers, core_class: str) -> Work:
+    w = windows(given, "dw_conv_params")
     if _has_one_filter(given):
-        height, width = axes(given, "dw_conv_params")
-        padding = given["dw_conv_params.padding.h"], given["dw_conv_params.padding.w"]
-        if height.size == width.size == 3 and max(padding) <= 1:
-            return _depthwise_3x3(given, height, width)
+        padding = max(w.rows.padding, w.columns.padding)
+        if w.rows.kernel == w.columns.kernel == 3 and padding <= 1:
+            return _depthwise_3x3(w)
         if core_class == "dsp":
-            return _depthwise_widened(given, height, width)
-    return _depthwise_one_by_one(given, core_class)
+            return _depthwise_widened(w)
+    return _depthwise_one_by_one(given, w)
 
 
 def _has_one_filter(given: Integers) -> bool:
@@ -218,113 +191,105 @@ def _has_one_filter(given: Integers) -> bool:
     return all(given[f"dw_conv_params.{name}"] == 1 for name in names)
 
 
-def _depthwise_3x3(given: Integers, height: Axis, width: Axis) -> Work:
+def _depthwise_3x3(w: Windows) -> Work:
     """Four channels at a time. The middle column of a window is always computed."""
-    fours, rest = divmod(given["output_dims.c"], 4)
-    cells = height.windows * width.windows
-    rows = height.inside * width.windows
-    sides = height.inside * (width.inside - width.windows)
+    rows = w.inside_rows
+    sides = w.inside - rows
+    full = w.rows.taps * w.columns.full
+    fours, rest = divmod(w.filters, 4)
     return once(
         "depthwise 3x3",
-        loop("rows", height.windows),
-        loop("cells", cells),
-        loop("fours", fours * cells),
+        loop("rows", w.rows.output),
+        loop("cells", w.count),
+        loop("fours", fours * w.count),
         loop("fours.rows", fours * rows),
         loop("fours.sides", fours * sides),
-        loop("rest", rest * cells),
+        loop("fours.full rows", fours * full),
+        loop("rest", rest * w.count),
         loop("rest.rows", rest * rows),
         loop("rest.sides", rest * sides),
+        loop("rest.full rows", rest * full),
     )
 
 
-def _depthwise_widened(given: Integers, height: Axis, width: Axis) -> Work:
+def _depthwise_widened(w: Windows) -> Work:
     """DSP cores: a window of all channels is widened, then come four at a time."""
-    channels, cells = given["output_dims.c"], height.windows * width.windows
-    size = height.size * width.size
     return once(
         "depthwise",
-        loop("cells", cells),
-        *_depthwise_windows(given, height, width),
-        loop("fours", cells * (channels // 4), pairs=size // 2, odd=size % 2),
-        loop("rest", cells * (channels % 4), taps=size),
+        loop("cells", w.count),
+        *_depthwise_windows(w, "dsp"),
+        loop(
+            "fours",
+            w.count * (w.filters // 4),
+            pairs=w.kernel_taps // 2,
+            odd=w.kernel_taps % 2,
+        ),
+        loop("rest", w.count * (w.filters % 4), taps=w.kernel_taps),
     )
 
 
-def _depthwise_windows(given: Integers, height: Axis, width: Axis) -> list[Loop]:
+def _depthwise_windows(w: Windows, core_class: str) -> list[Loop]:
     """Rows of a window that lie in the padding are cleared at once."""
-    channels = given["input_dims.c"]
-    cleared = height.outside * width.windows * width.size
     return [
-        loop(
-            "widened",
-            height.inside * width.inside,
-            **products(channels, "dsp"),
+        loop("widened", w.inside, **products(w.channels, core_class)),
+        copied("fills", w.rows.taps * w.columns.padded, 2 * w.channels),
+        copied(
+            "cleared rows",
+            w.rows.padded * w.columns.output,
+            2 * w.channels * w.columns.kernel,
         ),
-        copied("fills", height.inside * width.outside, 2 * channels),
-        loop("rows of padding", height.outside * width.windows),
-        loop("padding", cleared, bytes=2 * channels / 16),
-        loop("windows in padding", (height.windows - height.full) * width.windows),
     ]
 
 
-def _depthwise_one_by_one(given: Integers, core_class: str) -> Work:
+def _depthwise_one_by_one(given: Integers, w: Windows) -> Work:
     """A loop over each output's window; where a channel has 4, 8, .. filters four at a
     time."""
-    height, width = axes(given, "dw_conv_params")
-    channels, multiplier = given["input_dims.c"], given["dw_conv_params.ch_mult"]
-    dilation = given["dw_conv_params.dilation.h"], given["dw_conv_params.dilation.w"]
-    is_dilated = dilation != (1, 1)
-    kernel, outputs = "depthwise generic", given["output_dims.c"]
-    if multiplier % 4 == 0 and not is_dilated:
-        kernel, outputs = "depthwise by fours", outputs // 4
-    elif is_dilated:
+    kernel, outputs = "depthwise generic", w.filters
+    if max(w.rows.dilation, w.columns.dilation) > 1:
         kernel = "depthwise dilated"
-    cells = height.windows * width.windows
+    elif given["dw_conv_params.ch_mult"] % 4 == 0:
+        kernel, outputs = "depthwise by fours", outputs // 4
+    return _outputs(kernel, outputs, w)
+
+
+def _outputs(kernel: str, outputs: int, w: Windows) -> Work:
+    """A loop over the window of each output, or of some together."""
     return once(
         kernel,
-        loop("rows", height.windows),
-        loop("cells", cells, channels=channels),
-        loop("outputs", outputs * cells),
-        loop("outputs.rows", outputs * height.inside * width.windows),
-        loop("outputs.taps", outputs * height.inside * width.inside),
+        loop("rows", w.rows.output),
+        loop("cells", w.count, channels=w.channels),
+        loop("outputs", outputs * w.count),
+        loop("outputs.rows", outputs * w.inside_rows),
+        loop("outputs.taps", outputs * w.inside),
     )
 
 
 def nibble_depthwise(given: Integers, core_class: str) -> Work:
-    height, width = axes(given, "dw_conv_params")
-    channels, cells = given["output_dims.c"], height.windows * width.windows
-    size = height.size * width.size
+    w = windows(given, "dw_conv_params")
     if not _has_one_filter(given):
-        return _nibble_depthwise_one_by_one(given, height, width)
-    fours = (
-        {"taps": size} if core_class == "c" else {"pairs": size // 2, "odd": size % 2}
-    )
-    even = channels % 2 == 0
-    rest = channels % 4 // 2 if even else channels % 4
+        return _nibble_depthwise_one_by_one(given, w)
+    taps = {"taps": w.kernel_taps}
+    if core_class != "c":
+        taps = {"pairs": w.kernel_taps // 2, "odd": w.kernel_taps % 2}
+    parity, rest = "odd", w.filters % 4
+    if w.filters % 2 == 0:
+        parity, rest = "even", rest // 2  # two together
     return once(
-        "depthwise int4, even channels" if even else "depthwise int4, odd channels",
-        loop("cells", cells),
-        *_depthwise_windows(given, height, width),
-        loop("fours", cells * (channels // 4), **fours),
-        loop("rest", cells * rest, taps=size),
+        f"depthwise int4, {parity} channels",
+        loop("cells", w.count),
+        *_depthwise_windows(w, core_class),
+        loop("fours", w.count * (w.filters // 4), **taps),
+        loop("rest", w.count * rest, taps=w.kernel_taps),
     )
 
 
-def _nibble_depthwise_one_by_one(given: Integers, height: Axis, width: Axis) -> Work:
-    multiplier, outputs = given["dw_conv_params.ch_mult"], given["output_dims.c"]
-    kernel = "depthwise int4, odd multiplier"
-    if multiplier == 1 or multiplier % 2 == 0:
-        kernel, outputs = "depthwise int4, two outputs", outputs // 2
-        if multiplier == 1:
-            kernel = "depthwise int4, two channels"
-    cells = height.windows * width.windows
-    return once(
-        kernel,
-        loop("cells", cells),
-        loop("outputs", outputs * cells),
-        loop("outputs.rows", outputs * height.inside * width.windows),
-        loop("outputs.taps", outputs * height.inside * width.inside),
-    )
+def _nibble_depthwise_one_by_one(given: Integers, w: Windows) -> Work:
+    multiplier = given["dw_conv_params.ch_mult"]
+    if multiplier == 1:
+        return _outputs("depthwise int4, two channels", w.filters // 2, w)
+    if multiplier % 2 == 0:
+        return _outputs("depthwise int4, two filters", w.filters // 2, w)
+    return _outputs("depthwise int4, one filter", w.filters, w)
 
 
 # ------------------------------------------------- fully connected

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
-from kanji_np.cost.work.loops import Integers, Row, Work, axes, copied, loop, once
+from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once
+from kanji_np.cost.work.windows import windows
 
 POOL = "pool_params"
 
@@ -13,41 +14,42 @@ POOL = "pool_params"
 def average_pool(given: Integers, core_class: str) -> Work:
     """DSP cores add up a cell's channels together; others go through the whole window,
     padding included, for each channel."""
-    height, width = axes(given, POOL, dilated=False)
-    channels, cells = given["input_dims.c"], height.windows * width.windows
-    inside = height.inside * width.inside
+    w = windows(given, POOL)
     if core_class == "dsp":
         return once(
             "average pool",
-            loop("cells", cells, channels=channels),
-            loop("rows", height.inside * width.windows),
-            loop("taps", inside),
-            loop("added", (inside - cells) * channels),
+            loop("cells", w.count, channels=w.channels),
+            loop("rows", w.inside_rows),
+            loop("taps", w.inside),
+            loop("added", (w.inside - w.count) * w.channels),
         )
+    above = w.rows.padded * w.columns.output * w.columns.kernel
+    beside = w.rows.taps * w.columns.padded
     return once(
         "average pool",
-        loop("cells", cells),
-        loop("outputs", cells * channels, rows=height.size),
-        loop("taps", inside * channels),
-        loop("taps above", height.outside * width.windows * width.size * channels),
-        loop("taps beside", height.inside * width.outside * channels),
+        loop("cells", w.count),
+        loop("outputs", w.count * w.channels, rows=w.rows.kernel),
+        loop("taps", w.inside * w.channels),
+        loop("taps above", above * w.channels),
+        loop("taps beside", beside * w.channels),
     )
 
 
 def max_pool(given: Integers, core_class: str) -> Work:
     """The first cell of a window is copied, the others are compared with it."""
-    height, width = axes(given, POOL, dilated=False)
-    channels, cells = given["input_dims.c"], height.windows * width.windows
-    inside = height.inside * width.inside
-    compared = inside - cells
-    size = cells * channels
+    w = windows(given, POOL)
+    size = w.count * w.channels
     return once(
         "max pool",
-        loop("cells", cells),
-        loop("rows", height.inside * width.windows),
-        loop("taps", inside),
-        copied("copies", cells, channels),
-        loop("compared", compared, fours=channels // 4, singles=channels % 4),
+        loop("cells", w.count),
+        loop("rows", w.inside_rows),
+        copied("copies", w.count, w.channels),
+        loop(
+            "compared",
+            w.inside - w.count,
+            fours=w.channels // 4,
+            singles=w.channels % 4,
+        ),
         loop("clamped", size // 4),
         loop("clamped singles", size % 4),
     )
@@ -90,26 +92,27 @@ def concatenation(given: Integers, core_class: str) -> Work:
 
 def pad(given: Integers, core_class: str) -> Work:
     """Rows are copied as they are, unless there are channels to add."""
-    before = {axis: given[f"pre_pad.{axis}"] for axis in "hwc"}
-    after = {axis: given[f"post_pad.{axis}"] for axis in "hwc"}
     height, width, channels = (given[f"input_size.{axis}"] for axis in "hwc")
-    wide = channels + before["c"] + after["c"]
-    row = wide * (width + before["w"] + after["w"])
-    if wide == channels:
-        copies = copied("copies", height, width * channels)
-    else:
-        copies = copied("copies", height * width, channels) | loop(
-            "fills of channels", height * width, bytes=wide - channels
-        )
-    sides = (before["w"] + after["w"]) * wide
-    ends = (before["h"] + after["h"]) * row
-    return once(
-        "pad",
-        loop("rows", height),
-        copies,
-        loop("sides", height, blocks=sides // 16, bytes=sides % 16),
-        loop("ends", ends // 16),
-    )
+    added = given["pre_pad.c"] + given["post_pad.c"]
+    ends = given["pre_pad.h"], given["post_pad.h"]
+    sides = given["pre_pad.w"], given["post_pad.w"]
+    wide = channels + added
+    row = wide * (width + sum(sides))
+    copies = copied("copies", height, width * channels)
+    if added:
+        copies = copied("copies", height * width, channels)
+        copies |= loop("fills of channels", height * width, bytes=added)
+    fills = [(1, row * n) for n in ends] + [(height, wide * n) for n in sides]
+    return once("pad", copies, _fills(fills))
+
+
+def _fills(fills: Iterable[tuple[int, int]]) -> dict[str, float]:
+    """(how often, bytes); of no bytes the C library does nothing."""
+    counts: dict[str, float] = {}
+    for times, size in fills:
+        for part, count in copied("fills", times if size else 0, size).items():
+            counts[part] = counts.get(part, 0) + count
+    return counts
 
 
 ROWS: Mapping[str, Row] = {

@@ -37,6 +37,16 @@ class Axis:
         """Taps on the input, over all outputs."""
         return sum(reach.count for reach in self.reaches)
 
+    @property
+    def padded(self) -> int:
+        """Taps in the padding, over all outputs."""
+        return self.output * self.kernel - self.taps
+
+    @property
+    def full(self) -> int:
+        """Outputs that see no padding."""
+        return sum(reach.count == self.kernel for reach in self.reaches)
+
     def _reach(self, output: int) -> Reach:
         start = output * self.stride - self.padding
         first = max(0, -(start // self.dilation))
