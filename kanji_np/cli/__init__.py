@@ -19,6 +19,7 @@ from kanji_np import __version__
 from kanji_np.cli import (
     bench,
     boards,
+    compare,
     convert,
     datasets,
     deploy,
@@ -138,6 +139,7 @@ for command in (
     deploy.vectors,
     report.report,
     boards.boards,
+    compare.compare,
     results.results,
     bench.bench,
     datasets.datasets,
