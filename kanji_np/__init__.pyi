@@ -7,6 +7,9 @@ each name. A name is added here and nowhere else.
 from kanji_np.anomaly import anomaly_scores as anomaly_scores
 from kanji_np.anomaly import auc as auc
 from kanji_np.autograd import Tensor as Tensor
+from kanji_np.comparison.compare import Comparison as Comparison
+from kanji_np.comparison.compare import compare as compare
+from kanji_np.comparison.rows import ComparisonRow as ComparisonRow
 from kanji_np.cost.boards import Bank as Bank
 from kanji_np.cost.boards import Board as Board
 from kanji_np.cost.boards import Power as Power
@@ -82,6 +85,7 @@ from kanji_np.optim import OneCycle as OneCycle
 from kanji_np.optim import Optimizer as Optimizer
 from kanji_np.optim import Schedule as Schedule
 from kanji_np.optim import Step as Step
+from kanji_np.plots import plot_comparison as plot_comparison
 from kanji_np.plots import plot_explanation as plot_explanation
 from kanji_np.plots import plot_history as plot_history
 from kanji_np.recipe import Recipe as Recipe

@@ -19,6 +19,7 @@ from kanji_np import __version__
 from kanji_np.cli import (
     bench,
     boards,
+    compare,
     convert,
     datasets,
     deploy,
@@ -140,6 +141,7 @@ for command in (
     report.report,
     search.search,
     boards.boards,
+    compare.compare,
     results.results,
     bench.bench,
     datasets.datasets,
