@@ -96,6 +96,14 @@ from kanji_np.runtimes import RuntimeComparison as RuntimeComparison
 from kanji_np.runtimes import RuntimePair as RuntimePair
 from kanji_np.runtimes import RuntimeScore as RuntimeScore
 from kanji_np.runtimes import compare_runtimes as compare_runtimes
+from kanji_np.search.family import Candidate as Candidate
+from kanji_np.search.family import Family as Family
+from kanji_np.search.family import read_family as read_family
+from kanji_np.search.images import image_family as image_family
+from kanji_np.search.rank import Costs as Costs
+from kanji_np.search.rank import RankedCandidate as RankedCandidate
+from kanji_np.search.rank import Ranking as Ranking
+from kanji_np.search.rank import rank as rank
 from kanji_np.search.run import FoundNetwork as FoundNetwork
 from kanji_np.search.run import FoundNetworks as FoundNetworks
 from kanji_np.search.run import search_networks as search_networks

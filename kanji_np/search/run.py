@@ -16,14 +16,18 @@ import click
 
 from kanji_np import archive, outputs
 from kanji_np.checks import number
+from kanji_np.comparison.compare import Comparison
+from kanji_np.comparison.rows import ComparisonRow, with_fronts
 from kanji_np.cost.boards import Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.budget import Budget
 from kanji_np.cost.estimate import Estimate, estimate
 from kanji_np.errors import KanjiError, ToolError
 from kanji_np.model import Model
+from kanji_np.plots import plot_comparison
 from kanji_np.recipe import Recipe
 from kanji_np.report import text_table
+from kanji_np.report.page import write_page
 from kanji_np.search.family import Family, FileBuild, read_family
 from kanji_np.search.finish import HOST, Place, costs_of, finish
 from kanji_np.search.halving import FACTOR, FINALISTS, plan
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
 CANDIDATES, TRAIN = 2000, 20
 HELD_OUT = 0.1
+PAGE, DRAWINGS = "search.html", ("front.png", "front.svg")
 FINALISTS_FOLDER, OTHERS_FOLDER = "finalists", "others"
 
 
@@ -105,8 +110,10 @@ class FoundNetwork:
         That it was trained for, in its last rung.
     held_out_accuracy : float or None
         On images held out of training, in the last rung that held some out, 0..1.
-    accuracy : float or None
-        On the test images, 0..1; of finalists alone.
+    accuracy : float
+        On the test images, 0..1.
+    is_finalist : bool
+        Whether it was trained in the last rung, with all training images.
     costs : Estimate
     on : str
         Where C and model were compared: "host", or an emulated core.
@@ -121,7 +128,8 @@ class FoundNetwork:
     score: float | None
     epochs: int
     held_out_accuracy: float | None
-    accuracy: float | None
+    accuracy: float
+    is_finalist: bool
     costs: Estimate
     on: str
     images: int
@@ -154,26 +162,33 @@ class FoundNetworks:
     @property
     def finalists(self) -> tuple[FoundNetwork, ...]:
         """The networks of the last rung, the most accurate first."""
-        return tuple(each for each in self.networks if each.accuracy is not None)
+        return tuple(each for each in self.networks if each.is_finalist)
 
     @property
-    def front(self) -> tuple[FoundNetwork, ...]:
-        """The finalists that no other is better than in everything."""
-        return tuple(
-            each
-            for each in self.finalists
-            if not any(_is_better(other, each) for other in self.finalists)
-        )
+    def comparison(self) -> Comparison:
+        """All networks side by side, with the Pareto fronts of accuracy and costs."""
+        rows = [
+            ComparisonRow(
+                f"{each.name}, {each.epochs} epochs",
+                str(each.costs.target),
+                each.costs.board.title if each.costs.board else each.costs.core,
+                each.costs.library,
+                each.accuracy,
+                each.costs,
+            )
+            for each in self.networks
+        ]
+        return Comparison(with_fronts(rows))
 
     def __str__(self) -> str:
         header = (
             "", "network", "epochs", "held out", "test", "flash", "RAM", "time",
             "energy", "choices",
         )  # fmt: skip
-        front = {network.name for network in self.front}
+        fronts = [row.front for row in self.comparison.rows]
         rows = [
             (
-                "*" if each.name in front else "",
+                "*" if front else "",
                 each.name,
                 str(each.epochs),
                 _percent(each.held_out_accuracy),
@@ -184,14 +199,15 @@ class FoundNetworks:
                 each.costs.joules.text("J") if each.costs.joules else "",
                 each.text,
             )
-            for each in self.networks
+            for each, front in zip(self.networks, fronts, strict=True)
         ]
         differing = sum(each.differing_bytes for each in self.networks)
         lines = [
             text_table(header, rows, left_columns=2),
             "",
-            "* no other finalist is better in everything; flash and RAM in bytes, time "
-            "and energy estimated",
+            "* on the Pareto front of test accuracy and a cost; flash and RAM in bytes, "
+            "time and energy estimated",
+            "held out: accuracy on images held out of training; test: on test images",
             f"{differing:,} differing bytes between C and model in all "
             f"{len(self.networks)} networks",
         ]
@@ -201,19 +217,6 @@ class FoundNetworks:
 
 def _percent(score: float | None) -> str:
     return "" if score is None else f"{100 * score:.2f} %"
-
-
-def _is_better(a: FoundNetwork, b: FoundNetwork) -> bool:
-    """Whether a finalist is nowhere worse than another, and somewhere better."""
-    pairs = [*zip(_losses(a), _losses(b), strict=True)]
-    return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
-
-
-def _losses(network: FoundNetwork) -> tuple[float, ...]:
-    """What is to be low. Energy is time, times the same power for all."""
-    costs = network.costs
-    time = costs.seconds.likely if costs.seconds else costs.instructions
-    return -(network.accuracy or 0.0), costs.flash_bytes, costs.ram_bytes, time
 
 
 def search_networks(
@@ -343,11 +346,24 @@ def search_networks(
             return cluster(images, scheduler)
         return processes(images, count)
 
-    return halve(
+    found = halve(
         contest, question, data, Path(directory), train=train, recipe=recipe,
         place=place, held_out=held_out, factor=factor, finalists=finalists, seed=seed,
         workers=crew, tell=tell,
     )  # fmt: skip
+    _draw(found, tell)
+    return found
+
+
+def _draw(found: FoundNetworks, tell: Callable[[str], None]) -> None:
+    """Write the page of a search, and its fronts as drawings if matplotlib is there."""
+    comparison = found.comparison
+    write_page(found.directory / PAGE, comparison.html())
+    try:
+        for name in DRAWINGS:
+            plot_comparison(comparison, found.directory / name)
+    except ToolError as error:
+        tell(f"the fronts are not drawn; {error}")
 
 
 def _contender(ranking: Ranking, row: RankedCandidate, place: Place) -> Contender:
@@ -466,10 +482,8 @@ def _finish(rounds: Rounds, test: Dataset, place: Place) -> None:
             continue
         rung = rounds.rungs[trained.rung - 1]
         directory = _place_of(rounds.directory, trained.name, is_finalist)
-        record = finish(
-            trained.name, rounds.run_of(rung, trained.name), directory, test, place,
-            score=is_finalist,
-        )  # fmt: skip
+        run = rounds.run_of(rung, trained.name)
+        record = finish(trained.name, run, directory, test, place)
         rounds.journal.add(record)
         rounds.tell(
             f"  {trained.name}: {record.differing_bytes} differing bytes in "
@@ -488,6 +502,14 @@ def _last_trainings(rounds: Rounds) -> list[tuple[Trained, bool]]:
     places = {record.name: i for i, record in enumerate(rounds.journal.of(Chosen))}
     order = sorted(last.values(), key=lambda r: (-r.rung, places[r.name]))
     return [(record, record.rung == final) for record in order]
+
+
+def _order(network: FoundNetwork) -> tuple[float, ...]:
+    """Finalists first, the most accurate first; others by what they were judged by."""
+    judged = network.held_out_accuracy or 0.0
+    if network.is_finalist:
+        judged = network.accuracy
+    return -network.is_finalist, -network.epochs, -judged
 
 
 def _found(rounds: Rounds, place: Place) -> FoundNetworks:
@@ -513,6 +535,7 @@ def _found(rounds: Rounds, place: Place) -> FoundNetworks:
                 epochs=rounds.rungs[trained.rung - 1].epochs,
                 held_out_accuracy=held_out.get(name),
                 accuracy=proof.accuracy,
+                is_finalist=is_finalist,
                 costs=costs_of(directory, place),
                 on=proof.on,
                 images=proof.images,
@@ -520,9 +543,7 @@ def _found(rounds: Rounds, place: Place) -> FoundNetworks:
                 directory=directory,
             )
         )
-    networks.sort(
-        key=lambda n: (-(n.accuracy or 0), -n.epochs, -(n.held_out_accuracy or 0))
-    )
+    networks.sort(key=_order)
     ready = journal.of(Ready)[0]
     return FoundNetworks(
         directory=rounds.directory,
