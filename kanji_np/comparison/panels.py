@@ -16,8 +16,8 @@ from kanji_np.comparison.rows import (
 #: Units that axes have, and how many of the measure's own they are.
 AXES = {"bytes": ("KiB", 1 / 1024), "s": ("ms", 1e3), "J": ("mJ", 1e3), "": ("M", 1e-6)}
 
-#: Of names beside points [pixels]: how wide a character is, how high a line, and how far
-#: the name is from its point.
+#: Of names beside points [pixels]: the width of a character, the height of a line, and
+#: how far a name is from its point.
 CHARACTER, LINE, GAP = 6.6, 13.0, 9.0
 
 
