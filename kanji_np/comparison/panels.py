@@ -66,7 +66,7 @@ def _by_accuracy(rows: list[ComparisonRow], measure: Measure) -> Panel:
     points = [
         _point(row, measure, 100 * row.accuracy, measure.name in row.front)
         for row in rows
-        if row.accuracy is not None and row.cost(measure) is not None
+        if row.accuracy is not None and measure.used(row) is not None
     ]
     return Panel(_title(measure), "accuracy [%]", tuple(points))
 
@@ -74,15 +74,15 @@ def _by_accuracy(rows: list[ComparisonRow], measure: Measure) -> Panel:
 def _by_flash(rows: list[ComparisonRow], flash: Measure, measure: Measure) -> Panel:
     points = []
     for row in rows:
-        used = row.cost(flash)
-        if used is not None and row.cost(measure) is not None:
+        used = flash.used(row)
+        if used is not None and measure.used(row) is not None:
             y = used.likely * AXES[flash.unit][1]
             points.append(_point(row, measure, y, bool(row.front)))
     return Panel(_title(measure), _title(flash), tuple(points))
 
 
 def _point(row: ComparisonRow, measure: Measure, y: float, front: bool) -> Point:
-    used = row.cost(measure)
+    used = measure.used(row)
     assert used is not None
     factor = AXES[measure.unit][1]
     return Point(
