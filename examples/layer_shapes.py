@@ -28,8 +28,9 @@ from kanji_np.types import Shape, TargetSpec
 MOST_MACS, MOST_LAYER_MACS, MOST_VALUES = 12_000_000, 4_000_000, 40_000
 LAYERS, MOST_VECTORS = 18, 4
 #: Networks from these numbers on have only the layers that the others have seldom,
-#: and int4 weights.
-FIRST_RARE, FIRST_INT4 = 1000, 2000
+#: int4 weights, and no weights.
+FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
+MAIN, RARE, PLAIN = ALL = ("main", "rare", "plain")
 
 #: Images as cameras, microphones and other sensors give them, and tensors from the
 #: middle of networks.
@@ -85,7 +86,11 @@ class Dice:
         self.int4 = current and (self.chance(0.25) or number >= FIRST_INT4)
         self.groups = current
         self.scheme = "pow2" if self.is_legacy else self.pick(SCHEMES)
-        self.is_rare = FIRST_RARE <= number < FIRST_INT4
+        self.family = MAIN
+        if number >= FIRST_PLAIN:
+            self.family = PLAIN
+        elif FIRST_RARE <= number < FIRST_INT4:
+            self.family = RARE
 
     def pick(self, items: Sequence[T]) -> T:
         return items[int(self.rng.integers(len(items)))]
@@ -114,6 +119,17 @@ class Dice:
         if shape[0] == 1:
             kernel = (1, self.pick([2, 3, 3, 5, 8]))
         return kernel, self.pick(STRIDES), padding
+
+    def first(self, shape: Shape) -> Make:
+        """What reads an image."""
+        if self.family != PLAIN:
+            return self.pick(FIRST)
+        channels = shape[-1]
+        by_channel: tuple[Make, ...] = (
+            partial(kj.Normalize, [125] * channels, 1),
+            partial(kj.Rescaling, [1 / 255] * channels, [0.5] * channels),
+        )
+        return self.pick((*FIRST, *by_channel))
 
     # With weights
 
@@ -264,23 +280,23 @@ class Kind:
 
     draw: Callable[[Dice, Shape], Make]
     shares: tuple[float, float, float]
-    is_rare: bool = True
+    families: tuple[str, ...] = ALL
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(Dice.conv2d, (0, 0, 5), is_rare=False),
-    Kind(Dice.dilated, (0, 0, 0.7)),
-    Kind(Dice.grouped, (0, 0, 1.5)),
-    Kind(Dice.pointwise, (0, 0, 4), is_rare=False),
-    Kind(Dice.depthwise3, (0, 0, 3), is_rare=False),
-    Kind(Dice.depthwise, (0, 0, 2), is_rare=False),
-    Kind(Dice.multiplied, (0, 0, 1)),
-    Kind(Dice.dilated_depthwise, (0, 0, 0.6)),
-    Kind(Dice.transpose, (0, 0, 1)),
-    Kind(Dice.conv1d, (0, 5, 0), is_rare=False),
-    Kind(Dice.dense, (5, 0, 0), is_rare=False),
-    Kind(Dice.max_pool, (0, 0, 1.5), is_rare=False),
-    Kind(Dice.avg_pool, (0, 0, 1.5), is_rare=False),
+    Kind(Dice.conv2d, (0, 0, 5), (MAIN,)),
+    Kind(Dice.dilated, (0, 0, 0.7), (MAIN, RARE)),
+    Kind(Dice.grouped, (0, 0, 1.5), (MAIN, RARE)),
+    Kind(Dice.pointwise, (0, 0, 4), (MAIN,)),
+    Kind(Dice.depthwise3, (0, 0, 3), (MAIN,)),
+    Kind(Dice.depthwise, (0, 0, 2), (MAIN,)),
+    Kind(Dice.multiplied, (0, 0, 1), (MAIN, RARE)),
+    Kind(Dice.dilated_depthwise, (0, 0, 0.6), (MAIN, RARE)),
+    Kind(Dice.transpose, (0, 0, 1), (MAIN, RARE)),
+    Kind(Dice.conv1d, (0, 5, 0), (MAIN,)),
+    Kind(Dice.dense, (5, 0, 0), (MAIN,)),
+    Kind(Dice.max_pool, (0, 0, 1.5), (MAIN,)),
+    Kind(Dice.avg_pool, (0, 0, 1.5), (MAIN,)),
     Kind(Dice.table, (1, 1, 2)),
     Kind(Dice.shift, (0.5, 0.5, 0.7)),
     Kind(Dice.pad, (0, 0, 0.7)),
@@ -292,6 +308,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(lambda dice, shape: kj.Flatten, (0, 0.7, 0.5)),
     Kind(lambda dice, shape: kj.Softmax, (0.7, 0, 0)),
     Kind(Dice.constant, (0.5, 0.5, 0.5)),
+    Kind(Dice.constant, (2, 4, 4), (PLAIN,)),
     Kind(lambda dice, shape: dice.pick(JOINS), (1, 1, 3)),
 )
 
@@ -299,7 +316,7 @@ KINDS: tuple[Kind, ...] = (
 def network(number: int, target: TargetSpec) -> kj.Model:
     """The network of a number for a target."""
     dice = Dice(number, target)
-    start = dice.pick((*IMAGES, *TENSORS) if dice.is_rare else STARTS)
+    start = dice.pick(STARTS if dice.family == MAIN else (*IMAGES, *TENSORS))
     is_image = start in IMAGES or (start in ROWS and dice.chance(0.3))
     inputs, macs = kj.Input(start), 0
     tensors: list[tuple[Symbol, Shape]] = [(inputs, start)]
@@ -307,7 +324,8 @@ def network(number: int, target: TargetSpec) -> kj.Model:
         x, shape = tensors[-1]
         if sum(len(other) == 1 for _, other in tensors) > MOST_VECTORS:
             break
-        make = dice.pick(FIRST) if is_image and position == 0 else _draw(dice, shape)
+        is_first = is_image and position == 0
+        make = dice.first(shape) if is_first else _draw(dice, shape)
         found = _trial(make, shape, target, dice.scheme)
         if found is None or macs + found[1] > MOST_MACS:
             continue
@@ -318,11 +336,13 @@ def network(number: int, target: TargetSpec) -> kj.Model:
             y = make()(x)
         tensors.append((y, found[0]))
         macs += found[1]
+        if dice.is_legacy and make is kj.Softmax:
+            break  # it may only be the last layer
     return kj.Model(inputs, tensors[-1][0], target=target, scheme=dice.scheme)
 
 
 def _draw(dice: Dice, shape: Shape) -> Make:
-    kinds = [kind for kind in KINDS if kind.is_rare or not dice.is_rare]
+    kinds = [kind for kind in KINDS if dice.family in kind.families]
     shares = np.array([kind.shares[min(len(shape), 3) - 1] for kind in kinds])
     kind = kinds[int(dice.rng.choice(len(kinds), p=shares / shares.sum()))]
     return kind.draw(dice, shape)

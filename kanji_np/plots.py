@@ -337,8 +337,9 @@ def _name_fronts(axes: Axes, panel: Panel) -> None:
         if p.is_on_front
     ]
     for x, y, text in labelled(places, axes.bbox.x1):
+        place = to_pixels.inverted().transform((x, y))
         axes.annotate(
-            text, to_pixels.inverted().transform((x, y)), (0, 5),
+            text, (place[0], place[1]), (0, 5),
             textcoords="offset points", fontsize="small", color=INK,
         )  # fmt: skip
 

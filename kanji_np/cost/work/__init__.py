@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from kanji_np.cost.work import ccore, cmsis_nn, helium
+from kanji_np.cost.work import ccore, cmsis_nn, cmsis_nn_q7, helium
 from kanji_np.cost.work.loops import Integers, Work
 from kanji_np.errors import UnsupportedOp
 from kanji_np.types import KernelCall, NullPtr, Struct
@@ -23,6 +23,7 @@ PROVIDERS: Mapping[str, Rows] = {
     "ccore": ccore.ROWS,
     "cmsis-nn-7.0.0": cmsis_nn.ROWS,
     "cmsis-nn-4.0.0": cmsis_nn.ROWS,
+    "cmsis-nn-q7-5.9.0": cmsis_nn_q7.ROWS,
 }
 #: Providers that have other kernels for cores with Helium.
 WITH_HELIUM: Mapping[str, Rows] = {

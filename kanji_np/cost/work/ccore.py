@@ -8,13 +8,24 @@ of 16 and then one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-from kanji_np.cost.work.loops import Integers, Work
-from kanji_np.cost.work.windows import Axis, Reach, Windows, windows
+from kanji_np.cost.work.cmsis_nn_q7 import CONVOLUTIONS
+from kanji_np.cost.work.loops import Integers, Row, Work
+from kanji_np.cost.work.windows import (
+    Axis,
+    Reach,
+    Windows,
+    nonsquare_windows,
+    pool_windows,
+    square_windows,
+    windows,
+)
 
 FILTERS, BLOCK = 4, 16
+#: How many of rows one after the other begin inside a word, by their length modulo 4.
+LOOSE = (0, 0.75, 0.5, 0.75)
 MEAN_BLOCK = 16  # sums of `kanji_mean_s8` at a time
 Counts = dict[str, float]
 
@@ -57,14 +68,18 @@ def _pairs(rows: float, length: int) -> Counts:
     }
 
 
-def _by_filters(filters: int, run: Mapping[str, float], fours: bool = True) -> Counts:
+def _by_filters(
+    filters: int, run: Mapping[str, float], fours: bool = True, prefix: str = ""
+) -> Counts:
     """A run for each filter: by fours where they can be, and one by one."""
     four, one = divmod(filters, FILTERS)
     if not fours:
         four, one = 0, filters
     calls = -(-filters // FILTERS)
     return _added(
-        {"calls": calls}, _times(four, run, "four_"), _times(one, run, "one_")
+        {"calls": calls},
+        _times(four, run, f"{prefix}four_"),
+        _times(one, run, f"{prefix}one_"),
     )
 
 
@@ -72,13 +87,11 @@ def _by_filters(filters: int, run: Mapping[str, float], fours: bool = True) -> C
 
 
 def _convolution(given: Integers, _: str) -> Work:
-    w = windows(given, "conv_params")
-    kernel = "convolve" if w.groups == 1 else "convolve_groups"
-    return Work(kernel, _convolve(w, 8))
+    return Work("convolve", _convolve(windows(given, "conv_params"), 8))
 
 
 def _convolution_s4(given: Integers, _: str) -> Work:
-    return Work("convolve_s4", _convolve(windows(given, "conv_params"), 4))
+    return Work("convolve", _convolve(windows(given, "conv_params"), 4))
 
 
 def _convolve(w: Windows, bits: int) -> Counts:
@@ -121,7 +134,7 @@ def _column(w: Windows, reach: Reach, neighbours: bool, bits: int) -> Counts:
         made = _by_filters(filters, run)
     else:
         run = _pairs(w.rows.taps / lines, length)
-        made = _by_filters(filters, run, _are_bytes(w, reach, length))
+        made = _by_filters(filters, run, _are_bytes(w, reach, length), "s4_")
     return _times(lines * calls, made)
 
 
@@ -180,33 +193,37 @@ def _depthwise(given: Integers, _: str, *, bits: int = 8) -> Work:
     w = windows(given, "dw_conv_params")
     multiplier = given["dw_conv_params.ch_mult"]
     together = multiplier == 1 or multiplier % FILTERS == 0
-    group = FILTERS if together else 1
     # Four int4 weights fill two bytes if every tap has an even number of them.
     fours = together and (bits == 8 or w.filters % 2 == 0)
+    prefix = "" if bits == 8 else "s4_"
+    group = FILTERS if together else 1
+    return Work("depthwise", _depthwise_counts(w, group, fours, prefix))
+
+
+def _depthwise_counts(w: Windows, group: int, fours: bool, prefix: str = "") -> Counts:
+    """Channels by groups, which are one call each, and four or one in each sum."""
     four, one = divmod(w.filters, FILTERS) if fours else (0, w.filters)
-    part = {
-        "products": w.count,
-        "rows": w.inside_rows,
-        "taps": w.inside,
-    }
-    calls = {"calls": w.count * -(-w.filters // group)}
-    made = _added(calls, _times(four, part, "four_"), _times(one, part, "one_"))
-    return Work(
-        "depthwise" if bits == 8 else "depthwise_s4", _added(made, _over_image(w))
+    part = {"products": w.count, "rows": w.inside_rows, "taps": w.inside}
+    return _added(
+        {"calls": w.count * -(-w.filters // group)},
+        _times(four, part, f"{prefix}four_"),
+        _times(one, part, f"{prefix}one_"),
+        _over_image(w),
     )
 
 
 # ------------------------------------------------- fully connected
 
 
-def _dense(given: Integers, _: str, *, kernel: str, bits: int = 8) -> Work:
+def _dense(given: Integers, _: str, *, scales: int, bits: int = 8) -> Work:
+    """`scales` is 1 where every output has its own."""
     outputs, depth = given["output_dims.c"], given["filter_dims.n"]
-    fours = bits == 8 or depth % 2 == 0
-    run = _run(1, depth) if bits == 8 else _pairs(1, depth)
-    return Work(
-        kernel,
-        _added({"start": 1, "outputs": outputs}, _by_filters(outputs, run, fours)),
-    )
+    if bits == 8:
+        made = _by_filters(outputs, _run(1, depth))
+    else:
+        made = _by_filters(outputs, _pairs(1, depth), depth % 2 == 0, "s4_")
+    image = {"start": 1, "outputs": outputs, "scales": scales * outputs}
+    return Work("dense", _added(made, image))
 
 
 def _vector_sums(given: Integers, _: str) -> Work:
@@ -258,23 +275,30 @@ def _pool(w: Windows) -> Counts:
 def _moved(times: int, size: int) -> Counts:
     """So many calls of `memcpy` or `memset`: 64 bytes at a time, 16, 4, 1.
 
-    Rows whose length is not a multiple of a word begin anywhere in one.
+    A few bytes may be moved otherwise than those that are left of many. Rows one after
+    the other begin inside a word, if their length is not a multiple of one; then many
+    C libraries move bytes.
     """
-    odd = size % 4 > 0
+    size_of = "few" if size < 16 else "many"
+    loose = times * LOOSE[size % 4]
     return {
         "moves": times,
         "moved_lines": times * (size // 64),
         "moved_blocks": times * (size % 64 // 16),
-        "moved_words": times * (size % 16 // 4),
-        "moved_bytes": times * (size % 4),
-        "odd_moves": times * odd,
-        "odd_bytes": times * size * odd,
+        f"{size_of}_words": times * (size % 16 // 4),
+        f"{size_of}_tails": times * (size % 4 > 0),
+        f"{size_of}_bytes": times * (size % 4),
+        f"{size_of}_loose": loose,
+        f"{size_of}_loose_bytes": loose * size,
     }
 
 
 def _concatenation(given: Integers, _: str) -> Work:
     rows = given["2"] * given["3"] * given["4"]
-    return Work("concatenate", {"start": 1, **_moved(rows, given["1"])})
+    return Work(
+        "move",
+        {"concatenate": 1, "concatenated": rows, **_moved(rows, given["1"])},
+    )
 
 
 def _pad(given: Integers, _: str) -> Work:
@@ -286,11 +310,12 @@ def _pad(given: Integers, _: str) -> Work:
     rows = given["input_size.n"] * given["input_size.h"]
     pixels = rows * given["input_size.w"]
     return Work(
-        "pad",
+        "move",
         {
-            "start": 1,
-            "rows": rows,
+            "pad": 1,
+            "padded_rows": rows,
             "filled_blocks": n * h * w * c / BLOCK,
+            "padded": pixels,
             **_moved(pixels, given["input_size.c"]),
         },
     )
@@ -299,16 +324,21 @@ def _pad(given: Integers, _: str) -> Work:
 def _copy(given: Integers, _: str) -> Work:
     planes = given["extents.n"] * given["extents.h"]
     rows, length = planes * given["extents.w"], given["extents.c"]
-    image = {"start": 1, "planes": planes, "rows": rows}
+    image = {"copy": 1, "copied_planes": planes, "copied": rows}
     if given["steps.c"] == 1:
-        return Work("copy", {**image, **_moved(rows, length)})
+        return Work("move", {**image, **_moved(rows, length)})
     return Work("gather", {**image, "gathered": rows * length})
 
 
 def _resize(given: Integers, _: str) -> Work:
     channels, height, width = given["3"], given["5"], given["7"]
-    image = {"start": 1, "lines": height, "columns": width}
-    return Work("resize", {**image, **_moved(height * width, channels)})
+    image = {
+        "resize": 1,
+        "resized_lines": height,
+        "resized_columns": width,
+        "resized": height * width,
+    }
+    return Work("move", {**image, **_moved(height * width, channels)})
 
 
 # ------------------------------------------------- one value after the other
@@ -347,9 +377,21 @@ def _broadcast(given: Integers, _: str, *, kernel: str) -> Work:
     )
 
 
-def _extremum(given: Integers, core_class: str) -> Work:
-    tables = f"{given['2']}{given['4']}"
-    return _broadcast(given, core_class, kernel=f"extremum_{tables}")
+def _extremum(given: Integers, _: str) -> Work:
+    """Each operand may have a table that brings it to the scale of the output."""
+    second = given["blocks.outer"] * given["blocks.size"]
+    first_table, second_table = given["2"], given["4"]
+    return Work(
+        "extremum",
+        {
+            "start": 1,
+            "outer": given["blocks.outer"],
+            "second": second,
+            "second_looked_up": second * second_table,
+            "values": second * given["blocks.inner"],
+            "values_looked_up": second * given["blocks.inner"] * first_table,
+        },
+    )
 
 
 def _same_extremum(given: Integers, _: str) -> Work:
@@ -375,15 +417,79 @@ def _mean(given: Integers, _: str) -> Work:
     )
 
 
-ROWS: Mapping[str, Callable[[Integers, str], Work]] = {
+# ------------------------------------------------- the legacy library's functions
+
+
+def _legacy_convolution(given: Integers, _: str, *, square: bool) -> Work:
+    w = square_windows(given) if square else nonsquare_windows(given)
+    return Work("legacy_convolve", _convolve(w, 8))
+
+
+def _legacy_depthwise(given: Integers, _: str, *, square: bool) -> Work:
+    w = square_windows(given) if square else nonsquare_windows(given)
+    return Work("legacy_depthwise", _depthwise_counts(w, FILTERS, True))
+
+
+def _legacy_dense(given: Integers, _: str) -> Work:
+    """Fours read their columns by fours, those left over as other kernels do."""
+    inputs, outputs = given["2"], given["3"]
+    four, one = divmod(outputs, FILTERS)
+    made = {
+        "start": 1,
+        "fours": four,
+        "four_words": four * (inputs // 4),
+        "four_bytes": four * (inputs % 4),
+    }
+    alone = _times(one, _run(1, inputs), "one_")
+    return Work("legacy_dense", _added(made, alone))
+
+
+def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:
+    """On DSP cores along x in place, and then along y."""
+    w = pool_windows(given)
+    if core_class != "dsp":
+        counts = {**_pool(w), "added": w.inside * w.channels}
+        return Work(kernel, {**counts, "output_rows": w.inside_rows * w.channels})
+    across = w.rows.input * w.columns.output
+    width = w.columns.output * w.channels
+    taps = w.rows.input * w.columns.taps * w.channels + w.rows.taps * width
+    return Work(
+        kernel,
+        {
+            "start": 1,
+            "lines": w.rows.input,
+            "windows": across,
+            "output_lines": w.rows.output,
+            "outputs": across * w.channels + w.rows.output * width,
+            "added": taps,
+        },
+    )
+
+
+LEGACY: Mapping[str, Row] = {
+    **{
+        name: partial(_legacy_convolution, square=square)
+        for name, (_, square) in CONVOLUTIONS.items()
+    },
+    "arm_depthwise_separable_conv_HWC_q7": partial(_legacy_depthwise, square=True),
+    "arm_depthwise_separable_conv_HWC_q7_nonsquare": partial(
+        _legacy_depthwise, square=False
+    ),
+    "arm_fully_connected_q7_opt": _legacy_dense,
+    "arm_maxpool_q7_HWC": partial(_legacy_pool, kernel="legacy_max_pool"),
+    "arm_avepool_q7_HWC": partial(_legacy_pool, kernel="legacy_avg_pool"),
+    "arm_softmax_q7": partial(_each, kernel="legacy_softmax", size="1"),
+}
+ROWS: Mapping[str, Row] = {
+    **LEGACY,
     "arm_convolve_wrapper_s8": _convolution,
     "arm_convolve_s8": _convolution,
     "arm_convolve_wrapper_s4": _convolution_s4,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "arm_depthwise_conv_wrapper_s4": partial(_depthwise, bits=4),
-    "arm_fully_connected_s8": partial(_dense, kernel="dense"),
-    "arm_fully_connected_per_channel_s8": partial(_dense, kernel="dense_channels"),
-    "arm_fully_connected_s4": partial(_dense, kernel="dense_s4", bits=4),
+    "arm_fully_connected_s8": partial(_dense, scales=0),
+    "arm_fully_connected_per_channel_s8": partial(_dense, scales=1),
+    "arm_fully_connected_s4": partial(_dense, scales=0, bits=4),
     "arm_vector_sum_s8": _vector_sums,
     "arm_max_pool_s8": _max_pool,
     "arm_avgpool_s8": _avg_pool,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 
-from kanji_np.cost.work.loops import Integers, Work
+from kanji_np.cost.work.loops import Integers, Row, Work
 from kanji_np.cost.work.windows import Axis, Windows, windows
 
 LANES, WORDS = 16, 4  # int8 and int32 numbers in a register
@@ -58,28 +58,35 @@ def _product(rows: int, filters: int, depth: int) -> Counts:
     }
 
 
-def _product_s4(rows: int, filters: int, depth: int) -> Counts:
-    """The same with int4 weights: four rows together, then three, two or one."""
+def _product_s4(rows: int, filters: int, depth: int, prefix: str = "") -> Counts:
+    """The same with int4 weights: four rows together, and those left over."""
     four, rest = divmod(rows, WINDOWS)
-    return _added(
-        {"products": 1},
-        _rows_s4("four", four, filters, depth),
-        _rows_s4(str(rest), 1, filters, depth) if rest else {},
-    )
-
-
-def _rows_s4(name: str, times: int, filters: int, depth: int) -> Counts:
-    outputs = times * filters
-    odd = times * (filters // 2) * (depth % 2)
-    counts = {
-        "rows": times,
-        "outputs": outputs,
-        "pairs": outputs * (depth // (2 * LANES)),
-        "spills": outputs * (depth // LANES % 2),
-        "tails": outputs * (depth % LANES > 0),
-        "odd": odd,
+    alone = {f"{prefix}rest_{rest}_outputs": filters} if rest else {}
+    return {
+        "products": 1,
+        **alone,
+        **_outputs_s4(f"{prefix}four", four * filters, depth),
+        **_outputs_s4(f"{prefix}rest", (rest > 0) * filters, depth),
+        **_outputs_s4(f"{prefix}rest_rows", rest * filters, depth),
     }
-    return {f"{name}_{part}": count for part, count in counts.items()}
+
+
+def _outputs_s4(name: str, outputs: int, depth: int) -> Counts:
+    """Sums over int4 weights, which fill a register by 32.
+
+    Rows of an odd length begin inside a byte every second time. Then the first product
+    is made alone.
+    """
+    tail = depth % LANES
+    return {
+        f"{name}_outputs": outputs,
+        f"{name}_any": outputs * (depth >= LANES),
+        f"{name}_loops": outputs * (depth >= 2 * LANES),
+        f"{name}_pairs": outputs * (depth // (2 * LANES)),
+        f"{name}_spills": outputs * (depth // LANES % 2),
+        f"{name}_tails": outputs * (0.5 if tail == 1 else float(tail > 0)),
+        f"{name}_odd": outputs * (depth % 2),
+    }
 
 
 Product = Callable[[int, int, int], Counts]
@@ -89,35 +96,46 @@ Product = Callable[[int, int, int], Counts]
 
 
 def _convolution(given: Integers, _: str) -> Work:
-    return _convolve(windows(given, "conv_params"), "convolve", _product)
+    w = windows(given, "conv_params")
+    return Work("convolve", _convolve(w, _product) or _general(w, _product))
 
 
 def _convolution_s4(given: Integers, _: str) -> Work:
-    return _convolve(windows(given, "conv_params"), "convolve_s4", _product_s4)
+    """Whole bytes of weights have a kernel that takes windows in another order."""
+    w = windows(given, "conv_params")
+    counts = _convolve(w, _product_s4)
+    if not counts and w.kernel_taps * w.depth % 2:
+        counts = _general(w, _product_s4)
+    elif not counts:
+        pairs = w.count * (w.kernel_taps * w.depth // (2 * LANES))
+        counts = _general(w, partial(_product_s4, prefix="even_"))
+        counts["interleaved"] = pairs
+    return Work("convolve_s4", counts)
 
 
-def _convolve(w: Windows, kernel: str, product: Product) -> Work:
-    """One of three kernels, by shape."""
+def _grouped(given: Integers, _: str) -> Work:
+    return Work("convolve", _general(windows(given, "conv_params"), _product))
+
+
+def _convolve(w: Windows, multiply: Product) -> Counts:
+    """One of the kernels for some shapes; nothing if there is none."""
     if _is_pointwise(w):
-        return _pointwise(w, kernel, product)
+        return _pointwise(w, multiply)
     ends = _row_ends(w) if _is_row(w) else None
-    if ends is not None:
-        return _row(w, ends, kernel, product)
-    return _general(w, kernel, product)
+    return _row(w, ends, multiply) if ends is not None else {}
 
 
 def _is_pointwise(w: Windows) -> bool:
     return all(a.kernel == 1 and a.padding == 0 for a in (w.rows, w.columns))
 
 
-def _pointwise(w: Windows, kernel: str, product: Product) -> Work:
+def _pointwise(w: Windows, multiply: Product) -> Counts:
     """With strides row by row, else all at once."""
     lines = w.rows.output
     if w.rows.stride == w.columns.stride == 1:
-        made = product(w.count, w.filters, w.depth)
-        return Work(f"{kernel}_1x1", _added({"start": 1}, made))
-    made = _times(lines, product(w.columns.output, w.filters, w.depth))
-    return Work(f"{kernel}_1x1_strided", _added({"start": 1, "lines": lines}, made))
+        return _added({"pointwise": 1}, multiply(w.count, w.filters, w.depth))
+    made = _times(lines, multiply(w.columns.output, w.filters, w.depth))
+    return _added({"strided": 1, "strided_lines": lines}, made)
 
 
 def _is_row(w: Windows) -> bool:
@@ -141,31 +159,26 @@ def _row_ends(w: Windows) -> tuple[int, int, int] | None:
     return None if between < 0 else (left, between, right)
 
 
-def _row(
-    w: Windows, ends: tuple[int, int, int], kernel: str, multiply: Product
-) -> Work:
+def _row(w: Windows, ends: tuple[int, int, int], multiply: Product) -> Counts:
     """The ends of the row are copied, the rest is multiplied where it lies."""
     c = w.columns
     made = [multiply(rows, w.filters, c.kernel * w.depth) for rows in ends]
     copies = {
-        "start": 1,
-        "copied_vectors": _over(c.kernel * w.depth, LANES)
+        "row": 1,
+        "row_copied": _over(c.kernel * w.depth, LANES)
         + _over((c.kernel - 1) * w.depth, LANES),
-        "filled_vectors": 2 * _over(c.padding * w.depth, LANES),
+        "row_filled": 2 * _over(c.padding * w.depth, LANES),
     }
-    return Work(f"{kernel}_1xn", _added(*made, copies))
+    return _added(*made, copies)
 
 
-def _general(w: Windows, kernel: str, product: Product) -> Work:
+def _general(w: Windows, multiply: Product) -> Counts:
     """Every window is copied; groups of channels are convolved one after the other."""
     depth = w.kernel_taps * w.depth
-    made = _added(product(w.count, w.filters // w.groups, depth), _copies(w, w.depth))
+    made = _added(multiply(w.count, w.filters // w.groups, depth), _copies(w, w.depth))
     made["products"] = _over(w.count, WINDOWS)
     made = _times(w.groups, made)
-    if product is _product_s4:
-        kernel += "_odd" if depth % 2 else ""
-        made["interleaved"] = w.count * (depth // (2 * LANES))
-    return Work(kernel, _added({"start": 1, "groups": w.groups}, made))
+    return _added({"general": 1, "groups": w.groups - 1}, made)
 
 
 def _copies(w: Windows, channels: int) -> Counts:
@@ -187,17 +200,16 @@ def _copies(w: Windows, channels: int) -> Counts:
 
 def _depthwise(given: Integers, _: str, *, kernel: str = "depthwise") -> Work:
     w, multiplier = windows(given, "dw_conv_params"), given["dw_conv_params.ch_mult"]
-    dilated = w.rows.dilation > 1 or w.columns.dilation > 1
+    dilated = _dilated_axes(w) > 0
     if multiplier == 1 and not dilated:
-        return Work(f"{kernel}{_parity(kernel, w)}", _by_blocks(w))
+        return Work(kernel, _by_blocks(w))
     if multiplier % WORDS == 0 and not dilated and kernel == "depthwise":
-        return Work(f"{kernel}_multiplied_by_4", _by_tap(w, WORDS))
-    return Work(f"{kernel}_multiplied", _by_tap(w, 1))
+        return Work(f"{kernel}_by_fours", _by_tap(w, WORDS))
+    return Work(f"{kernel}_by_tap", _by_tap(w, 1))
 
 
-def _parity(kernel: str, w: Windows) -> str:
-    """Of int4 weights of an odd number of channels, every second tap is shifted."""
-    return "_odd" if kernel == "depthwise_s4" and w.channels % 2 else ""
+def _dilated_axes(w: Windows) -> int:
+    return sum(axis.dilation > 1 for axis in (w.rows, w.columns))
 
 
 def _by_blocks(w: Windows) -> Counts:
@@ -220,6 +232,8 @@ def _block(w: Windows, channels: int) -> Counts:
         "ones": one,
         "one_words": one * words,
         "one_taps": one * words * w.kernel_taps,
+        # int4 weights of an odd number of channels: every second tap is shifted
+        "odd_taps": w.channels % 2 * (four + one) * words * w.kernel_taps,
     }
 
 
@@ -232,6 +246,7 @@ def _by_tap(w: Windows, channels: int) -> Counts:
         "windows": w.count,
         "inputs": w.count * w.channels,
         "outputs": w.count * parts,
+        "dilated_outputs": w.count * parts * _dilated_axes(w),
         "output_rows": w.inside_rows * parts,
         "taps": w.inside * parts,
     }
@@ -240,15 +255,20 @@ def _by_tap(w: Windows, channels: int) -> Counts:
 # ------------------------------------------------- fully connected
 
 
-def _dense(given: Integers, _: str, *, kernel: str, together: int = 4) -> Work:
-    """Four outputs share the loads of the input; those left over are alone."""
+def _dense(given: Integers, _: str, *, scales: int, together: int = 4) -> Work:
+    """Four outputs share the loads of the input; those left over are alone.
+
+    `scales` is 1 where every output has its own.
+    """
     outputs, depth = given["output_dims.c"], given["filter_dims.n"]
     four, one = divmod(outputs, together)
     vectors = _over(depth, LANES)
     return Work(
-        kernel,
+        "dense",
         {
             "start": 1,
+            "scaled": scales,
+            "scales": scales * outputs,
             "any_fours": four > 0,
             "fours": four,
             "four_vectors": four * vectors,
@@ -266,21 +286,11 @@ def _dense_s4(given: Integers, _: str) -> Work:
         "dense_s4",
         {
             "start": 1,
-            **_parts_s4("four", four, depth),
-            **_parts_s4("one", one, depth),
+            **_outputs_s4("four", four, depth),
+            **_outputs_s4("one", one, depth),
             "one_rest": one * (depth % LANES // 2),
         },
     )
-
-
-def _parts_s4(name: str, outputs: int, depth: int) -> Counts:
-    return {
-        f"{name}_outputs": outputs,
-        f"{name}_pairs": outputs * (depth // (2 * LANES)),
-        f"{name}_spills": outputs * (depth // LANES % 2),
-        f"{name}_tails": outputs * (depth % LANES > 0),
-        f"{name}_odd": outputs * (depth % 2),
-    }
 
 
 # ------------------------------------------------- pools
@@ -378,16 +388,14 @@ def _softmax(given: Integers, _: str) -> Work:
     return Work("softmax", {"start": 1, "rows": rows, "values": rows * size})
 
 
-ROWS: Mapping[str, Callable[[Integers, str], Work]] = {
+ROWS: Mapping[str, Row] = {
     "arm_convolve_wrapper_s8": _convolution,
-    "arm_convolve_s8": lambda given, _: _general(
-        windows(given, "conv_params"), "convolve", _product
-    ),
+    "arm_convolve_s8": _grouped,
     "arm_convolve_wrapper_s4": _convolution_s4,
     "arm_depthwise_conv_wrapper_s8": _depthwise,
     "arm_depthwise_conv_wrapper_s4": partial(_depthwise, kernel="depthwise_s4"),
-    "arm_fully_connected_s8": partial(_dense, kernel="dense"),
-    "arm_fully_connected_per_channel_s8": partial(_dense, kernel="dense_channels"),
+    "arm_fully_connected_s8": partial(_dense, scales=0),
+    "arm_fully_connected_per_channel_s8": partial(_dense, scales=1),
     "arm_fully_connected_s4": _dense_s4,
     "arm_max_pool_s8": _max_pool,
     "arm_avgpool_s8": _avg_pool,
@@ -409,7 +417,7 @@ def _convolution_of_4(given: Integers, _: str) -> Work:
     """Four windows that reach into the padding have a kernel of int16 products."""
     w = windows(given, "conv_params")
     if _is_pointwise(w):
-        return _pointwise(w, "convolve", _product)
+        return Work("convolve", _pointwise(w, _product))
     if w.rows.input == w.rows.kernel == 1 and w.columns.output % WINDOWS == 0:
         return _row_of_4(w)
     four, padded, rest = _fours(w)
@@ -417,7 +425,7 @@ def _convolution_of_4(given: Integers, _: str) -> Work:
     return Work(
         "convolve",
         _added(
-            {"start": 1},
+            {"general": 1},
             _copies(w, w.depth),
             _halves(padded, rest, w.filters, depth),
             _product(four * WINDOWS, w.filters, depth),
@@ -452,14 +460,14 @@ def _are_whole(axis: Axis) -> list[bool]:
 def _row_of_4(w: Windows) -> Work:
     """Windows that reach into the padding are multiplied one by one, without a copy."""
     whole = _are_whole(w.columns)
-    counts: list[Mapping[str, float]] = [{"start": 1}]
+    counts: list[Mapping[str, float]] = [{"row": 1}]
     for i in range(0, len(whole), WINDOWS):
         depths = [reach.count * w.depth for reach in w.columns.reaches[i : i + WINDOWS]]
         if whole[i] and whole[i + WINDOWS - 1]:
             counts.append(_product(WINDOWS, w.filters, depths[0]))
         else:
             counts += [_product(1, w.filters, depth) for depth in depths]
-    return Work("convolve_1xn", _added(*counts))
+    return Work("convolve", _added(*counts))
 
 
 def _depthwise_of_4(given: Integers, core_class: str) -> Work:
@@ -479,9 +487,9 @@ def _depthwise_of_4(given: Integers, core_class: str) -> Work:
     return Work(made.kernel, _added(made.counts, more))
 
 
-ROWS_OF_4: Mapping[str, Callable[[Integers, str], Work]] = {
+ROWS_OF_4: Mapping[str, Row] = {
     **ROWS,
     "arm_convolve_wrapper_s8": _convolution_of_4,
     "arm_depthwise_conv_wrapper_s8": _depthwise_of_4,
-    "arm_fully_connected_s8": partial(_dense, kernel="dense", together=3),
+    "arm_fully_connected_s8": partial(_dense, scales=0, together=3),
 }

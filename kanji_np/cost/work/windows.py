@@ -129,3 +129,42 @@ def _axis(given: Integers, params: str, name: str) -> Axis:
         padding=given[f"{params}.padding.{name}"],
         dilation=dilation if kernel > 1 else 1,
     )
+
+
+def square_windows(given: Integers) -> Windows:
+    """The windows of a legacy convolution that takes one number for both axes."""
+    axis = Axis(
+        input=given["1"],
+        kernel=given["5"],
+        output=given["12"],
+        stride=given["7"],
+        padding=given["6"],
+    )
+    return Windows(axis, axis, given["2"], given["4"], depth=given["2"])
+
+
+def nonsquare_windows(given: Integers) -> Windows:
+    """Those of one that takes width and height."""
+    columns, rows = (
+        Axis(
+            input=given[str(first)],
+            kernel=given[str(first + 5)],
+            output=given[str(first + 15)],
+            stride=given[str(first + 9)],
+            padding=given[str(first + 7)],
+        )
+        for first in (1, 2)
+    )
+    return Windows(rows, columns, given["3"], given["5"], depth=given["3"])
+
+
+def pool_windows(given: Integers) -> Windows:
+    """Those of a legacy pool."""
+    axis = Axis(
+        input=given["1"],
+        kernel=given["3"],
+        output=given["6"],
+        stride=given["5"],
+        padding=given["4"],
+    )
+    return Windows(axis, axis, given["2"], given["2"], depth=given["2"])

@@ -1,0 +1,147 @@
+"""How much work kernel calls are: counts that can be made by hand."""
+
+import importlib.util
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import kanji_np as kj
+from kanji_np.cost.provider import core_class_of, provider_of
+from kanji_np.cost.work import integers, work, work_of
+from kanji_np.cost.work.windows import Axis
+from kanji_np.deploy.planner import lower
+from kanji_np.errors import UnsupportedOp
+
+SHAPES = Path(__file__).parents[2] / "examples" / "layer_shapes.py"
+CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
+
+
+@pytest.fixture(scope="module")
+def layer_shapes():
+    spec = importlib.util.spec_from_file_location("layer_shapes", SHAPES)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "core"),
+    [
+        *product(["cmsis-nn"], ["7.0.0", "4.0.0"], CORES),
+        *product(["cmsis-nn-q7"], ["5.9.0"], ["c", "dsp"]),
+    ],
+)
+def test_every_call_has_a_row_of_both_providers(layer_shapes, library, version, core):
+    target = kj.target_spec(library, core=core, version=version)
+    calls = [
+        call
+        for number in (0, 5, 1000, 2001, 3002)
+        for made in lower(layer_shapes.network(number, target).outline())
+        for call in made
+    ]
+    assert len({call.function for call in calls}) > 4
+    core_class = core_class_of(CORES[core], target)
+    for call, linked in product(calls, ["ccore", "cmsis-nn"]):
+        done = work(call, provider_of(call, target, linked), core_class)
+        assert min(done.counts.values()) >= 0
+        assert max(done.counts.values()) > 0
+
+
+def test_a_function_that_is_not_known_is_refused():
+    with pytest.raises(UnsupportedOp, match="arm_none of ccore are not known"):
+        work_of("arm_none", {}, "ccore", "c")
+
+
+def calls_of(net):
+    return [call for made in lower(net.outline()) for call in made]
+
+
+def test_windows_reach_as_many_cells_as_lie_on_the_input():
+    for size, kernel, stride, padding, dilation in product(
+        [1, 2, 5, 8], [1, 2, 3, 5], [1, 2, 3], [0, 1, 3], [1, 2, 3]
+    ):
+        outputs = 1 + max(0, size + 2 * padding - dilation * (kernel - 1) - 1) // stride
+        axis = Axis(size, kernel, outputs, stride, padding, dilation)
+        for output, reach in enumerate(axis.reaches):
+            start = output * stride - padding
+            taps = [t for t in range(kernel) if 0 <= start + t * dilation < size]
+            assert reach.count == len(taps)
+            assert reach.first == (taps[0] if taps else 0)
+
+
+def convolution(core, **options):
+    """A 3x3 convolution with padding, of 4x4 cells, 20 channels, to 6 filters."""
+    net = kj.Sequential(
+        [kj.Conv2D(6, 3, padding="same", **options)],
+        input_shape=(4, 4, 20),
+        target=kj.target_spec("cmsis-nn", core=core),
+    )
+    (call,) = calls_of(net)
+    return call
+
+
+def test_ccore_sums_four_filters_together_and_the_rest_one_by_one():
+    done = work(convolution("dsp"), "ccore", "dsp")
+    assert done.kernel == "convolve"
+    counts = done.counts
+    # 16 windows, of which the columns at the edges are two taps wide: 40 bytes
+    assert counts["windows"] == 16
+    assert counts["outputs"] == 16 * 6
+    assert counts["four_products"] == 16
+    assert counts["one_products"] == 16 * 2
+    rows = 2 + 3 + 3 + 2  # of windows one above the other
+    assert counts["four_rows"] == rows * 4
+    assert counts["four_blocks"] == rows * (2 * (40 // 16) + 2 * (60 // 16))
+    assert counts["four_rest"] == rows * (2 * (40 % 16) + 2 * (60 % 16))
+    assert counts["one_blocks"] == 2 * counts["four_blocks"]
+
+
+def test_helium_copies_windows_and_multiplies_four_of_them_together():
+    done = work(convolution("mve"), "cmsis-nn-7.0.0", "mve")
+    assert done.kernel == "convolve"
+    counts = done.counts
+    inside = 10 * 10  # taps on the image
+    assert counts["copied"] == inside
+    assert counts["copied_vectors"] == inside * 2  # of 20 bytes
+    assert counts["filled"] == 16 * 9 - inside
+    assert counts["four_outputs"] == 4 * 6
+    assert counts["four_vectors"] == 4 * 6 * 12  # of 180 bytes
+    assert counts["one_outputs"] == 0
+
+
+def test_int4_weights_have_loops_of_their_own():
+    counts = work(convolution("dsp", weight_bits=4), "ccore", "dsp").counts
+    assert counts["s4_four_pairs"] == (2 + 3 + 3 + 2) * (2 * 20 + 2 * 30)
+    assert "four_blocks" not in counts
+
+
+def test_legacy_windows_are_multiplied_two_by_two_on_dsp_cores():
+    net = kj.Sequential(
+        [kj.Conv2D(5, 3, padding="same")],
+        input_shape=(5, 5, 3),
+        target=kj.target_spec("cmsis-nn-q7", core="dsp"),
+    )
+    (call,) = calls_of(net)
+    counts = work(call, "cmsis-nn-q7-5.9.0", "dsp").counts
+    assert counts["copied"] == 13 * 13
+    assert counts["two_by_two"] == 12 * 2
+    assert counts["two_by_two_words"] == 12 * 2 * (27 // 4)
+    assert counts["two_by_one"] == 12
+    assert counts["one"] == 5
+    plain = work(call, "cmsis-nn-q7-5.9.0", "c").counts
+    assert plain["taps"] == 5 * 25 * 9
+    assert plain["products"] == 5 * 13 * 13 * 3
+
+
+def test_a_table_that_is_not_there_is_not_looked_up():
+    x = kj.Input((4, 4, 3))
+    net = kj.Model(x, kj.Maximum()(kj.ReLU()(x), kj.Sigmoid()(x)))
+    names = {call.function: integers(call) for call in calls_of(net)}
+    given = names["kanji_maximum_s8"]
+    done = work_of("kanji_maximum_s8", given, "ccore", "dsp")
+    assert done.counts["values"] == 48
+    assert done.counts["values_looked_up"] == 48 * given["2"]
