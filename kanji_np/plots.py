@@ -304,8 +304,7 @@ def plot_comparison(comparison: Comparison, path: str | Path) -> None:
 
 
 def _draw_panel(axes: Axes, panel: Panel, colors: Mapping[str, str]) -> None:
-    """Points of a panel, with ranges; those on the front are filled, named, and joined
-    by a line."""
+    """Points of a panel, with ranges; those on a front are filled, and joined."""
     axes.set_title(panel.y_title, loc="left", color=INK)
     axes.set_xlabel(panel.x_title, color=INK)
     for series, color in colors.items():
@@ -317,18 +316,32 @@ def _draw_panel(axes: Axes, panel: Panel, colors: Mapping[str, str]) -> None:
                 color=color, mfc=color if p.is_on_front else "white",
                 elinewidth=0.8, alpha=0.9,
             )  # fmt: skip
-        for p in front:
-            axes.annotate(
-                p.label, (p.x, p.y), (5, 5), textcoords="offset points",
-                fontsize="small", color=INK,
-            )  # fmt: skip
         axes.plot(
             [p.x for p in front], [p.y for p in front], "-", color=color,
             linewidth=0.8, label=series,
         )  # fmt: skip
-    axes.set_xlim(left=0)
     axes.margins(x=0.15, y=0.15)
+    axes.set_xlim(left=0)
     _plain(axes)
+    _name_fronts(axes, panel)
+
+
+def _name_fronts(axes: Axes, panel: Panel) -> None:
+    """Names beside the points on a front, as far as there is room."""
+    from kanji_np.comparison.panels import labelled
+
+    to_pixels = axes.transData
+    places = [
+        (*to_pixels.transform((p.x, p.y)), p.label)
+        for p in panel.points
+        if p.is_on_front
+    ]
+    for x, y, text in labelled(places, axes.bbox.x1):
+        place = to_pixels.inverted().transform((x, y))
+        axes.annotate(
+            text, (place[0], place[1]), (0, 5),
+            textcoords="offset points", fontsize="small", color=INK,
+        )  # fmt: skip
 
 
 def _or_nan(value: float | None) -> float:

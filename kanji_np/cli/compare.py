@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 @click.argument("networks", nargs=-1, required=True, metavar="MODEL|NETWORK...")
 @click.option(
     "--board",
-    "boards",
     metavar="NAME|FILE.toml",
     multiple=True,
     help="Estimate costs on this board; may be given again. See `kanji-np boards`.",
 )
 @click.option(
     "--target",
-    "targets",
     metavar="LIBRARY[/VERSION]",
     multiple=True,
     show_default="each network's own",
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--library",
-    "libraries",
     type=click.Choice(KERNEL_LIBRARIES),
     multiple=True,
     default=("ccore",),
@@ -64,8 +61,8 @@ if TYPE_CHECKING:
     "--html", type=PATH, metavar="FILE", help="Write a page that opens from disk."
 )
 def compare(
-    networks: tuple[str, ...], boards: tuple[str, ...], targets: tuple[str, ...],
-    libraries: tuple[str, ...], data: DataOptions, pixels: PixelOptions, markdown: bool,
+    networks: tuple[str, ...], board: tuple[str, ...], target: tuple[str, ...],
+    library: tuple[str, ...], data: DataOptions, pixels: PixelOptions, markdown: bool,
     as_json: bool, plot: Path | None, html: Path | None,
 ) -> None:  # fmt: skip
     """Show what networks score and cost on boards, and mark the Pareto front.
@@ -93,7 +90,7 @@ def compare(
     test = None if data.data is None else data.load()[1]
     found = compare_named(
         [_named(network, test, pixels) for network in networks],
-        boards=boards, targets=targets, libraries=libraries, data=test,
+        boards=board, targets=target, libraries=library, data=test,
     )  # fmt: skip
     if plot is not None:
         plot_comparison(found, plot)

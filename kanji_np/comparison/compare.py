@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kanji_np import formats, zoo
-from kanji_np.checks import shown
-from kanji_np.choices import NETWORKS
+from kanji_np.checks import one_of, shown
+from kanji_np.choices import KERNEL_LIBRARIES, NETWORKS
 from kanji_np.comparison import page, tables
 from kanji_np.comparison.rows import ComparisonRow, with_fronts
 from kanji_np.cost.boards import Board
@@ -165,6 +165,8 @@ def compare_named(
     """The same of networks that are loaded; names that occur twice are numbered."""
     places: list[Board | None] = [board_of(board) for board in boards] or [None]
     specs: list[TargetSpec | None] = [_spec(target) for target in targets] or [None]
+    for library in libraries:
+        one_of("libraries", library, KERNEL_LIBRARIES)
     count = len(networks) * len(places) * len(specs) * len(libraries)
     if count > MOST_ROWS:
         raise OptionError(f"{count:,} rows are too many: at most {MOST_ROWS:,}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from kanji_np.comparison.panels import Panel, panels, series_of
+from kanji_np.comparison.panels import Panel, labelled, panels, series_of
 from kanji_np.comparison.rows import ComparisonRow
 from kanji_np.comparison.tables import columns, explanations, n_names, notes
 from kanji_np.report.page import element, figure, page, paragraph, section, svg, table
@@ -125,29 +125,13 @@ def _drawing(panel: Panel, rows: Sequence[ComparisonRow]) -> Element | None:
             )
         )
         parts.append(element("circle", dot, element("title", {}, words)))
-    labelled = [p for p in panel.points if p.is_on_front]
-    parts += _labels([(place_x(p.x), place_y(p.y), p.label) for p in labelled])
+    names = [
+        (place_x(p.x), place_y(p.y), p.label) for p in panel.points if p.is_on_front
+    ]
+    parts += [_text(x, y - 5, name) for x, y, name in labelled(names, WIDTH)]
     title = f"{panel.y_title} over {panel.x_title}"
     drawing = svg(WIDTH, HEIGHT, title, *parts, grows=True)
     return figure(drawing, f"{title}; {len(panel.points)} points.")
-
-
-def _labels(places: Sequence[tuple[float, float, str]]) -> list[Element]:
-    """The names of points, left out where they would lie on another one."""
-    made: list[Element] = []
-    taken: list[tuple[float, float, float]] = []
-    for x, y, text in sorted(places):
-        width = 6.6 * len(text)
-        right = x + 9 + width < WIDTH
-        start = x + 9 if right else x - 9 - width
-        is_free = all(
-            abs(y - other) > 12 or start > end or start + width < begin
-            for begin, end, other in taken
-        )
-        if start >= 0 and is_free:
-            taken.append((start, start + width, y))
-            made.append(_text(start, y - 5, text))
-    return made
 
 
 def _axis_x(value: float, x: float) -> Element:

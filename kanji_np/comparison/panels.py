@@ -16,6 +16,10 @@ from kanji_np.comparison.rows import (
 #: Units that axes have, and how many of the measure's own they are.
 AXES = {"bytes": ("KiB", 1 / 1024), "s": ("ms", 1e3), "J": ("mJ", 1e3), "": ("M", 1e-6)}
 
+#: Of names beside points [pixels]: the width of a character, the height of a line, and
+#: how far a name is from its point.
+CHARACTER, LINE, GAP = 6.6, 13.0, 9.0
+
 
 @dataclass(frozen=True)
 class Point:
@@ -62,7 +66,7 @@ def _by_accuracy(rows: list[ComparisonRow], measure: Measure) -> Panel:
     points = [
         _point(row, measure, 100 * row.accuracy, measure.name in row.front)
         for row in rows
-        if row.accuracy is not None and row.cost(measure) is not None
+        if row.accuracy is not None and measure.used(row) is not None
     ]
     return Panel(_title(measure), "accuracy [%]", tuple(points))
 
@@ -70,15 +74,15 @@ def _by_accuracy(rows: list[ComparisonRow], measure: Measure) -> Panel:
 def _by_flash(rows: list[ComparisonRow], flash: Measure, measure: Measure) -> Panel:
     points = []
     for row in rows:
-        used = row.cost(flash)
-        if used is not None and row.cost(measure) is not None:
+        used = flash.used(row)
+        if used is not None and measure.used(row) is not None:
             y = used.likely * AXES[flash.unit][1]
             points.append(_point(row, measure, y, bool(row.front)))
     return Panel(_title(measure), _title(flash), tuple(points))
 
 
 def _point(row: ComparisonRow, measure: Measure, y: float, front: bool) -> Point:
-    used = row.cost(measure)
+    used = measure.used(row)
     assert used is not None
     factor = AXES[measure.unit][1]
     return Point(
@@ -89,3 +93,35 @@ def _point(row: ComparisonRow, measure: Measure, y: float, front: bool) -> Point
 
 def _title(measure: Measure) -> str:
     return f"{measure.name} [{AXES[measure.unit][0]}]"
+
+
+def labelled(
+    places: Sequence[tuple[float, float, str]], right: float
+) -> list[tuple[float, float, str]]:
+    """Where the names of points go: beside them, and left out where two would meet.
+
+    Parameters
+    ----------
+    places : sequence of (x, y, text)
+        Of the points [pixels].
+    right : float
+        The end of the drawing; names that would cross it stand to the left.
+
+    Returns
+    -------
+    list of (x, y, text)
+        Where each text starts.
+    """
+    made: list[tuple[float, float, str]] = []
+    for x, y, text in sorted(places):
+        width = CHARACTER * len(text)
+        start = x + GAP if x + GAP + width < right else x - GAP - width
+        meets = any(
+            abs(y - other) <= LINE
+            and start < begin + CHARACTER * len(words)
+            and begin < start + width
+            for begin, other, words in made
+        )
+        if not meets:
+            made.append((start, y, text))
+    return made

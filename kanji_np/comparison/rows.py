@@ -22,6 +22,10 @@ class Measure:
     is_estimate: bool
     of: Callable[[Estimate], Range | None]
 
+    def used(self, row: ComparisonRow) -> Range | None:
+        """What a row takes of it."""
+        return None if row.estimate is None else self.of(row.estimate)
+
 
 MEASURES = (
     Measure("flash", "bytes", False, lambda made: Range.exact(made.flash_bytes)),
@@ -76,21 +80,12 @@ class ComparisonRow:
         """Whether there is such firmware, and no memory of the board is too small."""
         return self.estimate is not None and self.estimate.fits
 
-    def cost(self, measure: Measure) -> Range | None:
-        """What it takes of something.
-
-        Parameters
-        ----------
-        measure : Measure
-        """
-        return None if self.estimate is None else measure.of(self.estimate)
-
 
 def measures_of(rows: Sequence[ComparisonRow]) -> tuple[Measure, ...]:
     """The costs that a row has, instructions if none has a time."""
 
     def known(measure: Measure) -> bool:
-        return any(row.cost(measure) is not None for row in rows)
+        return any(measure.used(row) is not None for row in rows)
 
     found = tuple(measure for measure in MEASURES if known(measure))
     has_time = any(measure.name == "latency" for measure in found)
@@ -119,7 +114,7 @@ def _fronts(
     if not row.fits:
         return ()
     rivals = [rival for rival in rivals if rival.fits]
-    costs = {m.name: m for m in MEASURES if row.cost(m) is not None}
+    costs = {m.name: m for m in MEASURES if m.used(row) is not None}
     if "latency" not in costs:
         costs[INSTRUCTIONS.name] = INSTRUCTIONS
     if not scored:
@@ -146,7 +141,7 @@ def _fronts(
 
 def _values(row: ComparisonRow, measures: Iterable[Measure]) -> tuple[float, ...]:
     return tuple(
-        used.likely if (used := row.cost(measure)) else float("inf")
+        used.likely if (used := measure.used(row)) else float("inf")
         for measure in measures
     )
 

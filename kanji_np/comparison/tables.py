@@ -45,7 +45,7 @@ def n_names(rows: Sequence[ComparisonRow]) -> int:
 
 def amount(row: ComparisonRow, measure: Measure) -> str:
     """What a row takes of something, with its range."""
-    used = row.cost(measure)
+    used = measure.used(row)
     if used is None:
         return ""
     return used.text(measure.unit) if measure.is_estimate else f"{used.likely:,.0f}"

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import small_net, stripes
 
 import kanji_np as kj
 from kanji_np.comparison.page import ticks
 from kanji_np.comparison.panels import panels
 from kanji_np.comparison.rows import with_fronts
-
-from ..small import small_net, stripes
 
 BOARDS = ("nucleo-f446re", "arduino-uno-r4")
 
@@ -166,7 +165,6 @@ def test_the_plot_is_a_drawing_that_may_be_drawn_again(tmp_path, name):
         ((["paper-cnn:4,x"],), "paper-cnn:4,x: channels are integers, as in paper-cnn"),
         ((["paper-cnn:"],), "paper-cnn:: channels are integers"),
         ((["resnet8:4"],), "resnet8:4: resnet8 has no channels to choose"),
-        ((["ds-cnn"] * 1001,), "1,001 rows are too many: at most 1,000"),
     ],
 )
 def test_a_mistake_gets_one_line(arguments, message):
@@ -177,3 +175,17 @@ def test_a_mistake_gets_one_line(arguments, message):
 def test_a_file_that_is_none_is_refused():
     with pytest.raises(kj.FileFormatError, match=r"nothing\.npz"):
         kj.compare([Path("nothing.npz")])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"libraries": ["ccore"] * 1001}, "1,001 rows are too many: at most 1,000"),
+        ({"libraries": ["tvm"]}, "libraries must be one of ccore, cmsis-nn; got 'tvm'"),
+        ({"boards": ["z80"]}, "board 'z80' is not known"),
+        ({"targets": ["tvm"]}, "target must be one of cmsis-nn"),
+    ],
+)
+def test_a_wrong_option_gets_one_line(options, message):
+    with pytest.raises(kj.OptionError, match=f"^{re.escape(message)}"):
+        kj.compare(["paper-cnn:2"], **options)
