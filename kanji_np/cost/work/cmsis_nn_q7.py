@@ -38,7 +38,7 @@ def _convolution(given: Integers, core_class: str, *, kind: str, square: bool) -
     w = square_windows(given) if square else nonsquare_windows(given)
     kernel = f"convolve_{kind}"
     if core_class != "dsp":
-        return Work("convolve", _tap_by_tap(w, w.filters, w.channels))
+        return Work(kernel, _tap_by_tap(w, w.filters, w.channels))
     if kind == "fast":
         return Work(kernel, {**_products(w), **_copied_in_regions(w)})
     if kind == "1x1":
