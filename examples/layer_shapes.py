@@ -28,8 +28,9 @@ from kanji_np.types import Shape, TargetSpec
 MOST_MACS, MOST_LAYER_MACS, MOST_VALUES = 12_000_000, 4_000_000, 40_000
 LAYERS, MOST_VECTORS = 18, 4
 #: Networks from these numbers on have only the layers that the others have seldom,
-#: int4 weights, no weights, and height and width alike.
-FIRST_RARE, FIRST_INT4, FIRST_PLAIN, FIRST_SQUARE = 1000, 2000, 3000, 4000
+#: int4 weights, no weights, height and width alike, and vectors alone.
+FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
+FIRST_SQUARE, FIRST_VECTOR = 4000, 5000
 MAIN, RARE, PLAIN = ALL = ("main", "rare", "plain")
 
 #: Images as cameras, microphones and other sensors give them, and tensors from the
@@ -319,8 +320,12 @@ KINDS: tuple[Kind, ...] = (
 def network(number: int, target: TargetSpec) -> kj.Model:
     """The network of a number for a target."""
     dice = Dice(number, target)
-    starts = STARTS if dice.family == MAIN else (*IMAGES, *TENSORS)
-    if dice.is_square:
+    starts: tuple[Shape, ...] = STARTS
+    if dice.family != MAIN:
+        starts = (*IMAGES, *TENSORS)
+    if number >= FIRST_VECTOR:
+        starts = (*VECTORS, (1024,), (400,), (20,))
+    elif dice.is_square:
         starts = tuple(s for s in (*IMAGES, *STARTS) if len(s) == 1 or s[0] == s[1])
     start = dice.pick(starts)
     is_image = start in IMAGES or (start in ROWS and dice.chance(0.3))
