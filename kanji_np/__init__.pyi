@@ -27,6 +27,7 @@ from kanji_np.deploy import Difference as Difference
 from kanji_np.deploy import Firmware as Firmware
 from kanji_np.deploy import LayerResult as LayerResult
 from kanji_np.deploy import Verification as Verification
+from kanji_np.deploy import VerificationRecord as VerificationRecord
 from kanji_np.deploy import export as export
 from kanji_np.deploy import vectors as vectors
 from kanji_np.deploy import verify as verify
@@ -85,9 +86,13 @@ from kanji_np.optim import Step as Step
 from kanji_np.plots import plot_explanation as plot_explanation
 from kanji_np.plots import plot_history as plot_history
 from kanji_np.recipe import Recipe as Recipe
+from kanji_np.report import ArenaPiece as ArenaPiece
 from kanji_np.report import LayerReport as LayerReport
+from kanji_np.report import LayerValues as LayerValues
 from kanji_np.report import Report as Report
+from kanji_np.report import TrainedReport as TrainedReport
 from kanji_np.report import cost_report as cost_report
+from kanji_np.report import html_report as html_report
 from kanji_np.runtimes import RuntimeComparison as RuntimeComparison
 from kanji_np.runtimes import RuntimePair as RuntimePair
 from kanji_np.runtimes import RuntimeScore as RuntimeScore
@@ -99,6 +104,7 @@ from kanji_np.train import EpochRecord as EpochRecord
 from kanji_np.train import History as History
 from kanji_np.train import Loss as Loss
 from kanji_np.train import fit as fit
+from kanji_np.train import read_history as read_history
 from kanji_np.types import Cost as Cost
 from kanji_np.types import Numerics as Numerics
 from kanji_np.types import QParams as QParams
