@@ -205,8 +205,8 @@ class FoundNetworks:
         lines = [
             text_table(header, rows, left_columns=2),
             "",
-            "* on the Pareto front of test accuracy and a cost; flash and RAM in bytes, "
-            "time and energy estimated",
+            "* on the Pareto front of test accuracy and a cost; flash and RAM in "
+            "bytes, time and energy estimated",
             "held out: accuracy on images held out of training; test: on test images",
             f"{differing:,} differing bytes between C and model in all "
             f"{len(self.networks)} networks",
