@@ -7,6 +7,9 @@ each name. A name is added here and nowhere else.
 from kanji_np.anomaly import anomaly_scores as anomaly_scores
 from kanji_np.anomaly import auc as auc
 from kanji_np.autograd import Tensor as Tensor
+from kanji_np.comparison.compare import Comparison as Comparison
+from kanji_np.comparison.compare import compare as compare
+from kanji_np.comparison.rows import ComparisonRow as ComparisonRow
 from kanji_np.cost.boards import Bank as Bank
 from kanji_np.cost.boards import Board as Board
 from kanji_np.cost.boards import Power as Power
@@ -84,6 +87,7 @@ from kanji_np.optim import OneCycle as OneCycle
 from kanji_np.optim import Optimizer as Optimizer
 from kanji_np.optim import Schedule as Schedule
 from kanji_np.optim import Step as Step
+from kanji_np.plots import plot_comparison as plot_comparison
 from kanji_np.plots import plot_explanation as plot_explanation
 from kanji_np.plots import plot_history as plot_history
 from kanji_np.recipe import Recipe as Recipe
@@ -98,6 +102,17 @@ from kanji_np.runtimes import RuntimeComparison as RuntimeComparison
 from kanji_np.runtimes import RuntimePair as RuntimePair
 from kanji_np.runtimes import RuntimeScore as RuntimeScore
 from kanji_np.runtimes import compare_runtimes as compare_runtimes
+from kanji_np.search.family import Candidate as Candidate
+from kanji_np.search.family import Family as Family
+from kanji_np.search.family import read_family as read_family
+from kanji_np.search.images import image_family as image_family
+from kanji_np.search.rank import Costs as Costs
+from kanji_np.search.rank import RankedCandidate as RankedCandidate
+from kanji_np.search.rank import Ranking as Ranking
+from kanji_np.search.rank import rank as rank
+from kanji_np.search.run import FoundNetwork as FoundNetwork
+from kanji_np.search.run import FoundNetworks as FoundNetworks
+from kanji_np.search.run import search_networks as search_networks
 from kanji_np.shrinking import InputValue as InputValue
 from kanji_np.shrinking import SmallestInput as SmallestInput
 from kanji_np.targets import target_spec as target_spec
