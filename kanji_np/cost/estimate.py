@@ -17,9 +17,10 @@ from kanji_np.cost.boards import BOARD_CORES, OTHER_CORES, Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.cycles import cycles_per_instruction, fetching
 from kanji_np.cost.instructions import instructions
+from kanji_np.cost.memory import Memory, memory
 from kanji_np.cost.provider import provider_of
 from kanji_np.cost.range import Range, sum_of
-from kanji_np.deploy.cwriter import Program, program
+from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.kernels import CCORE
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.graph import Graph, Node
@@ -29,39 +30,6 @@ from kanji_np.types import Cost, KernelCall, TargetSpec
 
 #: The core that stands for a class where neither core nor board is told.
 DEFAULT_CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a network takes of a board's memory [bytes].
-
-    Parameters
-    ----------
-    const_bytes, code_bytes, flash_bytes : int
-    arena_bytes, lower_bound_bytes : int
-    static_bytes, stack_bytes, input_bytes, output_bytes : int
-    """
-
-    const_bytes: int
-    code_bytes: int
-    flash_bytes: int
-    arena_bytes: int
-    lower_bound_bytes: int
-    static_bytes: int
-    stack_bytes: int
-    input_bytes: int
-    output_bytes: int
-
-    @property
-    def ram_bytes(self) -> int:
-        """All RAM [bytes]."""
-        return (
-            self.arena_bytes
-            + self.static_bytes
-            + self.stack_bytes
-            + self.input_bytes
-            + self.output_bytes
-        )
 
 
 @dataclass(frozen=True)
@@ -317,7 +285,7 @@ def estimate(
         library=library,
         board=place,
         layers=tuple(layers),
-        memory=_memory(made),
+        memory=memory(made, library, core),
     )
 
 
@@ -349,18 +317,3 @@ def _graph(network: Model | Graph, core: str) -> Graph:
     elif network.target.core != kind:
         network = network.for_target(core=kind)
     return network.outline()
-
-
-def _memory(made: Program) -> Memory:
-    tables = made.const_bytes
-    return Memory(
-        tables,
-        8192,
-        tables + 8192,
-        made.plan.arena_bytes,
-        made.plan.lower_bound_bytes,
-        0,
-        1024,
-        made.graph.input.size,
-        made.graph.output.size,
-    )
