@@ -28,9 +28,13 @@ from kanji_np.types import Shape, TargetSpec
 MOST_MACS, MOST_LAYER_MACS, MOST_VALUES = 12_000_000, 4_000_000, 40_000
 LAYERS, MOST_VECTORS = 18, 4
 #: Networks from these numbers on have only the layers that the others have seldom,
-#: int4 weights, no weights, and small layers with weights and odd numbers of channels.
-FIRST_RARE, FIRST_INT4, FIRST_PLAIN, FIRST_ODD = 1000, 2000, 3000, 4000
+#: int4 weights, no weights, height and width alike, vectors alone, and small layers
+#: with weights and odd numbers of channels.
+FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
+FIRST_SQUARE, FIRST_VECTOR, FIRST_ODD = 4000, 5000, 7000
 MAIN, RARE, PLAIN, ODD = "main", "rare", "plain", "odd"
+#: Those of odd channels are drawn as they were when they had smaller numbers.
+FORMER_ODD = 4000
 
 #: Images as cameras, microphones and other sensors give them, and tensors from the
 #: middle of networks.
@@ -80,16 +84,21 @@ class Dice:
     """Draws layers for the shape they stand on."""
 
     def __init__(self, number: int, target: TargetSpec) -> None:
-        self.rng = np.random.default_rng([number, 17])
+        former = number - FIRST_ODD + FORMER_ODD
+        self.rng = np.random.default_rng(
+            [former if number >= FIRST_ODD else number, 17]
+        )
+        self.is_vector = FIRST_VECTOR <= number < FIRST_ODD
         current = (target.library, target.version) == ("cmsis-nn", "7.0.0")
         self.is_legacy = target.library == "cmsis-nn-q7"
         self.int4 = current and (self.chance(0.25) or number >= FIRST_INT4)
         self.groups = current
         self.scheme = "pow2" if self.is_legacy else self.pick(SCHEMES)
         self.family = MAIN
+        self.is_square = FIRST_SQUARE <= number < FIRST_ODD
         if number >= FIRST_ODD:
             self.family, self.int4 = ODD, current and self.chance(0.5)
-        elif number >= FIRST_PLAIN:
+        elif FIRST_PLAIN <= number < FIRST_SQUARE:
             self.family = PLAIN
         elif FIRST_RARE <= number < FIRST_INT4:
             self.family = RARE
@@ -97,6 +106,10 @@ class Dice:
     @property
     def starts(self) -> tuple[Shape, ...]:
         """Shapes of a network's input."""
+        if self.is_vector:
+            return (*VECTORS, (1024,), (400,), (20,))
+        if self.is_square:
+            return tuple(s for s in (*IMAGES, *STARTS) if len(s) == 1 or s[0] == s[1])
         if self.family == MAIN:
             return STARTS
         return TENSORS if self.family == ODD else (*IMAGES, *TENSORS)
@@ -128,6 +141,8 @@ class Dice:
         kernel, padding = self.pick(KERNELS), self.pick(["same", "same", "valid"])
         if shape[0] == 1:
             kernel = (1, self.pick([2, 3, 3, 5, 8]))
+        if self.is_square:
+            kernel = (kernel[0], kernel[0])
         return kernel, self.pick(STRIDES), padding
 
     def first(self, shape: Shape) -> Make:

@@ -111,10 +111,16 @@ def export(
     metavar="FILE",
     help="Add what is found to the .json file that train wrote of this model.",
 )
+@click.option(
+    "--record",
+    type=PATH,
+    metavar="FILE",
+    help="Add what is found, and when, to a .json file for `kanji-np report`.",
+)
 def verify(
     directory: Path, data: DataOptions, pixels: PixelOptions, limit: int | None,
     on: str, library: str | None, cmsis_nn: Path | None, layers: bool,
-    result: Path | None,
+    result: Path | None, record: Path | None,
 ) -> None:  # fmt: skip
     """Compile exported C and compare every output byte with the golden model.
 
@@ -131,6 +137,8 @@ def verify(
     from kanji_np.results import Proof, write_result
 
     _check_directory(directory)
+    if record is not None:
+        _check_record(directory, record)
     facts = None if result is None else _result_of(directory, result)
     _, test = data.load()
     if limit is not None:
@@ -151,6 +159,8 @@ def verify(
         linked = library or read_manifest(directory).library
         proof = Proof(place, linked, found.images, found.differing_bytes)
         write_result(result, facts.with_proof(proof))
+    if record is not None:
+        _add_record(directory, record, found, library)
     if found.layers:
         click.echo(f"{_layer_table(found)}\n")
     click.echo(verdict(found))
@@ -196,6 +206,33 @@ def _check_directory(directory: Path) -> None:
             f"{directory}: a file, not a firmware directory: run "
             f"`{command_line('export', directory)} DIR` first"
         )
+
+
+def _check_record(directory: Path, record: Path) -> None:
+    """OptionError unless records may be added to a file outside of the firmware."""
+    from kanji_np.deploy.record import check_records
+
+    if directory.resolve() in record.resolve().parents:
+        raise OptionError(
+            f"{record} is inside {directory}, where verify changes nothing: name a "
+            f"file beside it, such as {directory.parent / 'verification.json'}"
+        )
+    check_records(record)
+
+
+def _add_record(
+    directory: Path, record: Path, found: Verification, library: str | None
+) -> None:
+    """Add what was found, and when, to a file."""
+    from datetime import datetime, timezone
+
+    import kanji_np as kj
+    from kanji_np.deploy.project import read_manifest
+    from kanji_np.deploy.record import add_record, record_of
+
+    graph = kj.load(directory / MODEL).freeze()
+    linked = library or read_manifest(directory).library
+    add_record(record, record_of(found, graph, linked, datetime.now(timezone.utc)))
 
 
 def verdict(result: Verification) -> str:

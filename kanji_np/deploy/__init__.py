@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from kanji_np.deploy.emulator import Device
 from kanji_np.deploy.project import Firmware, export
+from kanji_np.deploy.record import VerificationRecord
 from kanji_np.deploy.vectors import vectors
 from kanji_np.deploy.verify import Difference, LayerResult, Verification, verify
 
@@ -19,6 +20,7 @@ __all__ = [
     "Firmware",
     "LayerResult",
     "Verification",
+    "VerificationRecord",
     "export",
     "vectors",
     "verify",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kanji_np.cost.boards import BOARD_CORES, Board
-from kanji_np.cost.estimate import Estimate, estimate
+from kanji_np.cost.estimate import Estimate, LayerEstimate, estimate
 from kanji_np.cost.range import Range, significant
 from kanji_np.deploy.planner import (
     Plan,
@@ -23,10 +23,14 @@ from kanji_np.deploy.planner import (
     scratch_bytes,
     works_in_place,
 )
+from kanji_np.deploy.record import VerificationRecord
 from kanji_np.graph import Graph
 from kanji_np.model import Model
+from kanji_np.report.markdown import MARK, escaped, table_lines
 from kanji_np.report.tables import text_table
+from kanji_np.report.trained import TrainedReport
 from kanji_np.targets import generates_c
+from kanji_np.train import History
 from kanji_np.types import Shape, shape_text
 
 #: Of every report in JSON.
@@ -113,6 +117,12 @@ class Report:
         What lies in it, the largest first.
     estimate : Estimate or None
         Instructions, time, energy and all memory, if a board or a core was named.
+    trained : TrainedReport or None
+        Scores and values, if the network was looked at with data.
+    history : History or None
+        Of its training, if it is known.
+    verified : tuple of VerificationRecord
+        Where its C was compared with it, and when.
     """
 
     network: str
@@ -123,6 +133,9 @@ class Report:
     lower_bound_bytes: int
     arena: tuple[ArenaPiece, ...] = ()
     estimate: Estimate | None = None
+    trained: TrainedReport | None = None
+    history: History | None = None
+    verified: tuple[VerificationRecord, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -172,20 +185,32 @@ class Report:
                 "flash_bytes": self.flash_bytes,
                 "peak_steps": self.peak_steps,
                 "estimate": _estimate_facts(self.estimate) if self.estimate else None,
+                "trained": asdict(self.trained) if self.trained else None,
+                "history": _history_facts(self.history) if self.history else None,
+                "verified": [asdict(each) for each in self.verified],
             }
         )
 
     def markdown(self) -> str:
         """The report as Markdown."""
-        from kanji_np.report.markdown import markdown
-
-        return markdown(self)
-
-    def html(self) -> str:
-        """The report as one page, which opens from disk and loads nothing."""
-        from kanji_np.report.html import html
-
-        return html(self)
+        columns = cost_columns(self)
+        *rows, totals = zip(*columns.values(), strict=True)
+        bold = [cell and f"**{cell}**" for cell in map(escaped, totals)]
+        cells = [*([*map(escaped, row)] for row in rows), bold]
+        lines = [
+            f"# {escaped(self.network)}",
+            "",
+            f"For {self.target}, input {shape_text(self.input_shape)}.",
+            "",
+            *table_lines([*columns], cells, left_columns=LEFT),
+            "",
+            "Flash and RAM in bytes; code not included.",
+            "",
+            f"- arena: {arena_text(self.arena_bytes, self.lower_bound_bytes)}",
+            *(f"- {name}: {escaped(text)}" for name, text in estimate_lines(self)),
+            *(f"- {name}: {escaped(text)}" for name, text in trained_lines(self)),
+        ]
+        return "\n".join([*lines, "", MARK])
 
     def __str__(self) -> str:
         columns = cost_columns(self)
@@ -201,6 +226,7 @@ class Report:
                 f"arena {arena_text(self.arena_bytes, self.lower_bound_bytes)}: "
                 "everything between input and output",
                 *(f"{name}: {text}" for name, text in estimate_lines(self)),
+                *(f"{name}: {text}" for name, text in trained_lines(self)),
             ]
         )
 
@@ -228,7 +254,7 @@ def cost_columns(report: Report) -> dict[str, list[str]]:
         del columns["scale"]
     if report.estimate is not None:
         whole = report.estimate
-        every = (*whole.layers, whole)
+        every: list[Estimate | LayerEstimate] = [*whole.layers, whole]
         columns["instructions"] = [f"{each.instructions:,.0f}" for each in every]
         if whole.seconds is not None:
             columns["ms"] = [_thousandths(each.seconds) for each in every]
@@ -256,25 +282,61 @@ def estimate_lines(report: Report) -> Iterator[tuple[str, str]]:
         return
     yield "estimate for", place_of(found)
     if found.seconds is not None:
-        yield "time", found.seconds.text("s")
+        yield "time", f"{found.seconds.text('s')}, estimated"
     if found.joules is not None:
-        yield "energy", found.joules.text("J")
+        yield "energy", f"{found.joules.text('J')}, estimated"
     yield "flash with code", f"{found.flash_bytes:,} bytes"
     yield "RAM with stack, input and output", f"{found.ram_bytes:,} bytes"
     for shortage in found.shortages:
         yield "does not fit", shortage
 
 
+def trained_lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Names and texts of how good the network is, and of what was verified."""
+    found = report.trained
+    if found is not None:
+        for precision, score in (
+            ("int8", found.int8_score),
+            ("fp32", found.fp32_score),
+        ):
+            text = score_text(found.metric, score)
+            where = f"of {found.images:,} images of {found.data}"
+            yield f"{precision} {found.metric}", f"{text} {where}"
+    for record in report.verified:
+        yield "verified", verified_text(record)
+
+
+def score_text(metric: str, score: float) -> str:
+    """A score as reports show it."""
+    return f"{100 * score:.2f} %" if metric == "accuracy" else f"{score:.4f}"
+
+
+def verified_text(record: VerificationRecord) -> str:
+    """One verification in a line."""
+    return (
+        f"{record.differing_bytes:,} differing bytes in {record.images:,} images on "
+        f"{record.on} with {record.library}, {record.when}"
+    )
+
+
+def _history_facts(history: History) -> list[dict[str, Any]]:
+    """The epochs as plain data; what is not known is null."""
+    return [
+        {name: None if value != value else value for name, value in asdict(e).items()}
+        for e in history.epochs
+    ]
+
+
 def _estimate_facts(found: Estimate) -> dict[str, Any]:
     """An estimate as plain data."""
 
-    def costs(each: Any) -> dict[str, Any]:
-        ranges = {
-            name: None if value is None else asdict(value)
-            for name in ("cycles", "seconds", "joules")
-            for value in [getattr(each, name)]
+    def costs(each: Estimate | LayerEstimate) -> dict[str, Any]:
+        return {
+            "instructions": each.instructions,
+            "cycles": asdict(each.cycles),
+            "seconds": asdict(each.seconds) if each.seconds else None,
+            "joules": asdict(each.joules) if each.joules else None,
         }
-        return {"instructions": each.instructions, **ranges}
 
     return {
         "target": str(found.target),

@@ -391,14 +391,17 @@ def curve(
 def histogram(
     title: str, below: str, counts: Sequence[int], color: str = "--one"
 ) -> Element:
-    """Counts of int8 values from -128 to 127, in bins of equal width."""
+    """Counts of int8 values from -128 to 127, in bins of equal width.
+
+    Heights are square roots: a ReLU's many zeros leave the other values visible.
+    """
     width, height, head, foot = 256.0, 104.0, 18.0, 30.0
     most, floor = max(counts, default=0) or 1, height - foot
     step = width / len(counts)
     drawn = [element("text", {"x": "0", "y": "12", "fill": var("--ink"),
         "font-weight": "600"}, shortened(title, width))]  # fmt: skip
     for i, count in enumerate(counts):
-        tall = (floor - head) * count / most
+        tall = (floor - head) * math.sqrt(count / most)
         if count:
             tall = max(tall, 1.0)
             drawn.append(box(i * step, floor - tall, step - 1, tall, color))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from kanji_np.cost.estimate import Estimate, LayerEstimate
 from kanji_np.cost.range import Range, significant
 from kanji_np.deploy.planner import arena_text
-from kanji_np.report.cost import Report, place_of
+from kanji_np.deploy.record import VerificationRecord
+from kanji_np.report.cost import Report, place_of, score_text
 from kanji_np.report.figures import (
     KINDS,
     Bar,
     arena_picture,
     bars,
+    curve,
+    histogram,
     network_graph,
 )
 from kanji_np.report.page import (
@@ -25,7 +29,11 @@ from kanji_np.report.page import (
     section,
     table,
 )
+from kanji_np.report.trained import TrainedReport
 from kanji_np.types import shape_text
+
+#: That a matrix is shown of; of more the pairs confused most, so many.
+MOST_CLASSES = 20
 
 TIME_IS_ESTIMATED = (
     "Time and energy are estimates: instructions come from a model fitted to emulated "
@@ -42,6 +50,12 @@ def html(report: Report) -> str:
             paragraph(shortage, kind="warn") for shortage in report.estimate.shortages
         ]
     sections = [_network(report), _layers(report), _memory(report)]
+    if report.trained is not None or report.history is not None:
+        sections.append(_training(report))
+    if report.trained is not None:
+        sections.append(_values(report.trained))
+    if report.verified:
+        sections.append(_verified(report.verified))
     return page(f"{report.network}: report", lead, sections)
 
 
@@ -83,6 +97,14 @@ def _facts(report: Report) -> list[tuple[str, str, str]]:
         arena = f"{report.arena_bytes:,} bytes"
         least = f"no layout takes less than {report.lower_bound_bytes:,}"
         rows.append(("arena", arena, least))
+    if report.trained is not None:
+        trained = report.trained
+        int8, fp32 = (
+            score_text(trained.metric, score)
+            for score in (trained.int8_score, trained.fp32_score)
+        )
+        remark = f"int8, {trained.images:,} images of {trained.data}; fp32 {fp32}"
+        rows.append((trained.metric, int8, remark))
     return rows
 
 
@@ -258,3 +280,135 @@ def _peak(report: Report, step: int) -> Element:
         left_columns=3,
         totals=total,
     )
+
+
+def _training(report: Report) -> Element:
+    """Curves and confusions."""
+    parts = []
+    if report.history is not None:
+        epochs = report.history.epochs
+        losses = [e.train_loss for e in epochs]
+        accuracies = [
+            ("training", [100 * e.train_accuracy for e in epochs]),
+            ("validation", [100 * e.validation_accuracy for e in epochs]),
+        ]
+        drawn = [curve("training loss", [("loss", losses)], top=None)]
+        if any(math.isfinite(v) for _, values in accuracies for v in values):
+            drawn.append(curve("accuracy [%]", accuracies, top=100.0))
+        parts.append(element("div", {"class": "many charts"}, *drawn))
+        parts += [
+            paragraph(f"Epoch {e.epoch}: {e.note}", kind="soft")
+            for e in epochs
+            if e.note
+        ]
+    if report.trained is not None and report.trained.confusion:
+        parts.append(_confusion(report.trained))
+    return section("Training and score", "training", *parts)
+
+
+def _confusion(trained: TrainedReport) -> Element:
+    """The matrix of few classes, of many those that are confused most."""
+    classes, matrix = trained.classes, trained.confusion
+    of = f"{trained.images:,} images of {trained.data}, int8"
+    if len(classes) <= MOST_CLASSES:
+        rows = [
+            [name, *(f"{n:,}" for n in row), f"{_recall(row, i):.1f} %"]
+            for i, (name, row) in enumerate(zip(classes, matrix, strict=True))
+        ]
+        made = table(
+            f"Rows: the classes of {of}. Columns: what the images were taken for",
+            ["", *classes, "right"],
+            rows,
+        )
+        _shade(made, matrix)
+        return made
+    pairs = sorted(
+        (-n, classes[i], classes[k])
+        for i, row in enumerate(matrix)
+        for k, n in enumerate(row)
+        if i != k and n
+    )
+    rows = [[was, taken, f"{-n:,}"] for n, was, taken in pairs[:MOST_CLASSES]]
+    return table(
+        f"Classes that are confused most, {of}",
+        ["class", "taken for", "images"],
+        rows,
+        left_columns=2,
+    )
+
+
+def _recall(row: Sequence[int], right: int) -> float:
+    """How many of a class were recognized [%]."""
+    return 100 * row[right] / max(sum(row), 1)
+
+
+def _shade(made: Element, matrix: Sequence[Sequence[int]]) -> None:
+    """Color the cells of a confusion matrix by their share of the row."""
+    for i, (row, counts) in enumerate(zip(made.iter("tr"), [(), *matrix], strict=True)):
+        for k, (cell, n) in enumerate(zip(row[1:-1], counts, strict=False)):
+            if n:
+                part = 100 * n / sum(counts)
+                color = "--one" if k == i - 1 else "--two"
+                share = (
+                    f"color-mix(in srgb, var({color}) {0.45 * part:.0f}%, transparent)"
+                )
+                cell.set("style", f"background:{share}")
+
+
+def _values(trained: TrainedReport) -> Element:
+    """Histograms of weights and outputs of each layer."""
+    drawn = []
+    for layer in trained.layers:
+        if layer.weights:
+            below = (
+                f"{layer.weight_low} to {layer.weight_high}, "
+                f"{_share(layer.weights_clamped)} at the ends"
+            )
+            title = f"{layer.name} weights"
+            drawn.append(histogram(title, below, layer.weights, "--three"))
+        below = f"{layer.low} to {layer.high}, {_share(layer.clamped)} clamped"
+        drawn.append(histogram(f"{layer.name} outputs", below, layer.activations))
+    note = (
+        f"The int8 values of weights, and of outputs for {trained.sample:,} images. "
+        "Clamped are outputs at -128 or 127 that are not the zero point: their range "
+        "may be too small for them. Heights are square roots of the counts."
+    )
+    grid = element("div", {"class": "many"}, *drawn)
+    return section("Values of each layer", "values", paragraph(note), grid)
+
+
+def _share(part: float) -> str:
+    return f"{100 * part:.2g} %" if part else "none"
+
+
+def _verified(records: Sequence[VerificationRecord]) -> Element:
+    def figure_of(value: int | None) -> str:
+        return "" if value is None else f"{value:,}"
+
+    header = [
+        "when", "on", "library", "images", "bytes compared", "differing bytes",
+        "instructions", "flash", "stack", "compiler", "target",
+    ]  # fmt: skip
+    rows = [
+        [
+            each.when, each.on, each.library, f"{each.images:,}", f"{each.bytes:,}",
+            f"{each.differing_bytes:,}", figure_of(each.instructions),
+            figure_of(each.flash_bytes), figure_of(each.stack_bytes), each.compiler,
+            each.target,
+        ]
+        for each in records
+    ]  # fmt: skip
+    parts = [
+        paragraph(
+            "The exported C was compiled and run, and its outputs were compared with "
+            "the model's, byte by byte. Instructions, flash and stack were measured "
+            "there, not estimated."
+        ),
+        table("Verifications", header, rows, left_columns=3, wrapped=[9, 10]),
+    ]
+    parts += [
+        paragraph(f"{each.on}: first difference: {each.first}", kind="warn")
+        for each in records
+        if each.first
+    ]
+    return section("Verification", "verification", *parts)

@@ -63,7 +63,7 @@ figure { margin: 0.8rem 0; }
 figcaption, caption { font-size: 0.88rem; text-align: left; }
 figcaption { max-width: 46rem; }
 caption { padding-bottom: 0.3rem; }
-.wide { overflow-x: auto; }
+.wide { margin: 0.8rem 0; overflow-x: auto; }
 .wide:focus-visible { outline: 2px solid var(--one); }
 table { border-collapse: collapse; font-size: 0.86rem; }
 th, td {

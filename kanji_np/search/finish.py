@@ -43,7 +43,7 @@ class Place:
 
 
 def finish(
-    name: str, run: Path, directory: Path, test: Dataset, place: Place, *, score: bool
+    name: str, run: Path, directory: Path, test: Dataset, place: Place
 ) -> Verified:
     """Score, export and verify a trained network.
 
@@ -56,8 +56,6 @@ def finish(
         Gets model, history, firmware and report.
     test : Dataset
     place : Place
-    score : bool
-        Whether its accuracy on the test images is wanted.
 
     Raises
     ------
@@ -70,7 +68,7 @@ def finish(
         outputs.write(directory / file, (run / file).read_bytes())
     net = load(directory / MODEL)
     images = fitted(test, net.input.shape)
-    accuracy = net.evaluate(images) if score else None
+    accuracy = net.evaluate(images)
     export(net, directory / FIRMWARE, library=place.library, images=images.take(1))
     most = HOST_IMAGES if place.on == HOST else CORE_IMAGES
     compared = images.take(min(most, len(images)))

@@ -1,8 +1,8 @@
 """Training: settings, the run, its files, what it says, and the loop around them."""
 
 from kanji_np.train.checkpoint import check_run
-from kanji_np.train.history import EpochRecord, History
+from kanji_np.train.history import EpochRecord, History, read_history
 from kanji_np.train.loop import fit
 from kanji_np.train.run import Loss
 
-__all__ = ["EpochRecord", "History", "Loss", "check_run", "fit"]
+__all__ = ["EpochRecord", "History", "Loss", "check_run", "fit", "read_history"]

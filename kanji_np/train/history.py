@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from kanji_np import schema
+from kanji_np.choices import PRECISIONS
+from kanji_np.errors import FileFormatError
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class EpochRecord:
     seconds: float
     note: str = ""
 
+
+MOST_BYTES = 1 << 24  # of a file that is read
 
 COLUMNS = tuple(f.name for f in fields(EpochRecord))
 
@@ -95,3 +101,46 @@ class History:
         is_next = more.startswith(next_epoch) and more.count(b"\n") == 1
         is_part = text.endswith(b"\n") and mine.startswith(text)
         return is_part or (text.startswith(mine) and (is_next or not more))
+
+
+def read_history(path: str | Path) -> History:
+    """The history that a training run wrote.
+
+    Parameters
+    ----------
+    path : path
+        Its `history.csv`. Columns that an earlier version lacked may be missing.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    FileFormatError
+        It is something else.
+    """
+    try:
+        with schema.opened(path) as file:
+            text = file.read(MOST_BYTES).decode()
+        rows = csv.DictReader(io.StringIO(text), strict=True)
+        return History(tuple(_record(row) for row in rows))
+    except (ValueError, KeyError, TypeError, csv.Error):
+        raise FileFormatError(f"{path}: not the history of a training run") from None
+
+
+def _record(row: Mapping[str, str]) -> EpochRecord:
+    """A line of the file; ValueError, KeyError or TypeError if it is none."""
+    numbers = {
+        name: float(row[name])
+        for name in COLUMNS
+        if name not in ("epoch", "precision", "note")
+    }
+    if row["precision"] not in PRECISIONS:
+        raise ValueError
+    return EpochRecord(
+        epoch=int(row["epoch"]),
+        precision=row["precision"],
+        note=row.get("note") or "",
+        **numbers,
+    )
