@@ -84,7 +84,7 @@ def test_a_table_is_as_good_as_it_says(name):
         error = abs(predicted / sample.counted - 1)
         held.setdefault(kernel, []).append(error)
         errors.append(error)
-    assert len(errors) >= 60
+    assert len(errors) >= (60 if "7.0.0" in name else 40)
     assert np.median(errors) <= 0.05
     for kernel, found_errors in held.items():
         stated = found.kernels[kernel]
