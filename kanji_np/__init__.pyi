@@ -13,14 +13,15 @@ from kanji_np.comparison.rows import ComparisonRow as ComparisonRow
 from kanji_np.cost.boards import Bank as Bank
 from kanji_np.cost.boards import Board as Board
 from kanji_np.cost.boards import Power as Power
+from kanji_np.cost.boards import SerialFlash as SerialFlash
 from kanji_np.cost.boards import board as board
 from kanji_np.cost.boards import boards as boards
 from kanji_np.cost.budget import Budget as Budget
 from kanji_np.cost.estimate import Estimate as Estimate
 from kanji_np.cost.estimate import LayerEstimate as LayerEstimate
-from kanji_np.cost.estimate import Memory as Memory
 from kanji_np.cost.estimate import estimate as estimate
 from kanji_np.cost.limits import check as check
+from kanji_np.cost.memory import Memory as Memory
 from kanji_np.cost.range import Range as Range
 from kanji_np.data import Augment as Augment
 from kanji_np.data import Dataset as Dataset
