@@ -10,6 +10,7 @@ from kanji_np import outputs
 from kanji_np.cost.estimate import Estimate, estimate
 from kanji_np.deploy import export, verify
 from kanji_np.model import load
+from kanji_np.report import html_report
 from kanji_np.search.journal import Verified
 from kanji_np.search.training import fitted
 from kanji_np.train.checkpoint import HISTORY, MODEL
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kanji_np.cost.boards import Board
     from kanji_np.data import Dataset
 
-FIRMWARE, SUMMARY = "firmware", "report.txt"
+FIRMWARE, SUMMARY, PAGE = "firmware", "report.txt", "report.html"
 #: Images that C and model are compared on, on this computer and on an emulated core.
 HOST_IMAGES, CORE_IMAGES = 200, 10
 HOST = "host"
@@ -75,6 +76,9 @@ def finish(
     found = verify(directory / FIRMWARE, compared, on=place.on, library="ccore")
     costs = estimate(net, board=place.board, library=place.library)
     outputs.write(directory / SUMMARY, f"{costs}\n".encode())
+    html_report(
+        net, directory / PAGE, board=place.board, library=place.library, data=images
+    )
     on = found.device.core if found.device else HOST
     return Verified(name, accuracy, on, found.images, found.differing_bytes)
 

@@ -120,7 +120,7 @@ class FoundNetwork:
     images, differing_bytes : int
         On how many images, and how many bytes differ.
     directory : Path
-        Holds `model.npz`, `history.csv`, `report.txt` and `firmware/`.
+        Holds `model.npz`, `history.csv`, `report.html`, `report.txt` and `firmware/`.
     """
 
     name: str

@@ -51,6 +51,7 @@ def test_the_best_are_trained_exported_and_verified(search):
         model, firmware = kj.load(place / "model.npz"), place / "firmware"
         assert model.name == name and (firmware / f"{name}.c").exists()
         assert "bytes" in (place / "report.txt").read_text()
+        assert name in (place / "report.html").read_text(encoding="utf-8")
     for name in ("search.html", "front.png", "front.svg"):
         assert (Path("out") / name).stat().st_size > 1000
     # The same command has nothing left to do, another one its own directory.
