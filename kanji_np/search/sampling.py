@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from kanji_np.search.rank import Outcome
 
 ROUND = 50  # candidates that Optuna proposes before it is told of them
-TRIES = 20  # rounds without a new candidate before Optuna is not asked any more
 
 
 class Sampler(Protocol):
@@ -55,35 +53,41 @@ class OptunaSampler:
     def __init__(self, family: Family, count: int, seed: int) -> None:
         self.family, self.left = family, min(count, family.size)
         self.study = _study(seed)
+        self.rng = np.random.default_rng(seed)
         self.asked: list[Any] = []
         self.seen: set[int] = set()
 
     def ask(self) -> Sequence[Candidate]:
         """See `Sampler`."""
-        for _ in range(TRIES):
-            found = self._round()
-            if found:
-                self.left -= len(found)
-                return found
-        return ()
-
-    def _round(self) -> list[Candidate]:
-        """New candidates among some proposals."""
+        count = min(ROUND, self.left)
+        self.left -= count
         self.asked, found = [], []
-        for _ in range(min(ROUND, self.left)):
-            trial = self.study.ask()
-            choices = {
-                name: trial.suggest_categorical(name, list(values))
-                for name, values in self.family.space.items()
-            }
-            number = self.family.number_of(choices)
+        for _ in range(count):
+            trial, number = self._proposal()
             if number in self.seen:
                 self.study.tell(trial, state=_state("FAIL"))
-                continue
+                fresh = self.family.candidate(self._unseen())
+                self.study.enqueue_trial(dict(fresh.choices))
+                trial, number = self._proposal()
             self.seen.add(number)
             self.asked.append(trial)
             found.append(self.family.candidate(number))
         return found
+
+    def _proposal(self) -> tuple[Any, int]:
+        """A trial of Optuna's, and the number of its candidate."""
+        trial = self.study.ask()
+        choices = {
+            name: trial.suggest_categorical(name, values)
+            for name, values in self.family.space.items()
+        }
+        return trial, self.family.number_of(choices)
+
+    def _unseen(self) -> int:
+        """A candidate by chance, in place of one that was proposed before."""
+        while (number := int(self.rng.integers(self.family.size))) in self.seen:
+            pass
+        return number
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """See `Sampler`."""
@@ -92,7 +96,7 @@ class OptunaSampler:
             if row is None:
                 self.study.tell(trial, state=_state("FAIL"))
                 continue
-            trial.set_user_attr("over", len(row.over))
+            trial.set_constraint("limits that are not kept", float(len(row.over)))
             self.study.tell(trial, (row.score, row.costs.macs))
 
 
@@ -107,7 +111,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise ToolError(
-            "sampler optuna needs Optuna: pip install 'kanji-np[search]'"
+            "sampler optuna needs Optuna: pip install 'kanji-np[optuna]'"
         ) from None
     return optuna
 
@@ -116,11 +120,7 @@ def _study(seed: int) -> Any:
     """A study of two objectives, without messages."""
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            seed=seed, constraints_func=lambda trial: (trial.user_attrs["over"],)
-        )
+    sampler = optuna.samplers.TPESampler(seed=seed)
     return optuna.create_study(directions=("maximize", "minimize"), sampler=sampler)
 
 
