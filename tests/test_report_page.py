@@ -46,7 +46,9 @@ CONTRASTS = """() => {
 def branched():
     x = kj.Input((12, 12, 2))
     y = kj.Conv2D(4, 3, padding="same", activation="relu", name="first")(x)
-    z = kj.Concatenate()(kj.Conv2D(4, 1, name="left")(y), kj.MaxPool2D(3, 1, padding="same")(y))
+    z = kj.Concatenate()(
+        kj.Conv2D(4, 1, name="left")(y), kj.MaxPool2D(3, 1, padding="same")(y)
+    )
     out = kj.Add()(z, kj.Concatenate()(y, y))
     return kj.Model(x, kj.Dense(3)(kj.Flatten()(out)), name="branched")
 
@@ -116,7 +118,8 @@ def test_a_page_is_made_of_the_report_alone(looked_at):
     page = html(looked_at)
     assert page == html(looked_at)
     assert not re.search(r"https?://|<script|@import|url\(", page)
-    assert "estimated" in page and "NUCLEO-F446RE" in page and "180 MHz" in page
+    for told in ("estimated", "NUCLEO-F446RE", "180 MHz", "ccore", "arm-none-eabi-gcc"):
+        assert told in page
 
 
 def test_branches_stand_beside_each_other():
