@@ -107,7 +107,13 @@ class Family:
         return Candidate(number, {name: chosen[name] for name in self.space})
 
     def number_of(self, choices: Mapping[str, Choice]) -> int:
-        """The number of the candidate with these choices; see `candidate`."""
+        """The number of the candidate with these choices; see `candidate`.
+
+        Parameters
+        ----------
+        choices : mapping
+            A value of the space for every choice.
+        """
         number = 0
         for name, values in self.space.items():
             number = number * len(values) + values.index(choices[name])

@@ -63,7 +63,12 @@ class Costs:
 
     @classmethod
     def of(cls, made: Estimate) -> Costs:
-        """Those of an estimate."""
+        """The totals of an estimate.
+
+        Parameters
+        ----------
+        made : Estimate
+        """
         return cls(
             made.macs, made.instructions, made.flash_bytes, made.ram_bytes,
             made.seconds, made.joules,
@@ -158,7 +163,12 @@ class Ranking:
         return tuple(row for row in self.rows if row.on_front)
 
     def build(self, row: RankedCandidate) -> Model:
-        """The network of a row, untrained."""
+        """The network of a row, untrained.
+
+        Parameters
+        ----------
+        row : RankedCandidate
+        """
         return self.family.build(row.candidate)
 
     def json(self) -> str:
@@ -192,7 +202,13 @@ class Ranking:
         )
 
     def table(self, most: int = SHOWN) -> str:
-        """The first rows that fit as text; those on the front have a star."""
+        """The first rows that fit as text; those on the front have a star.
+
+        Parameters
+        ----------
+        most : int
+            So many rows.
+        """
         header = ("", "score", "MAC", "flash", "RAM", "time", "energy", "choices")
         rows = [
             (
