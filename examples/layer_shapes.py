@@ -28,8 +28,9 @@ from kanji_np.types import Shape, TargetSpec
 MOST_MACS, MOST_LAYER_MACS, MOST_VALUES = 12_000_000, 4_000_000, 40_000
 LAYERS, MOST_VECTORS = 18, 4
 #: Networks from these numbers on have only the layers that the others have seldom,
-#: int4 weights, and no weights.
+#: int4 weights, no weights, height and width alike, and vectors alone.
 FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
+FIRST_SQUARE, FIRST_VECTOR = 4000, 5000
 MAIN, RARE, PLAIN = ALL = ("main", "rare", "plain")
 
 #: Images as cameras, microphones and other sensors give them, and tensors from the
@@ -87,7 +88,8 @@ class Dice:
         self.groups = current
         self.scheme = "pow2" if self.is_legacy else self.pick(SCHEMES)
         self.family = MAIN
-        if number >= FIRST_PLAIN:
+        self.is_square = number >= FIRST_SQUARE
+        if FIRST_PLAIN <= number < FIRST_SQUARE:
             self.family = PLAIN
         elif FIRST_RARE <= number < FIRST_INT4:
             self.family = RARE
@@ -118,6 +120,8 @@ class Dice:
         kernel, padding = self.pick(KERNELS), self.pick(["same", "same", "valid"])
         if shape[0] == 1:
             kernel = (1, self.pick([2, 3, 3, 5, 8]))
+        if self.is_square:
+            kernel = (kernel[0], kernel[0])
         return kernel, self.pick(STRIDES), padding
 
     def first(self, shape: Shape) -> Make:
@@ -316,7 +320,14 @@ KINDS: tuple[Kind, ...] = (
 def network(number: int, target: TargetSpec) -> kj.Model:
     """The network of a number for a target."""
     dice = Dice(number, target)
-    start = dice.pick(STARTS if dice.family == MAIN else (*IMAGES, *TENSORS))
+    starts: tuple[Shape, ...] = STARTS
+    if dice.family != MAIN:
+        starts = (*IMAGES, *TENSORS)
+    if number >= FIRST_VECTOR:
+        starts = (*VECTORS, (1024,), (400,), (20,))
+    elif dice.is_square:
+        starts = tuple(s for s in (*IMAGES, *STARTS) if len(s) == 1 or s[0] == s[1])
+    start = dice.pick(starts)
     is_image = start in IMAGES or (start in ROWS and dice.chance(0.3))
     inputs, macs = kj.Input(start), 0
     tensors: list[tuple[Symbol, Shape]] = [(inputs, start)]

@@ -84,7 +84,8 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as directory:
             kj.export(net, directory, library=library)
-            image = np.zeros((1, *net.input_shape), net.freeze().input.dtype)
+            x = net.freeze().input
+            image = np.zeros((1, *x.shape), x.dtype)
             given = real if library == "cmsis-nn" else None
             result = kj.verify(directory, image, on=core, cmsis_nn=given)
         device, made = result.device, memory(program(net.freeze()), library, core)

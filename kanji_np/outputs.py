@@ -91,10 +91,12 @@ def is_watched() -> bool:
 
 
 def is_drawing(path: Path) -> bool:
-    """Whether a file is a .png that this program drew."""
+    """Whether a file is a .png or .svg that this program drew."""
     with open(path, "rb") as file:
         start = file.read(4096)
-    return start.startswith(PNG) and f"tEXtSoftware\0{SOFTWARE}".encode() in start
+    if start.startswith(PNG):
+        return f"tEXtSoftware\0{SOFTWARE}".encode() in start
+    return b"<svg" in start and f"<dc:title>{SOFTWARE}</dc:title>".encode() in start
 
 
 def write(path: str | Path, data: bytes) -> None:

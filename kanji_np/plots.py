@@ -24,11 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kanji_np.bench import Bench
+    from kanji_np.comparison.compare import Comparison
+    from kanji_np.comparison.panels import Panel
     from kanji_np.explanation import Explanation
     from kanji_np.train import EpochRecord, History
 
 DRAWING = "a drawing of this program"
+#: What drawings say of who drew them; no date, so that equal ones are equal files.
+AUTHOR = {
+    "png": {"Software": outputs.SOFTWARE},
+    "svg": {"Creator": outputs.SOFTWARE, "Date": None},
+}
 BLUE, ORANGE, INK, PALE = "#0b6e99", "#c4681c", "#333333", "#d8d8d8"
+SERIES = (BLUE, ORANGE, "#6b4fa0", "#3f7a3a", "#a1355b", "#6d6a2c")
 
 
 def plot_history(history: History, path: str | Path) -> None:
@@ -92,10 +100,12 @@ def _mark_change_of_precision(axes: Axes, records: Sequence[EpochRecord]) -> Non
             )  # fmt: skip
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: Path, endings: Sequence[str] = (".png",)) -> None:
     """Before anything slow: OptionError or ToolError if `path` cannot be drawn."""
-    if path.suffix != ".png":
-        raise OptionError(f"a plot's file must end in .png, got {path}")
+    if path.suffix not in endings:
+        raise OptionError(
+            f"a plot's file must end in {' or '.join(endings)}, got {path}"
+        )
     outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
     _figure(1, 1)
 
@@ -255,6 +265,85 @@ def plot_conversion(
     _save(figure, path)
 
 
+def plot_comparison(comparison: Comparison, path: str | Path) -> None:
+    """Draw networks side by side: accuracy over each cost, with the Pareto fronts.
+
+    Without accuracies, flash is drawn over the other costs. Points on a front are
+    filled; networks that do not fit their board are left out.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    path : path
+        A `.png` or `.svg` file.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    from kanji_np.comparison.panels import panels, series_of
+
+    drawn = [panel for panel in panels(comparison.rows) if panel.points]
+    columns = min(2, max(1, len(drawn)))
+    rows = max(1, -(-len(drawn) // columns))
+    figure = _figure(5.2 * columns, 3.9 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    colors = dict(zip(series_of(comparison.rows), cycle(SERIES), strict=False))
+    for axes, panel in zip(grid, drawn, strict=False):
+        _draw_panel(axes, panel, colors)
+    for axes in grid[len(drawn) :]:
+        axes.set_axis_off()
+    if drawn:
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=3, frameon=False,
+            labelcolor=INK,
+        )  # fmt: skip
+    _save(figure, path)
+
+
+def _draw_panel(axes: Axes, panel: Panel, colors: Mapping[str, str]) -> None:
+    """Points of a panel, with ranges; those on a front are filled, and joined."""
+    axes.set_title(panel.y_title, loc="left", color=INK)
+    axes.set_xlabel(panel.x_title, color=INK)
+    for series, color in colors.items():
+        points = [p for p in panel.points if p.series == series]
+        front = sorted((p for p in points if p.is_on_front), key=attrgetter("x"))
+        for p in points:
+            axes.errorbar(
+                p.x, p.y, xerr=[[p.x - p.x_low], [p.x_high - p.x]], fmt="o", ms=5,
+                color=color, mfc=color if p.is_on_front else "white",
+                elinewidth=0.8, alpha=0.9,
+            )  # fmt: skip
+        axes.plot(
+            [p.x for p in front], [p.y for p in front], "-", color=color,
+            linewidth=0.8, label=series,
+        )  # fmt: skip
+    axes.margins(x=0.15, y=0.15)
+    axes.set_xlim(left=0)
+    _plain(axes)
+    _name_fronts(axes, panel)
+
+
+def _name_fronts(axes: Axes, panel: Panel) -> None:
+    """Names beside the points on a front, as far as there is room."""
+    from kanji_np.comparison.panels import labelled
+
+    to_pixels = axes.transData
+    places = [
+        (*to_pixels.transform((p.x, p.y)), p.label)
+        for p in panel.points
+        if p.is_on_front
+    ]
+    for x, y, text in labelled(places, axes.bbox.x1):
+        place = to_pixels.inverted().transform((x, y))
+        axes.annotate(
+            text, (place[0], place[1]), (0, 5),
+            textcoords="offset points", fontsize="small", color=INK,
+        )  # fmt: skip
+
+
 def _or_nan(value: float | None) -> float:
     """A value to draw, NaN for none."""
     return value if value is not None and math.isfinite(value) else math.nan
@@ -308,10 +397,12 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: str | Path) -> None:
     """Write a figure that says of itself who drew it."""
+    from matplotlib import rc_context
+
     outputs.check(path, outputs.is_drawing, DRAWING, "name another file")
     kind, data = Path(path).suffix[1:] or "png", io.BytesIO()
-    author = {"Software": outputs.SOFTWARE} if kind == "png" else None
-    figure.savefig(data, dpi=120, format=kind, metadata=author)
+    with rc_context({"svg.hashsalt": outputs.SOFTWARE}):
+        figure.savefig(data, dpi=120, format=kind, metadata=AUTHOR.get(kind))
     outputs.write(path, data.getvalue())
 
 

@@ -77,7 +77,7 @@ ALLOWED = {
 #: The parts that come after training, in their order; each may use all before it.
 AFTER = (
     "formats", "deploy", "cost", "results", "bench", "report", "explanation",
-    "shrinking", "runtimes", "plots", "compare", "search", "cli",
+    "shrinking", "runtimes", "comparison", "plots", "search", "cli",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from kanji_np import __version__
 from kanji_np.cli import (
     bench,
     boards,
+    compare,
     convert,
     datasets,
     deploy,
@@ -29,6 +30,7 @@ from kanji_np.cli import (
     report,
     results,
     runtimes,
+    search,
     train,
 )
 from kanji_np.cli.options import OPTIONS_OF, name_options
@@ -137,7 +139,9 @@ for command in (
     deploy.verify,
     deploy.vectors,
     report.report,
+    search.search,
     boards.boards,
+    compare.compare,
     results.results,
     bench.bench,
     datasets.datasets,

@@ -86,6 +86,14 @@ def _lines(board: Board) -> Iterator[str]:
         place = "" if bank.address is None else f" at {bank.address:#010x}"
         use = ", for code" if bank.code else ""
         facts[f"RAM {bank.name}"] = f"{_kib(bank.bytes)} KiB{place}{use}"
+    if board.serial_flash is not None:
+        flash = board.serial_flash
+        per_byte = flash.cycles_per_byte
+        facts["serial flash"] = (
+            f"cache of {_kib(flash.cache_bytes)} KiB; "
+            f"{per_byte.low:g} to {per_byte.high:g} cycles for each byte that is not "
+            f"in it: {flash.source}"
+        )
     for power in board.power:
         volts = "" if power.volts is None else f" at {power.volts:g} V"
         source = power.source and f": {power.source}"

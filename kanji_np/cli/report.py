@@ -13,10 +13,11 @@ import click
 from kanji_np.cli.options import (
     PATH,
     BoardOptions,
+    BudgetOptions,
     DataOptions,
     NetworkOptions,
     TargetOptions,
-    board_options,
+    budget_options,
     check_calibrated,
     group,
     network_options,
@@ -135,7 +136,7 @@ def is_report(path: Path) -> bool:
 @click.argument("model", type=PATH, required=False)
 @network_options(help="Untrained instead of MODEL.")
 @target_options
-@board_options
+@budget_options()
 @group("data", DataOptions, {"data": _DATA})
 @pixel_options
 @click.option(
@@ -148,7 +149,7 @@ def is_report(path: Path) -> bool:
 @group("output", OutputOptions)
 def report(
     model: Path | None, network: NetworkOptions, target: TargetOptions,
-    board: BoardOptions, data: DataOptions, pixels: PixelOptions,
+    costs: BudgetOptions, data: DataOptions, pixels: PixelOptions,
     verified: Path | None, output: OutputOptions,
 ) -> None:  # fmt: skip
     """Show operations, flash and RAM of every layer; no training needed.
@@ -172,11 +173,14 @@ def report(
             if value is not None:
                 raise OptionError(f"{option} is for a trained MODEL")
     output.check()
+    costs.limits()
     if model is None:
         net = network.build({"target": target.spec()})
     else:
         net = target.load(model)
-    found = _costs(net, target, board, kind)
+    if costs.budget is not None:
+        costs.check(net)
+    found = _costs(net, target, costs, kind)
     if model is not None:
         found = _with_training(found, net, model, target, data, pixels, verified)
     output.write(found)

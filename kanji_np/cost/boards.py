@@ -84,6 +84,23 @@ class Power:
 
 
 @dataclass(frozen=True)
+class SerialFlash:
+    """Flash behind a few wires, which the core reads through a cache.
+
+    Parameters
+    ----------
+    cache_bytes : int
+    cycles_per_byte : Range
+        Of the core, for bytes that are not in the cache [cycles].
+    source : str
+    """
+
+    cache_bytes: int
+    cycles_per_byte: Range
+    source: str
+
+
+@dataclass(frozen=True)
 class Board:
     """Hardware that a network may run on. None stands for what is not known.
 
@@ -106,6 +123,8 @@ class Board:
         Of the flash at this clock.
     flash_access : "none", "prefetch", "cache" or None
         What stands between core and flash.
+    serial_flash : SerialFlash or None
+        None: the flash is on the chip, or little is known of it.
     power : tuple of Power
         What estimates use comes first; others are for another supply.
     note : str
@@ -124,6 +143,7 @@ class Board:
     banks: tuple[Bank, ...] = ()
     wait_states: int | None = None
     flash_access: str | None = None
+    serial_flash: SerialFlash | None = None
     power: tuple[Power, ...] = ()
     note: str = ""
     sources: tuple[str, ...] = ()
@@ -211,7 +231,7 @@ def board(which: str | Path | Board) -> Board:
 
 def read_board(path: Path) -> Board:
     """The board that a file describes; its name is that of the file."""
-    values = _read(path)
+    values = read_toml(path)
     with schema.refusing(path):
         return _board(path.stem.lower(), _checked(values))
 
@@ -219,7 +239,8 @@ def read_board(path: Path) -> Board:
 @cache
 def _built_in() -> Mapping[str, Board]:
     return {
-        name: _board(name, _checked(values)) for name, values in _read(BUILT_IN).items()
+        name: _board(name, _checked(values))
+        for name, values in read_toml(BUILT_IN).items()
     }
 
 
@@ -231,7 +252,8 @@ def _names() -> Mapping[str, Board]:
     return {**aliases, **_built_in()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file; FileFormatError if it is none."""
     with schema.opened(path) as file:
         data = file.read(MOST_TOML_BYTES + 1)
     with schema.refusing(path):
@@ -269,6 +291,11 @@ POWER_RULES: dict[str, schema.Rule] = {
     "basis": schema.one_of(BASES),
     "source": schema.text,
 }
+SERIAL_RULES: dict[str, schema.Rule] = {
+    "cache_kib": KIB,
+    "cycles_per_byte": _range,
+    "source": schema.text,
+}
 BOARD_RULES: dict[str, schema.Rule] = {
     "title": schema.text,
     "aliases": schema.array(schema.text),
@@ -280,6 +307,7 @@ BOARD_RULES: dict[str, schema.Rule] = {
     "ram": schema.array(schema.anything, 1, 64),
     "wait_states": schema.integer(0, 64),
     "flash_access": schema.one_of(FLASH_ACCESS),
+    "serial_flash": schema.anything,
     "power": schema.array(schema.anything, 1, 16),
     "note": schema.text,
     "sources": schema.array(schema.text),
@@ -296,6 +324,13 @@ def _checked(values: Any) -> dict[str, Any]:
         checked[key] = tuple(
             _record(f"{key}[{i}]", each, rules, needed)
             for i, each in enumerate(checked.get(key, ()))
+        )
+    if "serial_flash" in checked:
+        checked["serial_flash"] = _record(
+            "serial_flash",
+            checked["serial_flash"],
+            SERIAL_RULES,
+            ("cache_kib", "cycles_per_byte"),
         )
     return checked
 
@@ -337,6 +372,7 @@ def _board(name: str, values: Mapping[str, Any]) -> Board:
         ),
         wait_states=values.get("wait_states"),
         flash_access=values.get("flash_access"),
+        serial_flash=_serial_flash(values.get("serial_flash")),
         power=tuple(
             Power(
                 each["mw"].scaled(1e-3),
@@ -348,4 +384,14 @@ def _board(name: str, values: Mapping[str, Any]) -> Board:
         ),
         note=values.get("note", ""),
         sources=values.get("sources", ()),
+    )
+
+
+def _serial_flash(values: Mapping[str, Any] | None) -> SerialFlash | None:
+    if values is None:
+        return None
+    return SerialFlash(
+        values["cache_kib"] * 1024,
+        values["cycles_per_byte"],
+        values.get("source", ""),
     )

@@ -13,51 +13,23 @@ from pathlib import Path
 
 from kanji_np.checks import one_of
 from kanji_np.choices import KERNEL_LIBRARIES
-from kanji_np.cost.boards import BOARD_CORES, Board
+from kanji_np.cost.boards import BOARD_CORES, OTHER_CORES, Board
 from kanji_np.cost.boards import board as board_of
+from kanji_np.cost.cycles import cycles_per_instruction, fetching
+from kanji_np.cost.instructions import instructions
+from kanji_np.cost.memory import Memory, memory
+from kanji_np.cost.provider import provider_of
 from kanji_np.cost.range import Range, sum_of
-from kanji_np.deploy.cwriter import Program, program
+from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.kernels import CCORE
 from kanji_np.errors import OptionError, UnsupportedOp
-from kanji_np.graph import Graph
+from kanji_np.graph import Graph, Node
 from kanji_np.model import Model
 from kanji_np.targets import generates_c
-from kanji_np.types import KernelCall, TargetSpec
+from kanji_np.types import Cost, KernelCall, TargetSpec
 
 #: The core that stands for a class where neither core nor board is told.
 DEFAULT_CORES = {"c": "cortex-m3", "dsp": "cortex-m4", "mve": "cortex-m55"}
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a network takes of a board's memory [bytes].
-
-    Parameters
-    ----------
-    const_bytes, code_bytes, flash_bytes : int
-    arena_bytes, lower_bound_bytes : int
-    static_bytes, stack_bytes, input_bytes, output_bytes : int
-    """
-
-    const_bytes: int
-    code_bytes: int
-    flash_bytes: int
-    arena_bytes: int
-    lower_bound_bytes: int
-    static_bytes: int
-    stack_bytes: int
-    input_bytes: int
-    output_bytes: int
-
-    @property
-    def ram_bytes(self) -> int:
-        """All RAM [bytes]."""
-        return (
-            self.arena_bytes
-            + self.static_bytes
-            + self.stack_bytes
-            + self.input_bytes
-            + self.output_bytes
-        )
 
 
 @dataclass(frozen=True)
@@ -179,14 +151,14 @@ class Estimate:
         return not self.shortages
 
     def __str__(self) -> str:
-        where = self.board.title if self.board else self.core
-        lines = [f"{self.network} on {where} ({self.core}, {self.library})", ""]
+        where = f"{self.board.title} ({self.core})" if self.board else self.core
+        lines = [f"{self.network} on {where}, kernels of {self.library}", ""]
         lines += [f"{name:<14}{text}" for name, text in self._rows()]
         return "\n".join([*lines, *(["", *self.shortages] if self.shortages else [])])
 
     def _rows(self) -> Iterable[tuple[str, str]]:
         yield "instructions", f"{self.instructions:,.0f}"
-        yield "cycles", self.cycles.text("")
+        yield "cycles", _counts(self.cycles)
         board = self.board
         if self.seconds is not None:
             yield "time", f"{self.seconds.text('s')}, estimated"
@@ -200,8 +172,53 @@ class Estimate:
         yield "RAM", _of(self.ram_bytes, board.ram_bytes if board else None)
 
 
+def _counts(cycles: Range) -> str:
+    """Three digits that count of each bound."""
+    low, likely, high = (
+        f"{float(f'{x:.3g}'):,.0f}" for x in (cycles.low, cycles.likely, cycles.high)
+    )
+    return f"{likely} ({low} to {high})"
+
+
 def _of(need: int, there: int | None) -> str:
     return f"{need:,} bytes" + (f" of {there:,}" if there else "")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where the calls of a network run."""
+
+    target: TargetSpec
+    core: str
+    library: str
+    board: Board | None
+
+    def layer(
+        self, node: Node, calls: Iterable[KernelCall], cost: Cost
+    ) -> LayerEstimate:
+        """The estimate of one layer from its calls."""
+        instructions, cycles = 0.0, fetching(self.board, cost.macs, cost.flash_bytes)
+        for call in calls:
+            counted, taken = self._call(call)
+            instructions, cycles = instructions + counted, cycles + taken
+        clock = self.board.clock_hz if self.board else None
+        watts = self.board.watts if self.board else None
+        seconds = None if clock is None else cycles.scaled(1 / clock)
+        joules = None if seconds is None or watts is None else seconds.scaled(watts)
+        return LayerEstimate(
+            node.name, node.op, cost.macs, instructions, cycles, seconds, joules
+        )
+
+    def _call(self, call: KernelCall) -> tuple[float, Range]:
+        """Instructions and cycles of one call."""
+        count = instructions((call,), self.target, self.library, self.core)
+        portable = provider_of(call, self.target, self.library) == CCORE
+        cpi = cycles_per_instruction(
+            call.function, self.core, portable=portable, board=self.board
+        )
+        return count.instructions, Range.within(count.instructions, count.error).scaled(
+            cpi
+        )
 
 
 def _sum(ranges: Iterable[Range | None]) -> Range | None:
@@ -249,23 +266,18 @@ def estimate(
     library = one_of("library", library, KERNEL_LIBRARIES)
     place = None if board is None else board_of(board)
     core = _core(network.target, place, core)
-    if library == "cmsis-nn" and place is not None and not place.is_arm:
+    if library != CCORE and core in OTHER_CORES:
         raise OptionError(
-            f"CMSIS-NN is for Cortex-M; {place.title} takes library 'ccore'",
+            f"CMSIS-NN is for Cortex-M; {place.title if place else core} takes "
+            f"library {CCORE!r}",
             arguments=("library",),
         )
     made = program(_graph(network, core))
-    clock = place.clock_hz if place else None
-    watts = place.watts if place else None
-    layers = []
-    for node, calls in zip(made.graph.nodes, made.calls, strict=True):
-        cost = made.graph.cost(node)
-        count, cycles = _count(calls, cost.macs)
-        seconds = None if clock is None else cycles.scaled(1 / clock)
-        joules = None if seconds is None or watts is None else seconds.scaled(watts)
-        layers.append(
-            LayerEstimate(node.name, node.op, cost.macs, count, cycles, seconds, joules)
-        )
+    platform = Platform(made.graph.target, core, library, place)
+    layers = [
+        platform.layer(node, calls, made.graph.cost(node))
+        for node, calls in zip(made.graph.nodes, made.calls, strict=True)
+    ]
     return Estimate(
         network=made.graph.name,
         target=made.graph.target,
@@ -273,7 +285,7 @@ def estimate(
         library=library,
         board=place,
         layers=tuple(layers),
-        memory=_memory(made),
+        memory=memory(made, library, core),
     )
 
 
@@ -305,23 +317,3 @@ def _graph(network: Model | Graph, core: str) -> Graph:
     elif network.target.core != kind:
         network = network.for_target(core=kind)
     return network.outline()
-
-
-def _count(calls: tuple[KernelCall, ...], macs: int) -> tuple[float, Range]:
-    count = 3.0 * macs + 100 * len(calls)
-    return count, Range(1.0, 1.3, 2.0).scaled(count)
-
-
-def _memory(made: Program) -> Memory:
-    tables = made.const_bytes
-    return Memory(
-        tables,
-        8192,
-        tables + 8192,
-        made.plan.arena_bytes,
-        made.plan.lower_bound_bytes,
-        0,
-        1024,
-        made.graph.input.size,
-        made.graph.output.size,
-    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kanji_np.checks import number
 from kanji_np.errors import OptionError
 
 #: Factors and prefixes of units, the largest first.
@@ -27,12 +27,10 @@ class Range:
     high: float
 
     def __post_init__(self) -> None:
-        for name in ("low", "likely", "high"):
-            number(name, getattr(self, name), 0.0)
-        if not self.low <= self.likely <= self.high:
+        if not 0 <= self.low <= self.likely <= self.high < math.inf:
             raise OptionError(
-                f"a range is low, likely, high in this order, got {self.low}, "
-                f"{self.likely}, {self.high}"
+                "a range is low, likely, high in this order, from 0 on; got "
+                f"{self.low}, {self.likely}, {self.high}"
             )
 
     @classmethod

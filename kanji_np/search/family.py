@@ -112,7 +112,7 @@ class Family:
         Parameters
         ----------
         choices : mapping
-            A value of the space for every choice.
+            The value of every choice, by name.
         """
         number = 0
         for name, values in self.space.items():

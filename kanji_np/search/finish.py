@@ -10,6 +10,7 @@ from kanji_np import outputs
 from kanji_np.cost.estimate import Estimate, estimate
 from kanji_np.deploy import export, verify
 from kanji_np.model import load
+from kanji_np.report import html_report
 from kanji_np.search.journal import Verified
 from kanji_np.search.training import fitted
 from kanji_np.train.checkpoint import HISTORY, MODEL
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kanji_np.cost.boards import Board
     from kanji_np.data import Dataset
 
-FIRMWARE, SUMMARY = "firmware", "report.txt"
+FIRMWARE, SUMMARY, PAGE = "firmware", "report.txt", "report.html"
 #: Images that C and model are compared on, on this computer and on an emulated core.
 HOST_IMAGES, CORE_IMAGES = 200, 10
 HOST = "host"
@@ -43,7 +44,7 @@ class Place:
 
 
 def finish(
-    name: str, run: Path, directory: Path, test: Dataset, place: Place, *, score: bool
+    name: str, run: Path, directory: Path, test: Dataset, place: Place
 ) -> Verified:
     """Score, export and verify a trained network.
 
@@ -56,8 +57,6 @@ def finish(
         Gets model, history, firmware and report.
     test : Dataset
     place : Place
-    score : bool
-        Whether its accuracy on the test images is wanted.
 
     Raises
     ------
@@ -70,13 +69,16 @@ def finish(
         outputs.write(directory / file, (run / file).read_bytes())
     net = load(directory / MODEL)
     images = fitted(test, net.input.shape)
-    accuracy = net.evaluate(images) if score else None
+    accuracy = net.evaluate(images)
     export(net, directory / FIRMWARE, library=place.library, images=images.take(1))
     most = HOST_IMAGES if place.on == HOST else CORE_IMAGES
     compared = images.take(min(most, len(images)))
     found = verify(directory / FIRMWARE, compared, on=place.on, library="ccore")
     costs = estimate(net, board=place.board, library=place.library)
     outputs.write(directory / SUMMARY, f"{costs}\n".encode())
+    html_report(
+        net, directory / PAGE, board=place.board, library=place.library, data=images
+    )
     on = found.device.core if found.device else HOST
     return Verified(name, accuracy, on, found.images, found.differing_bytes)
 

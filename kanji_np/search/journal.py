@@ -193,8 +193,8 @@ class Verified:
     Parameters
     ----------
     name : str
-    accuracy : float or None
-        On the test images, 0..1; of finalists alone.
+    accuracy : float
+        On the test images, 0..1.
     on : str
         "host", or an emulated core.
     images, differing_bytes : int
@@ -203,14 +203,14 @@ class Verified:
     kind: ClassVar = "verified"
     rules: ClassVar = {
         "name": checks.lower_identifier,
-        "accuracy": _SCORE,
+        "accuracy": schema.number(0, 1),
         "on": schema.text,
         "images": schema.integer(),
         "differing_bytes": schema.integer(),
     }
 
     name: str
-    accuracy: float | None
+    accuracy: float
     on: str
     images: int
     differing_bytes: int

@@ -63,7 +63,7 @@ class Costs:
 
     @classmethod
     def of(cls, made: Estimate) -> Costs:
-        """The totals of an estimate.
+        """Those of an estimate.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class Ranking:
         Parameters
         ----------
         most : int
-            So many rows.
+            Rows.
         """
         header = ("", "score", "MAC", "flash", "RAM", "time", "energy", "choices")
         rows = [

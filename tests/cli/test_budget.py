@@ -32,6 +32,14 @@ def test_export_fails_before_it_writes(model):
     assert not Path("out").exists()
 
 
+def test_report_shows_what_does_not_fit_a_board_but_not_what_breaks_a_budget():
+    network = ("report", "--network", "mobilenet-v1-025")
+    assert "total" in ok(*network, "--board", "arduino-uno-r4")
+    code, output = run(*network, "--budget", "ram=1K")
+    assert code == 2 and output.startswith("mobilenet does not fit the budget on ")
+    assert "total" not in output
+
+
 def test_import_fails_before_it_trains(images):
     net = kj.Sequential([kj.Conv2D(2, 3), kj.Flatten(), kj.Dense(2)], (8, 8, 3))
     kj.save_tflite(net, "net.tflite")

@@ -24,9 +24,9 @@ MOST_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What a search comes to that nobody disturbs."""
+    """What a search comes to that nobody disturbs, with a single process."""
     directory = tmp_path_factory.mktemp("undisturbed")
-    search(directory, tell=lambda line: None)
+    search(directory, workers=1, tell=lambda line: None)
     return outcome(directory)
 
 

@@ -8,6 +8,7 @@ of 16 and then one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -24,8 +25,8 @@ from kanji_np.cost.work.windows import (
 )
 
 FILTERS, BLOCK = 4, 16
-#: How many of rows one after the other begin inside a word, by their length modulo 4.
-LOOSE = (0, 0.75, 0.5, 0.75)
+#: How many rows begin inside a word, by the bytes that they are all multiples of.
+LOOSE = {1: 0.75, 2: 0.5}
 MEAN_BLOCK = 16  # sums of `kanji_mean_s8` at a time
 Counts = dict[str, float]
 
@@ -272,15 +273,16 @@ def _pool(w: Windows) -> Counts:
 # ------------------------------------------------- memory
 
 
-def _moved(times: int, size: int) -> Counts:
+def _moved(times: int, size: int, *pitches: int, start: int = 0) -> Counts:
     """So many calls of `memcpy` or `memset`: 64 bytes at a time, 16, 4, 1.
 
-    A few bytes may be moved otherwise than those that are left of many. Rows one after
-    the other begin inside a word, if their length is not a multiple of one; then many
-    C libraries move bytes.
+    A few bytes may be moved otherwise than those that are left of many. Where either
+    end begins inside a word, many C libraries move bytes: it does where it starts
+    there, or where rows do not follow each other by whole words.
     """
     size_of = "few" if size < 16 else "many"
-    loose = times * LOOSE[size % 4]
+    in_step = math.gcd(4, size, *pitches)
+    loose = times * (LOOSE[in_step] if in_step < 4 else float(start % 4 > 0))
     return {
         "moves": times,
         "moved_lines": times * (size // 64),
@@ -297,7 +299,11 @@ def _concatenation(given: Integers, _: str) -> Work:
     rows = given["2"] * given["3"] * given["4"]
     return Work(
         "move",
-        {"concatenate": 1, "concatenated": rows, **_moved(rows, given["1"])},
+        {
+            "concatenate": 1,
+            "concatenated": rows,
+            **_moved(rows, given["1"], given["6"], start=given["7"]),
+        },
     )
 
 
@@ -326,7 +332,9 @@ def _copy(given: Integers, _: str) -> Work:
     rows, length = planes * given["extents.w"], given["extents.c"]
     image = {"copy": 1, "copied_planes": planes, "copied": rows}
     if given["steps.c"] == 1:
-        return Work("move", {**image, **_moved(rows, length)})
+        pitches = [given[f"steps.{axis}"] for axis in "nhw"]
+        moved = _moved(rows, length, *pitches, start=given["2"])
+        return Work("move", {**image, **moved})
     return Work("gather", {**image, "gathered": rows * length})
 
 
@@ -378,16 +386,18 @@ def _broadcast(given: Integers, _: str, *, kernel: str) -> Work:
 
 
 def _extremum(given: Integers, _: str) -> Work:
-    """Each operand may have a table that brings it to the scale of the output."""
+    """Each operand may have a table that brings it to the scale of the output.
+
+    That of the second takes no time that is seen.
+    """
     second = given["blocks.outer"] * given["blocks.size"]
-    first_table, second_table = given["2"], given["4"]
+    first_table = given["2"]
     return Work(
         "extremum",
         {
             "start": 1,
             "outer": given["blocks.outer"],
             "second": second,
-            "second_looked_up": second * second_table,
             "values": second * given["blocks.inner"],
             "values_looked_up": second * given["blocks.inner"] * first_table,
         },

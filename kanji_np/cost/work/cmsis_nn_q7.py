@@ -36,14 +36,11 @@ def _words(name: str, times: float, size: int) -> Counts:
 
 def _convolution(given: Integers, core_class: str, *, kind: str, square: bool) -> Work:
     w = square_windows(given) if square else nonsquare_windows(given)
-    kernel = f"convolve_{kind}"
     if core_class != "dsp":
-        return Work("convolve", _tap_by_tap(w, w.filters, w.channels))
-    if kind == "fast":
-        return Work(kernel, {**_products(w), **_copied_in_regions(w)})
-    if kind == "1x1":
-        return Work(kernel, {**_products(w), **_words("copied", w.count, w.channels)})
-    return Work(kernel, {**_products(w), **_copied(w)})
+        return Work(f"convolve_{kind}", _tap_by_tap(w, w.filters, w.channels))
+    kernel = "convolve" if kind in ("rgb", "basic") else "convolve_fast"
+    copies = COPIES[kind](w)
+    return Work(kernel, {kind: 1, **_products(w), **copies})
 
 
 def _tap_by_tap(w: Windows, filters: int, channels: int) -> Counts:
@@ -64,7 +61,6 @@ def _products(w: Windows) -> Counts:
     two, one = divmod(w.count, 2)
     depth = w.kernel_taps * w.depth
     return {
-        "start": 1,
         "lines": w.rows.output,
         "windows": w.count,
         "twos": two,
@@ -82,6 +78,19 @@ def _copied(w: Windows) -> Counts:
         **_words("copied", w.inside, w.channels),
         **_words("filled", outside, 2 * w.channels),
     }
+
+
+def _copied_pixels(w: Windows) -> Counts:
+    """The same of pixels of three channels, which are one load each."""
+    return {
+        "window_rows": w.count * w.rows.kernel,
+        "pixels": w.inside,
+        "filled_pixels": w.taps - w.inside,
+    }
+
+
+def _copied_at_once(w: Windows) -> Counts:
+    return _words("copied", w.count, w.channels)
 
 
 def _copied_in_regions(w: Windows) -> Counts:
@@ -103,6 +112,14 @@ def _middle(w: Windows) -> int:
         max(0, axis.output - 2 * axis.padding) for axis in (w.rows, w.columns)
     )
     return rows * columns
+
+
+COPIES = {
+    "rgb": _copied_pixels,
+    "basic": _copied,
+    "fast": _copied_in_regions,
+    "1x1": _copied_at_once,
+}
 
 
 def _depthwise(given: Integers, core_class: str, *, square: bool) -> Work:
@@ -133,7 +150,8 @@ def _moved(name: str, times: float, size: int) -> Counts:
     """`memcpy` and `memset` of so many bytes."""
     return {
         name: times,
-        f"{name}_blocks": times * (size // 16),
+        f"{name}_lines": times * (size // 64),
+        f"{name}_blocks": times * (size % 64 // 16),
         f"{name}_words": times * (size % 16 // WORD),
         f"{name}_bytes": times * (size % WORD),
     }
