@@ -426,9 +426,7 @@ def power(row: Row) -> kj.Range | None:
 
 def energies(rows: Sequence[Row]) -> Iterator[str]:
     """Measured energies of CMSIS-NN beside power times time."""
-    yield (
-        "| use | board | network | kernels | volts | measured | predicted | error |"
-    )
+    yield ("| use | board | network | kernels | volts | measured | predicted | error |")
     yield "|---|---|---|---|---|---|---|---|"
     found = []
     for row in rows:

@@ -28,10 +28,13 @@ from kanji_np.types import Shape, TargetSpec
 MOST_MACS, MOST_LAYER_MACS, MOST_VALUES = 12_000_000, 4_000_000, 40_000
 LAYERS, MOST_VECTORS = 18, 4
 #: Networks from these numbers on have only the layers that the others have seldom,
-#: int4 weights, no weights, height and width alike, and vectors alone.
+#: int4 weights, no weights, height and width alike, vectors alone, and small layers
+#: with weights and odd numbers of channels.
 FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
-FIRST_SQUARE, FIRST_VECTOR = 4000, 5000
-MAIN, RARE, PLAIN = ALL = ("main", "rare", "plain")
+FIRST_SQUARE, FIRST_VECTOR, FIRST_ODD = 4000, 5000, 7000
+MAIN, RARE, PLAIN, ODD = "main", "rare", "plain", "odd"
+#: Those of odd channels are drawn as they were when they had smaller numbers.
+FORMER_ODD = 4000
 
 #: Images as cameras, microphones and other sensors give them, and tensors from the
 #: middle of networks.
@@ -81,18 +84,35 @@ class Dice:
     """Draws layers for the shape they stand on."""
 
     def __init__(self, number: int, target: TargetSpec) -> None:
-        self.rng = np.random.default_rng([number, 17])
+        former = number - FIRST_ODD + FORMER_ODD
+        self.rng = np.random.default_rng(
+            [former if number >= FIRST_ODD else number, 17]
+        )
+        self.is_vector = FIRST_VECTOR <= number < FIRST_ODD
         current = (target.library, target.version) == ("cmsis-nn", "7.0.0")
         self.is_legacy = target.library == "cmsis-nn-q7"
         self.int4 = current and (self.chance(0.25) or number >= FIRST_INT4)
         self.groups = current
         self.scheme = "pow2" if self.is_legacy else self.pick(SCHEMES)
         self.family = MAIN
-        self.is_square = number >= FIRST_SQUARE
-        if FIRST_PLAIN <= number < FIRST_SQUARE:
+        self.is_square = FIRST_SQUARE <= number < FIRST_ODD
+        if number >= FIRST_ODD:
+            self.family, self.int4 = ODD, current and self.chance(0.5)
+        elif FIRST_PLAIN <= number < FIRST_SQUARE:
             self.family = PLAIN
         elif FIRST_RARE <= number < FIRST_INT4:
             self.family = RARE
+
+    @property
+    def starts(self) -> tuple[Shape, ...]:
+        """Shapes of a network's input."""
+        if self.is_vector:
+            return (*VECTORS, (1024,), (400,), (20,))
+        if self.is_square:
+            return tuple(s for s in (*IMAGES, *STARTS) if len(s) == 1 or s[0] == s[1])
+        if self.family == MAIN:
+            return STARTS
+        return TENSORS if self.family == ODD else (*IMAGES, *TENSORS)
 
     def pick(self, items: Sequence[T]) -> T:
         return items[int(self.rng.integers(len(items)))]
@@ -104,7 +124,8 @@ class Dice:
         return bool(self.rng.random() < share)
 
     def channels(self) -> int:
-        return self.pick(ODD_CHANNELS if self.chance(0.35) else CHANNELS)
+        odd = 0.7 if self.family == ODD else 0.35
+        return self.pick(ODD_CHANNELS if self.chance(odd) else CHANNELS)
 
     def activation(self) -> str | None:
         return self.pick(ACTIVATIONS[:3] if self.is_legacy else ACTIVATIONS)
@@ -284,7 +305,7 @@ class Kind:
 
     draw: Callable[[Dice, Shape], Make]
     shares: tuple[float, float, float]
-    families: tuple[str, ...] = ALL
+    families: tuple[str, ...] = (MAIN, RARE, PLAIN)
 
 
 KINDS: tuple[Kind, ...] = (
@@ -314,20 +335,20 @@ KINDS: tuple[Kind, ...] = (
     Kind(Dice.constant, (0.5, 0.5, 0.5)),
     Kind(Dice.constant, (2, 4, 4), (PLAIN,)),
     Kind(lambda dice, shape: dice.pick(JOINS), (1, 1, 3)),
+    Kind(Dice.conv2d, (0, 0, 1), (ODD,)),
+    Kind(Dice.pointwise, (0, 0, 2), (ODD,)),
+    Kind(Dice.grouped, (0, 0, 1), (ODD,)),
+    Kind(Dice.depthwise, (0, 0, 2), (ODD,)),
+    Kind(Dice.multiplied, (0, 0, 0.7), (ODD,)),
+    Kind(Dice.dilated_depthwise, (0, 0, 0.7), (ODD,)),
+    Kind(Dice.pad, (0, 0, 1), (ODD,)),
 )
 
 
 def network(number: int, target: TargetSpec) -> kj.Model:
     """The network of a number for a target."""
     dice = Dice(number, target)
-    starts: tuple[Shape, ...] = STARTS
-    if dice.family != MAIN:
-        starts = (*IMAGES, *TENSORS)
-    if number >= FIRST_VECTOR:
-        starts = (*VECTORS, (1024,), (400,), (20,))
-    elif dice.is_square:
-        starts = tuple(s for s in (*IMAGES, *STARTS) if len(s) == 1 or s[0] == s[1])
-    start = dice.pick(starts)
+    start = dice.pick(dice.starts)
     is_image = start in IMAGES or (start in ROWS and dice.chance(0.3))
     inputs, macs = kj.Input(start), 0
     tensors: list[tuple[Symbol, Shape]] = [(inputs, start)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +23,8 @@ from kanji_np.errors import FileFormatError, KanjiError, OptionError
 from kanji_np.model import Model, load
 from kanji_np.results import Result, portable, read_result
 from kanji_np.targets import same_arithmetic, target_spec
+from kanji_np.train import read_history
+from kanji_np.train.checkpoint import HISTORY, MODEL
 from kanji_np.types import TargetSpec
 
 if TYPE_CHECKING:
@@ -275,18 +277,17 @@ def _result(path: Path) -> Result | None:
 
 def _last_score(model: Path) -> float | None:
     """The validation accuracy of the last epoch in the history beside a model."""
-    history = model.with_name("history.csv")
-    if model.name != "model.npz" or not history.is_file():
-        return None
-    if history.stat().st_size > MOST_RECORD_BYTES:
+    history = model.with_name(HISTORY)
+    if model.name != MODEL or not history.is_file():
         return None
     try:
-        rows = [*csv.DictReader(history.read_text().splitlines())]
-        last = rows[-1]
-        score = float(last["validation_accuracy"])
-    except (ValueError, KeyError, IndexError, TypeError):
+        epochs = read_history(history).epochs
+    except FileFormatError:
         return None
-    return score if last.get("precision") == "int8" and 0 <= score <= 1 else None
+    if not epochs or epochs[-1].precision != "int8":
+        return None
+    score = epochs[-1].validation_accuracy
+    return None if math.isnan(score) else score
 
 
 def _facts(row: ComparisonRow) -> dict[str, object]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from kanji_np.cost.work import cmsis_nn_elementwise as elementwise
-from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once
+from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once, summed
 from kanji_np.cost.work.windows import Windows, windows
 
 Loop = Mapping[str, float]
@@ -166,9 +166,15 @@ def general(given: Integers, core_class: str) -> Work:
 def _widened(w: Windows, core_class: str) -> list[Loop]:
     """Windows widened to int16, without a copy before."""
     return [
-        loop("widened", w.inside, **products(w.channels, core_class)),
+        _widened_cells(w, core_class),
         copied("fills", w.taps - w.inside, 2 * w.channels),
     ]
+
+
+def _widened_cells(w: Windows, core_class: str) -> Loop:
+    rounds = products(w.channels, core_class)
+    rounds.pop("rest", None)
+    return loop("widened", w.inside, **rounds)
 
 
 # ------------------------------------------------- depthwise convolution
@@ -230,13 +236,13 @@ def _depthwise_widened(w: Windows) -> Work:
 
 def _depthwise_windows(w: Windows, core_class: str) -> list[Loop]:
     """Rows of a window that lie in the padding are cleared at once."""
+    beside = w.rows.taps * w.columns.padded
+    rows = w.rows.padded * w.columns.output
     return [
-        loop("widened", w.inside, **products(w.channels, core_class)),
-        copied("fills", w.rows.taps * w.columns.padded, 2 * w.channels),
-        copied(
-            "cleared rows",
-            w.rows.padded * w.columns.output,
-            2 * w.channels * w.columns.kernel,
+        _widened_cells(w, core_class),
+        summed(
+            copied("fills", beside, 2 * w.channels),
+            copied("fills", rows, 2 * w.channels * w.columns.kernel),
         ),
     ]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once
+from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once, summed
 from kanji_np.cost.work.windows import windows
 
 POOL = "pool_params"
@@ -102,17 +102,9 @@ def pad(given: Integers, core_class: str) -> Work:
     if added:
         copies = copied("copies", height * width, channels)
         copies |= loop("fills of channels", height * width, bytes=added)
-    fills = [(1, row * n) for n in ends] + [(height, wide * n) for n in sides]
-    return once("pad", copies, _fills(fills))
-
-
-def _fills(fills: Iterable[tuple[int, int]]) -> dict[str, float]:
-    """(how often, bytes); of no bytes the C library does nothing."""
-    counts: dict[str, float] = {}
-    for times, size in fills:
-        for part, count in copied("fills", times if size else 0, size).items():
-            counts[part] = counts.get(part, 0) + count
-    return counts
+    fills = [copied("fills", 1, row * n) for n in ends]
+    fills += [copied("fills", height, wide * n) for n in sides]
+    return once("pad", copies, summed(*fills))
 
 
 ROWS: Mapping[str, Row] = {

@@ -43,11 +43,23 @@ def loop(name: str, times: float, **inside: float) -> dict[str, float]:
     return {name: times, **parts}
 
 
+def summed(*loops: Mapping[str, float]) -> dict[str, float]:
+    """Loops of which parts of one name are one part."""
+    counts: dict[str, float] = {}
+    for each in loops:
+        for part, count in each.items():
+            counts[part] = counts.get(part, 0) + count
+    return counts
+
+
 def copied(name: str, times: float, n_bytes: int) -> dict[str, float]:
     """Copies of so many bytes each, or fills, by the C library's functions.
 
     Where rows are whole words they are aligned. On others some cores move single bytes.
+    Of no bytes nothing is counted.
     """
+    if not n_bytes:
+        return {}
     moves = _moves(n_bytes)
     if n_bytes % 4 == 0:
         return loop(name, times, moves=moves)
