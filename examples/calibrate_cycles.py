@@ -363,10 +363,10 @@ def groups(rows: Sequence[Row]) -> Iterator[str]:
         _, error, within = compared(row)
         key = row.use, row.core, row.hardware, runtime(row)
         found.setdefault(key, []).append((error, within))
-    for key, each in found.items():
+    for group, each in found.items():
         errors = [error for error, _ in each]
         yield (
-            f"| {' | '.join(key)} | {len(each)} | {sum(w for _, w in each)} "
+            f"| {' | '.join(group)} | {len(each)} | {sum(w for _, w in each)} "
             f"| {median(errors):+.0%} | {max(errors, key=abs):+.0%} |"
         )
     yield ""

@@ -25,7 +25,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +68,7 @@ SEEDS = "0:75,1000:1016,2000:2016,7000:7022"
 #: a relative error of 1.
 GUESS, GUESS_WEIGHT = 20.0, 3e-4
 
-ZOO = {
+ZOO: dict[str, Callable[[TargetSpec], kj.Model]] = {
     "paper-cnn": lambda target: kj.paper_cnn(target=target),
     "resnet8": lambda target: kj.resnet8(target=target),
     "ds-cnn": lambda target: kj.ds_cnn(target=target),
@@ -448,8 +448,8 @@ def show_zoo(core: str, library: str, target: TargetSpec) -> None:
             print(f"| {row['network']} | {error} |")
             continue
         counted = int(row["instructions"])
-        error = f"{predicted / counted - 1:+.2%}"
-        print(f"| {row['network']} | {counted:,} | {predicted:,.0f} | {error} |")
+        off = f"{predicted / counted - 1:+.2%}"
+        print(f"| {row['network']} | {counted:,} | {predicted:,.0f} | {off} |")
 
 
 def _whole(graph: Graph, library: str, core: str) -> float:

@@ -42,8 +42,8 @@ def gates() -> kj.Model:
     """Wired as a graph, of operators that few networks have."""
     x = kj.Input((16, 16, 4))
     y = kj.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
-    z = kj.Sigmoid()(kj.Conv2D(4, 1)(kj.AvgPool2D(2)(x)))
-    z = kj.Multiply()(kj.UpSampling2D(2)(z), y)
+    gate = kj.ReLU6()(kj.Conv2D(4, 1)(kj.AvgPool2D(3, 1, "same")(x)))
+    z = kj.Multiply()(gate, y)
     y = kj.Concatenate()(kj.Add()(x, z), y)
     return kj.Model(x, kj.Dense(3)(kj.Flatten()(y)), name="gates")
 

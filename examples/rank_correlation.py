@@ -135,7 +135,8 @@ def train(networks: Family, source: str) -> None:
             continue
         candidate = networks.candidate(number)
         network = networks.build(candidate)
-        size = network.input.shape[:2]
+        height, width, _ = network.input.shape
+        size = height, width
         kj.fit(
             network, resized(images, size), epochs=EPOCHS, averaging=AVERAGING,
             show=False,

@@ -268,11 +268,11 @@ def _thousandths(value: Range | None) -> str:
 
 
 def place_of(found: Estimate) -> str:
-    """What an estimate is for: "NUCLEO-F446RE (cortex-m4, 180 MHz), ccore"."""
+    """What an estimate is for: board, core and clock, library, compiler."""
     clock = found.board.clock_hz if found.board else None
     facts = found.core if clock is None else f"{found.core}, {clock / 1e6:g} MHz"
     place = f"{found.board.title} ({facts})" if found.board else facts
-    return f"{place}, {found.library}"
+    return ", ".join(filter(None, (place, found.library, found.memory.compiler)))
 
 
 def estimate_lines(report: Report) -> Iterator[tuple[str, str]]:

@@ -73,7 +73,9 @@ th, td {
 th { color: var(--soft); font-weight: 600; }
 tbody th { color: var(--ink); }
 .left { text-align: left; }
-.wrap { white-space: normal; min-width: 9rem; overflow-wrap: anywhere; }
+.wrap {
+  min-width: 10rem; font-size: 0.92em; white-space: normal; overflow-wrap: anywhere;
+}
 tfoot th, tfoot td { border-bottom: 0; color: var(--ink); font-weight: 600; }
 .marked { background: var(--panel); font-weight: 600; }
 .many {
@@ -110,6 +112,7 @@ svg text { font-size: 12px; }
     --warn: #b3261e;
   }
   @page { size: A4; margin: 14mm 12mm; }
+  html { font-size: 13px; }
   * { print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }
