@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from kanji_np.cost.work.cmsis_nn_q7 import CONVOLUTIONS
-from kanji_np.cost.work.loops import Integers, Row, Work
+from kanji_np.cost.work.loops import Counts, Integers, Row, Work, multiplied, summed
 from kanji_np.cost.work.windows import (
     Axis,
     Reach,
@@ -28,19 +28,6 @@ FILTERS, BLOCK = 4, 16
 #: How many rows begin inside a word, by the bytes that they are all multiples of.
 LOOSE = {1: 0.75, 2: 0.5}
 MEAN_BLOCK = 16  # sums of `kanji_mean_s8` at a time
-Counts = dict[str, float]
-
-
-def _added(*parts: Mapping[str, float]) -> Counts:
-    total: Counts = {}
-    for part in parts:
-        for name, count in part.items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
-def _times(factor: float, counts: Mapping[str, float], prefix: str = "") -> Counts:
-    return {prefix + name: factor * count for name, count in counts.items()}
 
 
 # ------------------------------------------------- products
@@ -77,10 +64,10 @@ def _by_filters(
     if not fours:
         four, one = 0, filters
     calls = -(-filters // FILTERS)
-    return _added(
+    return summed(
         {"calls": calls},
-        _times(four, run, f"{prefix}four_"),
-        _times(one, run, f"{prefix}one_"),
+        multiplied(four, run, f"{prefix}four_"),
+        multiplied(one, run, f"{prefix}one_"),
     )
 
 
@@ -98,10 +85,10 @@ def _convolution_s4(given: Integers, _: str) -> Work:
 def _convolve(w: Windows, bits: int) -> Counts:
     neighbours = w.columns.dilation == 1 and w.groups == 1
     runs = [
-        _times(w.groups, _column(w, reach, neighbours, bits))
+        multiplied(w.groups, _column(w, reach, neighbours, bits))
         for reach in w.columns.reaches
     ]
-    return _added(*runs, _over_image(w), {"groups": w.count * w.groups})
+    return summed(*runs, _over_image(w), {"groups": w.count * w.groups})
 
 
 def _over_image(w: Windows) -> Counts:
@@ -136,7 +123,7 @@ def _column(w: Windows, reach: Reach, neighbours: bool, bits: int) -> Counts:
     else:
         run = _pairs(w.rows.taps / lines, length)
         made = _by_filters(filters, run, _are_bytes(w, reach, length), "s4_")
-    return _times(lines * calls, made)
+    return multiplied(lines * calls, made)
 
 
 def _are_bytes(w: Windows, reach: Reach, length: int) -> bool:
@@ -165,7 +152,7 @@ def _transposed(given: Integers, _: str) -> Work:
         "groups": w.count * -(-w.filters // FILTERS),
         "outputs": w.count * w.filters,
     }
-    return Work("transpose_conv", _added(_times(calls, made), image))
+    return Work("transpose_conv", summed(multiplied(calls, made), image))
 
 
 def _reached(given: Integers, name: str) -> Axis:
@@ -205,10 +192,10 @@ def _depthwise_counts(w: Windows, group: int, fours: bool, prefix: str = "") -> 
     """Channels by groups, which are one call each, and four or one in each sum."""
     four, one = divmod(w.filters, FILTERS) if fours else (0, w.filters)
     part = {"products": w.count, "rows": w.inside_rows, "taps": w.inside}
-    return _added(
+    return summed(
         {"calls": w.count * -(-w.filters // group)},
-        _times(four, part, f"{prefix}four_"),
-        _times(one, part, f"{prefix}one_"),
+        multiplied(four, part, f"{prefix}four_"),
+        multiplied(one, part, f"{prefix}one_"),
         _over_image(w),
     )
 
@@ -224,7 +211,7 @@ def _dense(given: Integers, _: str, *, scales: int, bits: int = 8) -> Work:
     else:
         made = _by_filters(outputs, _pairs(1, depth), depth % 2 == 0, "s4_")
     image = {"start": 1, "outputs": outputs, "scales": scales * outputs}
-    return Work("dense", _added(made, image))
+    return Work("dense", summed(made, image))
 
 
 def _vector_sums(given: Integers, _: str) -> Work:
@@ -450,8 +437,8 @@ def _legacy_dense(given: Integers, _: str) -> Work:
         "four_words": four * (inputs // 4),
         "four_bytes": four * (inputs % 4),
     }
-    alone = _times(one, _run(1, inputs), "one_")
-    return Work("legacy_dense", _added(made, alone))
+    alone = multiplied(one, _run(1, inputs), "one_")
+    return Work("legacy_dense", summed(made, alone))
 
 
 def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:

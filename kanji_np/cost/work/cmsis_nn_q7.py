@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from kanji_np.cost.work.loops import Integers, Row, Work
+from kanji_np.cost.work.loops import Counts, Integers, Row, Work
 from kanji_np.cost.work.windows import (
     Windows,
     nonsquare_windows,
@@ -19,7 +19,6 @@ from kanji_np.cost.work.windows import (
 )
 
 WORD = 4  # bytes that are loaded together
-Counts = dict[str, float]
 
 
 def _words(name: str, times: float, size: int) -> Counts:

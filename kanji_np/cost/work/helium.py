@@ -12,30 +12,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 
-from kanji_np.cost.work.loops import Integers, Row, Work
+from kanji_np.cost.work.loops import Counts, Integers, Row, Work, multiplied, summed
 from kanji_np.cost.work.windows import Axis, Windows, windows
 
 LANES, WORDS = 16, 4  # int8 and int32 numbers in a register
 WINDOWS = 4  # that are multiplied together
 DEPTHWISE_BLOCK = 124  # channels at a time
-Counts = dict[str, float]
 
 
 def _over(count: float, size: int) -> int:
     """How often a loop runs that takes so many at a time."""
     return int(-(-count // size))
-
-
-def _added(*parts: Mapping[str, float]) -> Counts:
-    total: Counts = {}
-    for part in parts:
-        for name, count in part.items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
-def _times(factor: float, counts: Mapping[str, float]) -> Counts:
-    return {name: factor * count for name, count in counts.items()}
 
 
 # ------------------------------------------------- products
@@ -133,9 +120,9 @@ def _pointwise(w: Windows, multiply: Product) -> Counts:
     """With strides row by row, else all at once."""
     lines = w.rows.output
     if w.rows.stride == w.columns.stride == 1:
-        return _added({"pointwise": 1}, multiply(w.count, w.filters, w.depth))
-    made = _times(lines, multiply(w.columns.output, w.filters, w.depth))
-    return _added({"strided": 1, "strided_lines": lines}, made)
+        return summed({"pointwise": 1}, multiply(w.count, w.filters, w.depth))
+    made = multiplied(lines, multiply(w.columns.output, w.filters, w.depth))
+    return summed({"strided": 1, "strided_lines": lines}, made)
 
 
 def _is_row(w: Windows) -> bool:
@@ -169,16 +156,16 @@ def _row(w: Windows, ends: tuple[int, int, int], multiply: Product) -> Counts:
         + _over((c.kernel - 1) * w.depth, LANES),
         "row_filled": 2 * _over(c.padding * w.depth, LANES),
     }
-    return _added(*made, copies)
+    return summed(*made, copies)
 
 
 def _general(w: Windows, multiply: Product) -> Counts:
     """Every window is copied; groups of channels are convolved one after the other."""
     depth = w.kernel_taps * w.depth
-    made = _added(multiply(w.count, w.filters // w.groups, depth), _copies(w, w.depth))
+    made = summed(multiply(w.count, w.filters // w.groups, depth), _copies(w, w.depth))
     made["products"] = _over(w.count, WINDOWS)
-    made = _times(w.groups, made)
-    return _added({"general": 1, "groups": w.groups - 1}, made)
+    made = multiplied(w.groups, made)
+    return summed({"general": 1, "groups": w.groups - 1}, made)
 
 
 def _copies(w: Windows, channels: int) -> Counts:
@@ -218,7 +205,7 @@ def _by_blocks(w: Windows) -> Counts:
     while rest > 0:
         blocks.append(_block(w, min(rest, DEPTHWISE_BLOCK)))
         rest -= DEPTHWISE_BLOCK
-    return _added({"start": 1}, *blocks)
+    return summed({"start": 1}, *blocks)
 
 
 def _block(w: Windows, channels: int) -> Counts:
@@ -424,7 +411,7 @@ def _convolution_of_4(given: Integers, _: str) -> Work:
     depth = w.kernel_taps * w.depth
     return Work(
         "convolve",
-        _added(
+        summed(
             {"general": 1},
             _copies(w, w.depth),
             _halves(padded, rest, w.filters, depth),
@@ -467,7 +454,7 @@ def _row_of_4(w: Windows) -> Work:
             counts.append(_product(WINDOWS, w.filters, depths[0]))
         else:
             counts += [_product(1, w.filters, depth) for depth in depths]
-    return Work("convolve", _added(*counts))
+    return Work("convolve", summed(*counts))
 
 
 def _depthwise_of_4(given: Integers, core_class: str) -> Work:
@@ -484,7 +471,7 @@ def _depthwise_of_4(given: Integers, core_class: str) -> Work:
         "padded_words": padded * words,
         "padded_taps": padded * words * w.kernel_taps,
     }
-    return Work(made.kernel, _added(made.counts, more))
+    return Work(made.kernel, summed(made.counts, more))
 
 
 ROWS_OF_4: Mapping[str, Row] = {

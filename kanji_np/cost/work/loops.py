@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: The integers of a call by name, see `work.integers`.
 Integers = Mapping[str, int]
+#: How often each part of a path runs, by its name.
+Counts = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -31,28 +33,33 @@ Row = Callable[[Integers, str], Work]
 
 def once(kernel: str, *loops: Mapping[str, float]) -> Work:
     """A kernel that does something once, and these loops."""
-    counts: dict[str, float] = {"call": 1}
+    counts: Counts = {"call": 1}
     for loop in loops:
         counts.update(loop)
     return Work(kernel, counts)
 
 
-def loop(name: str, times: float, **inside: float) -> dict[str, float]:
+def multiplied(factor: float, counts: Mapping[str, float], prefix: str = "") -> Counts:
+    """The same parts so many times as often, with something before their names."""
+    return {prefix + part: factor * count for part, count in counts.items()}
+
+
+def loop(name: str, times: float, **inside: float) -> Counts:
     """A loop, and how often what is inside runs in each of its rounds."""
     parts = {f"{name}.{part}": times * count for part, count in inside.items()}
     return {name: times, **parts}
 
 
-def summed(*loops: Mapping[str, float]) -> dict[str, float]:
+def summed(*loops: Mapping[str, float]) -> Counts:
     """Loops of which parts of one name are one part."""
-    counts: dict[str, float] = {}
+    counts: Counts = {}
     for each in loops:
         for part, count in each.items():
             counts[part] = counts.get(part, 0) + count
     return counts
 
 
-def copied(name: str, times: float, n_bytes: int) -> dict[str, float]:
+def copied(name: str, times: float, n_bytes: int) -> Counts:
     """Copies of so many bytes each, or fills, by the C library's functions.
 
     Where rows are whole words they are aligned. On others some cores move single bytes.
