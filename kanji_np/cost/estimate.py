@@ -272,7 +272,7 @@ def estimate(
             f"library {CCORE!r}",
             arguments=("library",),
         )
-    made = program(_graph(network, core))
+    made = program(outlined(network, core))
     platform = Platform(made.graph.target, core, library, place)
     layers = [
         platform.layer(node, calls, made.graph.cost(node))
@@ -302,9 +302,12 @@ def _core(target: TargetSpec, place: Board | None, core: str | None) -> str:
     return place.core
 
 
-def _graph(network: Model | Graph, core: str) -> Graph:
-    """The integer program for the class of a core."""
-    kind = BOARD_CORES[core]
+def outlined(network: Model | Graph, core: str | None = None) -> Graph:
+    """The integer program that is costed, for the class of a core if one is told.
+
+    UnsupportedOp of a Graph of another class.
+    """
+    kind = network.target.core if core is None else BOARD_CORES[core]
     if isinstance(network, Graph):
         if network.target.core != kind and generates_c(network.target):
             raise UnsupportedOp(

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kanji_np.cost.boards import BOARD_CORES, Board
-from kanji_np.cost.estimate import Estimate, LayerEstimate, estimate
+from kanji_np.cost.boards import Board
+from kanji_np.cost.estimate import Estimate, LayerEstimate, estimate, outlined
 from kanji_np.cost.range import Range, significant
 from kanji_np.deploy.planner import (
     Plan,
@@ -29,7 +29,6 @@ from kanji_np.model import Model
 from kanji_np.report.markdown import MARK, escaped, table_lines
 from kanji_np.report.tables import text_table
 from kanji_np.report.trained import TrainedReport
-from kanji_np.targets import generates_c
 from kanji_np.train import History
 from kanji_np.types import Shape, shape_text
 
@@ -391,7 +390,7 @@ def cost_report(
     found = None
     if board is not None or core is not None:
         found = estimate(network, board=board, core=core, library=library)
-    graph = outline(network, found.core if found else None)
+    graph = outlined(network, found.core if found else None)
     has_ranges = isinstance(network, Graph) or network.is_calibrated
     calls = lower(graph)
     planned = plan(graph, calls)
@@ -425,17 +424,6 @@ def cost_report(
         arena=_pieces(graph, planned),
         estimate=found,
     )
-
-
-def outline(network: Model | Graph, core: str | None) -> Graph:
-    """The integer program that is costed, for the class of a core if one is told."""
-    if isinstance(network, Graph):
-        return network
-    if not generates_c(network.target):
-        network = network.for_target("cmsis-nn")
-    if core is not None and network.target.core != BOARD_CORES[core]:
-        network = network.for_target(core=BOARD_CORES[core])
-    return network.outline()
 
 
 def _pieces(graph: Graph, planned: Plan) -> tuple[ArenaPiece, ...]:

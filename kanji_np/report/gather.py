@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from kanji_np.cost.boards import Board
-from kanji_np.cost.estimate import DEFAULT_CORES
+from kanji_np.cost.estimate import DEFAULT_CORES, outlined
 from kanji_np.data import Dataset
 from kanji_np.deploy.record import VerificationRecord, read_records
 from kanji_np.errors import OptionError
 from kanji_np.model import Model
-from kanji_np.report.cost import Report, cost_report, outline
+from kanji_np.report.cost import Report, cost_report
 from kanji_np.report.html import html
 from kanji_np.report.page import check_page, write_page
 from kanji_np.report.trained import trained_report
@@ -82,7 +82,7 @@ def html_report(
 
 def usual_core(network: Model) -> str:
     """The core that costs are estimated for where none is named."""
-    return DEFAULT_CORES[outline(network, None).target.core]
+    return DEFAULT_CORES[outlined(network).target.core]
 
 
 def records_of(
@@ -91,7 +91,7 @@ def records_of(
     """The records of a network in a file; OptionError if there are none, unless it may
     lack them."""
     core = report.estimate.core if report.estimate else None
-    graphs = [outline(network, None), outline(network, core)]
+    graphs = [outlined(network), outlined(network, core)]
     digests = {graph.digest() for graph in graphs}
     found = tuple(r for r in read_records(path) if r.digest in digests)
     if not found and not may_lack:

@@ -74,11 +74,10 @@ def finish(
     most = HOST_IMAGES if place.on == HOST else CORE_IMAGES
     compared = images.take(min(most, len(images)))
     found = verify(directory / FIRMWARE, compared, on=place.on, library="ccore")
-    costs = estimate(net, board=place.board, library=place.library)
-    outputs.write(directory / SUMMARY, f"{costs}\n".encode())
-    html_report(
+    report = html_report(
         net, directory / PAGE, board=place.board, library=place.library, data=images
     )
+    outputs.write(directory / SUMMARY, f"{report.estimate}\n".encode())
     on = found.device.core if found.device else HOST
     return Verified(name, accuracy, on, found.images, found.differing_bytes)
 
