@@ -32,6 +32,10 @@ LAYERS, MOST_VECTORS = 18, 4
 #: with weights and odd numbers of channels.
 FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
 FIRST_SQUARE, FIRST_VECTOR, FIRST_ODD = 4000, 5000, 7000
+#: Networks from this number on are like one of these, by their remainder. They tell how
+#: good a finished model is: nobody looks at them while making it, and no fit has them.
+FIRST_BLIND = 9000
+LIKE = (0, FIRST_RARE, FIRST_PLAIN, FIRST_ODD)
 MAIN, RARE, PLAIN, ODD = "main", "rare", "plain", "odd"
 #: Those of odd channels are drawn as they were when they had smaller numbers.
 FORMER_ODD = 4000
@@ -84,10 +88,12 @@ class Dice:
     """Draws layers for the shape they stand on."""
 
     def __init__(self, number: int, target: TargetSpec) -> None:
-        former = number - FIRST_ODD + FORMER_ODD
-        self.rng = np.random.default_rng(
-            [former if number >= FIRST_ODD else number, 17]
-        )
+        seed = number
+        if number >= FIRST_BLIND:
+            number = LIKE[number % len(LIKE)]
+        elif number >= FIRST_ODD:
+            seed = number - FIRST_ODD + FORMER_ODD
+        self.rng = np.random.default_rng([seed, 17])
         self.is_vector = FIRST_VECTOR <= number < FIRST_ODD
         current = (target.library, target.version) == ("cmsis-nn", "7.0.0")
         self.is_legacy = target.library == "cmsis-nn-q7"
