@@ -113,6 +113,44 @@ def test_helium_copies_windows_and_multiplies_four_of_them_together():
     assert counts["one_outputs"] == 0
 
 
+def test_helium_fills_registers_with_int4_weights_where_filters_are_whole_bytes():
+    done = work(convolution("mve", weight_bits=4), "cmsis-nn-7.0.0", "mve")
+    counts = done.counts
+    assert done.kernel == "convolve_s4"
+    # 180 weights: five times 32, once 16, and 4
+    assert counts["fours"] == 4
+    assert counts["even_four_pairs"] == 4 * 6 * 5
+    assert counts["even_four_vectors"] == counts["even_four_tails"] == 4 * 6
+    assert counts["reordered_pairs"] == 16 * 5
+
+
+def test_helium_takes_int4_weights_by_16_where_filters_share_bytes():
+    net = kj.Sequential(
+        [kj.Conv2D(5, 1, weight_bits=4)],
+        input_shape=(1, 7, 33),
+        target=kj.target_spec("cmsis-nn", core="mve"),
+    )
+    (call,) = calls_of(net)
+    counts = work(call, "cmsis-nn-7.0.0", "mve").counts
+    assert counts["four_vectors"] == counts["three_vectors"] == 5 * 2
+    assert counts["three_shared"] == 2  # the second and the fourth filter
+    assert counts["three_tails"] == 3  # the one weight that is left of the others
+
+
+def test_helium_convolves_several_filters_of_one_channel():
+    net = kj.Sequential(
+        [kj.DepthwiseConv2D(3, depth_multiplier=2)],
+        input_shape=(5, 5, 1),
+        target=kj.target_spec("cmsis-nn", core="mve"),
+    )
+    (call,) = calls_of(net)
+    done = work(call, "cmsis-nn-7.0.0", "mve")
+    assert done.kernel == "convolve"
+    assert done.counts["transposed_weights"] == 18
+    assert done.counts["windows"] == 9
+    assert work(call, "cmsis-nn-4.0.0", "mve").kernel == "depthwise_by_tap"
+
+
 def test_int4_weights_have_loops_of_their_own():
     counts = work(convolution("dsp", weight_bits=4), "ccore", "dsp").counts
     assert counts["s4_four_pairs"] == (2 + 3 + 3 + 2) * (2 * 20 + 2 * 30)
