@@ -212,6 +212,28 @@ def test_padding_copies_pixels_to_where_the_image_begins():
     assert counts["loose"] == 4
 
 
+def test_legacy_dense_layers_start_only_the_loops_that_run():
+    def counts(inputs, outputs):
+        given = {"2": inputs, "3": outputs}
+        return work_of("arm_fully_connected_q7_opt", given, "ccore", "dsp").counts
+
+    both = counts(5, 10)
+    assert (both["fours"], both["four_words"], both["four_bytes"]) == (2, 2, 2)
+    assert (both["ones"], both["one_products"], both["one_rest"]) == (1, 2, 10)
+    few = counts(3, 8)
+    assert (few["fours_with_words"], few["fours_with_bytes"]) == (0, 2)
+    assert (few["ones"], few["one_products"]) == (0, 0)
+
+
+def test_legacy_pools_on_dsp_cores_go_along_x_and_then_along_y():
+    given = {"1": 6, "2": 5, "3": 2, "4": 0, "5": 2, "6": 3}
+    counts = work_of("arm_avepool_q7_HWC", given, "ccore", "dsp").counts
+    across, down = 6 * 3 * 5, 3 * 3 * 5
+    assert counts["outputs"] == across + down
+    assert counts["output_rows"] == across + 2 * down
+    assert counts["added"] == 2 * across + 2 * down
+
+
 def test_a_table_that_is_not_there_is_not_looked_up():
     x = kj.Input((4, 4, 3))
     net = kj.Model(x, kj.Maximum()(kj.ReLU()(x), kj.Sigmoid()(x)))

@@ -458,14 +458,20 @@ def _legacy_depthwise(given: Integers, _: str, *, square: bool) -> Work:
 
 
 def _legacy_dense(given: Integers, _: str) -> Work:
-    """Fours read their columns by fours, those left over as other kernels do."""
+    """Fours read their columns by fours, those left over as other kernels do.
+
+    A loop that does not run takes nothing, not even its start.
+    """
     inputs, outputs = given["2"], given["3"]
     four, one = divmod(outputs, FILTERS)
     made = {
         "start": 1,
+        "ones": one > 0,
         "fours": four,
-        "four_words": four * (inputs // 4),
-        "four_bytes": four * (inputs % 4),
+        "fours_with_words": four * (inputs >= WORD),
+        "four_words": four * (inputs // WORD),
+        "fours_with_bytes": four * (inputs % WORD > 0),
+        "four_bytes": four * (inputs % WORD),
     }
     alone = multiplied(one, _run(1, inputs), "one_")
     return Work("legacy_dense", summed(made, alone))
@@ -479,7 +485,7 @@ def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:
         return Work(kernel, {**counts, "output_rows": w.inside_rows * w.channels})
     across = w.rows.input * w.columns.output
     width = w.columns.output * w.channels
-    taps = w.rows.input * w.columns.taps * w.channels + w.rows.taps * width
+    down_rows = w.rows.taps * width
     return Work(
         kernel,
         {
@@ -488,7 +494,8 @@ def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:
             "windows": across,
             "output_lines": w.rows.output,
             "outputs": across * w.channels + w.rows.output * width,
-            "added": taps,
+            "output_rows": across * w.channels + down_rows,
+            "added": w.rows.input * w.columns.taps * w.channels + down_rows,
         },
     )
 
