@@ -212,6 +212,16 @@ def test_padding_copies_pixels_to_where_the_image_begins():
     assert counts["loose"] == 4
 
 
+def test_exponentials_have_a_product_for_each_bit_of_the_difference():
+    """A difference of 1 is half a quarter, and 2 are below the least."""
+    given = {"1": 3, "2": 4, "3": 2**30, "4": 24, "5": -1}
+    counts = work_of("arm_softmax_s8", given, "ccore", "c").counts
+    assert (counts["rows"], counts["values"], counts["factors"]) == (3, 12, 6)
+    doubled = work_of("arm_softmax_s8", {**given, "4": 26, "5": -3}, "ccore", "c")
+    # Quarters are 0, 2, 4 and 6: four bits of four differences.
+    assert doubled.counts["factors"] == 12
+
+
 def test_legacy_dense_layers_start_only_the_loops_that_run():
     def counts(inputs, outputs):
         given = {"2": inputs, "3": outputs}

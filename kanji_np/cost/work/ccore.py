@@ -384,8 +384,19 @@ def _parts(given: Integers, _: str) -> Work:
 
 
 def _softmax(given: Integers, _: str) -> Work:
-    rows = given["1"]
-    return Work("softmax", {"start": 1, "rows": rows, "values": rows * given["2"]})
+    """As if all differences from the row's maximum were equally likely.
+
+    An exponential has a product for each bit of the difference in quarters. Those of
+    differences below the least are left out, which is not known here.
+    """
+    rows, values = given["1"], given["1"] * given["2"]
+    differences = np.arange(min(256, 1 - given["5"]))
+    quarters = differences * given["3"] * 2.0 ** (given["4"] - 55)
+    bits = np.unpackbits(np.ceil(quarters).astype(np.uint8)).sum()
+    factors = values * int(bits) / differences.size
+    return Work(
+        "softmax", {"start": 1, "rows": rows, "values": values, "factors": factors}
+    )
 
 
 def _broadcast(given: Integers, _: str, *, kernel: str) -> Work:
