@@ -13,6 +13,7 @@ from kanji_np.model import load
 from kanji_np.report import html_report
 from kanji_np.search.journal import Verified
 from kanji_np.search.training import fitted
+from kanji_np.train import read_history
 from kanji_np.train.checkpoint import HISTORY, MODEL
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ def finish(
     compared = images.take(min(most, len(images)))
     found = verify(directory / FIRMWARE, compared, on=place.on, library="ccore")
     report = html_report(
-        net, directory / PAGE, board=place.board, library=place.library, data=images
-    )
+        net, directory / PAGE, board=place.board, library=place.library, data=images,
+        history=read_history(directory / HISTORY),
+    )  # fmt: skip
     outputs.write(directory / SUMMARY, f"{report.estimate}\n".encode())
     on = found.device.core if found.device else HOST
     return Verified(name, accuracy, on, found.images, found.differing_bytes)
