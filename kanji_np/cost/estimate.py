@@ -17,11 +17,12 @@ from kanji_np.cost.boards import BOARD_CORES, OTHER_CORES, Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.cycles import cycles_per_instruction, fetching
 from kanji_np.cost.instructions import instructions
-from kanji_np.cost.memory import Memory, memory
-from kanji_np.cost.provider import provider_of
+from kanji_np.cost.memory import OPTIMIZATION, Memory, memory
+from kanji_np.cost.provider import core_like, provider_of
 from kanji_np.cost.range import Range, sum_of
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.kernels import CCORE
+from kanji_np.deploy.prediction import Prediction
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.graph import Graph, Node
 from kanji_np.model import Model
@@ -149,6 +150,25 @@ class Estimate:
     def fits(self) -> bool:
         """Whether no memory of the board that is known is too small."""
         return not self.shortages
+
+    @property
+    def prediction(self) -> Prediction:
+        """Flash and stack, as `export` writes them into header and README."""
+        option = f"--core {self.core}"
+        if self.board is not None and not self.board.is_arm:
+            option = f"--board {self.board.name}"
+        return Prediction(
+            target=self.target,
+            core=self.core,
+            counted_as=core_like(self.core),
+            library=self.library,
+            compiler=f"{self.memory.compiler} {OPTIMIZATION}",
+            option=option,
+            const_bytes=self.memory.const_bytes,
+            arena_bytes=self.memory.arena_bytes,
+            flash_bytes=self.flash_bytes,
+            stack_bytes=self.memory.stack_bytes,
+        )
 
     def __str__(self) -> str:
         where = f"{self.board.title} ({self.core})" if self.board else self.core

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kanji_np import outputs
 from kanji_np.cost.estimate import Estimate, estimate
+from kanji_np.data import fitted
 from kanji_np.deploy import export, verify
 from kanji_np.model import load
 from kanji_np.report import html_report
 from kanji_np.search.journal import Verified
-from kanji_np.search.training import fitted
 from kanji_np.train import read_history
 from kanji_np.train.checkpoint import HISTORY, MODEL
 
@@ -71,7 +71,10 @@ def finish(
     net = load(directory / MODEL)
     images = fitted(test, net.input.shape)
     accuracy = net.evaluate(images)
-    export(net, directory / FIRMWARE, library=place.library, images=images.take(1))
+    export(
+        net, directory / FIRMWARE, library=place.library, images=images.take(1),
+        prediction=costs_of(directory, place).prediction if place.board else None,
+    )  # fmt: skip
     most = HOST_IMAGES if place.on == HOST else CORE_IMAGES
     compared = images.take(min(most, len(images)))
     found = verify(directory / FIRMWARE, compared, on=place.on, library="ccore")
