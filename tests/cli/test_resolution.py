@@ -85,4 +85,4 @@ def test_what_differs_in_channels_is_refused_in_a_line(command, model):
     np.savez("grey.npz", images=np.zeros((9, 9, 9, 1), np.uint8), labels=[0, 1, 2] * 3)
     code, output = run(*command, "--data", "grey.npz")
     assert (code, output.count("\n")) == (2, 1)
-    assert "small takes uint8 (N, 8, 8, 3), N at least 1; got uint8" in output
+    assert output.startswith("small takes ") and "8, 8, 3), " in output
