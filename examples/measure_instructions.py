@@ -417,20 +417,19 @@ def show(table: Table, results: Results, target: TargetSpec) -> None:
     print("|---|---|---|---|---|")
     for name, k in table.kernels.items():
         _row(name, k.fitted, k.held_out, k.median_error, k.worst_error)
-    errors = {
-        sample: abs(predicted(table, sample) / sample.counted - 1)
+    held = [
+        sample
         for sample in samples(results, table.core, target)
         if sample.is_held_out and all(w.kernel in table.kernels for w in sample.works)
-    }
+    ]
+    errors = [abs(predicted(table, sample) / sample.counted - 1) for sample in held]
+    blind = [e for sample, e in zip(held, errors, strict=True) if sample.is_blind]
     fitted_all = sum(k.fitted for k in table.kernels.values())
-    for name, those in (
-        ("all", list(errors.values())),
-        ("blind", [error for sample, error in errors.items() if sample.is_blind]),
-    ):
+    for name, those in (("all", errors), ("blind", blind)):
         if those:
             _row(name, fitted_all, len(those), float(np.median(those)), max(those))
     if errors:
-        print(f"\n19 of 20 within {np.quantile(list(errors.values()), 0.95):.2%}")
+        print(f"\n19 of 20 within {np.quantile(errors, 0.95):.2%}")
 
 
 def _row(name: str, n_fit: int, n_held: int, median: float, worst: float) -> None:

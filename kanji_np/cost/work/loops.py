@@ -82,3 +82,30 @@ def _moves(n_bytes: int) -> float:
     large, rest = divmod(n_bytes, 64)
     blocks, rest = divmod(rest, 16)
     return 8.75 * large + 2.7 * blocks + rest // 4
+
+
+def memset(name: str, times: float, n_bytes: int) -> Counts:
+    """Rows of so many bytes, one after the other, filled by newlib's `memset`.
+
+    Up to the first whole word it fills bytes; then 16 bytes in a round, words, bytes.
+    Rows begin at every multiple of their length, of which this is the mean.
+    """
+    offsets = [n_bytes * row % 4 for row in range(4)]
+    rounds = [_filled(-offset % 4, n_bytes) for offset in offsets]
+    return loop(name, times, **multiplied(0.25, summed(*rounds)))
+
+
+def _filled(first: int, n_bytes: int) -> Counts:
+    """How often each loop of `memset` runs; the first is over so many bytes."""
+    first = min(first, n_bytes)
+    blocks, rest = divmod(n_bytes - first, 16)
+    words, singles = divmod(rest, 4)
+    return {
+        "first": first,
+        "blocks": blocks,
+        "any_blocks": blocks > 0,
+        "words": words,
+        "any_words": words > 0,
+        "singles": singles,
+        "any_singles": singles > 0,
+    }
