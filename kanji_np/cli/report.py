@@ -124,8 +124,7 @@ class OutputOptions:
 
 def is_report(path: Path) -> bool:
     """Whether a file is a report in Markdown or JSON."""
-    from kanji_np.report.cost import KIND
-    from kanji_np.report.markdown import MARK
+    from kanji_np.report.cost import KIND, MARK
 
     data = path.read_bytes()
     is_json = data.startswith(f'{{"kind": "{KIND}"'.encode())

@@ -20,7 +20,7 @@ from kanji_np.cost.instructions import instructions
 from kanji_np.cost.memory import OPTIMIZATION, Memory, memory
 from kanji_np.cost.provider import core_like, provider_of
 from kanji_np.cost.range import Range, sum_of
-from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.cwriter import Program, program
 from kanji_np.deploy.kernels import CCORE
 from kanji_np.deploy.prediction import Prediction
 from kanji_np.errors import OptionError, UnsupportedOp
@@ -283,6 +283,17 @@ def estimate(
         The library has no kernel for a layer, or a Graph is for a runtime or for
         another class of cores.
     """
+    return estimated(*laid_out(network, board=board, core=core, library=library))
+
+
+def laid_out(
+    network: Model | Graph,
+    *,
+    board: str | Path | Board | None,
+    core: str | None,
+    library: str,
+) -> tuple[Program, Platform]:
+    """The calls and the memory of a network, and where they are; see `estimate`."""
     library = one_of("library", library, KERNEL_LIBRARIES)
     place = None if board is None else board_of(board)
     core = _core(network.target, place, core)
@@ -293,19 +304,20 @@ def estimate(
             arguments=("library",),
         )
     made = program(outlined(network, core))
-    platform = Platform(made.graph.target, core, library, place)
-    layers = [
-        platform.layer(node, calls, made.graph.cost(node))
-        for node, calls in zip(made.graph.nodes, made.calls, strict=True)
-    ]
+    return made, Platform(made.graph.target, core, library, place)
+
+
+def estimated(made: Program, platform: Platform) -> Estimate:
+    """The estimate of calls and memory that are `laid_out`."""
+    rows = zip(made.graph.nodes, made.calls, made.costs, strict=True)
     return Estimate(
         network=made.graph.name,
         target=made.graph.target,
-        core=core,
-        library=library,
-        board=place,
-        layers=tuple(layers),
-        memory=memory(made, library, core),
+        core=platform.core,
+        library=platform.library,
+        board=platform.board,
+        layers=tuple(platform.layer(*row) for row in rows),
+        memory=memory(made, platform.library, platform.core),
     )
 
 

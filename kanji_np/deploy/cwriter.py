@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from kanji_np.types import (
     Argument,
     Constant,
     ConstPtr,
+    Cost,
     InputPtr,
     KernelCall,
     NullPtr,
@@ -73,10 +75,16 @@ class Program:
         """Tables in flash [bytes]."""
         return sum(constant.values.nbytes for _, constant in self.constants())
 
+    @cached_property
+    def costs(self) -> tuple[Cost, ...]:
+        """What each node costs in one inference."""
+        calls = zip(self.graph.nodes, self.calls, strict=True)
+        return tuple(self.graph.cost(node, made) for node, made in calls)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference [MAC]."""
-        return sum(self.graph.cost(node).macs for node in self.graph.nodes)
+        return sum(cost.macs for cost in self.costs)
 
     @property
     def functions(self) -> list[str]:
@@ -486,7 +494,7 @@ def _layer(p: Program, i: int) -> str:
 
 def _layer_comment(p: Program, i: int, inputs: Sequence[TensorSpec]) -> str:
     node = p.graph.nodes[i]
-    macs = p.graph.cost(node).macs
+    macs = p.costs[i].macs
     work = f", {macs:,} MAC" if macs else ""
     texts, to = [_tensor_text(x) for x in inputs], f"-> {_tensor_text(node.output)} */"
     if len(texts) == 1:
