@@ -20,6 +20,7 @@ from kanji_np.cost.instructions import instructions
 from kanji_np.cost.memory import OPTIMIZATION, Memory, memory
 from kanji_np.cost.provider import core_like, provider_of
 from kanji_np.cost.range import Range, sum_of
+from kanji_np.cost.work.runtime import copy_instructions
 from kanji_np.deploy.cwriter import Program, program
 from kanji_np.deploy.kernels import CCORE
 from kanji_np.deploy.prediction import Prediction
@@ -214,12 +215,11 @@ class Platform:
     board: Board | None
 
     def layer(
-        self, node: Node, calls: Iterable[KernelCall], cost: Cost
+        self, node: Node, calls: Iterable[KernelCall], cost: Cost, copied: int
     ) -> LayerEstimate:
-        """The estimate of one layer from its calls."""
+        """The estimate of one layer from its calls, and the bytes it copies first."""
         instructions, cycles = 0.0, fetching(self.board, cost.macs, cost.flash_bytes)
-        for call in calls:
-            counted, taken = self._call(call)
+        for counted, taken in (self._copy(copied), *map(self._call, calls)):
             instructions, cycles = instructions + counted, cycles + taken
         clock = self.board.clock_hz if self.board else None
         watts = self.board.watts if self.board else None
@@ -228,6 +228,16 @@ class Platform:
         return LayerEstimate(
             node.name, node.op, cost.macs, instructions, cycles, seconds, joules
         )
+
+    def _copy(self, n_bytes: int) -> tuple[float, Range]:
+        """Instructions and cycles of a copy of an input."""
+        if not n_bytes:
+            return 0.0, Range.exact(0.0)
+        count = copy_instructions(n_bytes, self.core)
+        cpi = cycles_per_instruction(
+            "memcpy", self.core, portable=False, board=self.board
+        )
+        return count, Range.exact(count).scaled(cpi)
 
     def _call(self, call: KernelCall) -> tuple[float, Range]:
         """Instructions and cycles of one call."""
@@ -309,7 +319,8 @@ def laid_out(
 
 def estimated(made: Program, platform: Platform) -> Estimate:
     """The estimate of calls and memory that are `laid_out`."""
-    rows = zip(made.graph.nodes, made.calls, made.costs, strict=True)
+    copied = map(made.copied_bytes, range(len(made.graph.nodes)))
+    rows = zip(made.graph.nodes, made.calls, made.costs, copied, strict=True)
     return Estimate(
         network=made.graph.name,
         target=made.graph.target,
