@@ -17,7 +17,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from kanji_np.cost.work import cmsis_nn_elementwise as elementwise
-from kanji_np.cost.work.loops import Integers, Row, Work, entered, loop, once
+from kanji_np.cost.work.loops import (
+    Integers,
+    Row,
+    Work,
+    entered,
+    loop,
+    multiplied,
+    once,
+)
 from kanji_np.cost.work.places import window_copies
 from kanji_np.cost.work.runtime import WORD, Fill, copied, division_on_v6m, filled
 from kanji_np.cost.work.windows import Axis, Windows, windows
@@ -40,18 +48,11 @@ def products(depth: int, core_class: str) -> dict[str, float]:
 
 
 def wide_products(depth: int, core_class: str) -> dict[str, float]:
-    """The same where sixteen products are written out."""
+    """The same where sixteen products are written out, by hand or by the compiler."""
     if core_class == "c":
         return {"singles": depth}
     sixteens, rest = divmod(depth, 16)
     return entered(sixteens=sixteens, quads=rest // 4, singles=rest % 4)
-
-
-def unrolled_products(depth: int, core_class: str) -> dict[str, float]:
-    """The same where the compiler unrolls loops four times, and all single products."""
-    if core_class == "c":
-        return {"singles": depth}
-    return entered(sixteens=depth // 16, quads=depth % 16 // 4, singles=depth % 4)
 
 
 def nibble_products(depth: int, core_class: str) -> dict[str, float]:
@@ -161,8 +162,9 @@ def _pointwise(given: Integers, core_class: str, kernel: str, product: Product) 
     if given["conv_params.stride.h"] == given["conv_params.stride.w"] == 1:
         return once(kernel, *product(height * width, *sizes))
     loops = product(width, *sizes)
-    times = [{part: height * n for part, n in each.items()} for each in loops]
-    return once(kernel, loop("rows", height), *times)
+    return once(
+        kernel, loop("rows", height), *(multiplied(height, each) for each in loops)
+    )
 
 
 def general(given: Integers, core_class: str) -> Work:
@@ -424,12 +426,12 @@ ROWS: Mapping[str, Row] = {
     "arm_depthwise_conv_wrapper_s8": depthwise,
     "arm_depthwise_conv_wrapper_s4": nibble_depthwise,
     "arm_fully_connected_s8": partial(
-        fully_connected, kernel="fully connected", rounds_of=unrolled_products
+        fully_connected, kernel="fully connected", rounds_of=wide_products
     ),
     "arm_fully_connected_per_channel_s8": partial(
         fully_connected,
         kernel="fully connected per channel",
-        rounds_of=unrolled_products,
+        rounds_of=wide_products,
     ),
     "arm_fully_connected_s4": nibble_fully_connected,
     **elementwise.ROWS,

@@ -121,17 +121,9 @@ def _end(n_bytes: int) -> int:
 
 
 def _memset(fill: Fill) -> int:
-    n, taken, lead = fill.n_bytes, 3, -fill.to % WORD
-    if not lead:
-        taken += 3
-    elif not n:
-        return taken + 4
-    else:
-        led = min(lead, n)
-        taken += 6 + 5 * led - 2 * (n >= lead)
-        n -= led
-        if led < lead:
-            return taken + 1
+    n, taken = _to_word(fill, Lead(before=3, once=6, each=5, last=2))
+    if n is None:
+        return taken
     taken += 2
     if n < WORD:
         return taken + 1 + _bytes(n, 3) + 1
@@ -145,6 +137,34 @@ def _memset(fill: Fill) -> int:
     else:
         taken += 3
     return taken + 5 + 3 * words + 1 + _bytes(end, 3) + 1
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Instructions of a fill before its first whole word: before it looks for one, once
+    and for each byte where there are bytes to fill, and how many fewer for the last."""
+
+    before: int
+    once: int
+    each: int
+    last: int
+
+
+def _to_word(fill: Fill, lead: Lead) -> tuple[int | None, int]:
+    """Bytes that are left at the first whole word, and instructions up to it.
+
+    None where the fill ends before: then they are all it takes.
+    """
+    n, bytes_first = fill.n_bytes, -fill.to % WORD
+    if not bytes_first:
+        return n, lead.before + 3
+    if not n:
+        return None, lead.before + 4
+    done = min(bytes_first, n)
+    taken = lead.before + lead.once + lead.each * done
+    if done < bytes_first:
+        return None, taken + 1
+    return n - done, taken - lead.last
 
 
 def _bytes(n: int, each: int) -> int:
@@ -164,17 +184,9 @@ def _memcpy_on_v6m(copy: Copy) -> int:
 
 
 def _memset_on_v6m(fill: Fill) -> int:
-    n, taken, lead = fill.n_bytes, 4, -fill.to % WORD
-    if not lead:
-        taken += 3
-    elif not n:
-        return taken + 4
-    else:
-        led = min(lead, n)
-        taken += 7 + 7 * led - 3 * (n >= lead)
-        n -= led
-        if led < lead:
-            return taken + 1
+    n, taken = _to_word(fill, Lead(before=4, once=7, each=7, last=3))
+    if n is None:
+        return taken
     taken += 2
     if n >= WORD:
         taken += 8
