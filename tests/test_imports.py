@@ -22,6 +22,7 @@ ALLOWED = {
     "errors": set(),
     "choices": set(),
     "checks": {"errors"},
+    "markdown": set(),
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
     "outputs": {"checks", "errors", "schema"},

@@ -18,7 +18,7 @@ from kanji_np.cli.options import (
     data_options,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
+from kanji_np.cli.pixels import PixelOptions, matched, pixel_options
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
@@ -49,7 +49,7 @@ def evaluate(
 
     net = target.load(model)
     _, test = data.load()
-    net = for_images(net, model, test, partial(target.load, model), pixels)
+    net, test = matched(net, model, test, partial(target.load, model), pixels)
     if precision == "int8":
         check_trained(net, model)
     score = score_of(net, test, precision)
