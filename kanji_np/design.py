@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,12 @@ from kanji_np.layers import Layer, Start, Symbol
 from kanji_np.ops.attributes import sample_shape
 from kanji_np.quantize import FINEST, LARGEST, Scheme
 from kanji_np.ranges import RangeTracker
-from kanji_np.types import QParams, TargetSpec, TensorSpec
+from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
 Wires = tuple[int, ...]
+
+#: Of a class's name in UTF-8, so that it is a string that every C compiler takes.
+MOST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Design:
     """What a network is made from; see `Model`.
 
     `start` says what the parameters of each layer start from. `input` are the QParams
-    of an int8 input; it is calibrated where `input_range` has a tracker.
+    of an int8 input; it is calibrated where `input_range` has a tracker. `classes` are
+    the names of the outputs, or nothing.
     """
 
     inputs: Symbol
@@ -35,6 +40,7 @@ class Design:
     name: str
     input: QParams
     input_range: RangeTracker | None = None
+    classes: Iterable[str] = ()
 
 
 def wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
@@ -77,6 +83,32 @@ def check_goes_on(layer: Layer, target: TargetSpec) -> None:
         raise UnsupportedOp(
             f"{target.library}'s {op.name} must be the last layer: {why}"
         )
+
+
+def class_names(names: Iterable[str], outputs: Shape) -> tuple[str, ...]:
+    """The names of a network's outputs, checked; OptionError if they do not fit."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise OptionError(f"classes must be names, got {shown(names)}")
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str) or not _is_short(name):
+            raise OptionError(
+                f"the name of a class must be text of at most {MOST_NAME_BYTES} bytes "
+                f"in UTF-8, got {shown(name)}"
+            )
+    if found and (len(found),) != outputs:
+        raise OptionError(
+            f"classes must be a name for each output, {outputs}, or none; got "
+            f"{len(found)}"
+        )
+    return found
+
+
+def _is_short(name: str) -> bool:
+    try:
+        return len(name.encode()) <= MOST_NAME_BYTES
+    except UnicodeEncodeError:  # half a character
+        return False
 
 
 def name_layers(layers: list[Layer]) -> None:

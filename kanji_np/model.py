@@ -69,6 +69,9 @@ class Model(Network):
         In place of `input_scale`: any scale and zero point that the scheme has.
     input_range : (low, high) or "data", optional
         In place of both: the range of the real inputs. "data": calibration finds it.
+    classes : sequence of str
+        What the outputs are called, one name each. By default `fit` takes the names
+        from its data.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class Model(Network):
         input_scale: float = INPUT_SCALE,
         input_qparams: QParams | None = None,
         input_range: tuple[float, float] | str | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         spec = target_spec(target, core=core, rounding=rounding, version=version)
         start = drawn(np.random.default_rng(integer("seed", seed, 0)))
@@ -106,8 +110,11 @@ class Model(Network):
             input_scale, input_qparams, input_range,
         )  # fmt: skip
         super().__init__(
-            Design(inputs, outputs, spec, scheme, ranges, start, name, qparams, tracker)
-        )
+            Design(
+                inputs, outputs, spec, scheme, ranges, start, name, qparams, tracker,
+                classes,
+            )
+        )  # fmt: skip
 
     def for_target(
         self,
@@ -409,7 +416,7 @@ class Sequential(Model):
         The first is `Normalize` or `Standardize` where the input is images.
     input_shape : (H, W, C) or (K,)
     target, core, rounding, version, scheme, ranges, seed, name
-    input_scale, input_qparams, input_range
+    input_scale, input_qparams, input_range, classes
         As `Model` has them.
     """
 
@@ -429,6 +436,7 @@ class Sequential(Model):
         input_scale: float = INPUT_SCALE,
         input_qparams: QParams | None = None,
         input_range: tuple[float, float] | str | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         if not layers:
             raise OptionError("a network needs at least one layer")
@@ -439,7 +447,7 @@ class Sequential(Model):
             first, value, target, core=core, rounding=rounding, version=version,
             scheme=scheme, ranges=ranges, seed=seed, name=name,
             input_scale=input_scale, input_qparams=input_qparams,
-            input_range=input_range,
+            input_range=input_range, classes=classes,
         )  # fmt: skip
 
 

@@ -91,8 +91,9 @@ HEADER = schema.record(
         "input_zero_point": schema.integer(-128, 127),
         "input_range": _TRACKER,
         "layers": schema.array(_LAYER, 1),
+        "classes": schema.array(schema.string, 1),
     },
-    optional=("trained_for", "input_zero_point", "input_range"),
+    optional=("trained_for", "input_zero_point", "input_range", "classes"),
 )
 
 
@@ -168,6 +169,8 @@ def snapshot(network: Network) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header["input_zero_point"] = qparams.zero_point
     if network.input_range is not None:
         header["input_range"] = network.input_range.state()
+    if network.classes:
+        header["classes"] = network.classes
     return header, arrays
 
 
@@ -205,6 +208,7 @@ def design(
         name=header["name"],
         input=qparams,
         input_range=input_range,
+        classes=tuple(header.get("classes", ())),
     )
 
 

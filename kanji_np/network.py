@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kanji_np.autograd import Tensor, no_grad
-from kanji_np.checks import lower_identifier, one_of
+from kanji_np.checks import listed, lower_identifier, one_of
 from kanji_np.choices import PRECISIONS
 from kanji_np.deprecation import former_name
 from kanji_np.design import (
     Design,
     check_goes_on,
     check_qparams,
+    class_names,
     input_spec,
     name_layers,
     wired,
@@ -84,6 +85,19 @@ class Network:
                 )
                 check_calls(self.target, calls)
             self.shapes.append(shape)
+        self.classes = design.classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the outputs are called, one name each; empty if it is not known.
+
+        `fit` takes the names from its data where the network has none. They may be set.
+        """
+        return self._classes
+
+    @classes.setter
+    def classes(self, names: Iterable[str]) -> None:
+        self._classes = class_names(names, self.output_shape)
 
     @property
     def output_shape(self) -> Shape:
@@ -296,8 +310,9 @@ class Network:
         ShapeError
             Its images have another shape, or it has more classes than the network.
         DataError
-            It is no Dataset, holds no images, or has real values where the network
-            reads images, or images where it reads none.
+            It is no Dataset, holds no images, has real values where the network reads
+            images, or images where it reads none, or has the network's classes in
+            another order.
         """
         if not isinstance(getattr(dataset, "images", None), np.ndarray):
             raise DataError(
@@ -330,6 +345,14 @@ class Network:
                 f"{self.name} has outputs {self.output_shape}, "
                 f"{dataset.name} has {len(dataset.classes)} classes"
             )
+        place = {name: i for i, name in enumerate(self.classes)}
+        for i, name in enumerate(dataset.classes):
+            if place.get(name, i) != i and self.classes[i] != name:
+                raise DataError(
+                    f"{dataset.name} has its classes in another order than "
+                    f"{self.name}: {i} is {name!r} there, and {self.classes[i]!r} "
+                    f"here; the order here is {listed(self.classes)}"
+                )
 
     @property
     def is_calibrated(self) -> bool:
@@ -462,7 +485,7 @@ class Network:
             nodes.append(
                 Node(layer.name, layer.op.name, layer.attrs, ints, wires, output)
             )
-        return Graph(self.name, self.target, self.input, tuple(nodes))
+        return Graph(self.name, self.target, self.input, tuple(nodes), self.classes)
 
     def _forward(
         self,

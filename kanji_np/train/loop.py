@@ -153,6 +153,8 @@ averaging, freeze_batch_norm, precision, fp32_epochs, seed
             raise OptionError(f"{option} needs the directory of the run")
     if stop_after is not None:
         stop_after = integer("stop_after", stop_after, 1)
+    if not recipe.reproduce_inputs:
+        _name_classes(net, train)
     run = Run(net, recipe, loss, train)
     directory = None if directory is None else Path(directory)
     if directory is None:
@@ -222,6 +224,14 @@ def _keep(run: Run, directory: Path | None) -> None:
         # In this order: a finished run is not gone through again for its history.
         outputs.write(directory / HISTORY, run.history.csv().encode())
         checkpoint.save(run, directory / CHECKPOINT)
+
+
+def _name_classes(net: Model, train: Dataset) -> None:
+    """Call the outputs what the labels are called, unless those are only numbered."""
+    names = train.classes
+    is_named = names != tuple(map(str, range(len(names))))
+    if is_named and (len(names),) == net.output_shape:
+        net.classes = names
 
 
 def _check_batches(net: Model, recipe: Recipe, images: int) -> None:
