@@ -22,6 +22,7 @@ ALLOWED = {
     "errors": set(),
     "choices": set(),
     "checks": {"errors"},
+    "arguments": {"checks", "errors"},
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
     "outputs": {"checks", "errors", "schema"},
@@ -44,11 +45,11 @@ ALLOWED = {
     },
     "graph": {"checks", "errors", "types", "ops", "quantize"},
     "layers": {
-        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "targets",
-        "types", "window",
+        "arguments", "autograd", "checks", "errors", "loops", "ops", "quantize",
+        "ranges", "targets", "types", "window",
     },
     "losses": {"checks", "errors", "autograd"},
-    "optim": {"checks", "errors", "autograd", "loops"},
+    "optim": {"arguments", "checks", "errors", "autograd", "loops"},
     "design": {"checks", "errors", "layers", "ops", "quantize", "ranges", "types"},
     "network": {
         "autograd", "checks", "choices", "deprecation", "design", "errors", "graph",
@@ -60,17 +61,17 @@ ALLOWED = {
     },
     "weights": {"checks", "errors", "layers", "network", "quantize", "types"},
     "model": {
-        "checks", "deprecation", "design", "errors", "layers", "modelfile", "network",
-        "quantize", "targets", "types", "weights",
+        "arguments", "checks", "deprecation", "design", "errors", "layers", "modelfile",
+        "network", "quantize", "targets", "types", "weights",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model", "network", "quantize"},
     "settings": set(),
     "recipe": {"checks", "choices", "data", "errors", "optim"},
     "train": {
-        "anomaly", "archive", "autograd", "checks", "choices", "data", "deprecation",
-        "errors", "jit", "losses", "model", "modelfile", "optim", "outputs", "recipe",
-        "schema", "settings",
+        "anomaly", "archive", "arguments", "autograd", "checks", "choices", "data",
+        "deprecation", "errors", "jit", "losses", "model", "modelfile", "optim",
+        "outputs", "recipe", "schema", "settings",
     },
 }  # fmt: skip
 

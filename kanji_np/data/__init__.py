@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kanji_np.data.arrays import npz
+from kanji_np.data.arrays import from_arrays, npz
 from kanji_np.data.augment import Augment
 from kanji_np.data.cifar import CIFAR10, CIFAR100, cifar10, cifar100, find_layout
 from kanji_np.data.dataset import Dataset
@@ -37,6 +37,7 @@ __all__ = [
     "cifar10",
     "cifar100",
     "fetch",
+    "from_arrays",
     "image_folders",
     "load_dataset",
     "n_batches",
