@@ -32,8 +32,8 @@ def test_a_summary_is_a_table():
             "conv1       Conv2D     4x4x4          112  1,728    156\n"
             "dropout1    Dropout    4x4x4\n"
             "flatten1    Flatten    64\n"
-            "dense1      Dense      2              130    128    138\n"
-            "total                                 242  1,856    297\n"
+            "dense1      Dense      2              130    128    136\n"
+            "total                                 242  1,856    295\n"
             "flash in bytes, code not included; arena 172 bytes of RAM\n"
             "classes left, right\n"
             "in training alone: dropout1"
@@ -70,7 +70,8 @@ def test_reprs_are_one_line():
     assert repr(kj.Add(activation="relu")) == "Add(activation='relu')"
     train, _ = kj.load_dataset("synthetic-machines")
     assert repr(train.take(3)) == (
-        "<Dataset synthetic-machines: 3 samples 640 int8, 2 classes: normal, anomalous>"
+        "<Dataset synthetic-machines: 3 samples 640 uint8, 2 classes: normal, "
+        "anomalous>"
     )
 
 

@@ -61,7 +61,7 @@ def evaluate(
         check_plot(plot)
         check_directory(plot.parent)
     net = target.load(model)
-    _, test = data.load()
+    _, test = data.load(net.input.shape)
     net = for_images(net, model, test, partial(target.load, model), pixels)
     if precision == "int8":
         check_trained(net, model)

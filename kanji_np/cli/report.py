@@ -213,7 +213,7 @@ def _with_training(
     trained = None
     if data.data is not None:
         check_calibrated(net, model)
-        test = data.load()[1]
+        test = data.load(net.input.shape)[1]
         net_of_images = for_images(
             net, model, test, partial(target.load, model), pixels
         )

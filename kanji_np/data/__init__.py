@@ -16,7 +16,7 @@ from kanji_np.data.augment import Augment
 from kanji_np.data.cifar import CIFAR10, CIFAR100, cifar10, cifar100, find_layout
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
-from kanji_np.data.folders import image_folders
+from kanji_np.data.folders import image_folders, read_image
 from kanji_np.data.loader import ahead, batches, n_batches
 from kanji_np.data.resize import resized
 from kanji_np.data.synthetic import synthetic
@@ -42,6 +42,7 @@ __all__ = [
     "load_dataset",
     "n_batches",
     "npz",
+    "read_image",
     "resized",
     "synthetic",
     "synthetic_keywords",
@@ -142,6 +143,7 @@ def load_dataset(
     channels: int | None = None,
     test_fraction: float | None = None,
     seed: int | None = None,
+    shape: Shape | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Load any dataset by name or path.
 
@@ -164,6 +166,9 @@ def load_dataset(
         Arrays and image folders that are not split yet: part for the test set.
     seed : int, optional
         Decides what synthetic data look like, or which images are for testing.
+    shape : tuple of int, optional
+        The input shape of the network they are for: image folders are read at its size
+        and with its channels unless `size` and `channels` say otherwise.
 
     Returns
     -------
@@ -186,6 +191,8 @@ def load_dataset(
         "seed": seed,
     }
     given = {option: value for option, value in options.items() if value is not None}
+    if shape is not None:
+        given = _for_shape(kind, shape) | given
     for option in given:
         if option not in DATASETS[kind].options:
             raise OptionError(
@@ -194,6 +201,14 @@ def load_dataset(
                 arguments=(option,),
             )
     return read(**given)
+
+
+def _for_shape(kind: str, shape: Shape) -> dict[str, Any]:
+    """The options by which image folders give samples of a shape, if they can."""
+    is_image = len(shape) == 3 and shape[2] in (1, 3)
+    if not is_image or "size" not in DATASETS[kind].options:
+        return {}
+    return {"size": shape[:2], "channels": shape[2]}
 
 
 def _find_reader(

@@ -119,6 +119,7 @@ class LinearLayer(TrackedLayer):
 
     @property
     def n_parameters(self) -> int:
+        """See `Layer.n_parameters`."""
         return self.weight.data.size + len(self.weight) if self.is_built else 0
 
     @property
