@@ -211,3 +211,5 @@ def test_public_names_are_there():
     assert set(names) <= set(dir(kanji_np))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         kanji_np.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="'MaxPooling2D'; did you mean MaxPool2D"):
+        kanji_np.MaxPooling2D  # noqa: B018

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kanji_np.data import Dataset
-    from kanji_np.layers import Layer
     from kanji_np.model import Model
 
 #: Arrays of a `.npz` file that samples are looked for under, in this order.
@@ -76,6 +76,8 @@ def predict(
     Example:
       kanji-np predict runs/cifar10/model.npz photo.jpg
     """
+    from kanji_np.report import percent, text_table
+
     net = target.load(model)
     if net.output_shape == net.input.shape:
         raise OptionError(
@@ -85,22 +87,28 @@ def predict(
     if precision == "int8":
         check_trained(net, model)
     rows: list[tuple[str, ...]] = []
+    networks: dict[str, Model] = {}  # by what they take: images, or real values
     for samples in (s for path in files for s in _samples(path, net)):
-
-        def read(layer: Layer) -> Model:
-            return target.load(model, layer)
-
-        its = for_images(net, model, _dataset(samples), read, pixels)
+        kind = samples.x.dtype.kind
+        if kind not in networks:
+            networks[kind] = for_images(
+                net, model, _dataset(samples), partial(target.load, model), pixels
+            )
+        its = networks[kind]
         for i, chances in enumerate(its.probabilities(samples.x, precision=precision)):
             best = (-chances).argsort(kind="stable")[:top]
             found = [(int(k), _name(its, int(k)), float(chances[k])) for k in best]
             if as_json:
                 click.echo(_json(samples, i, found))
             else:
-                cells = [cell for _, name, p in found for cell in (name, _percent(p))]
-                rows.append((samples.name(i), *cells))
+                names = [samples.name(i), *[""] * (top - 1)]  # the first line has it
+                rows += [
+                    (its_name, name, percent(p))
+                    for its_name, (_, name, p) in zip(names, found, strict=False)
+                ]
     if rows:
-        click.echo(_table(rows))
+        header = ("file", "class", "probability")
+        click.echo(text_table(header, rows, left_columns=2))
 
 
 def _samples(path: Path, net: Model) -> Iterator[Samples]:
@@ -137,7 +145,7 @@ def _image(path: Path, net: Model) -> np.ndarray:
             f"{path}: {net.name} takes {shape_text(shape)}, which no image has: give "
             "samples as .npy or .npz"
         )
-    return read_image(path, shape[:2], shape[2])
+    return read_image(path, (shape[0], shape[1]), shape[2])
 
 
 def _array(path: Path, net: Model) -> Samples:
@@ -198,19 +206,3 @@ def _json(samples: Samples, i: int, found: list[tuple[int, str, float]]) -> str:
         ],
     }
     return json.dumps(facts)
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.2f} %"
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    """Names at the left, probabilities at the right; without a header."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i and i % 2 == 0 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )

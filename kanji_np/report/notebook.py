@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, tostring
 
 from kanji_np.report.figures import curve
 from kanji_np.report.page import element, table
+from kanji_np.report.tables import percent
 from kanji_np.train import EpochRecord, History
 
 #: The colors of drawings where no page gives them; text has that of the notebook.
@@ -57,8 +58,8 @@ def history_html(history: History) -> str:
             e.precision,
             f"{e.lr:.3g}",
             f"{e.train_loss:.4f}",
-            _percent(e.train_accuracy),
-            _percent(e.validation_accuracy),
+            percent(e.train_accuracy),
+            percent(e.validation_accuracy),
             f"{e.seconds:.1f}",
         )
         for e in epochs
@@ -74,7 +75,3 @@ def history_html(history: History) -> str:
         side = {"style": "display:flex;flex-wrap:wrap;gap:2em"}
         shown.insert(0, element("div", side, *training_curves(epochs)))
     return fragment(*shown)
-
-
-def _percent(part: float) -> str:
-    return "" if math.isnan(part) else f"{100 * part:.2f} %"

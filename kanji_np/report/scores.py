@@ -11,7 +11,7 @@ import numpy as np
 
 from kanji_np.data import Dataset
 from kanji_np.model import Model
-from kanji_np.report.tables import text_table
+from kanji_np.report.tables import percent, text_table
 
 #: That a matrix is shown of; of more the pairs confused most, so many.
 MOST_CLASSES = 20
@@ -142,7 +142,7 @@ class Scores:
         if self.accuracy <= self.chance:
             parts[0] += (
                 f"\nno better than always answering {self.most_frequent.name!r}, "
-                f"{_percent(self.chance)}"
+                f"{percent(self.chance)}"
             )
         parts.append(self._class_table())
         if len(self.classes) <= MOST_CLASSES:
@@ -153,7 +153,7 @@ class Scores:
 
     def _accuracy_line(self) -> str:
         return (
-            f"{self.precision} accuracy {_percent(self.accuracy)}: {self.correct:,} of "
+            f"{self.precision} accuracy {percent(self.accuracy)}: {self.correct:,} of "
             f"{self.images:,} test images"
         )
 
@@ -162,8 +162,8 @@ class Scores:
             (
                 each.name,
                 f"{each.images:,}",
-                _percent(each.precision),
-                _percent(each.recall),
+                percent(each.precision),
+                percent(each.recall),
             )
             for each in self.per_class
         ]
@@ -182,7 +182,7 @@ class Scores:
 
     def _confusion_table(self) -> str:
         rows = [
-            (each.name, each.taken_for, f"{each.images:,}", _percent(each.share))
+            (each.name, each.taken_for, f"{each.images:,}", percent(each.share))
             for each in self.confusions[:MOST_CLASSES]
         ]
         header = ("class", "taken for", "images", "of the class")
@@ -242,7 +242,3 @@ def _names(net: Model, data: Dataset) -> tuple[str, ...]:
     count = net.output_shape[0]
     numbers = map(str, range(len(data.classes), count))
     return net.classes or (*data.classes, *numbers)
-
-
-def _percent(part: float) -> str:
-    return "" if math.isnan(part) else f"{100 * part:.2f} %"
