@@ -34,7 +34,7 @@ def test_a_summary_is_a_table():
             "flatten1    Flatten    64\n"
             "dense1      Dense      2              130    128    136\n"
             "total                                 242  1,856    295\n"
-            "flash in bytes, code not included; arena 172 bytes of RAM\n"
+            "flash in bytes, code not included; arena 284 bytes of RAM\n"
             "classes left, right\n"
             "in training alone: dropout1"
         )

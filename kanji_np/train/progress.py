@@ -73,6 +73,8 @@ class Clock(event.Listener):
 
     def on_end(self, compilation: event.Event) -> None:
         with self._lock:
+            if self._depth == 0:  # it was begun before the epoch
+                return
             self._depth -= 1
             if self._depth == 0:
                 self.compiled += time.perf_counter() - self._since
