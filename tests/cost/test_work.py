@@ -10,6 +10,7 @@ import pytest
 import kanji_np as kj
 from kanji_np.cost.provider import core_class_of, provider_of
 from kanji_np.cost.work import integers, work, work_of
+from kanji_np.cost.work.loops import memset
 from kanji_np.cost.work.windows import Axis
 from kanji_np.deploy.planner import lower
 from kanji_np.errors import UnsupportedOp
@@ -111,6 +112,82 @@ def test_helium_copies_windows_and_multiplies_four_of_them_together():
     assert counts["four_outputs"] == 4 * 6
     assert counts["four_vectors"] == 4 * 6 * 12  # of 180 bytes
     assert counts["one_outputs"] == 0
+
+
+def test_helium_fills_registers_with_int4_weights_where_filters_are_whole_bytes():
+    done = work(convolution("mve", weight_bits=4), "cmsis-nn-7.0.0", "mve")
+    counts = done.counts
+    assert done.kernel == "convolve_s4"
+    # 180 weights: five times 32, once 16, and 4
+    assert counts["fours"] == 4
+    assert counts["even_four_pairs"] == 4 * 6 * 5
+    assert counts["even_four_vectors"] == counts["even_four_tails"] == 4 * 6
+    assert counts["reordered_pairs"] == 16 * 5
+
+
+def test_helium_takes_int4_weights_by_16_where_filters_share_bytes():
+    net = kj.Sequential(
+        [kj.Conv2D(5, 1, weight_bits=4)],
+        input_shape=(1, 7, 33),
+        target=kj.target_spec("cmsis-nn", core="mve"),
+    )
+    (call,) = calls_of(net)
+    counts = work(call, "cmsis-nn-7.0.0", "mve").counts
+    assert counts["four_vectors"] == counts["three_vectors"] == 5 * 2
+    assert counts["three_shared"] == 2  # the second and the fourth filter
+    assert counts["three_tails"] == 3  # the one weight that is left of the others
+
+
+def test_helium_convolves_several_filters_of_one_channel():
+    net = kj.Sequential(
+        [kj.DepthwiseConv2D(3, depth_multiplier=2)],
+        input_shape=(5, 5, 1),
+        target=kj.target_spec("cmsis-nn", core="mve"),
+    )
+    (call,) = calls_of(net)
+    done = work(call, "cmsis-nn-7.0.0", "mve")
+    assert done.kernel == "convolve"
+    assert done.counts["transposed_weights"] == 18
+    assert done.counts["windows"] == 9
+    assert work(call, "cmsis-nn-4.0.0", "mve").kernel == "depthwise_by_tap"
+
+
+@pytest.mark.parametrize("version", ["7.0.0", "4.0.0"])
+def test_helium_takes_the_general_kernels_for_dilation_even_of_one_tap(version):
+    target = kj.target_spec("cmsis-nn", core="mve", version=version)
+    layers = [
+        kj.Conv2D(8, (1, 2), dilation_rate=2, padding="same"),
+        kj.DepthwiseConv2D(1, dilation_rate=2),
+    ]
+    net = kj.Sequential(layers, input_shape=(1, 8, 8), target=target)
+    row, depthwise = (
+        work(call, f"cmsis-nn-{version}", "mve") for call in calls_of(net)
+    )
+    assert row.counts["general"] == 1
+    assert depthwise.kernel == "depthwise_by_tap"
+    assert depthwise.counts["dilated_outputs"] == 2 * 8 * 8
+
+
+def test_helium_of_4_multiplies_windows_with_padding_apart():
+    net = kj.Sequential(
+        [kj.Conv2D(5, 3, padding="same")],
+        input_shape=(3, 7, 10),
+        target=kj.target_spec("cmsis-nn", core="mve", version="4.0.0"),
+    )
+    (call,) = calls_of(net)
+    counts = work(call, "cmsis-nn-4.0.0", "mve").counts
+    # 21 windows, of which the second row has five without padding, from the second on
+    assert (counts["whole"], counts["padded"], counts["rest"]) == (1, 4, 1)
+    assert counts["padded_vectors"] == 4 * 5 * 12  # of eight int16 numbers
+    assert counts["rest_outputs"] == 5
+
+
+def test_how_memset_is_counted():
+    counts = memset("fills", 8, 22)  # at even addresses: half of them are whole words
+    assert counts["fills"] == 8
+    assert counts["fills.first"] == 8 * (0 + 2) / 2
+    assert counts["fills.blocks"] == counts["fills.words"] == 8
+    assert counts["fills.singles"] == 8 * (2 + 0) / 2
 
 
 def test_int4_weights_have_loops_of_their_own():
