@@ -7,7 +7,7 @@ C. Nothing in a graph is floating except the scales that say what its integers m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -176,13 +176,15 @@ class Graph:
         xs = tuple(self.tensors[i] for i in node.inputs)
         return node.operator.lower(node.attrs, node.ints, xs, node.output, self.target)
 
-    def cost(self, node: Node) -> Cost:
+    def cost(self, node: Node, calls: Iterable[KernelCall] | None = None) -> Cost:
         """What one node costs in one inference.
 
         Parameters
         ----------
         node : Node
             One of `nodes`.
+        calls : iterable of KernelCall, optional
+            Its `calls`, where they were made already.
 
         Returns
         -------
@@ -191,7 +193,8 @@ class Graph:
         """
         shapes = tuple(self.tensors[i].shape for i in node.inputs)
         cost = node.operator.cost(node.attrs, shapes, self.target)
-        constants = (c for call in self.calls(node) for c in call.constants)
+        calls = self.calls(node) if calls is None else calls
+        constants = (c for call in calls for c in call.constants)
         return replace(cost, flash_bytes=sum(c.values.nbytes for c in constants))
 
     def layer_text(self, number: int) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from kanji_np import __version__, checks, outputs, schema
 from kanji_np.choices import PRECISIONS
 from kanji_np.errors import FileFormatError, OptionError
+from kanji_np.markdown import table_lines
 
 PACKAGE = Path(__file__).parent
 
@@ -311,8 +312,7 @@ def _grids(groups: Sequence[Sequence[Result]]) -> list[str]:
 
 
 def _markdown(header: Sequence[str], *rows: Sequence[str]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(table_lines(header, rows, left_columns=len(header)))
 
 
 def _score_text(result: Result) -> Callable[[float], str]:

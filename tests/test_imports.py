@@ -23,6 +23,7 @@ ALLOWED = {
     "choices": set(),
     "checks": {"errors"},
     "arguments": {"checks", "errors"},
+    "markdown": set(),
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
     "outputs": {"checks", "errors", "schema"},

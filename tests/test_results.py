@@ -53,7 +53,7 @@ HOST = Proof("host", "ccore", 10000, 0)
 def rows(*of):
     """The cells of each line of the table, by the names in its header."""
     header, rule, *lines = results_table(of).partition("\n\n")[0].splitlines()
-    assert set(rule) == set("|- ")
+    assert set(rule) == set("|:- ")
     names = header.strip("| ").split(" | ")
     cells = [line[2:-2].split(" | ") for line in lines]
     return [dict(zip(names, map(str.strip, line), strict=True)) for line in cells]
@@ -111,7 +111,7 @@ def test_what_all_lines_agree_in_stands_below_them():
     assert alone.endswith(" 8 |\n\nTrained on: a processor, 1 thread.")
     two = results_table([RESULT, replace(RESULT, scheme="symmetric", int8_score=0.81)])
     assert two == (
-        "| scheme | int8 |\n| --- | --- |\n| pow2 | 82.02 % |\n"
+        "| scheme | int8 |\n| :-- | :-- |\n| pow2 | 82.02 % |\n"
         "| symmetric | 81.00 % |\n\n"
         "In every line: network paper-32; data cifar10; "
         "target cmsis-nn/7.0.0/dsp/double; ranges minmax; weights 8 bits; "
@@ -134,7 +134,7 @@ def test_schemes_and_trackers_are_shown_as_a_grid():
     single = replace(runs[0], target="cmsis-nn/7.0.0/dsp/single", int8_score=0.5)
     grid = (
         "paper-32, cifar10, cmsis-nn/7.0.0/dsp/double, int8, by scheme and ranges:\n\n"
-        "|  | learned | minmax |\n| --- | --- | --- |\n"
+        "|  | learned | minmax |\n| :-- | :-- | :-- |\n"
         "| pow2, 8 bits, 30 epochs | 82.00 % | 81.00 % |\n"
         "| symmetric, 8 bits, 30 epochs |  | 83.00 % |\n\nTrained on"
     )

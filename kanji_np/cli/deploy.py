@@ -22,11 +22,13 @@ from kanji_np.cli.options import (
 from kanji_np.cli.pixels import PixelOptions, as_inputs, pixel_options
 from kanji_np.cli.run import MODEL
 from kanji_np.cli.screen import bar, command_line
-from kanji_np.errors import OptionError
+from kanji_np.errors import OptionError, UnsupportedOp
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
     from kanji_np.deploy import Verification
+    from kanji_np.deploy.prediction import Prediction
+    from kanji_np.model import Model
     from kanji_np.results import Result
     from kanji_np.types import Shape
 
@@ -59,7 +61,8 @@ def export(
     """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
 
     Another target than the one it was trained for may give other bytes, and so another
-    accuracy: `kanji-np evaluate` with the same options says what it is.
+    accuracy: `kanji-np evaluate` with the same options says what it is. With --board or
+    a core, header and README say how much flash and stack the code will take there.
 
     \b
     Example:
@@ -72,14 +75,37 @@ def export(
     net = costs.target(target).load(model)
     check_trained(net, model)
     costs.check(net)
+    prediction = _prediction(net, target, costs)
     firmware = export(
-        net, directory, library=costs.library, cmsis_nn=cmsis_nn, force=force
-    )
+        net, directory, library=costs.library, cmsis_nn=cmsis_nn,
+        prediction=prediction, force=force,
+    )  # fmt: skip
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
     arena = arena_text(firmware.arena_bytes, firmware.lower_bound_bytes)
     click.echo(f"arena  {arena}")
+    if prediction is not None:
+        click.echo(f"code   {prediction.flash_bytes - prediction.const_bytes:,} bytes")
+        click.echo(f"stack  at most {prediction.stack_bytes:,} bytes")
+        click.echo(f"code and stack are predicted for {prediction.basis}")
     click.echo(f"\nnext:\n  {command_line('verify', directory)} --data SOURCE")
+
+
+def _prediction(
+    net: Model, target: TargetOptions, costs: BudgetOptions
+) -> Prediction | None:
+    """Flash and stack on the board or core that is named, if one is."""
+    from kanji_np.cost.estimate import estimate
+
+    board, core = costs.place(target)
+    if board is None and core is None:
+        return None
+    try:
+        made = estimate(net, board=board, core=core, library=costs.library)
+    except UnsupportedOp as error:
+        click.echo(f"note: flash and stack are not predicted: {error}", err=True)
+        return None
+    return made.prediction
 
 
 @click.command()

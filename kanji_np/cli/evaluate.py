@@ -19,7 +19,7 @@ from kanji_np.cli.options import (
     data_options,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
+from kanji_np.cli.pixels import PixelOptions, matched, pixel_options
 from kanji_np.errors import OptionError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def evaluate(
         check_directory(plot.parent)
     net = target.load(model)
     _, test = data.load(net.input.shape)
-    net = for_images(net, model, test, partial(target.load, model), pixels)
+    net, test = matched(net, model, test, partial(target.load, model), pixels)
     if precision == "int8":
         check_trained(net, model)
     if metric_of(net, test) == AUC:

@@ -19,7 +19,7 @@ from kanji_np.cli.options import (
     spread,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
+from kanji_np.cli.pixels import PixelOptions, matched, pixel_options
 from kanji_np.errors import DataError, ShapeError
 
 IMAGES = 256
@@ -63,7 +63,7 @@ def explain(
         check_directory(plot.parent)
     net = target.load(model)
     test = spread(data.load(net.input.shape)[1], images)
-    net = for_images(net, model, test, partial(target.load, model), pixels)
+    net, test = matched(net, model, test, partial(target.load, model), pixels)
     note_other_target(net)
     if not net.is_calibrated:  # the scores are those of the layers shown
         net.calibrate(spread(test, CALIBRATION_IMAGES).images)

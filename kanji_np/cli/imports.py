@@ -26,6 +26,7 @@ from kanji_np.cli.options import (
 )
 from kanji_np.cli.pixels import (
     PixelOptions,
+    at_resolution,
     input_text,
     pixel_options,
     pixel_text,
@@ -163,6 +164,7 @@ def import_(
     costs.limits()
 
     from kanji_np import modelfile, outputs
+    from kanji_np.data import fitted
     from kanji_np.plots import check_plot
     from kanji_np.results import check_output, write_result
 
@@ -179,6 +181,7 @@ def import_(
     imported, takes = _read(file, images, pixels, target, quantization, run.name)
     net = replace(quantization, scheme=None).of(imported.network)
     costs.check(net)
+    images, test = fitted(images, net.input.shape), at_resolution(net, test)
     if not net.is_calibrated:
         net.calibrate(spread(images, CALIBRATION_IMAGES).images)
     click.echo(f"{_table(imported, net, takes)}\n")

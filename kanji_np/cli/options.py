@@ -329,6 +329,15 @@ class BoardOptions:
 
         return None if self.board is None else board(self.board)
 
+    def place(self, told: TargetOptions) -> tuple[Board | None, str | None]:
+        """The board that is named, or else the core that --core names; None of a
+        class."""
+        from kanji_np.cost.boards import BOARD_CORES
+
+        board = self.load()
+        names_core = board is None and told.core in BOARD_CORES
+        return board, told.core if names_core else None
+
 
 board_options = group("board", BoardOptions)
 

@@ -174,6 +174,29 @@ def _is_pixel(qparams: QParams) -> bool:
     )
 
 
+def matched(
+    net: Model,
+    path: Path,
+    data: Dataset,
+    read: Callable[[Layer], Model],
+    pixels: PixelOptions,
+) -> tuple[Model, Dataset]:
+    """A network and a dataset that go together: `for_images` and `at_resolution`."""
+    data = at_resolution(net, data)
+    return for_images(net, path, data, read, pixels), data
+
+
+def at_resolution(net: Model, data: Dataset) -> Dataset:
+    """Images at the resolution that a network takes; where they are resized, a line on
+    standard error says so."""
+    from kanji_np.data import fitted, resizing_text
+
+    made = fitted(data, net.input.shape)
+    if text := resizing_text(data, made):
+        click.echo(f"note: {text}", err=True)
+    return made
+
+
 def for_images(
     net: Model,
     path: Path,
@@ -181,7 +204,7 @@ def for_images(
     read: Callable[[Layer], Model],
     pixels: PixelOptions,
 ) -> Model:
-    """A network that takes what a dataset has.
+    """A network that takes the values that a dataset has.
 
     Parameters
     ----------
@@ -209,7 +232,8 @@ def said_of_input(net: Model) -> QParams | None:
 
 
 def as_inputs(net: Model, path: Path, data: Dataset, pixels: PixelOptions) -> Dataset:
-    """A dataset as a network without an image layer takes it: images become int8.
+    """A dataset as a network takes it: images at its resolution; and, where it has no
+    layer for them, as int8.
 
     Parameters
     ----------
@@ -226,6 +250,7 @@ def as_inputs(net: Model, path: Path, data: Dataset, pixels: PixelOptions) -> Da
     """
     from kanji_np.ops import rescaling
 
+    data = at_resolution(net, data)
     layer = pixels.layer_for(net, path, data)
     if layer is None:
         return data

@@ -23,7 +23,7 @@ from kanji_np.cli.options import (
     network_options,
     target_options,
 )
-from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
+from kanji_np.cli.pixels import PixelOptions, matched, pixel_options
 from kanji_np.cli.run import HISTORY
 from kanji_np.errors import OptionError
 
@@ -124,8 +124,7 @@ class OutputOptions:
 
 def is_report(path: Path) -> bool:
     """Whether a file is a report in Markdown or JSON."""
-    from kanji_np.report.cost import KIND
-    from kanji_np.report.markdown import MARK
+    from kanji_np.report.cost import KIND, MARK
 
     data = path.read_bytes()
     is_json = data.startswith(f'{{"kind": "{KIND}"'.encode())
@@ -187,16 +186,12 @@ def report(
 
 
 def _costs(net: Model, target: TargetOptions, board: BoardOptions, kind: str) -> Report:
-    from kanji_np.cost.boards import BOARD_CORES
     from kanji_np.report import cost_report
     from kanji_np.report.gather import usual_core
 
-    place, core = board.load(), None
-    if place is None:
-        if target.core in BOARD_CORES:
-            core = target.core
-        elif kind == "html":
-            core = usual_core(net)
+    place, core = board.place(target)
+    if place is None and core is None and kind == "html":
+        core = usual_core(net)
     return cost_report(net, board=place, core=core, library=board.library)
 
 
@@ -214,10 +209,8 @@ def _with_training(
     if data.data is not None:
         check_calibrated(net, model)
         test = data.load(net.input.shape)[1]
-        net_of_images = for_images(
-            net, model, test, partial(target.load, model), pixels
-        )
-        trained = trained_report(net_of_images, test)
+        read = partial(target.load, model)
+        trained = trained_report(*matched(net, model, test, read, pixels))
     else:
         pixels.check_unused("there is no --data")
     history = model.parent / HISTORY

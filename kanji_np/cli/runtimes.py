@@ -14,7 +14,7 @@ from kanji_np.cli.options import (
     load_network,
     spread,
 )
-from kanji_np.cli.pixels import PixelOptions, for_images, pixel_options
+from kanji_np.cli.pixels import PixelOptions, matched, pixel_options
 
 IMAGES = 1000
 
@@ -46,7 +46,7 @@ def compare_runtimes(
 
     net = load_network(model)
     test = spread(data.load(net.input.shape)[1], images)
-    net = for_images(
+    net, test = matched(
         net, model, test, lambda layer: load_network(model, image_layer=layer), pixels
     )
     check_calibrated(net, model)

@@ -30,6 +30,7 @@ from kanji_np.cli.options import (
     ranges_option,
     target_options,
 )
+from kanji_np.cli.pixels import at_resolution
 from kanji_np.cli.run import (
     FIRMWARE,
     MODEL,
@@ -294,6 +295,7 @@ def train(
         check_run(run.directory, run.resume)
 
     import kanji_np as kj
+    from kanji_np.data import fitted
     from kanji_np.results import check_output, write_result
 
     if run.result is not None:
@@ -302,6 +304,7 @@ def train(
     mean = channel_means(images)
     if recipe.start is not None and not network.is_named:
         net = _network_of(recipe.start, target, network, recipe, run.name)
+        images, test = fitted(images, net.input.shape), at_resolution(net, test)
         title = net.name
     else:
         net = _of_the_zoo(network, images, mean, target, recipe, run.name)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kanji_np import formats, zoo
 from kanji_np.checks import one_of, shown
@@ -19,6 +18,7 @@ from kanji_np.comparison.rows import ComparisonRow, with_fronts
 from kanji_np.cost.boards import Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.estimate import Estimate, estimate
+from kanji_np.data import Dataset, fitted, resizing_text
 from kanji_np.errors import FileFormatError, KanjiError, OptionError
 from kanji_np.model import Model, load
 from kanji_np.results import Result, portable, read_result
@@ -26,9 +26,6 @@ from kanji_np.targets import same_arithmetic, target_spec
 from kanji_np.train import read_history
 from kanji_np.train.checkpoint import HISTORY, MODEL
 from kanji_np.types import TargetSpec
-
-if TYPE_CHECKING:
-    from kanji_np.data import Dataset
 
 MOST_ROWS = 1000
 #: Files beside a model that say what it scored, where they are not larger.
@@ -88,8 +85,9 @@ def compare(
     libraries : sequence of "ccore" or "cmsis-nn"
         Whose kernels are linked.
     data : Dataset, optional
-        What trained networks are scored on. By default a score is taken from the files
-        that `kanji-np train` left beside a model.
+        What trained networks are scored on; images are resized for networks of another
+        resolution. By default a score is taken from the files that `kanji-np train`
+        left beside a model.
 
     Returns
     -------
@@ -248,13 +246,16 @@ def _place(board: Board | None, made: Estimate | None) -> str:
 def _score(
     named: Named, net: Model, data: Dataset | None
 ) -> tuple[float | None, tuple[str, ...]]:
-    """The accuracy of a network, measured or recorded, and why there is none."""
+    """The accuracy of a network, measured or recorded; and of which images, where they
+    were resized, or why there is none."""
     if data is None:
         return _recorded(named, net), ()
     if not net.is_calibrated:
         return None, ("not scored: it is not trained",)
+    images = fitted(data, net.input.shape)
+    resizing = resizing_text(data, images)
     try:
-        return net.evaluate(data), ()
+        return net.evaluate(images), (resizing,) if resizing else ()
     except KanjiError as error:
         return None, (f"not scored: {error}",)
 

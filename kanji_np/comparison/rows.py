@@ -59,7 +59,8 @@ class ComparisonRow:
     estimate : Estimate or None
         What it costs. None: there is no such firmware; `notes` says why.
     notes : tuple of str
-        Why it does not fit, has no estimate, or no score.
+        Why it does not fit, has no estimate, or no score; or that it was scored on
+        images that were resized.
     front : tuple of str
         The costs on whose Pareto front it is: no other network on the same board or
         core scores as well and costs less, or better and costs no more. Where no row

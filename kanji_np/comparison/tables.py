@@ -10,7 +10,7 @@ from kanji_np.comparison.rows import (
     has_accuracy,
     measures_of,
 )
-from kanji_np.report.markdown import escaped
+from kanji_np.markdown import escaped, table_lines
 from kanji_np.report.tables import text_table
 
 #: What names a row: a column each, those of the last three only where rows differ.
@@ -98,20 +98,15 @@ def text(rows: Sequence[ComparisonRow]) -> str:
 def markdown(rows: Sequence[ComparisonRow]) -> str:
     """The same; rows on a front are bold."""
     made = columns(rows)
-    left = n_names(rows)
-    rule = [":--" if i < left else "--:" for i in range(len(made))]
-    lines = [_line([*made]), _line(rule)]
+    shown = []
     for row, cells in zip(rows, zip(*made.values(), strict=True), strict=True):
         bold = "**" if row.front else ""
-        lines.append(_line([cell and f"{bold}{escaped(cell)}{bold}" for cell in cells]))
+        shown.append([cell and f"{bold}{escaped(cell)}{bold}" for cell in cells])
+    lines = table_lines([*made], shown, left_columns=n_names(rows))
     below = [escaped(line) for line in explanations(rows)]
     listed = [f"- {escaped(note)}" for note in notes(rows)]
     parts = ["\n".join(lines), "\n".join(below), "\n".join(listed)]
     return "\n\n".join(part for part in parts if part)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _percent(accuracy: float | None) -> str:

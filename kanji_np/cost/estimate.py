@@ -17,12 +17,13 @@ from kanji_np.cost.boards import BOARD_CORES, OTHER_CORES, Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.cycles import cycles_per_instruction, fetching
 from kanji_np.cost.instructions import instructions
-from kanji_np.cost.memory import Memory, memory
-from kanji_np.cost.provider import provider_of
+from kanji_np.cost.memory import OPTIMIZATION, Memory, memory
+from kanji_np.cost.provider import core_like, provider_of
 from kanji_np.cost.range import Range, sum_of
 from kanji_np.cost.work.runtime import copy_instructions
-from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.cwriter import Program, program
 from kanji_np.deploy.kernels import CCORE
+from kanji_np.deploy.prediction import Prediction
 from kanji_np.errors import OptionError, UnsupportedOp
 from kanji_np.graph import Graph, Node
 from kanji_np.model import Model
@@ -151,6 +152,25 @@ class Estimate:
         """Whether no memory of the board that is known is too small."""
         return not self.shortages
 
+    @property
+    def prediction(self) -> Prediction:
+        """Flash and stack, as `export` writes them into header and README."""
+        option = f"--core {self.core}"
+        if self.board is not None and not self.board.is_arm:
+            option = f"--board {self.board.name}"
+        return Prediction(
+            target=self.target,
+            core=self.core,
+            counted_as=core_like(self.core),
+            library=self.library,
+            compiler=f"{self.memory.compiler} {OPTIMIZATION}",
+            option=option,
+            const_bytes=self.memory.const_bytes,
+            arena_bytes=self.memory.arena_bytes,
+            flash_bytes=self.flash_bytes,
+            stack_bytes=self.memory.stack_bytes,
+        )
+
     def __str__(self) -> str:
         where = f"{self.board.title} ({self.core})" if self.board else self.core
         lines = [f"{self.network} on {where}, kernels of {self.library}", ""]
@@ -273,6 +293,17 @@ def estimate(
         The library has no kernel for a layer, or a Graph is for a runtime or for
         another class of cores.
     """
+    return estimated(*laid_out(network, board=board, core=core, library=library))
+
+
+def laid_out(
+    network: Model | Graph,
+    *,
+    board: str | Path | Board | None,
+    core: str | None,
+    library: str,
+) -> tuple[Program, Platform]:
+    """The calls and the memory of a network, and where they are; see `estimate`."""
     library = one_of("library", library, KERNEL_LIBRARIES)
     place = None if board is None else board_of(board)
     core = _core(network.target, place, core)
@@ -283,21 +314,21 @@ def estimate(
             arguments=("library",),
         )
     made = program(outlined(network, core))
-    platform = Platform(made.graph.target, core, library, place)
-    layers = [
-        platform.layer(node, calls, made.graph.cost(node), made.copied_bytes(i))
-        for i, (node, calls) in enumerate(
-            zip(made.graph.nodes, made.calls, strict=True)
-        )
-    ]
+    return made, Platform(made.graph.target, core, library, place)
+
+
+def estimated(made: Program, platform: Platform) -> Estimate:
+    """The estimate of calls and memory that are `laid_out`."""
+    copied = map(made.copied_bytes, range(len(made.graph.nodes)))
+    rows = zip(made.graph.nodes, made.calls, made.costs, copied, strict=True)
     return Estimate(
         network=made.graph.name,
         target=made.graph.target,
-        core=core,
-        library=library,
-        board=place,
-        layers=tuple(layers),
-        memory=memory(made, library, core),
+        core=platform.core,
+        library=platform.library,
+        board=platform.board,
+        layers=tuple(platform.layer(*row) for row in rows),
+        memory=memory(made, platform.library, platform.core),
     )
 
 

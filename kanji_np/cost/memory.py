@@ -27,6 +27,8 @@ from kanji_np.types import TargetSpec
 
 TABLES = Path(__file__).parent / "tables" / "code"
 FORMAT = 1
+#: The compiler's option of all tables.
+OPTIMIZATION = "-O2"
 ALIGNMENT = 4
 #: Of the C library, and called by the network's own C.
 COPY = "memcpy"

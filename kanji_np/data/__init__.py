@@ -18,7 +18,7 @@ from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
 from kanji_np.data.folders import image_folders, read_image
 from kanji_np.data.loader import ahead, batches, n_batches
-from kanji_np.data.resize import resized
+from kanji_np.data.resize import fitted, resized, resizing_text
 from kanji_np.data.synthetic import synthetic
 from kanji_np.data.synthetic_keywords import synthetic_keywords
 from kanji_np.data.synthetic_machines import synthetic_machines
@@ -37,6 +37,7 @@ __all__ = [
     "cifar10",
     "cifar100",
     "fetch",
+    "fitted",
     "from_arrays",
     "image_folders",
     "load_dataset",
@@ -44,6 +45,7 @@ __all__ = [
     "npz",
     "read_image",
     "resized",
+    "resizing_text",
     "synthetic",
     "synthetic_keywords",
     "synthetic_machines",

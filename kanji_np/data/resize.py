@@ -9,6 +9,7 @@ import numpy as np
 from kanji_np.checks import pair
 from kanji_np.data.dataset import Dataset
 from kanji_np.errors import DataError
+from kanji_np.types import Shape, shape_text
 
 MOST_PIXELS = 4096  # of a side
 CHUNK = 512  # images that are made real numbers at a time
@@ -65,6 +66,37 @@ def resized(data: Dataset, size: tuple[int, int]) -> Dataset:
         means = (part + area // 2) // area
         made[begin : begin + CHUNK] = means.reshape(-1, height, width, channels)
     return replace(data, images=made)
+
+
+def fitted(data: Dataset, shape: Shape) -> Dataset:
+    """The same images at the resolution that a network takes.
+
+    What is no uint8 images, or differs in channels, is the same set: who takes it says
+    what does not fit.
+
+    Parameters
+    ----------
+    data : Dataset
+    shape : tuple of int
+        Of one input of the network: (H, W, C).
+
+    Returns
+    -------
+    Dataset
+        `data` itself where nothing is resized.
+    """
+    has_resolution = data.images.dtype == np.uint8 and len(data.input_shape) == 3
+    if not has_resolution or data.input_shape[2:] != shape[2:]:
+        return data
+    return resized(data, (shape[0], shape[1]))
+
+
+def resizing_text(old: Dataset, new: Dataset) -> str:
+    """What `fitted` did: "images 32x32 resized to 24x24"; empty if nothing."""
+    if new is old:
+        return ""
+    sizes = (shape_text(data.input_shape[:2]) for data in (old, new))
+    return "images {} resized to {}".format(*sizes)
 
 
 def _overlaps(old: int, new: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from kanji_np.deploy.kernels import (
 )
 from kanji_np.deploy.names import check_network_name
 from kanji_np.deploy.planner import ALIGNMENT, arena_text
+from kanji_np.deploy.prediction import Prediction
 from kanji_np.errors import DataError, FileFormatError, OptionError
 from kanji_np.graph import Graph, noise
 from kanji_np.model import Model
@@ -105,6 +106,7 @@ def export(
     library: str = "ccore",
     cmsis_nn: str | Path | None = None,
     images: np.ndarray | Dataset | None = None,
+    prediction: Prediction | None = None,
     force: bool = False,
 ) -> Firmware:
     """Write the network as C, with kernels, build files, self-test and golden model.
@@ -121,6 +123,9 @@ def export(
         A CMSIS-NN checkout to look through for the functions the network calls.
     images : uint8, int8 or floating (N, *input shape), or Dataset, optional
         The first few become the self-test; else noise, the same for every export.
+    prediction : Prediction, optional
+        Flash and stack on a core, for header and README: `estimate(...).prediction` of
+        the same network.
     force : bool
         Write into a directory that holds other files; none of them is replaced.
 
@@ -144,13 +149,15 @@ def export(
     check_network_name(net.name)
     graph = net.freeze()
     p = program(graph)
+    if prediction is not None:
+        prediction.check(graph.target, library, p.const_bytes, p.plan.arena_bytes)
     if cmsis_nn is not None:
         find(cmsis_nn, graph.target, p.functions)
     if images is None:
         inputs = noise(graph.input, SELFTEST_IMAGES)
     else:
         inputs = images_of(images, graph)
-    content = _content(net, p, library, inputs[:SELFTEST_IMAGES])
+    content = _content(net, p, library, inputs[:SELFTEST_IMAGES], prediction)
     facts = {"kind": KIND, "name": graph.name, "library": library}
     with outputs.lock(directory):
         old = _old_files(directory, force)
@@ -178,13 +185,17 @@ def check_export(net: Model, directory: str | Path) -> None:
 
 
 def _content(
-    net: Model, p: Program, library: str, inputs: np.ndarray
+    net: Model,
+    p: Program,
+    library: str,
+    inputs: np.ndarray,
+    prediction: Prediction | None = None,
 ) -> dict[str, bytes]:
     """What goes into every file but the manifest."""
     texts = {
-        **cwriter.write(p),
+        **cwriter.write(p, prediction),
         "selftest_vectors.h": _vectors(p.graph, inputs),
-        **_from_templates(p, library),
+        **_from_templates(p, library, prediction),
     }
     kernels = ccore_files(p.functions, p.graph.target, library)
     return {
@@ -243,7 +254,9 @@ def _vectors(graph: Graph, images: np.ndarray) -> str:
 {tables}"""
 
 
-def _from_templates(p: Program, library: str) -> dict[str, str]:
+def _from_templates(
+    p: Program, library: str, prediction: Prediction | None
+) -> dict[str, str]:
     graph, name = p.graph, p.graph.name
     own = library == "ccore"
     kernels = KERNELS[graph.target.library]
@@ -271,10 +284,13 @@ def _from_templates(p: Program, library: str) -> dict[str, str]:
         "arena_text": arena_text(p.plan.arena_bytes, p.plan.lower_bound_bytes),
         "const_bytes": f"{p.const_bytes:,}",
         "macs": f"{p.macs:,}",
+        "predicted_rows": _predicted_rows(prediction),
+        "predicted_note": _predicted_note(prediction),
         "memory": _memory_rows(p),
         "make_option": "" if own else " CMSIS_NN=<directory>",
         "host_option": "" if own else _host_option(graph),
-        "export_option": "" if own else " --library cmsis-nn",
+        "export_option": ("" if own else " --library cmsis-nn")
+        + (f" {prediction.option}" if prediction else ""),
         "verify_option": "" if own else " --cmsis-nn DIRECTORY",
         "include_options": _each(" -I{}", includes),
         "includes": _each(" {}", includes),
@@ -335,6 +351,21 @@ def _host_option(graph: Graph) -> str:
 
 def _each(pattern: str, items: Iterable[str]) -> str:
     return "".join(map(pattern.format, items))
+
+
+def _predicted_rows(prediction: Prediction | None) -> str:
+    if prediction is None:
+        return ""
+    return (
+        f"| flash with code | {prediction.flash_bytes:,} bytes, predicted |\n"
+        f"| stack | at most {prediction.stack_bytes:,} bytes, predicted |\n"
+    )
+
+
+def _predicted_note(prediction: Prediction | None) -> str:
+    if prediction is None:
+        return ""
+    return f"Predicted for {prediction.basis}.\n\n"
 
 
 def _memory_rows(p: Program) -> str:

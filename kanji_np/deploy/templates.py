@@ -324,8 +324,8 @@ $input -> $output, in integers alone; kernels from $library.
 | arena | $arena_text |
 | constants | $const_bytes bytes of flash |
 | work | $macs multiply-accumulates an inference |
-
-## In an application
+$predicted_rows
+$predicted_note## In an application
 
 ```c
 #include "$name.h"

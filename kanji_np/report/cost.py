@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from kanji_np.cost.boards import Board
-from kanji_np.cost.estimate import Estimate, LayerEstimate, estimate, outlined
-from kanji_np.cost.range import Range, significant
-from kanji_np.deploy.planner import (
-    Plan,
-    arena_text,
-    lower,
-    plan,
-    scratch_bytes,
-    works_in_place,
+from kanji_np.cost.estimate import (
+    Estimate,
+    LayerEstimate,
+    estimated,
+    laid_out,
+    outlined,
 )
+from kanji_np.cost.range import Range, significant
+from kanji_np.deploy.cwriter import program
+from kanji_np.deploy.planner import Plan, arena_text, scratch_bytes, works_in_place
 from kanji_np.deploy.record import VerificationRecord
 from kanji_np.graph import Graph
+from kanji_np.markdown import escaped, table_lines
 from kanji_np.model import Model
-from kanji_np.report.markdown import MARK, escaped, table_lines
 from kanji_np.report.tables import text_table
 from kanji_np.report.trained import TrainedReport
 from kanji_np.train import History
@@ -34,6 +34,8 @@ from kanji_np.types import Shape, shape_text
 
 #: Of every report in JSON.
 KIND = "kanji-np report"
+#: The last line of every report in Markdown.
+MARK = "<!-- kanji-np report -->"
 
 
 @dataclass(frozen=True)
@@ -387,18 +389,19 @@ def cost_report(
     UnsupportedOp
         The library has no kernel for a layer, or a Graph is for a runtime.
     """
-    found = None
-    if board is not None or core is not None:
-        found = estimate(network, board=board, core=core, library=library)
-    graph = outlined(network, found.core if found else None)
+    if board is None and core is None:
+        made, found = program(outlined(network)), None
+    else:
+        made, platform = laid_out(network, board=board, core=core, library=library)
+        found = estimated(made, platform)
+    graph, planned = made.graph, made.plan
     has_ranges = isinstance(network, Graph) or network.is_calibrated
-    calls = lower(graph)
-    planned = plan(graph, calls)
     layers = []
-    for node, made, copies in zip(graph.nodes, calls, planned.copies, strict=True):
+    rows = zip(graph.nodes, made.calls, made.costs, planned.copies, strict=True)
+    for node, calls, cost, copies in rows:
         x_bytes = sum(graph.tensors[tensor].size for tensor in {*node.inputs})
-        y, cost = node.output, graph.cost(node)
-        shares_input = (not made or works_in_place(made)) and not copies
+        y = node.output
+        shares_input = (not calls or works_in_place(calls)) and not copies
         layers.append(
             LayerReport(
                 name=node.name,
@@ -409,8 +412,8 @@ def cost_report(
                 flash_bytes=cost.flash_bytes,
                 ram_bytes=x_bytes
                 + (0 if shares_input else y.size)
-                + scratch_bytes(made),
-                functions=tuple(call.function for call in made),
+                + scratch_bytes(calls),
+                functions=tuple(call.function for call in calls),
                 inputs=node.inputs,
             )
         )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from kanji_np import outputs
 from kanji_np.cost.estimate import Estimate, estimate
+from kanji_np.data import fitted
 from kanji_np.deploy import export, verify
 from kanji_np.model import load
 from kanji_np.report import html_report
 from kanji_np.search.journal import Verified
-from kanji_np.search.training import fitted
+from kanji_np.train import read_history
 from kanji_np.train.checkpoint import HISTORY, MODEL
 
 if TYPE_CHECKING:
@@ -70,13 +71,17 @@ def finish(
     net = load(directory / MODEL)
     images = fitted(test, net.input.shape)
     accuracy = net.evaluate(images)
-    export(net, directory / FIRMWARE, library=place.library, images=images.take(1))
+    export(
+        net, directory / FIRMWARE, library=place.library, images=images.take(1),
+        prediction=costs_of(directory, place).prediction if place.board else None,
+    )  # fmt: skip
     most = HOST_IMAGES if place.on == HOST else CORE_IMAGES
     compared = images.take(min(most, len(images)))
     found = verify(directory / FIRMWARE, compared, on=place.on, library="ccore")
     report = html_report(
-        net, directory / PAGE, board=place.board, library=place.library, data=images
-    )
+        net, directory / PAGE, board=place.board, library=place.library, data=images,
+        history=read_history(directory / HISTORY),
+    )  # fmt: skip
     outputs.write(directory / SUMMARY, f"{report.estimate}\n".encode())
     on = found.device.core if found.device else HOST
     return Verified(name, accuracy, on, found.images, found.differing_bytes)

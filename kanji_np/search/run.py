@@ -345,7 +345,7 @@ def search_networks(
 
     def crew(images: Images) -> AbstractContextManager[Workers]:
         if scheduler is not None:
-            return cluster(images, scheduler)
+            return cluster(images, scheduler, tell)
         return processes(images, count)
 
     found = halve(

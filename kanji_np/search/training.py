@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kanji_np.errors import KanjiError, ShapeError
+from kanji_np.errors import KanjiError
 from kanji_np.loops.threads import MOST_THREADS, limited
 
 if TYPE_CHECKING:
@@ -44,13 +44,9 @@ class Images:
         return Images, (self.whole, self.held_out, self.seed)
 
     def for_shape(self, shape: Shape, *, whole: bool) -> tuple[Dataset, Dataset | None]:
-        """Images to train on, and those held out, in the shape that a network takes.
+        """Images to train on, and those held out, at the resolution of a network."""
+        from kanji_np.data import fitted
 
-        Raises
-        ------
-        ShapeError
-            They cannot be had in this shape.
-        """
         key = f"{shape} {whole}"
         if key not in self._made:
             images = fitted(self.whole, shape)
@@ -60,20 +56,6 @@ class Images:
             self._made.clear()  # the next networks often have the same shape
             self._made[key] = parts
         return self._made[key]
-
-
-def fitted(images: Dataset, shape: Shape) -> Dataset:
-    """Images in the shape that a network takes, at another resolution if need be."""
-    from kanji_np.data import resized
-
-    if images.input_shape == shape:
-        return images
-    is_resolution = len(shape) == len(images.input_shape) == 3
-    if not is_resolution or shape[2] != images.input_shape[2]:
-        raise ShapeError(
-            f"the network takes {shape}, but {images.name} has {images.input_shape}"
-        )
-    return resized(images, (shape[0], shape[1]))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import heapq
 import logging
 import multiprocessing
 import signal
+import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 MOST_PROCESSES = 256
 #: Processes by default: a core each, but each holds the images too.
 USUAL_PROCESSES = min(MOST_THREADS, 8)
-#: Seconds until a scheduler must have answered, and until it must have a worker.
+#: Seconds until a scheduler must have answered.
 PATIENCE = 10.0
 #: Seconds between two looks at the scheduler.
 LOOK = 0.5
@@ -191,14 +192,24 @@ def _serve(pipe: Connection) -> None:
 
 
 @contextmanager
-def cluster(images: Images, address: str) -> Iterator[Workers]:
-    """The workers of the Dask scheduler at an address such as tcp://10.0.0.1:8786.
+def cluster(
+    images: Images, address: str, tell: Callable[[str], None]
+) -> Iterator[Workers]:
+    """The workers of a Dask scheduler, which may come and go.
+
+    Parameters
+    ----------
+    images : Images
+    address : str
+        Of the scheduler, such as tcp://10.0.0.1:8786.
+    tell : (str) -> None
+        Is told a line when no worker is connected and all wait for one.
 
     Raises
     ------
     ToolError
-        Dask is not installed, the scheduler does not answer or has no workers, or a
-        worker has another version of this package, or none.
+        Dask is not installed, the scheduler does not answer, or a worker has another
+        version of this package, or none.
     """
     try:
         import distributed
@@ -218,7 +229,7 @@ def cluster(images: Images, address: str) -> Iterator[Workers]:
                 "`dask scheduler`"
             ) from None
         try:
-            yield Cluster(images, address, client)
+            yield Cluster(images, address, client, tell)
         finally:
             with suppress(OSError, *LATE):
                 client.close(timeout=1)
@@ -255,19 +266,15 @@ class Cluster:
     images: Images
     address: str
     client: Client
+    tell: Callable[[str], None]
+    is_waiting: bool = False
     held: Future | None = None
     done: SimpleQueue[tuple[str, Future]] = field(default_factory=SimpleQueue)
     under_way: dict[str, Future] = field(default_factory=dict)
     steps: int = 0
 
     def __post_init__(self) -> None:
-        try:
-            self.client.wait_for_workers(1, timeout=PATIENCE)
-        except LATE:
-            raise ToolError(
-                f"the Dask scheduler at {self.address} has no workers: start them with "
-                f"`dask worker {self.address}`"
-            ) from None
+        self._wait_for_workers()
         try:
             versions = self.client.run(version)
         except Exception as error:
@@ -289,8 +296,10 @@ class Cluster:
             raise self._gone() from error
 
     def _submit(self, name: str, step: Step, place: int) -> None:
-        if self.held is None or self.held.status != "finished":
-            self.held = self.client.scatter(self.images, broadcast=True, hash=False)
+        while self.held is None or self.held.status != "finished":
+            self._wait_for_workers()
+            with suppress(*LATE):  # it was lost again
+                self.held = self.client.scatter(self.images, broadcast=True, hash=False)
         self.steps += 1
         future = self.client.submit(
             advance_beside, step, self.held, self._slots(), pure=False, priority=-place,
@@ -311,7 +320,7 @@ class Cluster:
             try:
                 name, future = self.done.get(timeout=LOOK)
             except Empty:
-                self._check_scheduler()
+                self._has_workers()
                 continue
             if self.under_way.get(name) is future:
                 del self.under_way[name]
@@ -331,19 +340,35 @@ class Cluster:
             concurrent.futures.CancelledError,
             *LATE,
         ):  # with the scheduler, or with the images
-            self._check_scheduler()
+            self._connected()
             return Lost()
         finally:
             future.release()
 
-    def _check_scheduler(self) -> None:
-        """ToolError if the scheduler is gone."""
+    def _wait_for_workers(self) -> None:
+        """Wait until there is one."""
+        while not self._has_workers():
+            time.sleep(LOOK)
+
+    def _has_workers(self) -> bool:
+        """Whether a worker is connected; the first time that none is, a line says so.
+
+        ToolError if the scheduler is gone.
+        """
+        has_workers = bool(self._connected())
+        if not has_workers and not self.is_waiting:
+            self.tell(f"waiting for workers of {self.address}: none is connected")
+        self.is_waiting = not has_workers
+        return has_workers
+
+    def _connected(self) -> dict[str, int]:
+        """As `_slots`; ToolError if the scheduler is gone."""
         try:
-            is_there = self.client.status == "running" and self._slots() is not None
-        except GONE:
-            is_there = False
-        if not is_there:
-            raise self._gone()
+            if self.client.status == "running":
+                return self._slots()
+        except GONE as error:
+            raise self._gone() from error
+        raise self._gone()
 
     def _gone(self) -> ToolError:
         return ToolError(f"the Dask scheduler at {self.address} is gone")

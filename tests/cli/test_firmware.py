@@ -52,6 +52,16 @@ def test_an_emulated_core_is_measured(firmware, images):
     assert note == "the firmware is for core class dsp, cortex-m3 is c"
 
 
+def test_flash_and_stack_of_a_board_or_core_are_predicted(train):
+    ok(*train, "--epochs", "1")
+    model, said = "runs/own/model.npz", "predicted for cortex-m4 with kernels of ccore"
+    assert said in ok("export", model, "a", "--board", "nucleo-f446re")
+    assert said in ok("export", model, "b", "--core", "cortex-m4")
+    assert "predicted" not in ok("export", model, "c", "--core", "dsp")
+    a, b, c = (Path(name, "own.h").read_text() for name in "abc")
+    assert a == b and "OWN_STACK_BYTES" in a and "STACK" not in c
+
+
 def test_layers_are_compared_on_the_host(firmware, images):
     output = ok("verify", firmware, "--data", images, "--layers")
     assert "host differs\n" in output and "instructions" not in output

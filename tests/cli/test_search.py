@@ -51,7 +51,8 @@ def test_the_best_are_trained_exported_and_verified(search):
         model, firmware = kj.load(place / "model.npz"), place / "firmware"
         assert model.name == name and (firmware / f"{name}.c").exists()
         assert "bytes" in (place / "report.txt").read_text()
-        assert name in (place / "report.html").read_text(encoding="utf-8")
+        page = (place / "report.html").read_text(encoding="utf-8")
+        assert name in page and "training loss, 3 epochs" in page
     for name in ("search.html", "front.png", "front.svg"):
         assert (Path("out") / name).stat().st_size > 1000
     # The same command has nothing left to do, another one its own directory.

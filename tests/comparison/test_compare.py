@@ -70,7 +70,7 @@ def test_trained_networks_are_scored():
     assert [row.accuracy for row in found.rows] == [trained.evaluate(data), None]
     assert found.rows[1].notes == ("not scored: it is not trained",)
     other = kj.Dataset(
-        np.zeros((4, 5, 5, 3), np.uint8), np.zeros(4, np.int64), ("a",), "other"
+        np.zeros((4, 5, 5, 1), np.uint8), np.zeros(4, np.int64), ("a",), "other"
     )
     (row,) = kj.compare([trained], data=other).rows
     assert row.accuracy is None and row.notes[0].startswith("not scored: ")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kanji_np.data import Dataset, resized
+from kanji_np.data import Dataset, fitted, resized, resizing_text
 from kanji_np.errors import DataError, OptionError
 
 
@@ -50,3 +50,15 @@ def test_what_has_no_resolution_is_refused():
         resized(features, (2, 2))
     with pytest.raises(OptionError, match="size must be"):
         resized(images(np.zeros((2, 4, 4, 1), np.uint8)), (0, 2))
+
+
+def test_images_are_fitted_to_a_network_where_only_the_resolution_differs():
+    data = images(np.zeros((2, 4, 6, 3), np.uint8))
+    made = fitted(data, (2, 3, 3))
+    assert made.input_shape == (2, 3, 3)
+    assert resizing_text(data, made) == "images 4x6 resized to 2x3"
+    for shape in ((4, 6, 3), (2, 3, 1), (24, 3), (2,)):
+        assert fitted(data, shape) is data
+    reals = images(np.zeros((2, 4, 6, 3), np.float32))
+    assert fitted(reals, (2, 3, 3)) is reals
+    assert resizing_text(reals, reals) == ""

@@ -123,6 +123,37 @@ def test_readme_snippet_compiles(net, firmware, run, tmp_path):
     run("gcc", *flags, "-c", tmp_path / "app.c", "-o", tmp_path / "app.o")
 
 
+def test_a_prediction_stands_in_header_and_readme_alone(tmp_path):
+    net = image()
+    made = kj.estimate(net, board="nucleo-f446re")
+    export(net, tmp_path / "a", prediction=made.prediction)
+    same = kj.estimate(net, core="cortex-m4").prediction  # of the core alone
+    export(net, tmp_path / "b", prediction=same)
+    export(net, tmp_path / "plain")
+    a, b, plain = (contents(tmp_path / name) for name in ("a", "b", "plain"))
+    assert a == b
+    differing = {str(path) for path in plain if plain[path] != a[path]}
+    assert differing == {"image.h", "README.md", "firmware.json"}
+    header = (tmp_path / "a" / "image.h").read_text()
+    basis = "Predicted for cortex-m4 with kernels of ccore, by arm-none-eabi-gcc"
+    assert basis in header and "-O2" in header
+    assert f"#define IMAGE_FLASH_BYTES {made.flash_bytes}\n" in header
+    assert f"#define IMAGE_STACK_BYTES {made.memory.stack_bytes}\n" in header
+    readme = (tmp_path / "a" / "README.md").read_text()
+    assert f"| flash with code | {made.flash_bytes:,} bytes, predicted |" in readme
+    assert "kanji-np export model.npz . --core cortex-m4" in readme
+
+
+def test_a_prediction_of_another_network_is_refused(tmp_path):
+    other = kj.estimate(only_dense(), core="cortex-m4").prediction
+    with pytest.raises(OptionError, match="^prediction is of cmsis-nn.* exported is "):
+        export(image(), tmp_path, prediction=other)
+    mine = kj.estimate(image(), core="cortex-m4").prediction
+    with pytest.raises(OptionError, match="with ccore, .* with cmsis-nn, "):
+        export(image(), tmp_path, library="cmsis-nn", prediction=mine)
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_path_of_the_machine_is_written(image_firmware):
     for path in image_firmware.directory.rglob("*"):
         if path.is_file():

@@ -60,7 +60,9 @@ def search(directory, *, scheduler=None, workers=2, slowly=0.0, tell=print):
         finalists=2,
         seed=0,
         workers=lambda images: (
-            cluster(images, scheduler) if scheduler else processes(images, workers)
+            cluster(images, scheduler, told)
+            if scheduler
+            else processes(images, workers)
         ),
         tell=told,
     )

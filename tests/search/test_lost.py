@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from kanji_np import archive
+from kanji_np.recipe import Recipe
 from kanji_np.search.finish import MODEL
 from kanji_np.search.journal import JOURNAL
+from kanji_np.search.training import Images, Step
+from kanji_np.search.workers import Lost, cluster
 
-from .program import EPOCHS, search
+from .program import EPOCHS, network, search, stripes
 
 PROGRAM = Path(__file__).with_name("program.py")
 MOST_SECONDS = 60
@@ -138,16 +142,29 @@ def free_port():
 
 
 @contextmanager
-def started_cluster(folder):
-    """A scheduler, its address, and two workers."""
+def started_scheduler():
+    """A scheduler without workers, and its address."""
     port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    one = (
+    quiet = ("--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show")
+    with dask("scheduler", *quiet) as scheduler:
+        yield scheduler, f"tcp://127.0.0.1:{port}"
+
+
+def started_worker(address, folder):
+    return dask(
         "worker", address, "--no-nanny", "--nthreads", 1, "--no-dashboard",
         "--local-directory", folder,
     )  # fmt: skip
-    quiet = ("--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show")
-    with dask("scheduler", *quiet) as scheduler, dask(*one) as a, dask(*one) as b:
+
+
+@contextmanager
+def started_cluster(folder):
+    """A scheduler, its address, and two workers."""
+    with (
+        started_scheduler() as (scheduler, address),
+        started_worker(address, folder) as a,
+        started_worker(address, folder) as b,
+    ):
         yield scheduler, address, (a, b)
 
 
@@ -174,6 +191,31 @@ def test_a_killed_dask_worker_and_a_killed_scheduler_lose_nothing(
     assert (process.returncode, errors) == (0, "")
     assert_nothing_was_trained_twice(directory)
     assert outcome(directory) == undisturbed
+
+
+def test_a_cluster_without_workers_is_waited_for_aloud(tmp_path):
+    """When it is begun without one, and when the last one is gone."""
+    lines, workers = [], []
+    step = Step(
+        archive.to_bytes(*network(1).snapshot()), None, Recipe(epochs=1), is_last=True
+    )
+    with ExitStack() as stack, started_scheduler() as (_, address):
+
+        def start(line):
+            lines.append(line)
+            workers.append(stack.enter_context(started_worker(address, tmp_path)))
+
+        with cluster(Images(stripes(20), 0.25, 0), address, start) as crew:
+            workers[0].kill()
+            workers[0].wait()
+            crew.submit("net", step, 0)
+            outcome = crew.next()
+            while isinstance(outcome[1], Lost):  # the images went with the worker
+                crew.submit("net", step, 0)
+                outcome = crew.next()
+    name, progress = outcome
+    assert (name, progress.network is None) == ("net", False)
+    assert lines == [f"waiting for workers of {address}: none is connected"] * 2
 
 
 def test_a_scheduler_that_does_not_answer_is_said_in_one_line(tmp_path, monkeypatch):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: The last line of a report, by which an earlier one is known.
-MARK = "<!-- kanji-np report -->"
-
 
 def table_lines(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, left_columns: int
