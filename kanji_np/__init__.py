@@ -43,12 +43,23 @@ __all__ = ["__version__", *_MODULES]
 
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
-        raise AttributeError(f"module 'kanji_np' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'kanji_np' has no attribute {name!r}{_near(name)}"
+        )
     import importlib
 
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
+
+
+def _near(name: str) -> str:
+    """What may be meant by a name that is not there: of `Conv2d` Conv2D."""
+    import difflib
+
+    public = [] if name.startswith("_") else [*_MODULES]
+    found = difflib.get_close_matches(name, public, 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def __dir__() -> list[str]:

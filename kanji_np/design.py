@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kanji_np.checks import number, shown
 from kanji_np.errors import OptionError, ShapeError, UnsupportedOp
-from kanji_np.layers import Layer, Start, Symbol
+from kanji_np.layers import Dropout, Layer, Start, Symbol, naming
 from kanji_np.ops.attributes import sample_shape
 from kanji_np.quantize import FINEST, LARGEST, Scheme
 from kanji_np.ranges import RangeTracker
-from kanji_np.types import QParams, TargetSpec, TensorSpec
+from kanji_np.types import QParams, Shape, TargetSpec, TensorSpec
 
 Wires = tuple[int, ...]
+#: Of each tensor that a layer reads the number of the Dropout on its way, or None.
+Drops = tuple[int | None, ...]
+
+#: Of a class's name in UTF-8, so that it is a string that every C compiler takes.
+MOST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Design:
     """What a network is made from; see `Model`.
 
     `start` says what the parameters of each layer start from. `input` are the QParams
-    of an int8 input; it is calibrated where `input_range` has a tracker.
+    of an int8 input; it is calibrated where `input_range` has a tracker. `classes` are
+    the names of the outputs, or nothing.
     """
 
     inputs: Symbol
@@ -35,11 +42,31 @@ class Design:
     name: str
     input: QParams
     input_range: RangeTracker | None = None
+    classes: Iterable[str] = ()
 
 
-def wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
-    """The layers that `outputs` depends on, each after those it reads, and the tensors
-    each reads, numbered as in `Node.inputs`."""
+@dataclass
+class Wiring:
+    """The layers of a network, each after those it reads, and what each reads.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    wires : list of tuple of int
+        The tensors that each layer reads, numbered as in `Node.inputs`.
+    dropouts : list of Dropout
+    drops : list of tuple
+        Of each wire the Dropout on it, a place in `dropouts`, or None.
+    """
+
+    layers: list[Layer] = field(default_factory=list)
+    wires: list[Wires] = field(default_factory=list)
+    dropouts: list[Dropout] = field(default_factory=list)
+    drops: list[Drops] = field(default_factory=list)
+
+
+def wired(inputs: Symbol, outputs: Symbol) -> Wiring:
+    """The layers that `outputs` depends on."""
     for symbol, what in ((inputs, "inputs"), (outputs, "outputs")):
         if not isinstance(symbol, Symbol):
             raise OptionError(
@@ -47,9 +74,11 @@ def wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
             )
     if inputs.layer is not None or outputs.layer is None:
         raise OptionError("a network goes from an Input to the output of a layer")
+    if isinstance(outputs.layer, Dropout):
+        raise OptionError("a network cannot end with Dropout: it drops what is read")
     number: dict[Symbol, int] = {inputs: 0}
-    layers: list[Layer] = []
-    wiring: list[Wires] = []
+    dropout: dict[Symbol, int] = {}
+    found = Wiring()
     pending = [outputs]
     while pending:
         symbol = pending[-1]
@@ -62,11 +91,30 @@ def wired(inputs: Symbol, outputs: Symbol) -> tuple[list[Layer], list[Wires]]:
             pending.append(missing[0])
             continue
         pending.pop()
-        if symbol.layer is not None and symbol not in number:
-            wiring.append(tuple(number[x] for x in symbol.inputs))
-            layers.append(symbol.layer)
-            number[symbol] = len(layers)
-    return layers, wiring
+        if symbol.layer is None or symbol in number:
+            continue
+        if isinstance(symbol.layer, Dropout):
+            (source,) = _read_by_dropout(symbol.layer, symbol.inputs, dropout)
+            number[symbol], dropout[symbol] = number[source], len(found.dropouts)
+            found.dropouts.append(symbol.layer)
+            continue
+        found.wires.append(tuple(number[x] for x in symbol.inputs))
+        found.drops.append(tuple(dropout.get(x) for x in symbol.inputs))
+        found.layers.append(symbol.layer)
+        number[symbol] = len(found.layers)
+    return found
+
+
+def _read_by_dropout(
+    layer: Dropout, inputs: tuple[Symbol, ...], dropouts: Container[Symbol]
+) -> tuple[Symbol, ...]:
+    """What a Dropout reads, checked."""
+    with naming(layer):
+        if len(inputs) != 1:
+            raise ShapeError(f"dropout takes 1 input, got {len(inputs)}")
+        if inputs[0] in dropouts:
+            raise OptionError("reads another Dropout: make one of both")
+    return inputs
 
 
 def check_goes_on(layer: Layer, target: TargetSpec) -> None:
@@ -79,7 +127,33 @@ def check_goes_on(layer: Layer, target: TargetSpec) -> None:
         )
 
 
-def name_layers(layers: list[Layer]) -> None:
+def class_names(names: Iterable[str], outputs: Shape) -> tuple[str, ...]:
+    """The names of a network's outputs, checked; OptionError if they do not fit."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise OptionError(f"classes must be names, got {shown(names)}")
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str) or not _is_short(name):
+            raise OptionError(
+                f"the name of a class must be text of at most {MOST_NAME_BYTES} bytes "
+                f"in UTF-8, got {shown(name)}"
+            )
+    if found and (len(found),) != outputs:
+        raise OptionError(
+            f"classes must be a name for each output, {outputs}, or none; got "
+            f"{len(found)}"
+        )
+    return found
+
+
+def _is_short(name: str) -> bool:
+    try:
+        return len(name.encode()) <= MOST_NAME_BYTES
+    except UnicodeEncodeError:  # half a character
+        return False
+
+
+def name_layers(layers: Sequence[Layer]) -> None:
     """Name the unnamed: conv1, pool1, conv2 ...; OptionError on a name used twice."""
     seen: Counter[str] = Counter()
     for layer in layers:

@@ -77,12 +77,15 @@ class Graph:
     input : TensorSpec
     nodes : tuple of Node
         In the order they run. The last one's output is the network's.
+    classes : tuple of str
+        What the outputs are called; empty if it is not known.
     """
 
     name: str
     target: TargetSpec
     input: TensorSpec
     nodes: tuple[Node, ...]
+    classes: tuple[str, ...] = ()
 
     @property
     def output(self) -> TensorSpec:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kanji_np import modelfile
+from kanji_np.arguments import known_arguments
 from kanji_np.checks import integer, listed, one_of, shown
 from kanji_np.deprecation import former_name
 from kanji_np.design import Design, input_quantization
@@ -18,15 +19,17 @@ from kanji_np.layers import Input, Layer, Symbol, drawn
 from kanji_np.network import Network
 from kanji_np.quantize import INPUT_SCALE, SCHEMES
 from kanji_np.targets import target_spec
-from kanji_np.types import QParams, Shape, TargetSpec
+from kanji_np.types import QParams, Shape, TargetSpec, shape_text
 from kanji_np.weights import load_weights, weights_of
 
 if TYPE_CHECKING:
     from kanji_np.cost.boards import Board
     from kanji_np.cost.budget import Budget
     from kanji_np.cost.estimate import Estimate
+    from kanji_np.report import Summary
 
 
+@known_arguments
 class Model(Network):
     """A network with branches, for one input shape and one target.
 
@@ -69,6 +72,9 @@ class Model(Network):
         In place of `input_scale`: any scale and zero point that the scheme has.
     input_range : (low, high) or "data", optional
         In place of both: the range of the real inputs. "data": calibration finds it.
+    classes : sequence of str
+        What the outputs are called, one name each. By default `fit` takes the names
+        from its data.
 
     Attributes
     ----------
@@ -98,6 +104,7 @@ class Model(Network):
         input_scale: float = INPUT_SCALE,
         input_qparams: QParams | None = None,
         input_range: tuple[float, float] | str | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         spec = target_spec(target, core=core, rounding=rounding, version=version)
         start = drawn(np.random.default_rng(integer("seed", seed, 0)))
@@ -106,8 +113,11 @@ class Model(Network):
             input_scale, input_qparams, input_range,
         )  # fmt: skip
         super().__init__(
-            Design(inputs, outputs, spec, scheme, ranges, start, name, qparams, tracker)
-        )
+            Design(
+                inputs, outputs, spec, scheme, ranges, start, name, qparams, tracker,
+                classes,
+            )
+        )  # fmt: skip
 
     def for_target(
         self,
@@ -238,6 +248,30 @@ class Model(Network):
         import kanji_np
 
         return kanji_np.check(self, budget, board=board, core=core, library=library)
+
+    def summary(self) -> Summary:
+        """The layers: what each gives, has and costs; see `kanji_np.summary`.
+
+        Returns
+        -------
+        Summary
+            Prints as a table: ``print(net.summary())``.
+        """
+        import kanji_np
+
+        return kanji_np.summary(self)
+
+    def __repr__(self) -> str:
+        x, y = shape_text(self.input.shape), shape_text(self.output_shape)
+        count = len(self.layers)
+        return (
+            f"<{type(self).__name__} {self.name}: {x} {self.input.dtype} -> {y}, "
+            f"{count} layer{'s' * (count != 1)}, {self.n_parameters:,} parameters, "
+            f"{self.target}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def save(self, path: str | Path) -> None:
         """Write the network (weights, ranges, target) to a `.npz` file, atomically.
@@ -400,6 +434,7 @@ class Model(Network):
         modelfile.restore(self, header, arrays)
 
 
+@known_arguments
 class Sequential(Model):
     """Layers in a row.
 
@@ -409,7 +444,7 @@ class Sequential(Model):
         The first is `Normalize` or `Standardize` where the input is images.
     input_shape : (H, W, C) or (K,)
     target, core, rounding, version, scheme, ranges, seed, name
-    input_scale, input_qparams, input_range
+    input_scale, input_qparams, input_range, classes
         As `Model` has them.
     """
 
@@ -429,6 +464,7 @@ class Sequential(Model):
         input_scale: float = INPUT_SCALE,
         input_qparams: QParams | None = None,
         input_range: tuple[float, float] | str | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         if not layers:
             raise OptionError("a network needs at least one layer")
@@ -439,7 +475,7 @@ class Sequential(Model):
             first, value, target, core=core, rounding=rounding, version=version,
             scheme=scheme, ranges=ranges, seed=seed, name=name,
             input_scale=input_scale, input_qparams=input_qparams,
-            input_range=input_range,
+            input_range=input_range, classes=classes,
         )  # fmt: skip
 
 

@@ -19,10 +19,12 @@ from kanji_np.design import Design
 from kanji_np.errors import FileFormatError, KanjiError
 from kanji_np.layers import (
     EPSILON,
+    Dropout,
     Input,
     Layer,
     LinearLayer,
     Statistics,
+    Symbol,
     TrackedLayer,
     make_layer,
     naming,
@@ -72,9 +74,12 @@ _LAYER = schema.record(
         "ranges": schema.mapping(_TRACKER),
         "batch_norm": schema.columns(schema.integer(), schema.flag),
         "epsilon": schema.number(0, LARGEST),
+        "drops": schema.array(schema.nullable(schema.integer()), 1),
     },
-    optional=("ranges", "batch_norm", "epsilon"),
+    optional=("ranges", "batch_norm", "epsilon", "drops"),
 )
+
+_DROPOUT = schema.record({"name": schema.text, "rate": schema.number(0, 1)})
 
 #: The header of a model file.
 HEADER = schema.record(
@@ -91,8 +96,16 @@ HEADER = schema.record(
         "input_zero_point": schema.integer(-128, 127),
         "input_range": _TRACKER,
         "layers": schema.array(_LAYER, 1),
+        "classes": schema.array(schema.string, 1),
+        "dropouts": schema.array(_DROPOUT, 1),
     },
-    optional=("trained_for", "input_zero_point", "input_range"),
+    optional=(
+        "trained_for",
+        "input_zero_point",
+        "input_range",
+        "classes",
+        "dropouts",
+    ),
 )
 
 
@@ -129,13 +142,17 @@ def snapshot(network: Network) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays that `design` and `restore` make the network from."""
     arrays = {name: p.data for name, p in network.named_parameters()}
     layers = []
-    for layer, wires in zip(network.layers, network.wiring, strict=True):
+    for layer, wires, drops in zip(
+        network.layers, network.wiring, network.drops, strict=True
+    ):
         entry: dict[str, Any] = {
             "op": layer.op.name,
             "name": layer.name,
             "attrs": attrs_to_json(layer.attrs),
             "inputs": wires,
         }
+        if any(d is not None for d in drops):
+            entry["drops"] = drops
         for kind, values in constants_of(layer).items():
             arrays[f"{layer.name}/{kind}"] = values
         if isinstance(layer, TrackedLayer):
@@ -168,6 +185,12 @@ def snapshot(network: Network) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header["input_zero_point"] = qparams.zero_point
     if network.input_range is not None:
         header["input_range"] = network.input_range.state()
+    if network.classes:
+        header["classes"] = network.classes
+    if network.dropouts:
+        header["dropouts"] = [
+            {"name": dropout.name, "rate": dropout.rate} for dropout in network.dropouts
+        ]
     return header, arrays
 
 
@@ -185,12 +208,15 @@ def design(
 ) -> Design:
     """What a network of a snapshot is made from, by default for its own target."""
     values = [Input(tuple(header["input_shape"]))]
+    dropped = _Dropped(header.get("dropouts", ()))
     for i, entry in enumerate(header["layers"]):
         layer = _layer_of(f"layers[{i}]", entry, arrays)
         inputs = [
             values[integer(f"layers[{i}].inputs[{n}]", k, 0, i)]
             for n, k in enumerate(entry["inputs"])
         ]
+        if "drops" in entry:
+            inputs = dropped.on_the_way(f"layers[{i}].drops", entry["drops"], inputs)
         values.append(layer(*inputs))
     qparams, input_range = _input_of(header)
     return Design(
@@ -205,7 +231,35 @@ def design(
         name=header["name"],
         input=qparams,
         input_range=input_range,
+        classes=tuple(header.get("classes", ())),
     )
+
+
+class _Dropped:
+    """What stands behind each Dropout of a header."""
+
+    def __init__(self, entries: Sequence[dict[str, Any]]) -> None:
+        self.entries = entries
+        self.symbols: dict[int, Symbol] = {}
+
+    def on_the_way(
+        self, place: str, drops: Sequence[int | None], inputs: Sequence[Symbol]
+    ) -> list[Symbol]:
+        """What a layer reads, of its inputs, where it reads some through a Dropout."""
+        if len(drops) != len(inputs):
+            raise FileFormatError(f"{place}: {len(inputs)} inputs, {len(drops)} drops")
+        found = []
+        for n, (d, symbol) in enumerate(zip(drops, inputs, strict=True)):
+            if d is not None:
+                d = integer(f"{place}[{n}]", d, 0, len(self.entries) - 1)
+                if d not in self.symbols:
+                    layer = Dropout(self.entries[d]["rate"], self.entries[d]["name"])
+                    self.symbols[d] = layer(symbol)
+                if self.symbols[d].inputs != (symbol,):
+                    raise FileFormatError(f"{place}[{n}] reads another tensor, too")
+                symbol = self.symbols[d]
+            found.append(symbol)
+        return found
 
 
 def _target_columns(target: TargetSpec) -> list[str]:

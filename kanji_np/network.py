@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kanji_np.autograd import Tensor, no_grad
-from kanji_np.checks import lower_identifier, one_of
+from kanji_np.checks import listed, lower_identifier, one_of
 from kanji_np.choices import PRECISIONS
 from kanji_np.deprecation import former_name
 from kanji_np.design import (
     Design,
     check_goes_on,
     check_qparams,
+    class_names,
     input_spec,
     name_layers,
     wired,
@@ -61,8 +62,13 @@ class Network:
         scheme = one_of("scheme", design.scheme, SCHEMES)
         check_scheme(self.target, scheme)
         self.quantization = Quantization(SCHEMES[scheme], check_ranges(design.ranges))
-        self.layers, self.wiring = wired(design.inputs, design.outputs)
-        name_layers(self.layers)
+        found = wired(design.inputs, design.outputs)
+        self.layers, self.wiring = found.layers, found.wires
+        self.dropouts, self.drops = tuple(found.dropouts), found.drops
+        name_layers([*self.layers, *self.dropouts])
+        for dropout in self.dropouts:
+            with naming(dropout):
+                dropout.check_target(self.target)
         qparams = stored(design.input, self.target.numerics)
         self.input = input_spec(design.inputs.shape, self.layers[0], qparams)
         is_image = self.input.qparams is None
@@ -73,6 +79,8 @@ class Network:
             with naming(layer):
                 if i and layer.op.reads_image:
                     raise ShapeError("reads uint8 images and must be the first layer")
+                if layer.op.reads_image and any(d is not None for d in self.drops[i]):
+                    raise OptionError("reads pixels, which Dropout does not drop")
                 if layer is not self.layers[-1]:
                     check_goes_on(layer, self.target)
                 known = [self.input.shape, *self.shapes]
@@ -84,6 +92,19 @@ class Network:
                 )
                 check_calls(self.target, calls)
             self.shapes.append(shape)
+        self.classes = design.classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the outputs are called, one name each; empty if it is not known.
+
+        `fit` takes the names from its data where the network has none. They may be set.
+        """
+        return self._classes
+
+    @classes.setter
+    def classes(self, names: Iterable[str]) -> None:
+        self._classes = class_names(names, self.output_shape)
 
     @property
     def output_shape(self) -> Shape:
@@ -100,6 +121,11 @@ class Network:
         return [parameter for name, parameter in named if name.endswith("_theta")]
 
     thresholds = former_name("thresholds", learned_ranges, owner="Model")
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases on the device; batch normalization is folded into them."""
+        return sum(layer.n_parameters for layer in self.layers)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """("conv1/weight", Tensor) and so on, in the order of the layers.
@@ -219,6 +245,7 @@ class Network:
         *,
         precision: str = "int8",
         track: bool = False,
+        dropout: np.random.Generator | None = None,
     ) -> Tensor:
         """Real outputs (N, ...) before a final softmax, on the tape.
 
@@ -229,9 +256,11 @@ class Network:
             int8 runs the device's integers and dequantizes the result.
         track : bool
             Whether tracked ranges take in this batch (int8 training).
+        dropout : Generator or None
+            What `Dropout` layers draw from in training. None: they drop nothing.
         """
         count = self._n_trained()
-        return self._forward(x, precision, count, track).real()
+        return self._forward(x, precision, count, track, dropout).real()
 
     def predict(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
         """Outputs of a batch.
@@ -239,6 +268,7 @@ class Network:
         Parameters
         ----------
         x : uint8, int8 or floating (N, *input_shape)
+            Or one sample, without N, which has one output.
         precision : "int8" or "fp32"
 
         Returns
@@ -246,10 +276,45 @@ class Network:
         ndarray (N, ...)
             int8 as on the device, or float32; a final softmax is computed in both.
         """
+        if self._is_one(x):
+            return self.predict(x[None], precision=precision)[0]
         if precision == "int8":
             return self.freeze().run(self.quantize_inputs(x))
         with no_grad():
             return self._forward(x, precision, len(self.layers)).tensor.data
+
+    def layer_outputs(
+        self, x: np.ndarray, *, real: bool = False
+    ) -> dict[str, np.ndarray]:
+        """The output of every layer, byte for byte what the device computes.
+
+        Parameters
+        ----------
+        x : uint8, int8 or floating (N, *input_shape)
+            Or one sample, without N, which has one output of each layer.
+        real : bool
+            Give the real values that the integers stand for.
+
+        Returns
+        -------
+        dict of ndarray
+            "conv1": int8, or float32, (N, ...), and so on, in the order of the layers.
+        """
+        if self._is_one(x):
+            outputs = self.layer_outputs(x[None], real=real)
+            return {name: y[0] for name, y in outputs.items()}
+        graph = self.freeze()
+        each = zip(graph.nodes, graph.layers(self.quantize_inputs(x)), strict=True)
+        return {
+            node.name: Activation(Tensor(y), node.output.qparams).values()
+            if real
+            else y
+            for node, y in each
+        }
+
+    def _is_one(self, x: np.ndarray) -> bool:
+        """Whether an array is one sample, without an axis for the batch."""
+        return isinstance(x, np.ndarray) and x.shape == self.input.shape
 
     def evaluate(self, dataset: Dataset, *, precision: str = "int8") -> float:
         """Accuracy on a dataset, by the first largest output of each image.
@@ -271,18 +336,81 @@ class Network:
             The dataset does not fit, or holds no images.
         """
         self.check_labels(dataset)
+        said = self.classify(dataset.images, precision=precision)
+        return int((said == dataset.labels).sum()) / len(dataset)
+
+    def classify(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
+        """The class of each input: the number of its first largest output.
+
+        Parameters
+        ----------
+        x : uint8, int8 or floating (N, *input_shape)
+        precision : "int8" or "fp32"
+
+        Returns
+        -------
+        int64 (N,)
+            Places in `classes`.
+
+        Raises
+        ------
+        ShapeError
+            The inputs do not fit, or the network's outputs are not (K,).
+        """
+        self.input.check_inputs(x, self.name)
+        self._check_row()
         graph = self.freeze() if precision == "int8" else None
-        correct = 0
-        for start in range(0, len(dataset), EVALUATION_BATCH):
-            images = dataset.images[start : start + EVALUATION_BATCH]
+        said = np.empty(len(x), np.int64)
+        for start in range(0, len(x), EVALUATION_BATCH):
+            part = x[start : start + EVALUATION_BATCH]
             if graph is None:
                 with no_grad():
-                    scores = self.logits(images, precision=precision).data
+                    outputs = self.logits(part, precision=precision).data
             else:
-                scores = graph.run(self.quantize_inputs(images))
-            labels = dataset.labels[start : start + EVALUATION_BATCH]
-            correct += int((scores.argmax(axis=1) == labels).sum())
-        return correct / len(dataset)
+                outputs = graph.run(self._integers(part))
+            said[start : start + len(part)] = outputs.argmax(axis=1)
+        return said
+
+    def probabilities(self, x: np.ndarray, *, precision: str = "int8") -> np.ndarray:
+        """How sure the network is of each class: the softmax of its real outputs.
+
+        Parameters
+        ----------
+        x : uint8, int8 or floating (N, *input_shape)
+            Or one sample, without N.
+        precision : "int8" or "fp32"
+            Of int8 outputs what they stand for; a final softmax is computed as on the
+            device.
+
+        Returns
+        -------
+        float32 (N, K)
+            Rows of numbers from 0 to 1 whose sum is 1, but for what the int8 values of
+            a final softmax round.
+
+        Raises
+        ------
+        ShapeError
+            The inputs do not fit, or the network's outputs are not (K,).
+        """
+        self._check_row()
+        y = self.predict(x, precision=precision)
+        if precision == "int8":
+            qparams = self.freeze().output.qparams
+            assert qparams is not None  # only images have none
+            y = Activation(Tensor(y), qparams).values()
+        if self.layers[-1].op.is_in_loss:
+            return y
+        powers = np.exp(y - y.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def _check_row(self) -> None:
+        """ShapeError unless the network gives a number for each class."""
+        if len(self.output_shape) != 1:
+            raise ShapeError(
+                f"{self.name} has outputs {self.output_shape}; classes take outputs "
+                "(K,)"
+            )
 
     def check_labels(self, dataset: Dataset) -> None:
         """Raise if a dataset does not fit the network.
@@ -296,8 +424,9 @@ class Network:
         ShapeError
             Its images have another shape, or it has more classes than the network.
         DataError
-            It is no Dataset, holds no images, or has real values where the network
-            reads images, or images where it reads none.
+            It is no Dataset, holds no images, has real values where the network reads
+            images, or images where it reads none, or has the network's classes in
+            another order.
         """
         if not isinstance(getattr(dataset, "images", None), np.ndarray):
             raise DataError(
@@ -330,6 +459,14 @@ class Network:
                 f"{self.name} has outputs {self.output_shape}, "
                 f"{dataset.name} has {len(dataset.classes)} classes"
             )
+        place = {name: i for i, name in enumerate(self.classes)}
+        for i, name in enumerate(dataset.classes):
+            if place.get(name, i) != i and self.classes[i] != name:
+                raise DataError(
+                    f"{dataset.name} has its classes in another order than "
+                    f"{self.name}: {i} is {name!r} there, and {self.classes[i]!r} "
+                    f"here; the order here is {listed(self.classes)}"
+                )
 
     @property
     def is_calibrated(self) -> bool:
@@ -462,7 +599,7 @@ class Network:
             nodes.append(
                 Node(layer.name, layer.op.name, layer.attrs, ints, wires, output)
             )
-        return Graph(self.name, self.target, self.input, tuple(nodes))
+        return Graph(self.name, self.target, self.input, tuple(nodes), self.classes)
 
     def _forward(
         self,
@@ -470,6 +607,7 @@ class Network:
         precision: str,
         count: int,
         track: bool = False,
+        dropout: np.random.Generator | None = None,
     ) -> Activation:
         """The output of the first `count` layers."""
         if precision not in PRECISIONS:
@@ -479,8 +617,11 @@ class Network:
         value = self._given(x, precision)
         last_read = {k: i for i, wires in enumerate(self.wiring) for k in wires}
         values = {0: value}
+        dropped: dict[int, Activation] = {}
         for i, layer in enumerate(self.layers[:count]):
             arguments = [values[k] for k in self.wiring[i]]
+            if dropout is not None:
+                arguments = self._dropped(i, arguments, dropout, dropped)
             with naming(layer):
                 if precision == "int8":
                     value = layer.forward_int(*arguments, track=track)
@@ -491,6 +632,26 @@ class Network:
                 if last_read[k] == i:
                     values.pop(k, None)  # its memory may be used again
         return value
+
+    def _dropped(
+        self,
+        i: int,
+        arguments: list[Activation],
+        rng: np.random.Generator,
+        dropped: dict[int, Activation],
+    ) -> list[Activation]:
+        """What layer i reads, with values dropped on the way.
+
+        `dropped` has what was drawn in this pass: all who read a Dropout read the same.
+        """
+        found = []
+        for argument, d in zip(arguments, self.drops[i], strict=True):
+            if d is not None:
+                if d not in dropped:
+                    dropped[d] = self.dropouts[d].dropped(argument, rng)
+                argument = dropped[d]
+            found.append(argument)
+        return found
 
     def _given(self, x: np.ndarray, precision: str) -> Activation:
         """Inputs as the first layer takes them."""

@@ -11,17 +11,21 @@ beta of a batch normalization and learned ranges are left to the loss.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from kanji_np.arguments import known_arguments
 from kanji_np.autograd import Tensor
 from kanji_np.checks import hold_number, shown
 from kanji_np.errors import OptionError, ShapeError
 
+K = TypeVar("K", bound=type)
 Slots = list[tuple[np.ndarray, ...]]
 Numbers = tuple[np.float32 | bool, ...]
 
@@ -133,8 +137,101 @@ def average(
         mean[...] += new * (p.data - mean)
 
 
+class BoundOptimizer:
+    """An optimizer with the parameters it changes, for a training loop of one's own.
+
+        optimizer = kj.SGD(lr=0.1).bind(net.parameters())
+        ...
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        "SGD(lr=0.1)", or one of your own.
+    parameters : iterable of Tensor
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate of the next step; it may be set.
+    count : int
+        Steps taken so far.
+    slots : list of tuples of ndarray
+        What is remembered between steps: `Optimizer.slots`.
+    """
+
+    def __init__(self, optimizer: Optimizer, parameters: Iterable[Tensor]) -> None:
+        self.optimizer = optimizer
+        self.parameters = list(parameters)
+        for i, parameter in enumerate(self.parameters):
+            if not isinstance(parameter, Tensor):
+                raise OptionError(
+                    f"parameter {i} must be a Tensor, as net.parameters() gives them; "
+                    f"got {shown(parameter)}"
+                )
+        self.lr = optimizer.lr
+        self.count = 0
+        self.slots = optimizer.slots(self.parameters)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in place."""
+        self.count += 1
+        self.optimizer.step(self.parameters, self.slots, self.lr, self.count)
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.optimizer} of {len(self.parameters)} parameters, {self.count} "
+            f"steps taken, lr {self.lr:g}>"
+        )
+
+
+class _Recipe:
+    """What the optimizers of this module share."""
+
+    def bind(self: Optimizer, parameters: Iterable[Tensor]) -> BoundOptimizer:
+        """The optimizer of these parameters, which remembers what it must by itself.
+
+        Parameters
+        ----------
+        parameters : iterable of Tensor
+            `net.parameters()`.
+
+        Returns
+        -------
+        BoundOptimizer
+            With `step()` and `zero_grad()`, as in PyTorch.
+        """
+        return BoundOptimizer(self, parameters)
+
+
+def _recipe(kind: K) -> K:
+    """A class decorator: arguments that are PyTorch's end in a line that says so."""
+    init: Callable[..., None] = vars(known_arguments(kind))["__init__"]
+
+    @functools.wraps(init)
+    def called(self: Any, *args: Any, **named: Any) -> None:
+        if args and not isinstance(args[0], numbers.Number):
+            raise OptionError(
+                f"{kind.__name__} takes lr first, got {shown(args[0], 40)}; of the "
+                "parameters of a loop of your own make "
+                f"{kind.__name__}(lr=...).bind(net.parameters())"
+            )
+        init(self, *args, **named)
+
+    kind.__init__ = called  # type: ignore[misc]
+    return kind
+
+
+@_recipe
 @dataclass(frozen=True)
-class SGD:
+class SGD(_Recipe):
     """Stochastic gradient descent with momentum; `torch.optim.SGD`.
 
     Parameters
@@ -178,8 +275,9 @@ class SGD:
         _update(sgd, parameters, slots, numbers(self.weight_decay), numbers(0.0))
 
 
+@_recipe
 @dataclass(frozen=True)
-class Adam:
+class Adam(_Recipe):
     """Adam; `torch.optim.Adam`, its weight decay added to the gradient.
 
     Parameters
@@ -233,6 +331,7 @@ class Adam:
         _update(adam, parameters, slots, numbers(self.weight_decay), numbers(0.0))
 
 
+@_recipe
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay; `torch.optim.AdamW`.
@@ -273,6 +372,7 @@ class Schedule(Protocol):
         """
 
 
+@known_arguments
 @dataclass(frozen=True)
 class Constant:
     """The learning rate as it is."""
@@ -282,6 +382,7 @@ class Constant:
         return 1.0
 
 
+@known_arguments
 @dataclass(frozen=True)
 class Step:
     """The learning rate falls by a factor every few epochs.
@@ -306,6 +407,7 @@ class Step:
         return self.gamma ** (step // (self.every * steps_per_epoch))
 
 
+@known_arguments
 @dataclass(frozen=True)
 class Exponential:
     """The learning rate falls by a factor every epoch, a little at each step.
@@ -326,6 +428,7 @@ class Exponential:
         return self.gamma ** (step / steps_per_epoch)
 
 
+@known_arguments
 @dataclass(frozen=True)
 class Cosine:
     """The learning rate falls along half a cosine.
@@ -347,6 +450,7 @@ class Cosine:
         return self.final + (1 - self.final) * wave
 
 
+@known_arguments
 @dataclass(frozen=True)
 class OneCycle:
     """The learning rate rises linearly, then falls linearly.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from kanji_np import outputs
 from kanji_np.errors import OptionError, ToolError
 from kanji_np.report import machines
+from kanji_np.report.scores import MOST_CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kanji_np.comparison.compare import Comparison
     from kanji_np.comparison.panels import Panel
     from kanji_np.explanation import Explanation
+    from kanji_np.report import Scores
     from kanji_np.train import EpochRecord, History
 
 DRAWING = "a drawing of this program"
@@ -214,6 +216,47 @@ def plot_explanation(explanation: Explanation, path: str | Path) -> None:
             loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor=INK
         )
         _plain(axes)
+    _save(figure, path)
+
+
+def plot_confusion(scores: Scores, path: str | Path) -> None:
+    """Draw how often each class was taken for each other, by its share of the class.
+
+    Parameters
+    ----------
+    scores : Scores
+    path : path
+        A `.png` file.
+
+    Raises
+    ------
+    ToolError
+        matplotlib is not installed.
+    """
+    classes, matrix = scores.classes, scores.confusion
+    side = 2.4 + 0.34 * len(classes)
+    figure = _figure(max(side, 5), max(side - 0.8, 3))
+    axes = figure.subplots()
+    axes.set_title(
+        f"{scores.network} on {scores.data}, {scores.precision}: "
+        f"{100 * scores.accuracy:.2f} % of {scores.images:,} images",
+        loc="left", color=INK,
+    )  # fmt: skip
+    shares = [[n / (sum(row) or 1) for n in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("taken for", color=INK)
+    axes.set_ylabel("class", color=INK)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    if len(classes) <= MOST_CLASSES:
+        for i, row in enumerate(matrix):
+            for k, n in enumerate(row):
+                color = "white" if shares[i][k] > 0.5 else INK
+                axes.text(
+                    k, i, f"{n:,}" if n else "", ha="center", va="center",
+                    fontsize="small", color=color,
+                )  # fmt: skip
+    _plain(axes)
     _save(figure, path)
 
 

@@ -36,7 +36,7 @@ SAID_ELSEWHERE = frozenset({
     "data", "download", "network", "channels", "batch-norm", "scheme", "weight-bits",
     "target", "core", "rounding", "library-version", "start", "ranges", "epochs",
     "precision", "fp32-epochs", "seed", "name", "directory", "resume", "result",
-    "output", "plot", "board", "library", "budget",
+    "output", "plot", "board", "library", "budget", "tensorboard",
 })  # fmt: skip
 
 

@@ -22,6 +22,7 @@ ALLOWED = {
     "errors": set(),
     "choices": set(),
     "checks": {"errors"},
+    "arguments": {"checks", "errors"},
     "markdown": set(),
     "types": {"errors", "checks"},
     "schema": {"checks", "errors"},
@@ -45,11 +46,11 @@ ALLOWED = {
     },
     "graph": {"checks", "errors", "types", "ops", "quantize"},
     "layers": {
-        "autograd", "checks", "errors", "loops", "ops", "quantize", "ranges", "targets",
-        "types", "window",
+        "arguments", "autograd", "checks", "errors", "loops", "ops", "quantize",
+        "ranges", "targets", "types", "window",
     },
     "losses": {"checks", "errors", "autograd"},
-    "optim": {"checks", "errors", "autograd", "loops"},
+    "optim": {"arguments", "checks", "errors", "autograd", "loops"},
     "design": {"checks", "errors", "layers", "ops", "quantize", "ranges", "types"},
     "network": {
         "autograd", "checks", "choices", "deprecation", "design", "errors", "graph",
@@ -61,17 +62,17 @@ ALLOWED = {
     },
     "weights": {"checks", "errors", "layers", "network", "quantize", "types"},
     "model": {
-        "checks", "deprecation", "design", "errors", "layers", "modelfile", "network",
-        "quantize", "targets", "types", "weights",
+        "arguments", "checks", "deprecation", "design", "errors", "layers", "modelfile",
+        "network", "quantize", "targets", "types", "weights",
     },
     "zoo": {"checks", "errors", "layers", "model", "types"},
     "anomaly": {"checks", "errors", "model", "network", "quantize"},
     "settings": set(),
     "recipe": {"checks", "choices", "data", "errors", "optim"},
     "train": {
-        "anomaly", "archive", "autograd", "checks", "choices", "data", "deprecation",
-        "errors", "jit", "losses", "model", "modelfile", "optim", "outputs", "recipe",
-        "schema", "settings",
+        "anomaly", "archive", "arguments", "autograd", "checks", "choices", "data",
+        "deprecation", "errors", "jit", "losses", "model", "modelfile", "optim",
+        "outputs", "recipe", "schema", "settings",
     },
 }  # fmt: skip
 
@@ -211,3 +212,5 @@ def test_public_names_are_there():
     assert set(names) <= set(dir(kanji_np))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         kanji_np.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="'MaxPooling2D'; did you mean MaxPool2D"):
+        kanji_np.MaxPooling2D  # noqa: B018

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import kanji_np as kj
 from kanji_np.autograd import Tensor
 from kanji_np.errors import OptionError, ShapeError
 from kanji_np.optim import (
@@ -302,3 +303,67 @@ def test_tables_name_them_all():
     assert OPTIMIZERS == {"sgd": SGD, "adam": Adam, "adamw": AdamW}
     assert all(kind() for kind in SCHEDULES.values())
     assert len(SCHEDULES) == 5
+
+
+def _line(x, w, b):
+    difference = x @ w + b - (3 * x[:, :1] - 1)
+    return (difference * difference).mean()
+
+
+def test_a_bound_optimizer_remembers_by_itself():
+    x = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
+
+    def start():
+        return [
+            Tensor(np.zeros(shape, np.float32), requires_grad=True)
+            for shape in ((1, 1), (1,))
+        ]
+
+    bound, by_hand = start(), start()
+    recipe = SGD(lr=0.05)
+    optimizer, slots = recipe.bind(bound), recipe.slots(by_hand)
+    for count in range(1, 60):
+        optimizer.zero_grad()
+        _line(x, *bound).backward()
+        optimizer.step()
+        for parameter in by_hand:
+            parameter.grad = None
+        _line(x, *by_hand).backward()
+        recipe.step(by_hand, slots, 0.05, count)
+    for a, b in zip(bound, by_hand, strict=True):
+        assert np.array_equal(a.data, b.data)
+    assert abs(bound[0].item() - 3) < 0.1
+    assert optimizer.count == 59
+    optimizer.lr = 0.0
+    before = bound[0].data.copy()
+    optimizer.step()
+    assert np.array_equal(bound[0].data, before)
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in bound)
+    assert repr(optimizer).endswith("of 2 parameters, 60 steps taken, lr 0>")
+
+
+def test_an_optimizer_of_ones_own_is_bound_too():
+    class Plain:
+        lr = 0.5
+
+        def slots(self, parameters):
+            return [() for _ in parameters]
+
+        def step(self, parameters, slots, lr, count):
+            for parameter in parameters:
+                parameter.data = parameter.data - lr * parameter.grad
+
+    (w,) = [Tensor(np.ones(1, np.float32), requires_grad=True)]
+    optimizer = kj.BoundOptimizer(Plain(), [w])
+    (w * 1.0).sum().backward()
+    optimizer.step()
+    assert w.data == 0.5
+
+
+def test_pytorchs_way_of_making_one_leads_here():
+    w = Tensor(np.ones(1, np.float32), requires_grad=True)
+    with pytest.raises(OptionError, match=r"make SGD\(lr=...\)\.bind\(net.parameters"):
+        SGD([w], lr=0.1)
+    with pytest.raises(OptionError, match="parameter 0 must be a Tensor"):
+        SGD().bind([np.ones(3)])

@@ -253,11 +253,6 @@ def test_exports_are_checked_with_real_values(tmp_path):
             ShapeError,
             r"\(2, 4, 6\); channels come last: x.transpose\(0, 2, 1\)",
         ),
-        (
-            np.zeros((6, 4), np.float32),
-            ShapeError,
-            r"\(6, 4\); one sample takes an axis in front: x\[None\]",
-        ),
         (np.zeros((2, 6, 4), complex), ShapeError, "got complex128"),
         ([[0.0]], ShapeError, "takes a NumPy array, float32 or int8 .*, got a list"),
         (np.full((2, 6, 4), np.nan), DataError, "network: an input is NaN, or not fin"),
@@ -271,6 +266,17 @@ def test_other_inputs_are_refused(precision, x, error, message):
         net.predict(x, precision=precision)
     with pytest.raises(error, match=message):
         net.quantize_inputs(x)
+
+
+def test_one_sample_is_predicted_and_nothing_else_takes_it():
+    net = feature_net()
+    net.calibrate(values())
+    x = values()
+    assert np.array_equal(net.predict(x[0]), net.predict(x[:1])[0])
+    message = r"\(6, 4\); one sample takes an axis in front: x\[None\]"
+    for use in (net.quantize_inputs, net.logits, net.classify):
+        with pytest.raises(ShapeError, match=message):
+            use(x[0])
 
 
 def test_without_a_range_real_values_have_no_integers():

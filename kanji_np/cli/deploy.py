@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kanji_np.deploy.prediction import Prediction
     from kanji_np.model import Model
     from kanji_np.results import Result
+    from kanji_np.types import Shape
 
 
 @click.command()
@@ -166,7 +167,7 @@ def verify(
     if record is not None:
         _check_record(directory, record)
     facts = None if result is None else _result_of(directory, result)
-    _, test = data.load()
+    _, test = data.load(_input_shape(directory))
     if limit is not None:
         test = test.take(min(limit, len(test)))
     test = _inputs(directory, test, pixels)
@@ -219,7 +220,7 @@ def vectors(
     from kanji_np.deploy import vectors
 
     _check_directory(directory)
-    _, test = data.load()
+    _, test = data.load(_input_shape(directory))
     test = _inputs(directory, test.take(min(images, len(test))), pixels)
     for path in vectors(directory, test, out, count=images):
         click.echo(path)
@@ -267,6 +268,14 @@ def verdict(result: Verification) -> str:
         f"({result.bytes:,} output bytes compared)"
     )
     return counts if result.first is None else f"{counts}\nfirst: {result.first}"
+
+
+def _input_shape(directory: Path) -> Shape | None:
+    """Of the network in a firmware directory, if it is one."""
+    import kanji_np as kj
+
+    model = directory / MODEL
+    return kj.load(model).input.shape if model.exists() else None
 
 
 def _inputs(directory: Path, data: Dataset, pixels: PixelOptions) -> Dataset:

@@ -62,7 +62,7 @@ def explain(
         check_plot(plot)
         check_directory(plot.parent)
     net = target.load(model)
-    test = spread(data.load()[1], images)
+    test = spread(data.load(net.input.shape)[1], images)
     net, test = matched(net, model, test, partial(target.load, model), pixels)
     note_other_target(net)
     if not net.is_calibrated:  # the scores are those of the layers shown

@@ -195,7 +195,7 @@ def import_(
             augment=augment_of(images, *augment, channel_means(images)),
             reproduce_inputs=found.metric != ACCURACY,
         )
-        found = _train(net, images, test, recipe, directory, run.resume, found)
+        found = _train(net, images, test, recipe, directory, run, found)
     if recipe is None or output is not None:
         net.save(model)
     if plot is not None:
@@ -300,12 +300,12 @@ def _note(net: Model, test: Dataset, scores: dict[str, float]) -> None:
 
 def _train(
     net: Model, images: Dataset, test: Dataset, recipe: Recipe, directory: Path,
-    resume: bool, found: Conversion,
+    run: RunOptions, found: Conversion,
 ) -> Conversion:  # fmt: skip
     """Train on; scores after each epoch, or of an autoencoder after the last."""
     import kanji_np as kj
 
-    check_run(directory, resume)
+    check_run(directory, run.resume)
     by_label = found.metric == ACCURACY
     with keeping(directory, "repeat the command with --resume to go on"):
         history = kj.fit(
@@ -313,7 +313,8 @@ def _train(
             images,
             validation=test if by_label else None,
             directory=directory,
-            resume=resume,
+            resume=run.resume,
+            callbacks=run.callbacks(),
             **vars(recipe),
         )
         curves = draw_curves(history, directory)

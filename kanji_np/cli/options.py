@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kanji_np.data import Dataset
     from kanji_np.layers import Layer
     from kanji_np.model import Model
-    from kanji_np.types import TargetSpec
+    from kanji_np.types import Shape, TargetSpec
 
 COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 
@@ -202,19 +202,25 @@ class DataOptions:
         ),
     ]
 
-    def load(self) -> tuple[Dataset, Dataset]:
-        """Training and test images; errors name options."""
+    def load(self, shape: Shape | None = None) -> tuple[Dataset, Dataset]:
+        """Training and test images; errors name options.
+
+        Parameters
+        ----------
+        shape : tuple of int, optional
+            Input shape of the network they are for; see `load_dataset`.
+        """
         from kanji_np.data import load_dataset
 
         channels = 1 if self.grey else None
+        load = functools.partial(
+            load_dataset, self.data, size=self.size, channels=channels, shape=shape
+        )
         try:
             if not self.download:
-                return load_dataset(self.data, size=self.size, channels=channels)
+                return load()
             with bar("downloading") as progress:
-                return load_dataset(
-                    self.data, download=True, progress=progress, size=self.size,
-                    channels=channels,
-                )  # fmt: skip
+                return load(download=True, progress=progress)
         except KanjiError as error:
             name_options(error, DATA_OPTIONS)
             raise

@@ -208,7 +208,7 @@ def _with_training(
     trained = None
     if data.data is not None:
         check_calibrated(net, model)
-        test = data.load()[1]
+        test = data.load(net.input.shape)[1]
         read = partial(target.load, model)
         trained = trained_report(*matched(net, model, test, read, pixels))
     else:

@@ -45,7 +45,7 @@ def compare_runtimes(
     from kanji_np.runtimes import compare_runtimes
 
     net = load_network(model)
-    test = spread(data.load()[1], images)
+    test = spread(data.load(net.input.shape)[1], images)
     net, test = matched(
         net, model, test, lambda layer: load_network(model, image_layer=layer), pixels
     )

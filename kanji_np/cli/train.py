@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from kanji_np.model import Model
     from kanji_np.optim import Optimizer
     from kanji_np.results import Result
+    from kanji_np.train import Callback
 
 
 def setting(flag: str, name: str, help: str | None = None) -> Decorator:
@@ -235,6 +236,21 @@ class RunOptions(PlaceOptions):
             help="Write what came out to a .json file.",
         ),
     ]
+    tensorboard: Annotated[
+        Path | None,
+        click.option(
+            "--tensorboard",
+            type=PATH,
+            metavar="DIR",
+            help="Log every epoch for TensorBoard there.",
+        ),
+    ]
+
+    def callbacks(self) -> list[Callback]:
+        """What is to be told of every epoch."""
+        from kanji_np.train import TensorBoard
+
+        return [] if self.tensorboard is None else [TensorBoard(self.tensorboard)]
 
 
 @dataclass(frozen=True)
@@ -309,6 +325,7 @@ def train(
             validation=test if by_label else None,
             directory=directory,
             resume=run.resume,
+            callbacks=run.callbacks(),
             **vars(wanted),
         )
         curves = draw_curves(history, directory)

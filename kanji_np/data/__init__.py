@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kanji_np.data.arrays import npz
+from kanji_np.data.arrays import from_arrays, npz
 from kanji_np.data.augment import Augment
 from kanji_np.data.cifar import CIFAR10, CIFAR100, cifar10, cifar100, find_layout
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.download import cache_directory, fetch
-from kanji_np.data.folders import image_folders
+from kanji_np.data.folders import image_folders, read_image
 from kanji_np.data.loader import ahead, batches, n_batches
 from kanji_np.data.resize import fitted, resized, resizing_text
 from kanji_np.data.synthetic import synthetic
@@ -38,10 +38,12 @@ __all__ = [
     "cifar100",
     "fetch",
     "fitted",
+    "from_arrays",
     "image_folders",
     "load_dataset",
     "n_batches",
     "npz",
+    "read_image",
     "resized",
     "resizing_text",
     "synthetic",
@@ -143,6 +145,7 @@ def load_dataset(
     channels: int | None = None,
     test_fraction: float | None = None,
     seed: int | None = None,
+    shape: Shape | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Load any dataset by name or path.
 
@@ -165,6 +168,9 @@ def load_dataset(
         Arrays and image folders that are not split yet: part for the test set.
     seed : int, optional
         Decides what synthetic data look like, or which images are for testing.
+    shape : tuple of int, optional
+        The input shape of the network they are for: image folders are read at its size
+        and with its channels unless `size` and `channels` say otherwise.
 
     Returns
     -------
@@ -187,6 +193,8 @@ def load_dataset(
         "seed": seed,
     }
     given = {option: value for option, value in options.items() if value is not None}
+    if shape is not None:
+        given = _for_shape(kind, shape) | given
     for option in given:
         if option not in DATASETS[kind].options:
             raise OptionError(
@@ -195,6 +203,14 @@ def load_dataset(
                 arguments=(option,),
             )
     return read(**given)
+
+
+def _for_shape(kind: str, shape: Shape) -> dict[str, Any]:
+    """The options by which image folders give samples of a shape, if they can."""
+    is_image = len(shape) == 3 and shape[2] in (1, 3)
+    if not is_image or "size" not in DATASETS[kind].options:
+        return {}
+    return {"size": shape[:2], "channels": shape[2]}
 
 
 def _find_reader(

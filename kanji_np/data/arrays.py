@@ -17,6 +17,25 @@ SPLIT_KEYS = (("x_train", "y_train"), ("x_test", "y_test"))
 MOST_CLASSES = 65_535
 
 
+def from_arrays(
+    x: np.ndarray, y: np.ndarray, *, classes: tuple[str, ...] = (), name: str = "data"
+) -> Dataset:
+    """A dataset of arrays as they are at hand.
+
+    Parameters
+    ----------
+    x : array (N, ...)
+    y : array of integers (N,) or (N, 1)
+        As in a `.npz` file; see `npz`.
+    classes : tuple of str
+        Names of classes, if they are known.
+    name : str
+    """
+    images, labels = _pair({"x": x, "y": y}, ("x", "y"), Path(name))
+    count = int(labels.max(initial=-1)) + 1
+    return Dataset(images, labels, classes or tuple(map(str, range(count))), name)
+
+
 def npz(
     path: str | Path, *, test_fraction: float = 0.2, seed: int = 0
 ) -> tuple[Dataset, Dataset]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kanji_np.checks import integer, shown
+from kanji_np.checks import integer, listed, shown
 from kanji_np.data.augment import Augment
 from kanji_np.errors import DataError, DataWarning, OptionError
-from kanji_np.types import Shape
+from kanji_np.types import Shape, shape_text
 
 #: How many axes arrays may have, by dtype, and how messages say so.
 IMAGES: dict[str, tuple[int, ...]] = {
@@ -90,6 +90,13 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Dataset {self.name}: {len(self):,} samples "
+            f"{shape_text(self.input_shape)} {self.images.dtype}, "
+            f"{len(self.classes)} classes: {listed(self.classes)}>"
+        )
 
     @property
     def input_shape(self) -> Shape:

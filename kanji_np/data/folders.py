@@ -170,7 +170,7 @@ def _read_set(
         labels += [label] * len(found)
     images: np.ndarray | None = None
     for i, file in enumerate(files):
-        image = _read_image(file, size, channels)
+        image = read_image(file, size, channels)
         if images is None:
             images = np.empty((len(files), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
@@ -184,7 +184,7 @@ def _read_set(
     return Dataset(images, np.array(labels, np.int64), classes, name)
 
 
-def _read_image(file: Path, size: tuple[int, int] | None, channels: int) -> np.ndarray:
+def read_image(file: Path, size: tuple[int, int] | None, channels: int) -> np.ndarray:
     """One image as uint8 (H, W, channels), turned as its EXIF tag says."""
     pil = _pillow()
     try:

@@ -209,7 +209,7 @@ extern "C" {{
 #define {upper}_OUTPUT_BYTES {y.size}
 #define {upper}_ARENA_BYTES {p.plan.arena_bytes}
 #define {upper}_CONST_BYTES {p.const_bytes}
-{_predicted(upper, prediction)}
+{_classes(p)}{_predicted(upper, prediction)}
 /* Runs the network once.
  *
  * input   {_layout(x)}{x_real}
@@ -245,6 +245,42 @@ extern void {name}_guard(int32_t layer);
 
 #endif
 """
+
+
+def _classes(p: Program) -> str:
+    """The number and names of the classes, if they are known."""
+    upper, names = p.graph.name.upper(), p.graph.classes
+    if not names:
+        return ""
+    lines = ", \\\n".join(map(_string, names))
+    return f"""\
+#define {upper}_CLASSES {len(names)}
+
+/* What the outputs stand for, in UTF-8. They take flash where they are used:
+ *     static const char *const names[{upper}_CLASSES] = {upper}_CLASS_NAMES;
+ */
+#define {upper}_CLASS_NAMES \\
+{INDENT}{{ \\
+{lines} \\
+{INDENT}}}
+"""
+
+
+def _string(text: str) -> str:
+    """Any text as a string of C99, in ASCII; a long one in several lines.
+
+    Escapes are octal: those have three digits at most, where hexadecimal ones would
+    take in a digit that follows. A question mark might begin a trigraph.
+    """
+    lines = [""]
+    for byte in text.encode():
+        shown = chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}"
+        lines[-1] += f"\\{shown}" if shown in '"\\?' else shown
+        if len(lines[-1]) > WIDTH - 2 * len(INDENT) - 9:  # an escape, quotes, the end
+            lines.append("")
+    return " \\\n".join(
+        f'{INDENT * 2}"{part}"' for part in lines if part or lines == [""]
+    )
 
 
 def _rounding_guard(p: Program) -> str:

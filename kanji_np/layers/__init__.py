@@ -8,6 +8,7 @@ from kanji_np.layers import declared
 from kanji_np.layers.batch_norm import EPSILON, BatchNorm, Statistics
 from kanji_np.layers.declare import register_op
 from kanji_np.layers.declared import *  # noqa: F403 - all that operators declare
+from kanji_np.layers.dropout import Dropout
 from kanji_np.layers.keras import (
     AvgPool2D,
     Conv1D,
@@ -40,6 +41,7 @@ __all__ = [
     "Conv2D",
     "Dense",
     "DepthwiseConv2D",
+    "Dropout",
     "Input",
     "Layer",
     "LinearLayer",

@@ -13,6 +13,7 @@ from dataclasses import MISSING, fields
 from inspect import Parameter, Signature
 from typing import Any
 
+from kanji_np.arguments import check_names
 from kanji_np.errors import OptionError
 from kanji_np.layers.layer import Layer
 from kanji_np.layers.make import kind_of
@@ -58,9 +59,12 @@ def layer_class(op: Op, module: str | None = None) -> type[Layer]:
 
     `module` is that of the operator's attributes by default.
     """
-    signature, kind = signature_of(op), kind_of(op)
+    assert op.layer is not None
+    signature, kind, owner = signature_of(op), kind_of(op), op.layer
+    names = [name for name in signature.parameters if name != "self"]
 
     def init(self: Layer, *args: Any, **named: Any) -> None:
+        check_names(owner, named, names)
         given = signature.bind(self, *args, **named)
         given.apply_defaults()
         values = given.arguments
@@ -69,10 +73,9 @@ def layer_class(op: Op, module: str | None = None) -> type[Layer]:
         kind.__init__(self, op, attrs, values["name"], **more)
 
     init.__signature__ = signature  # type: ignore[attr-defined]  # what `help` shows
-    assert op.layer is not None
     members: dict[str, Any] = {"__init__": init, "__doc__": docstring_of(op)}
     members["__module__"] = module or op.attrs.__module__
-    return type(op.layer, (kind,), members)
+    return type(owner, (kind,), members)
 
 
 def signature_of(op: Op) -> Signature:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kanji_np.arguments import known_arguments
 from kanji_np.checks import shown
 from kanji_np.errors import OptionError
 from kanji_np.layers.layer import Layer
@@ -28,6 +29,7 @@ from kanji_np.ops.normalize import NormalizeAttrs, NormalizeInts
 from kanji_np.window import Padding, Pair
 
 
+@known_arguments
 class Normalize(Layer):
     """uint8 image -> int8: ``(x - mean) >> shift``, rounded; see `ops.normalize`.
 
@@ -63,6 +65,7 @@ def _bytes(mean: ArrayLike) -> np.ndarray:
     return values.astype(np.uint8)
 
 
+@known_arguments
 class Conv2D(LinearLayer):
     """2-D convolution with bias; see `ops.conv2d`.
 
@@ -117,6 +120,7 @@ class Conv2D(LinearLayer):
         super().__init__(OPS["conv2d"], attrs, name, batch_norm=batch_norm)
 
 
+@known_arguments
 class DepthwiseConv2D(LinearLayer):
     """Depthwise 2-D convolution with bias; see `ops.depthwise_conv2d`.
 
@@ -163,6 +167,7 @@ class DepthwiseConv2D(LinearLayer):
         super().__init__(OPS["depthwise_conv2d"], attrs, name, batch_norm=batch_norm)
 
 
+@known_arguments
 class Dense(LinearLayer):
     """Fully connected layer with bias; see `ops.dense`.
 
@@ -206,6 +211,7 @@ def _pool_attrs(
     return Pool2DAttrs.given(pool_size, strides, padding, ceil_mode)
 
 
+@known_arguments
 class MaxPool2D(Layer):
     """2-D max pooling; see `ops.max_pool2d`.
 
@@ -236,6 +242,7 @@ class MaxPool2D(Layer):
         super().__init__(OPS["max_pool2d"], attrs, name)
 
 
+@known_arguments
 class AvgPool2D(Layer):
     """2-D average pooling over the cells inside the image; see `ops.avg_pool2d`.
 
@@ -261,6 +268,7 @@ class AvgPool2D(Layer):
         super().__init__(OPS["avg_pool2d"], attrs, name)
 
 
+@known_arguments
 class Conv1D(LinearLayer):
     """1-D convolution with bias over (T, C); see `ops.conv1d`.
 

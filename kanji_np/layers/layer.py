@@ -9,17 +9,20 @@ Layers that track ranges are in `tracked`, those that multiply by weights in `li
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from kanji_np.autograd import Tensor, record
+from kanji_np.checks import shown
 from kanji_np.errors import KanjiError, OptionError, ShapeError
 from kanji_np.loops import buffers
 from kanji_np.ops import Op
+from kanji_np.ops.attributes import argument_name
 from kanji_np.quantize import Scheme
 from kanji_np.targets import generates_c
 from kanji_np.types import (
@@ -367,8 +370,34 @@ class Layer:
         offsets = tuple(-q.zero_point for q in qparams)
         return Saved(arrays(x), y, scales, offsets, *bounds, extra=extra)
 
+    @property
+    def kind(self) -> str:
+        """The name of the layer as users write it: "Conv2D"."""
+        if self.op.layer is not None:
+            return self.op.layer
+        words = self.op.name.split("_")  # as the classes of `keras` are called
+        named = "".join(word[:1].upper() + word[1:] for word in words)
+        return re.sub(r"(?<=\d)d", "D", named)
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases on the device; batch normalization is folded into them."""
+        return 0
+
+    def _attributes_told(self) -> dict[str, Any]:
+        """Attributes that are not the defaults, by the names of the arguments."""
+        return {
+            argument_name(f): value
+            for f in fields(self.attrs)
+            if (value := getattr(self.attrs, f.name)) != f.default
+        }
+
     def __repr__(self) -> str:
-        return f"{self.name or self.op.name}: {self.attrs}"
+        told = dict(vars(self.constants)) if self.op.constants is not None else {}
+        told |= self._attributes_told()
+        if self.name:
+            told["name"] = self.name
+        return f"{self.kind}({', '.join(f'{k}={shown(v)}' for k, v in told.items())})"
 
 
 def arrays(values: Sequence[Activation]) -> Arrays:

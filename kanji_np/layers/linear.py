@@ -113,6 +113,15 @@ class LinearLayer(TrackedLayer):
         unit = LinearScales(QParams(1.0), np.ones(channels), QParams(1.0))
         return self._quantized(LinearParams(np.zeros_like(weight), bias), unit)
 
+    def _attributes_told(self) -> dict[str, Any]:
+        normalized = {"batch_norm": True} if self.batch_norm else {}
+        return super()._attributes_told() | normalized
+
+    @property
+    def n_parameters(self) -> int:
+        """See `Layer.n_parameters`."""
+        return self.weight.data.size + len(self.weight) if self.is_built else 0
+
     @property
     def _op_weights(self) -> Weights:
         """What the operator says of its weights."""

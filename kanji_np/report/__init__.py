@@ -9,19 +9,37 @@ from __future__ import annotations
 
 from kanji_np.report.cost import ArenaPiece, LayerReport, Report, cost_report
 from kanji_np.report.gather import html_report
-from kanji_np.report.tables import breakdown_table, machines, speed_table, text_table
+from kanji_np.report.notebook import history_html
+from kanji_np.report.scores import ClassScores, Confusion, Scores, scores
+from kanji_np.report.summary import Summary, SummaryLayer, summary
+from kanji_np.report.tables import (
+    breakdown_table,
+    machines,
+    percent,
+    speed_table,
+    text_table,
+)
 from kanji_np.report.trained import LayerValues, TrainedReport
 
 __all__ = [
     "ArenaPiece",
+    "ClassScores",
+    "Confusion",
     "LayerReport",
     "LayerValues",
     "Report",
+    "Scores",
+    "Summary",
+    "SummaryLayer",
     "TrainedReport",
     "breakdown_table",
     "cost_report",
+    "history_html",
     "html_report",
     "machines",
+    "percent",
+    "scores",
     "speed_table",
+    "summary",
     "text_table",
 ]

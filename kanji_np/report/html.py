@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
@@ -16,10 +15,10 @@ from kanji_np.report.figures import (
     Bar,
     arena_picture,
     bars,
-    curve,
     histogram,
     network_graph,
 )
+from kanji_np.report.notebook import training_curves
 from kanji_np.report.page import (
     element,
     facts,
@@ -29,11 +28,9 @@ from kanji_np.report.page import (
     section,
     table,
 )
+from kanji_np.report.scores import MOST_CLASSES, confusions_of
 from kanji_np.report.trained import TrainedReport
 from kanji_np.types import shape_text
-
-#: That a matrix is shown of; of more the pairs confused most, so many.
-MOST_CLASSES = 20
 
 TIME_IS_ESTIMATED = (
     "Time and energy are estimates: instructions come from a model fitted to emulated "
@@ -287,14 +284,7 @@ def _training(report: Report) -> Element:
     parts = []
     if report.history is not None:
         epochs = report.history.epochs
-        losses = [e.train_loss for e in epochs]
-        accuracies = [
-            ("training", [100 * e.train_accuracy for e in epochs]),
-            ("validation", [100 * e.validation_accuracy for e in epochs]),
-        ]
-        drawn = [curve("training loss", [("loss", losses)], top=None)]
-        if any(math.isfinite(v) for _, values in accuracies for v in values):
-            drawn.append(curve("accuracy [%]", accuracies, top=100.0))
+        drawn = training_curves(epochs)
         parts.append(element("div", {"class": "many charts"}, *drawn))
         parts += [
             paragraph(f"Epoch {e.epoch}: {e.note}", kind="soft")
@@ -322,13 +312,10 @@ def _confusion(trained: TrainedReport) -> Element:
         )
         _shade(made, matrix)
         return made
-    pairs = sorted(
-        (-n, classes[i], classes[k])
-        for i, row in enumerate(matrix)
-        for k, n in enumerate(row)
-        if i != k and n
-    )
-    rows = [[was, taken, f"{-n:,}"] for n, was, taken in pairs[:MOST_CLASSES]]
+    rows = [
+        [each.name, each.taken_for, f"{each.images:,}"]
+        for each in confusions_of(classes, matrix)[:MOST_CLASSES]
+    ]
     return table(
         f"Classes that are confused most, {of}",
         ["class", "taken for", "images"],

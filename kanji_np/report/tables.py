@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ def text_table(
         return "  ".join(padded).rstrip()
 
     return "\n".join(map(line, [header, ["-" * width for width in widths], *rows]))
+
+
+def percent(part: float) -> str:
+    """A part of 1 as "87.50 %"; nothing of NaN."""
+    return "" if math.isnan(part) else f"{100 * part:.2f} %"
 
 
 def speed_table(results: Sequence[Bench]) -> str:

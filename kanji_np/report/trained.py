@@ -13,12 +13,14 @@ from kanji_np.anomaly import anomaly_scores, auc
 from kanji_np.data import Dataset
 from kanji_np.graph import Graph
 from kanji_np.model import Model
+from kanji_np.report.scores import scores
 
 BINS = 64  # of 4 int8 values each
 SAMPLE_IMAGES = 256
 #: Values of all layers that are computed at once.
 BATCH_VALUES = 2**25
-MOST_CLASSES = 1000
+#: Of a confusion matrix that is kept.
+MOST_CLASSES = 1024
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class TrainedReport:
     int8_score, fp32_score : float
         In the integers of the target, and in float32, 0..1.
     classes : tuple of str
+        Of an autoencoder those of the data, else one for each output.
     confusion : tuple of tuple of int
         How many images of each class (rows) were taken for each class (columns), in
         int8. Empty for an autoencoder.
@@ -104,7 +107,7 @@ def trained_report(net: Model, data: Dataset) -> TrainedReport:
         If the images or labels do not fit the network.
     """
     graph = net.freeze()
-    confusion: tuple[tuple[int, ...], ...] = ()
+    classes, confusion = data.classes, tuple[tuple[int, ...], ...]()
     if net.output_shape == net.input.shape != (len(data.classes),):
         metric = "AUC"
         int8, fp32 = (
@@ -114,9 +117,10 @@ def trained_report(net: Model, data: Dataset) -> TrainedReport:
     else:
         metric = "accuracy"
         fp32 = net.evaluate(data, precision="fp32")
-        int8 = net.evaluate(data)
-        if len(data.classes) <= MOST_CLASSES:
-            confusion = _confusion(net, data)
+        found = scores(net, data)
+        int8, classes = found.accuracy, found.classes
+        if len(classes) <= MOST_CLASSES:
+            confusion = found.confusion
     sample = _spread(data.images)
     return TrainedReport(
         data=data.name,
@@ -124,22 +128,11 @@ def trained_report(net: Model, data: Dataset) -> TrainedReport:
         images=len(data),
         int8_score=int8,
         fp32_score=fp32,
-        classes=data.classes,
+        classes=classes,
         confusion=confusion,
         sample=len(sample),
         layers=_values(graph, graph.quantize_inputs(sample)),
     )
-
-
-def _confusion(net: Model, data: Dataset) -> tuple[tuple[int, ...], ...]:
-    count = len(data.classes)
-    matrix = np.zeros((count, net.output_shape[-1]), np.int64)
-    step = 500
-    for start in range(0, len(data), step):
-        part = slice(start, start + step)
-        said = net.predict(data.images[part]).reshape(len(data.labels[part]), -1)
-        np.add.at(matrix, (data.labels[part], said.argmax(axis=1)), 1)
-    return tuple(tuple(map(int, row[:count])) for row in matrix)
 
 
 def _spread(images: np.ndarray) -> np.ndarray:

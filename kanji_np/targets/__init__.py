@@ -119,6 +119,11 @@ def check_scheme(target: TargetSpec, scheme: str) -> None:
         )
 
 
+def computes_pow2_alone(target: TargetSpec) -> bool:
+    """Whether all scales must be powers of two."""
+    return all(name.startswith("pow2") for name in LIBRARIES[target.library].schemes)
+
+
 def takes_channel_scales(target: TargetSpec) -> bool:
     """Whether convolutions take a weight scale for each output channel."""
     return LIBRARIES[target.library].channel_scales

@@ -50,6 +50,7 @@ _SETBACKS = {
     "setbacks": schema.integer(0, MOST_SETBACKS),
     "is_normalized": schema.flag,
     "is_thawed": schema.flag,
+    "is_stopped": schema.flag,
     "notes": schema.array(schema.string),
     "went_to": schema.nullable(schema.integer()),
     "first": schema.nullable(schema.string),
@@ -119,10 +120,11 @@ def settings(run: Run) -> dict[str, str]:
         (x.name, x.op.name, x.attrs, wires, list(x.named_parameters()))
         for x, wires in zip(net.layers, net.wiring, strict=True)
     ]
+    dropouts = [(x.name, x.rate) for x in net.dropouts]
     return {
         **{f.name: text_of(getattr(run.recipe, f.name)) for f in fields(Recipe)},
         "loss": text_of(run.loss),
-        "network": repr(layers),
+        "network": repr((layers, dropouts, net.drops) if dropouts else layers),
         "target": str(net.target),
         "scheme": net.quantization.scheme.name,
         "ranges": net.quantization.ranges,
@@ -149,6 +151,7 @@ def save(run: Run, path: Path) -> None:
         "setbacks": run.setbacks,
         "is_normalized": run.is_normalized,
         "is_thawed": run.is_thawed,
+        "is_stopped": run.is_stopped,
         "notes": run.notes,
         "went_to": run.went_to,
         "first": run.first and archive.digest(run.first[1]),
@@ -209,6 +212,7 @@ def resume(run: Run, path: Path) -> None:
     run.setbacks = header.get("setbacks", 0)
     run.is_normalized = header.get("is_normalized", run.is_normalized)
     run.is_thawed = header.get("is_thawed", False)
+    run.is_stopped = header.get("is_stopped", False)
     run.notes = list(header.get("notes", ()))
     run.went_to = header.get("went_to")
     if run.first and header.get("first") != archive.digest(run.first[1]):

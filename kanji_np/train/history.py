@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -62,6 +63,27 @@ class History:
     """
 
     epochs: tuple[EpochRecord, ...] = ()
+
+    def __repr__(self) -> str:
+        if not self.epochs:
+            return "<History of no epoch>"
+        last, count = self.epochs[-1], len(self.epochs)
+        text = f"<History of {count} epoch{'s' * (count != 1)}, "
+        text += (
+            f"{sum(e.seconds for e in self.epochs):.0f} s: loss {last.train_loss:.4g}"
+        )
+        for name, score in (
+            ("accuracy", last.train_accuracy),
+            ("validation", last.validation_accuracy),
+        ):
+            if not math.isnan(score):
+                text += f", {name} {100 * score:.2f} %"
+        return f"{text}>"
+
+    def _repr_html_(self) -> str:
+        import kanji_np
+
+        return kanji_np.history_html(self)
 
     def csv(self, columns: Sequence[str] = COLUMNS) -> str:
         """Comma-separated text with a header line.

@@ -35,6 +35,7 @@ Loss = Callable[[Tensor, np.ndarray], Tensor]
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 SAMPLE_IMAGES = 500
+DROPOUT = 1  # of generators that draw what is dropped
 # Learned ranges move as fast where the weights take small steps as where they take
 # large ones. 0.01, the rate of Jain et al., 2020, is for weights that were trained
 # before: from scratch ranges ran away, and ten epochs of CIFAR-10 ended three points
@@ -84,6 +85,7 @@ class Run:
         self.steps_per_epoch = n_batches(len(train), recipe.batch_size, self.least)
         self.first_loss: float | None = None
         self.is_silent = False
+        self.is_stopped = False
         self.setbacks = 0
         self.is_thawed = False
         self.notes: list[str] = []
@@ -287,8 +289,10 @@ class Run:
             )
         )  # fmt: skip
         with closing(stream):
-            for images, labels in stream:
-                outputs = net.logits(images, precision=precision, track=True)
+            for batch, (images, labels) in enumerate(stream):
+                outputs = net.logits(
+                    images, precision=precision, track=True, dropout=self.dropout(batch)
+                )
                 targets = labels if by_label else real_inputs(net, images)
                 value = self.loss(outputs, targets)
                 if not isinstance(value, Tensor) or value.data.size != 1:
@@ -326,6 +330,16 @@ class Run:
                 "image gives the same outputs"
             )
         return total_loss / seen, correct / seen
+
+    def dropout(self, batch: int) -> np.random.Generator | None:
+        """What values of a batch, from 0, are dropped by, if any are.
+
+        Seed, epoch and batch decide it, so that a run goes on as if it had not been
+        stopped. Augmentation draws from another generator of the same batch.
+        """
+        if not self.net.dropouts:
+            return None
+        return np.random.default_rng((self.recipe.seed, self.epoch, batch + 1, DROPOUT))
 
     def _hears_nothing(self) -> bool:
         """Whether no gradient at all reaches the first parameters.

@@ -23,7 +23,7 @@ def test_commands():
     assert set(cli.main.commands) == {
         "quickstart", "train", "evaluate", "export", "verify", "report", "datasets",
         "bench", "vectors", "results", "convert", "explain", "compare-runtimes",
-        "import", "boards", "compare", "search",
+        "import", "boards", "compare", "search", "predict",
     }  # fmt: skip
 
 

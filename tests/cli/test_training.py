@@ -1,6 +1,7 @@
 """The command `train`: what it leaves behind, and how it goes on."""
 
 import csv
+import json
 import re
 import signal
 import sys
@@ -261,3 +262,22 @@ def test_a_network_that_reads_images_is_not_given_real_values(train, features):
     code, output = run("evaluate", "runs/own/model.npz", "--data", features)
     assert (code, output.count("\n")) == (2, 1)
     assert "own takes uint8 images, which its first layer reads; mfcc has fl" in output
+
+
+def test_evaluate_tells_each_class(train, images):
+    ok(*train, "--epochs", "1")
+    model = "runs/own/model.npz"
+    output = ok("evaluate", model, "--data", images, "--plot", "confusion.png")
+    assert output.startswith("int8 accuracy ")
+    assert "\n\nclass  images  precision " in output
+    assert "\n\ntaken for " in output
+    assert Path("confusion.png").read_bytes().startswith(b"\x89PNG")
+    told = json.loads(ok("evaluate", model, "--data", images, "--json"))
+    assert told["images"] == 12
+    assert output.split()[2] == f"{100 * told['accuracy']:.2f}"
+
+
+def test_a_log_for_tensorboard(train):
+    ok(*train, "--epochs", "1", "--tensorboard", "logs/own")
+    (log,) = Path("logs/own").iterdir()
+    assert b"loss/training" in log.read_bytes()

@@ -235,3 +235,41 @@ def test_weight_sums_are_a_table_on_mve_cores():
     )  # the input has no zero point
     older = program(net.for_target(version="4.0.0").freeze())
     assert not any("kernel_sums" in name for name, _ in older.constants())
+
+
+def test_names_of_classes_are_strings_of_c(run, tmp_path):
+    """Whatever they are; a program that does not use them does not have them."""
+    names = ('a "b"', "c:\\d", "??=", "æ\u00df日本", "7\x017", "%s\n", "", "ü" * 127)
+    layers = [kj.Normalize(0), kj.Flatten(), kj.Dense(len(names))]
+    net = kj.Sequential(layers, (4, 4, 1), name="named", classes=names)
+    export(net, tmp_path / "firmware")
+    header = (tmp_path / "firmware" / "named.h").read_text(encoding="ascii")
+    assert max(map(len, header.splitlines())) <= 88
+    (tmp_path / "main.c").write_text("""\
+#include "named.h"
+#include <stdio.h>
+
+static const char *const names[NAMED_CLASSES] = NAMED_CLASS_NAMES;
+
+int main(void)
+{
+    for (int i = 0; i < NAMED_CLASSES; i++)
+    {
+        puts(names[i]);
+    }
+    return 0;
+}
+""")
+    flags = [*STRICT, *c_flags(net, tmp_path / "firmware")]
+    run("gcc", *flags, "-trigraphs", "main.c", "-o", "main", cwd=tmp_path)
+    printed = run(str(tmp_path / "main"))
+    assert printed == "".join(f"{name}\n" for name in names)
+    (tmp_path / "plain.c").write_text(
+        '#include "named.h"\nint main(void) { return 0; }\n'
+    )
+    run("gcc", *flags, "plain.c", "-o", "plain", cwd=tmp_path)
+    assert "日本".encode() not in (tmp_path / "plain").read_bytes()
+
+
+def test_without_names_the_header_has_none(net, firmware):
+    assert "CLASS" not in (firmware.directory / f"{net.name}.h").read_text()

@@ -182,8 +182,10 @@ def test_a_line_that_installs_does_nothing_else_that_is_not_run():
 def test_c_compiles(page, tmp_path):
     snippets = [block for block in blocks(page) if block.language == "c"]
     if snippets:
-        net = kj.Sequential([kj.Normalize(0), kj.Flatten(), kj.Dense(2)], (4, 4, 1))
-        net.name = "cifar10"
+        net = kj.Sequential(
+            [kj.Normalize(0), kj.Flatten(), kj.Dense(2)], (4, 4, 1),
+            name="cifar10", classes=["cat", "dog"],
+        )  # fmt: skip
         kj.export(net, tmp_path / "firmware")
     for snippet in snippets:
         (tmp_path / "app.c").write_text(snippet.text)

@@ -37,7 +37,7 @@ def test_arguments_are_those_of_a_function():
     assert issubclass(kj.Add, TrackedLayer)
     with pytest.raises(TypeError, match="missing a required argument: 'target_shape'"):
         kj.Reshape()
-    with pytest.raises(TypeError, match="unexpected keyword argument 'filters'"):
+    with pytest.raises(OptionError, match="ReLU has no argument 'filters'"):
         kj.ReLU(filters=3)
     with pytest.raises(OptionError, match="target_shape must be"):
         kj.Reshape("many")

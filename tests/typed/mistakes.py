@@ -17,7 +17,7 @@ def number(outputs: kj.Tensor, labels: np.ndarray) -> float:
 
 kj.nonsense()  # attr-defined: Module has no attribute "nonsense"
 kj.fit(net, train, epochs="3")  # arg-type: type "str"; expected "int"
-kj.fit(net, train.images)  # arg-type: expected "Dataset"
+kj.fit(net, train.images)  # arg-type: expected "Dataset | tuple[
 kj.fit(net, train, optimiser=kj.SGD())  # call-arg: did you mean "optimizer"?
 kj.fit(net, train, optimizer="sgd")  # arg-type: expected "Optimizer"
 kj.fit(net, train, loss=number)  # arg-type: "loss" to "fit" has incompatible type

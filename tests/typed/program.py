@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import kanji_np as kj
 from kanji_np import autograd as ag
+from kanji_np.data import batches
 
 CLASSES = ("dark", "light")
 
@@ -31,7 +32,8 @@ def block(filters: int) -> list[kj.Layer]:
 
 
 def network(target: str | kj.TargetSpec) -> kj.Sequential:
-    layers = [kj.Normalize(128), *block(4), *block(8), kj.Flatten(), kj.Dense(2)]
+    layers: list[kj.Layer] = [kj.Normalize(128), *block(4), *block(8), kj.Flatten()]
+    layers += [kj.Dropout(0.5), kj.Dense(2)]
     return kj.Sequential(layers, input_shape=(8, 8, 1), target=target, name="light")
 
 
@@ -56,6 +58,21 @@ class Warmup:
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         return min(1.0, (step + 1) / steps_per_epoch)
+
+
+def stops_early(record: kj.EpochRecord, net: kj.Model) -> bool:
+    """A callback of one's own."""
+    return record.train_accuracy > 0.99 and net.is_calibrated
+
+
+def own_loop(net: kj.Model, data: kj.Dataset) -> None:
+    """A training loop of one's own."""
+    optimizer: kj.BoundOptimizer = kj.Adam(lr=0.001).bind(net.parameters())
+    for images, labels in batches(data, 16, seed=0, epoch=0):
+        loss = kj.cross_entropy(net.logits(images, track=True), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 def best(history: kj.History) -> kj.EpochRecord:
@@ -85,11 +102,16 @@ def main(folder: Path) -> None:
         schedule=Warmup(),
         loss=hinge,
         augment=kj.Augment(crop_padding=1, fill=128),
+        callbacks=[stops_early, kj.TensorBoard(folder / "logs")],
         show=False,
     )
     assert math.isfinite(best(history).train_loss)
     accuracy: float = net.evaluate(test)
     assert 0 <= accuracy <= 1
+    found_scores: kj.Scores = kj.scores(net, test)
+    assert found_scores.accuracy == accuracy
+    assert found_scores.classes == net.classes == CLASSES
+    own_loop(net, train)
     outputs: NDArray[np.int8] = net.freeze().run(test.images)
     assert outputs.shape == (len(test), *net.output_shape)
 
