@@ -210,7 +210,12 @@ def test_legacy_windows_are_multiplied_two_by_two_on_dsp_cores():
     assert counts["two_by_one"] == 12
     assert counts["one"] == 5
     plain = work(call, "cmsis-nn-q7-5.9.0", "c").counts
-    assert plain["taps"] == 5 * 25 * 9
+    # of the 15 taps along an axis one is before the image, one behind it
+    assert plain["above"] == 5 * 1 * 15
+    assert plain["left"] == 5 * (15 - 1) * 1
+    assert plain["below"] == 5 * 1 * (15 - 1)
+    assert plain["right"] == 5 * 13 * 1
+    assert plain["inside"] == 5 * 13 * 13
     assert plain["products"] == 5 * 13 * 13 * 3
 
 
