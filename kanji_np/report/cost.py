@@ -371,8 +371,8 @@ def _trained_lines(report: Report) -> Iterator[tuple[str, str]]:
             where = f"of {found.images:,} images of {found.data}"
             yield f"{precision} {found.metric}", f"{text} {where}"
         if pairs := found.most_confused(MOST_TOLD):
-            shown = (f"{was} for {taken} {n:,} times" for n, was, taken in pairs)
-            yield "mistaken most", ", ".join(shown)
+            shown = (f"{n:,} of {was} for {taken}" for n, was, taken in pairs)
+            yield "images mistaken most", ", ".join(shown)
         clamped = [each for each in found.layers if each.clamped]
         clamped.sort(key=lambda each: -each.clamped)
         if clamped:

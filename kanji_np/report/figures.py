@@ -310,7 +310,7 @@ def arena_picture(report: Report) -> Element:
     if report.peak_steps:
         middle = x_of(report.peak_steps[0]) + cell / 2
         in_use = report.arena_in_use[report.peak_steps[0] - 1]
-        says = f"peak: {names[report.peak_steps[0] - 1]}, {in_use:,}"
+        says = f"peak: {names[report.peak_steps[0] - 1]}, {in_use:,} bytes"
         anchor = "end" if middle > (LEFT_AXIS + right) / 2 else "start"
         drawn.append(label(middle, 14, says, anchor))
     text = (

@@ -181,10 +181,11 @@ def _layers(report: Report) -> Element:
     parts = [paragraph(note)]
     if report.estimate is not None:
         parts.append(paragraph(TIME_IS_ESTIMATED))
+    kinds = {name: "soft" for name in header if name.startswith("range of")}
+    kinds |= {"operator": "screen", "library functions": "left"}
     shown = table(
         "Costs of one inference, layer by layer", header, rows, left_columns=left,
-        totals=totals, text_columns=[len(header) - 1],
-        soft_columns=[i for i, name in enumerate(header) if name.startswith("range")],
+        totals=totals, kinds=kinds,
     )  # fmt: skip
     return section("Costs of each layer", "layers", *parts, shown)
 
@@ -431,7 +432,7 @@ def _verified(records: Sequence[VerificationRecord]) -> Element:
             header,
             rows,
             left_columns=3,
-            text_columns=[9, 10],
+            kinds={"compiler": "left", "target": "left"},
         ),
     ]
     parts += [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from xml.etree.ElementTree import Element, tostring
 
 from kanji_np import outputs
@@ -74,8 +75,8 @@ caption { padding-bottom: 0.3rem; }
 .wide {
   overflow-x: auto;
   background:
-    linear-gradient(to right, var(--page) 40%, transparent) left / 2.5rem 100% local,
-    linear-gradient(to left, var(--page) 40%, transparent) right / 2.5rem 100% local,
+    linear-gradient(to right, var(--page) 40%, transparent) left / 2.5rem 101% local,
+    linear-gradient(to left, var(--page) 40%, transparent) right / 2.5rem 101% local,
     linear-gradient(to right, var(--shade), transparent) left / 0.9rem 100% scroll,
     linear-gradient(to left, var(--shade), transparent) right / 0.9rem 100% scroll;
   background-repeat: no-repeat;
@@ -118,7 +119,16 @@ td.soft, .soft > th { color: var(--soft); font-weight: 400; }
 }
 svg { display: block; max-width: 100%; height: auto; fill: var(--ink); }
 .wide svg { max-width: none; }
-svg text { font-size: 12px; }
+svg text {
+  font-size: 12px; paint-order: stroke; stroke: var(--page); stroke-width: 0;
+}
+.front { fill: none; stroke-width: 1.5px; }
+.front ~ text { stroke-width: 3px; }
+.panels {
+  display: grid; gap: 0.6rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
+}
+.pairs { max-width: 60rem; }
 .beside { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; }
 .beside > * { min-width: 0; max-width: 100%; }
 .beside figcaption { max-width: 20rem; }
@@ -133,7 +143,7 @@ svg text { font-size: 12px; }
     --four: #3f7a3a; --five: #a1355b; --six: #6d6a2c; --pale: #cfe3ee;
     --warn: #b3261e;
   }
-  @page { size: A4; margin: 14mm 12mm; }
+  @page { size: A4; margin: 14mm 10mm; }
   html { font-size: 13px; }
   * { print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 10pt; }
@@ -147,10 +157,12 @@ svg text { font-size: 12px; }
   .facts dd { font-size: 1rem; }
   .beside:not(:has(.long)) { flex-wrap: nowrap; }
   .graph { flex: 0 1 45%; }
+  .panels { grid-template-columns: 1fr 1fr; }
   .wide { overflow: visible; background: none; }
   .wide th:first-child { position: static; }
-  table { font-size: 7pt; }
-  th, td { padding: 0.1rem 0.24rem; }
+  table { font-size: 6.5pt; }
+  th, td { padding: 0.1rem 0.15rem; }
+  .screen { display: none; }
   tfoot { display: table-row-group; }
   svg, .wide svg { max-width: 100%; max-height: 240mm; }
 }
@@ -222,8 +234,7 @@ def table(
     *,
     left_columns: int = 1,
     totals: Sequence[str] = (),
-    text_columns: Sequence[int] = (),
-    soft_columns: Sequence[int] = (),
+    kinds: Mapping[str, str] = MappingProxyType({}),
     marked: Sequence[int] = (),
     faded: Sequence[int] = (),
 ) -> Element:
@@ -240,10 +251,9 @@ def table(
         So many columns start at the left; the others are figures.
     totals : sequence of str, optional
         A last row.
-    text_columns : sequence of int, optional
-        More columns that start at the left.
-    soft_columns : sequence of int, optional
-        Columns that stand back behind the others.
+    kinds : mapping of str to str, optional
+        Classes of columns, by their header: "left", "soft" for what stands back, and
+        "screen" for what is not printed.
     marked, faded : sequence of int, optional
         Rows that stand out, and rows that stand back.
     """
@@ -251,11 +261,11 @@ def table(
     def cells(values: Sequence[str], scope: str, is_header: bool) -> list[Element]:
         made = []
         for i, value in enumerate(values):
-            kinds = ["left"] * (i < left_columns or i in text_columns)
-            kinds += ["soft"] * (i in soft_columns and not is_header)
-            kind = {"class": " ".join(kinds)} if kinds else {}
+            words = "left" if i < left_columns else ""
+            words = f"{words} {kinds.get(header[i], '')}".strip()
+            kind = {"class": words} if words else {}
             if is_header or i == 0:
-                made.append(element("th", {**kind, "scope": scope}, value))
+                made.append(element("th", kind | {"scope": scope}, value))
             else:
                 made.append(element("td", kind, value))
         return made
