@@ -17,7 +17,6 @@ from kanji_np.cost.instructions import TABLES as FOLDER
 from kanji_np.cost.instructions import instructions, table, table_from, table_text
 from kanji_np.cost.provider import COUNTED, LIKE, core_like, provider_of
 from kanji_np.cost.work import work
-from kanji_np.cost.work.loops import copied, loop
 from kanji_np.deploy.planner import lower
 from kanji_np.errors import KanjiError, OptionError, UnsupportedOp
 from kanji_np.graph import Graph
@@ -195,15 +194,6 @@ def test_unknown_libraries_are_refused():
     call = KernelCall("arm_relu_q7", "arm.h", ())
     with pytest.raises(OptionError, match="library"):
         provider_of(call, target_spec("cmsis-nn"), "mine")
-
-
-def test_how_copies_are_counted():
-    assert copied("copies", 3, 64 + 16 + 8) == loop("copies", 3, moves=8.75 + 2.7 + 2)
-    assert set(copied("copies", 3, 7)) == {
-        "loose copies",
-        "loose copies.moves",
-        "loose copies.bytes",
-    }
 
 
 # ------------------------------------------------- beside the emulator

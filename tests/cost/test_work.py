@@ -10,6 +10,7 @@ import pytest
 import kanji_np as kj
 from kanji_np.cost.provider import core_class_of, provider_of
 from kanji_np.cost.work import integers, work, work_of
+from kanji_np.cost.work.loops import memset
 from kanji_np.cost.work.windows import Axis
 from kanji_np.deploy.planner import lower
 from kanji_np.errors import UnsupportedOp
@@ -149,6 +150,44 @@ def test_helium_convolves_several_filters_of_one_channel():
     assert done.counts["transposed_weights"] == 18
     assert done.counts["windows"] == 9
     assert work(call, "cmsis-nn-4.0.0", "mve").kernel == "depthwise_by_tap"
+
+
+@pytest.mark.parametrize("version", ["7.0.0", "4.0.0"])
+def test_helium_takes_the_general_kernels_for_dilation_even_of_one_tap(version):
+    target = kj.target_spec("cmsis-nn", core="mve", version=version)
+    layers = [
+        kj.Conv2D(8, (1, 2), dilation_rate=2, padding="same"),
+        kj.DepthwiseConv2D(1, dilation_rate=2),
+    ]
+    net = kj.Sequential(layers, input_shape=(1, 8, 8), target=target)
+    row, depthwise = (
+        work(call, f"cmsis-nn-{version}", "mve") for call in calls_of(net)
+    )
+    assert row.counts["general"] == 1
+    assert depthwise.kernel == "depthwise_by_tap"
+    assert depthwise.counts["dilated_outputs"] == 2 * 8 * 8
+
+
+def test_helium_of_4_multiplies_windows_with_padding_apart():
+    net = kj.Sequential(
+        [kj.Conv2D(5, 3, padding="same")],
+        input_shape=(3, 7, 10),
+        target=kj.target_spec("cmsis-nn", core="mve", version="4.0.0"),
+    )
+    (call,) = calls_of(net)
+    counts = work(call, "cmsis-nn-4.0.0", "mve").counts
+    # 21 windows, of which the second row has five without padding, from the second on
+    assert (counts["whole"], counts["padded"], counts["rest"]) == (1, 4, 1)
+    assert counts["padded_vectors"] == 4 * 5 * 12  # of eight int16 numbers
+    assert counts["rest_outputs"] == 5
+
+
+def test_how_memset_is_counted():
+    counts = memset("fills", 8, 22)  # at even addresses: half of them are whole words
+    assert counts["fills"] == 8
+    assert counts["fills.first"] == 8 * (0 + 2) / 2
+    assert counts["fills.blocks"] == counts["fills.words"] == 8
+    assert counts["fills.singles"] == 8 * (2 + 0) / 2
 
 
 def test_int4_weights_have_loops_of_their_own():

@@ -12,7 +12,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 
-from kanji_np.cost.work.loops import Counts, Integers, Row, Work, multiplied, summed
+from kanji_np.cost.work.loops import (
+    Counts,
+    Integers,
+    Row,
+    Work,
+    memset,
+    multiplied,
+    summed,
+)
 from kanji_np.cost.work.windows import Axis, Windows, windows
 from kanji_np.errors import UnsupportedOp
 
@@ -101,22 +109,23 @@ Product = Callable[[int, int, int], Counts]
 
 
 def _convolution(given: Integers, _: str) -> Work:
-    return Work("convolve", _convolution_counts(windows(given, "conv_params")))
+    return Work("convolve", _convolution_counts(given, "conv_params"))
 
 
-def _convolution_counts(w: Windows) -> Counts:
-    if _is_pointwise(w):
+def _convolution_counts(given: Integers, params: str) -> Counts:
+    w, dilated = windows(given, params), _dilated(given, params)
+    if _is_pointwise(w, dilated):
         return _pointwise(w, _product)
-    ends = _row_ends(w) if _is_row(w) else None
+    ends = _row_ends(w) if _is_row(w, dilated) else None
     return _row(w, ends) if ends else {"wrapped": 1, **_general(w, _product)}
 
 
 def _convolution_s4(given: Integers, _: str) -> Work:
     """Whole bytes of weights have a kernel that takes windows in another order."""
-    w = windows(given, "conv_params")
-    if _is_pointwise(w):
+    w, dilated = windows(given, "conv_params"), _dilated(given, "conv_params")
+    if _is_pointwise(w, dilated):
         counts = _pointwise(w, _product_s4)
-    elif _is_row(w):
+    elif _is_row(w, dilated):
         counts = _row_s4(w)
     elif w.kernel_taps * w.depth % 2:
         counts = _general(w, _product_s4)
@@ -140,16 +149,19 @@ def _row_s4(w: Windows) -> Counts:
     lengths = [
         reach.count * w.depth for reach in reaches[:left] + reaches[left + between :]
     ]
-    made = [
-        {
-            "end_outputs": w.filters,
-            "end_vectors": w.filters * _over(length, LANES),
-            **_scaled("end", w.filters),
-        }
-        for length in lengths
-    ]
-    between_made = _product_s4(between, w.filters, w.columns.kernel * w.depth)
-    return summed({"row": 1, "ends": left + right}, between_made, *made)
+    made = _product_s4(between, w.filters, w.columns.kernel * w.depth)
+    ends_made = [_end(w.filters, length) for length in lengths]
+    return summed({"row": 1}, made, *ends_made)
+
+
+def _end(filters: int, depth: int) -> Counts:
+    """One window without what lies in the padding."""
+    return {
+        "ends": 1,
+        "end_outputs": filters,
+        "end_vectors": filters * _over(depth, LANES),
+        **_scaled("end", filters),
+    }
 
 
 def _grouped(given: Integers, _: str) -> Work:
@@ -157,8 +169,14 @@ def _grouped(given: Integers, _: str) -> Work:
     return Work("convolve", _general(windows(given, "conv_params"), _product))
 
 
-def _is_pointwise(w: Windows) -> bool:
-    return all(a.kernel == 1 and a.padding == 0 for a in (w.rows, w.columns))
+def _dilated(given: Integers, params: str) -> tuple[bool, bool]:
+    """Whether a call has dilation along y and x, even where the kernel is one tap."""
+    return given[f"{params}.dilation.h"] > 1, given[f"{params}.dilation.w"] > 1
+
+
+def _is_pointwise(w: Windows, dilated: tuple[bool, bool]) -> bool:
+    has_one_tap = all(a.kernel == 1 and a.padding == 0 for a in (w.rows, w.columns))
+    return has_one_tap and not any(dilated)
 
 
 def _pointwise(w: Windows, multiply: Product) -> Counts:
@@ -170,12 +188,9 @@ def _pointwise(w: Windows, multiply: Product) -> Counts:
     return summed({"strided": 1, "strided_lines": lines}, made)
 
 
-def _is_row(w: Windows) -> bool:
-    return (
-        w.rows.input == w.rows.kernel == 1
-        and w.columns.dilation == 1
-        and w.columns.stride * w.channels % WORDS == 0
-    )
+def _is_row(w: Windows, dilated: tuple[bool, bool]) -> bool:
+    has_one_row = w.rows.input == w.rows.kernel == 1 and not dilated[1]
+    return has_one_row and w.columns.stride * w.channels % WORDS == 0
 
 
 def _row_ends(w: Windows) -> tuple[int, int, int] | None:
@@ -235,12 +250,13 @@ def _copies(w: Windows, channels: int) -> Counts:
 
 def _depthwise(given: Integers, _: str) -> Work:
     w, multiplier = windows(given, "dw_conv_params"), given["dw_conv_params.ch_mult"]
-    dilated = _dilated_axes(w) > 0
-    if multiplier == 1 and not dilated:
+    dilated = _dilated(given, "dw_conv_params")
+    if multiplier == 1 and not any(dilated):
         return Work("depthwise", _by_blocks(w))
-    if multiplier % WORDS == 0 and not dilated:
+    if multiplier % WORDS == 0 and not any(dilated):
         return Work("depthwise_by_fours", _by_tap(w, WORDS))
-    return Work("depthwise_by_tap", _by_tap(w, 1))
+    more = {"dilated_outputs": w.count * w.filters * sum(dilated)}
+    return Work("depthwise_by_tap", {**_by_tap(w, 1), **more})
 
 
 def _depthwise_of_7(given: Integers, core_class: str) -> Work:
@@ -253,11 +269,9 @@ def _depthwise_of_7(given: Integers, core_class: str) -> Work:
         "transposed_taps": w.kernel_taps,
         "transposed_weights": w.kernel_taps * w.filters,
     }
-    return Work("convolve", {**_convolution_counts(w), **transposed})
-
-
-def _dilated_axes(w: Windows) -> int:
-    return sum(axis.dilation > 1 for axis in (w.rows, w.columns))
+    return Work(
+        "convolve", {**_convolution_counts(given, "dw_conv_params"), **transposed}
+    )
 
 
 def _by_blocks(w: Windows) -> Counts:
@@ -292,7 +306,6 @@ def _by_tap(w: Windows, channels: int) -> Counts:
         "windows": w.count,
         "inputs": w.count * w.channels,
         "outputs": w.count * parts,
-        "dilated_outputs": w.count * parts * _dilated_axes(w),
         "output_rows": w.inside_rows * parts,
         "taps": w.inside * parts,
     }
@@ -477,33 +490,43 @@ ROWS: Mapping[str, Row] = {
 
 def _convolution_of_4(given: Integers, _: str) -> Work:
     """Four windows that reach into the padding have a kernel of int16 products."""
-    w = windows(given, "conv_params")
-    if _is_pointwise(w):
+    w, dilated = windows(given, "conv_params"), _dilated(given, "conv_params")
+    if _is_pointwise(w, dilated):
         return Work("convolve", _pointwise(w, _product))
-    if w.rows.input == w.rows.kernel == 1 and w.columns.output % WINDOWS == 0:
-        return _row_of_4(w)
+    has_one_row = w.rows.input == w.rows.kernel == 1 and not dilated[1]
+    if has_one_row and w.columns.output % WINDOWS == 0:
+        return Work("convolve", _row_of_4(w))
     four, padded, rest = _fours(w)
     depth = w.kernel_taps * w.depth
-    return Work(
-        "convolve",
-        summed(
-            {"general": 1},
-            _copies(w, w.depth),
-            _halves(padded, rest, w.filters, depth),
-            _product(four * WINDOWS, w.filters, depth),
-        ),
-    )
+    counts = {
+        "general": 1,
+        **_copies(w, w.depth),
+        **_four_windows(four, w.filters, depth),
+        **_halves("padded", padded, w.filters, depth),
+        "any_rest": rest > 0,
+        **_halves("rest", rest, w.filters, depth),
+    }
+    del counts["filled_vectors"]
+    return Work("convolve", {**counts, **memset("filled", w.taps - w.inside, w.depth)})
 
 
-def _halves(padded: int, rest: int, filters: int, depth: int) -> Counts:
-    """Products of int16 numbers, which are half as many in a register."""
-    vectors = _over(depth, LANES // 2)
+def _four_windows(times: int, filters: int, depth: int) -> Counts:
+    """Four windows on the image alone."""
+    outputs = times * filters
     return {
-        "padded": padded,
-        "padded_outputs": padded * filters,
-        "padded_vectors": padded * filters * vectors,
-        **{f"rest_{rest}": 1, f"rest_{rest}_outputs": filters},
-        f"rest_{rest}_vectors": filters * vectors,
+        "whole": times,
+        "whole_outputs": outputs,
+        "whole_vectors": outputs * _over(depth, LANES),
+    }
+
+
+def _halves(name: str, times: int, filters: int, depth: int) -> Counts:
+    """Products of int16 numbers, which are half as many in a register."""
+    outputs = times * filters
+    return {
+        name: times,
+        f"{name}_outputs": outputs,
+        f"{name}_vectors": outputs * _over(depth, LANES // 2),
     }
 
 
@@ -519,17 +542,17 @@ def _are_whole(axis: Axis) -> list[bool]:
     return [reach.count == axis.kernel for reach in axis.reaches]
 
 
-def _row_of_4(w: Windows) -> Work:
-    """Windows that reach into the padding are multiplied one by one, without a copy."""
-    whole = _are_whole(w.columns)
-    counts: list[Mapping[str, float]] = [{"row": 1}]
-    for i in range(0, len(whole), WINDOWS):
-        depths = [reach.count * w.depth for reach in w.columns.reaches[i : i + WINDOWS]]
-        if whole[i] and whole[i + WINDOWS - 1]:
-            counts.append(_product(WINDOWS, w.filters, depths[0]))
+def _row_of_4(w: Windows) -> Counts:
+    """Windows that reach into the padding are multiplied one by one, without it."""
+    reaches, kernel = w.columns.reaches, w.columns.kernel
+    counts: list[Mapping[str, float]] = [{"row": 1, "row_fours": len(reaches) // 4}]
+    for first in range(0, len(reaches), WINDOWS):
+        four = reaches[first : first + WINDOWS]
+        if four[0].count == four[-1].count == kernel:
+            counts.append(_four_windows(1, w.filters, kernel * w.depth))
         else:
-            counts += [_product(1, w.filters, depth) for depth in depths]
-    return Work("convolve", summed(*counts))
+            counts += [_end(w.filters, reach.count * w.depth) for reach in four]
+    return summed(*counts)
 
 
 def _depthwise_of_4(given: Integers, core_class: str) -> Work:
@@ -549,8 +572,13 @@ def _depthwise_of_4(given: Integers, core_class: str) -> Work:
     return Work(made.kernel, summed(made.counts, more))
 
 
+def _relu_of_4(given: Integers, _: str) -> Work:
+    return Work("relu", {"start": 1, "values": given["1"]})
+
+
 ROWS_OF_4: Mapping[str, Row] = {
     **ROWS,
+    "arm_relu_q7": _relu_of_4,
     "arm_convolve_wrapper_s8": _convolution_of_4,
     "arm_depthwise_conv_wrapper_s8": _depthwise_of_4,
     "arm_fully_connected_s8": partial(_dense, scales=0, together=3),
