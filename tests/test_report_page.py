@@ -2,20 +2,23 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from datetime import datetime, timezone
 
 import numpy as np
 import pytest
+from browser import check_layout, chromium
 
 import kanji_np as kj
+from kanji_np.cost.range import Range
 from kanji_np.data import Dataset
 from kanji_np.deploy.record import add_record, read_records, record_of
 from kanji_np.errors import FileFormatError, OptionError
 from kanji_np.report import cost_report
-from kanji_np.report.figures import places
+from kanji_np.report.figures import Place, bands, places
 from kanji_np.report.html import html
+from kanji_np.report.page import aligned
+from kanji_np.report.units import unit_of
 from kanji_np.train import EpochRecord, History
 
 NAME = "<b>conv</b> & co"
@@ -76,35 +79,31 @@ def looked_at():
     )
 
 
-def test_the_page_in_a_browser(looked_at, tmp_path):
-    from playwright.sync_api import sync_playwright
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
 
+
+def test_the_page_in_a_browser(looked_at, browser, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(html(looked_at), encoding="utf-8")
     said, asked = [], []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-            args=["--no-sandbox"],
-        )
-        page = chromium.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        for width in (360, 768, 1280):
-            page.set_viewport_size({"width": width, "height": 800})
-            overflow = page.evaluate("document.documentElement.scrollWidth")
-            assert overflow <= width
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert min(page.evaluate(CONTRASTS)) >= 4.5
-        nodes = page.locator("svg g.node").all_text_contents()
-        pieces = page.locator("svg g.piece").count()
-        tags = page.locator("main b, main i, main u").count()
-        text = page.locator("main").inner_text()
-        printed = page.pdf()
-        chromium.close()
+    page = browser.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert min(page.evaluate(CONTRASTS)) >= 4.5
+    nodes = page.locator("svg g.node").all_text_contents()
+    pieces = page.locator("svg g.piece").count()
+    tags = page.locator("main b, main i, main u").count()
+    text = page.locator("main").inner_text()
+    printed = page.pdf()
+    page.close()
+    check_layout(browser, path)
     assert said == []
     assert asked == [path.as_uri()]
     assert len(nodes) == 1 + len(looked_at.layers)
@@ -112,6 +111,33 @@ def test_the_page_in_a_browser(looked_at, tmp_path):
     assert pieces == len(looked_at.arena)
     assert tags == 0 and NAME in text and "<u>note</u>" in text
     assert printed.startswith(b"%PDF")
+
+
+def test_long_names_and_a_long_network_have_their_place(browser, tmp_path):
+    path = tmp_path / "page.html"
+    report = kj.html_report(kj.mobilenet_v1_025(), path, board="nucleo-f446re")
+    check_layout(browser, path)
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(path.as_uri())
+    assert page.locator("svg g.node").count() == 1 + len(report.layers)
+    assert page.locator(".bands > svg").count() == 3
+    scrolled = page.locator("#layers .wide")
+    scrolled.evaluate("e => { e.scrollLeft = 200 }")
+    lefts = scrolled.evaluate(
+        "e => [e, ...e.querySelectorAll('th:first-child')].map("
+        "x => x.getBoundingClientRect().left)"
+    )
+    page.close()
+    assert len({round(left) for left in lefts}) == 1
+
+
+def test_columns_of_a_graph_begin_where_one_connection_leads_on():
+    chain = [Place(row, 0) for row in range(31)]
+    wires = [(i, i + 1) for i in range(30)]
+    assert bands(chain, wires) == [0, 11, 22]
+    assert bands(chain[:16], wires[:15]) == [0]
+    shortcut = [(i, i + 5) for i in range(0, 26, 5)]  # leaves no place
+    assert bands(chain, wires + shortcut) == [0]
 
 
 def test_a_page_is_made_of_the_report_alone(looked_at):
@@ -168,6 +194,48 @@ def test_markdown_and_json_say_the_same(looked_at):
     seconds = facts["estimate"]["seconds"]
     assert 0 < seconds["low"] <= seconds["likely"] <= seconds["high"]
     assert facts["history"][1]["epoch"] == 2
+
+
+def test_text_and_markdown_tell_what_the_page_shows(looked_at):
+    text, markdown = str(looked_at), looked_at.markdown().replace("\\", "")
+    (step,) = looked_at.peak_steps
+    made = looked_at.estimate
+    most = looked_at.trained.most_confused(1)[0][0]
+    clamped = [layer.clamped for layer in looked_at.trained.layers]
+    for shown in (text, markdown):
+        assert f"peak of the arena: {looked_at.layers[step - 1].name}, " in shown
+        for piece in looked_at.arena_during(step):
+            assert f"{piece.kind} of {piece.layer} {piece.size:,}" in shown
+        for layer in looked_at.layers:
+            for function in layer.functions:
+                assert f"{function}: " in shown
+        assert (
+            f"of {made.board.flash_bytes:,}; code {made.memory.code_bytes:,}" in shown
+        )
+        assert f"stack {made.memory.stack_bytes:,}" in shown
+        assert "epoch 2: training loss 1.00, accuracy in training 40.00 %" in shown
+        assert f"images mistaken most: {most} of " in shown
+        assert ("outputs clamped most: " in shown) is any(clamped)
+
+
+def test_a_column_has_one_unit():
+    found = [Range.within(seconds, 0.1) for seconds in (0.389, 0.00044, 0.0)]
+    unit = unit_of(found, "s")
+    assert unit.name == "ms"
+    assert [unit.likely(each) for each in found] == ["389", "0.44", "0"]
+    assert [unit.bounds(each) for each in found] == ["350 to 428", "0.40 to 0.48", ""]
+    assert (unit.likely(None), unit.bounds(None)) == ("", "")
+    assert unit_of([Range.exact(20.0)], "s").name == "s"
+    assert unit_of([Range.exact(0.005)], "s").name == "us"
+    assert unit_of([Range.exact(5e6)], "").likely(Range.exact(5e6)) == "5,000,000"
+
+
+def test_decimal_points_stand_below_each_other():
+    figures = aligned(["1,460", "32.1", "6.48", ""])
+    assert [len(text.rstrip()) for text in figures] == [5, 4, 4, 0]
+    ends = [len(text) - text.find(".") for text in figures[1:3]]
+    assert ends == [3, 3] and len(figures[0]) == len("1,460") + 3
+    assert aligned(["1", "22"]) == ["1", "22"]
 
 
 def test_records_are_kept_by_place_and_library(tmp_path):

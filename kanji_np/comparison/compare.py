@@ -53,9 +53,14 @@ class Comparison:
         """The table as Markdown."""
         return tables.markdown(self.rows)
 
-    def html(self) -> str:
-        """A page that needs no other file."""
-        return page.html(self.rows)
+    def html(self, title: str = "Networks side by side") -> str:
+        """A page that needs no other file.
+
+        Parameters
+        ----------
+        title : str
+        """
+        return page.html(self.rows, title)
 
     def __str__(self) -> str:
         return tables.text(self.rows)
@@ -313,6 +318,7 @@ def _facts(row: ComparisonRow) -> dict[str, object]:
         "fits": row.fits,
         "front": [*row.front],
         "notes": [*row.notes],
+        "about": row.about,
     }
     made = row.estimate
     facts["core"] = made and made.core

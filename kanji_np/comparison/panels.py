@@ -37,11 +37,27 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """Points over two axes."""
+    """Points over two axes; less is better on the first, and on the second unless
+    `has_scores`."""
 
     x_title: str
     y_title: str
     points: tuple[Point, ...]
+    has_scores: bool
+
+    def front(self, series: str) -> tuple[Point, ...]:
+        """The points of a board or core than which no other there is better on one
+        axis and as good on the other; from left to right, equal ones once."""
+        sign = -1 if self.has_scores else 1
+        mine = sorted(
+            (p for p in self.points if p.series == series),
+            key=lambda p: (p.x, sign * p.y),
+        )
+        found: list[Point] = []
+        for point in mine:
+            if not found or sign * point.y < sign * found[-1].y:
+                found.append(point)
+        return tuple(found)
 
 
 def panels(rows: Sequence[ComparisonRow]) -> tuple[Panel, ...]:
@@ -68,7 +84,7 @@ def _by_accuracy(rows: list[ComparisonRow], measure: Measure) -> Panel:
         for row in rows
         if row.accuracy is not None and measure.used(row) is not None
     ]
-    return Panel(_title(measure), "accuracy [%]", tuple(points))
+    return Panel(_title(measure), "accuracy [%]", tuple(points), has_scores=True)
 
 
 def _by_flash(rows: list[ComparisonRow], flash: Measure, measure: Measure) -> Panel:
@@ -78,7 +94,7 @@ def _by_flash(rows: list[ComparisonRow], flash: Measure, measure: Measure) -> Pa
         if used is not None and measure.used(row) is not None:
             y = used.likely * AXES[flash.unit][1]
             points.append(_point(row, measure, y, bool(row.front)))
-    return Panel(_title(measure), _title(flash), tuple(points))
+    return Panel(_title(measure), _title(flash), tuple(points), has_scores=False)
 
 
 def _point(row: ComparisonRow, measure: Measure, y: float, front: bool) -> Point:
@@ -96,16 +112,23 @@ def _title(measure: Measure) -> str:
 
 
 def labelled(
-    places: Sequence[tuple[float, float, str]], right: float
+    places: Sequence[tuple[float, float, str]],
+    right: float,
+    *,
+    left: float = 0.0,
+    free_of: Sequence[tuple[float, float]] = (),
 ) -> list[tuple[float, float, str]]:
     """Where the names of points go: beside them, and left out where two would meet.
 
     Parameters
     ----------
     places : sequence of (x, y, text)
-        Of the points [pixels].
-    right : float
-        The end of the drawing; names that would cross it stand to the left.
+        Of the points [pixels], the most important first.
+    right, left : float
+        The ends of the drawing; names that would cross the right one stand to the left
+        of their point.
+    free_of : sequence of (x, y), optional
+        Points that no name may cover.
 
     Returns
     -------
@@ -113,15 +136,23 @@ def labelled(
         Where each text starts.
     """
     made: list[tuple[float, float, str]] = []
-    for x, y, text in sorted(places):
-        width = CHARACTER * len(text)
-        start = x + GAP if x + GAP + width < right else x - GAP - width
-        meets = any(
+
+    def is_free(start: float, y: float, width: float) -> bool:
+        return not any(
             abs(y - other) <= LINE
             and start < begin + CHARACTER * len(words)
             and begin < start + width
             for begin, other, words in made
+        ) and not any(
+            abs(y - other) <= LINE + GAP / 2
+            and start - GAP / 2 < point < start + width + GAP / 2
+            for point, other in free_of
         )
-        if not meets:
-            made.append((start, y, text))
+
+    for x, y, text in places:
+        width = CHARACTER * len(text)
+        for start in (x + GAP, x - GAP - width):
+            if left <= start <= right - width and is_free(start, y, width):
+                made.append((start, y, text))
+                break
     return made

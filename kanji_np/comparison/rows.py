@@ -65,6 +65,8 @@ class ComparisonRow:
         The costs on whose Pareto front it is: no other network on the same board or
         core scores as well and costs less, or better and costs no more. Where no row
         has an accuracy it is "costs", if no other is cheaper in all of them.
+    about : str
+        What tells the network from others, for reading; empty if its name says it.
     """
 
     network: str
@@ -75,6 +77,7 @@ class ComparisonRow:
     estimate: Estimate | None
     notes: tuple[str, ...] = ()
     front: tuple[str, ...] = ()
+    about: str = ""
 
     @property
     def fits(self) -> bool:

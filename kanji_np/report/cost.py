@@ -7,6 +7,7 @@ energy are estimates for a board, see `cost.estimate`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from kanji_np.markdown import escaped, table_lines
 from kanji_np.model import Model
 from kanji_np.report.tables import text_table
 from kanji_np.report.trained import TrainedReport
+from kanji_np.report.units import unit_of
 from kanji_np.train import History
 from kanji_np.types import Shape, shape_text
 
@@ -207,9 +209,7 @@ class Report:
             "",
             "Flash and RAM in bytes; code not included.",
             "",
-            f"- arena: {arena_text(self.arena_bytes, self.lower_bound_bytes)}",
-            *(f"- {name}: {escaped(text)}" for name, text in estimate_lines(self)),
-            *(f"- {name}: {escaped(text)}" for name, text in trained_lines(self)),
+            *(f"- {escaped(name)}: {escaped(text)}" for name, text in _lines(self)),
         ]
         return "\n".join([*lines, "", MARK])
 
@@ -224,17 +224,18 @@ class Report:
                 f"input {shape_text(self.input_shape)}",
                 *("", table, ""),
                 "flash and RAM in bytes; code not included",
-                f"arena {arena_text(self.arena_bytes, self.lower_bound_bytes)}: "
-                "everything between input and output",
-                *(f"{name}: {text}" for name, text in estimate_lines(self)),
-                *(f"{name}: {text}" for name, text in trained_lines(self)),
+                *(f"{name}: {text}" for name, text in _lines(self)),
             ]
         )
 
 
+#: Layers that are told of where several need as much of the arena.
+MOST_PEAKS = 3
+#: Pairs of classes, and layers, of which the text tells.
+MOST_TOLD = 3
 #: Fields of a report that are plain data, as JSON has them.
 PLAIN = ("network", "target", "input_shape", "arena_bytes", "lower_bound_bytes")
-LEFT = 2  # columns of words
+LEFT = 3  # columns of words
 
 
 def cost_columns(report: Report) -> dict[str, list[str]]:
@@ -242,6 +243,7 @@ def cost_columns(report: Report) -> dict[str, list[str]]:
     layers = report.layers
     columns = {
         "layer": [*(layer.name for layer in layers), "total"],
+        "operator": [*(layer.op for layer in layers), ""],
         "output": [*(shape_text(layer.output_shape) for layer in layers), ""],
         "scale": [*(layer.scale for layer in layers), ""],
         "MAC": [f"{n:,}" for n in (*(layer.macs for layer in layers), report.macs)],
@@ -258,14 +260,12 @@ def cost_columns(report: Report) -> dict[str, list[str]]:
         every: list[Estimate | LayerEstimate] = [*whole.layers, whole]
         columns["instructions"] = [f"{each.instructions:,.0f}" for each in every]
         if whole.seconds is not None:
-            columns["ms"] = [_thousandths(each.seconds) for each in every]
+            unit = unit_of([whole.seconds], "s")
+            columns[unit.name] = [unit.likely(each.seconds) for each in every]
         if whole.joules is not None:
-            columns["mJ"] = [_thousandths(each.joules) for each in every]
+            unit = unit_of([whole.joules], "J")
+            columns[unit.name] = [unit.likely(each.joules) for each in every]
     return columns
-
-
-def _thousandths(value: Range | None) -> str:
-    return "" if value is None else significant(1e3 * value.likely)
 
 
 def place_of(found: Estimate) -> str:
@@ -276,7 +276,73 @@ def place_of(found: Estimate) -> str:
     return ", ".join(filter(None, (place, found.library, found.memory.compiler)))
 
 
-def estimate_lines(report: Report) -> Iterator[tuple[str, str]]:
+def _lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Names and texts of all that stands below the table of layers."""
+    arena = arena_text(report.arena_bytes, report.lower_bound_bytes)
+    yield "arena", f"{arena}; everything between input and output"
+    for step in report.peak_steps[:MOST_PEAKS]:
+        yield "peak of the arena", _peak_text(report, step)
+    if after := next_peaks(report):
+        yield "largest after the peak", after
+    yield from _function_lines(report)
+    yield from _estimate_lines(report)
+    yield from _trained_lines(report)
+
+
+def _peak_text(report: Report, step: int) -> str:
+    """What lies in the arena while one layer runs."""
+    pieces = report.arena_during(step)
+    shown = ", ".join(f"{p.kind} of {p.layer} {p.size:,}" for p in pieces)
+    in_use = sum(piece.size for piece in pieces)
+    return f"{report.layers[step - 1].name}, {in_use:,} bytes: {shown}"
+
+
+def next_peaks(report: Report) -> str:
+    """The layers behind the peak and what is in use then; empty if there are none."""
+    most = max(report.arena_in_use, default=0)
+    rest = [
+        (-size, step)
+        for step, size in enumerate(report.arena_in_use)
+        if 0 < size < most
+    ]
+    return ", ".join(
+        f"{report.layers[step].name} {-size:,} bytes"
+        for size, step in sorted(rest)[:MOST_TOLD]
+    )
+
+
+def _function_lines(report: Report) -> Iterator[tuple[str, str]]:
+    """The library's functions, and the layers that each computes."""
+    users: dict[str, list[str]] = {}
+    for layer in report.layers:
+        for function in dict.fromkeys(layer.functions):
+            users.setdefault(function, []).append(layer.name)
+    for function, layers in users.items():
+        yield function, ", ".join(layers)
+
+
+def flash_parts(found: Estimate) -> str:
+    """What there is of flash, and what takes it."""
+    memory, board = found.memory, found.board
+    there = _of(board.flash_bytes if board else None)
+    return f"{there}code {memory.code_bytes:,}, tables {memory.const_bytes:,}"
+
+
+def ram_parts(found: Estimate) -> str:
+    """What there is of RAM, and what takes it."""
+    memory, board = found.memory, found.board
+    return (
+        f"{_of(board.ram_bytes if board else None)}arena {memory.arena_bytes:,}, "
+        f"stack {memory.stack_bytes:,}, static {memory.static_bytes:,}, "
+        f"input and output {memory.input_bytes + memory.output_bytes:,}"
+    )
+
+
+def _of(there: int | None) -> str:
+    return "" if there is None else f"of {there:,}; "
+
+
+def _estimate_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Names and texts of what was estimated for the whole network."""
     found = report.estimate
     if found is None:
@@ -284,16 +350,20 @@ def estimate_lines(report: Report) -> Iterator[tuple[str, str]]:
     yield "estimate for", place_of(found)
     if found.seconds is not None:
         yield "time", f"{found.seconds.text('s')}, estimated"
+    else:
+        yield "cycles", f"{found.cycles.text('')}, estimated"
     if found.joules is not None:
         yield "energy", f"{found.joules.text('J')}, estimated"
-    yield "flash with code", f"{found.flash_bytes:,} bytes"
-    yield "RAM with stack, input and output", f"{found.ram_bytes:,} bytes"
+    yield "flash with code", f"{found.flash_bytes:,} bytes {flash_parts(found)}"
+    yield "RAM in all", f"{found.ram_bytes:,} bytes {ram_parts(found)}"
     for shortage in found.shortages:
         yield "does not fit", shortage
 
 
-def trained_lines(report: Report) -> Iterator[tuple[str, str]]:
+def _trained_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Names and texts of how good the network is, and of what was verified."""
+    if report.history is not None and report.history.epochs:
+        yield f"epoch {report.history.epochs[-1].epoch}", _epoch_text(report.history)
     found = report.trained
     if found is not None:
         for precision, score in (
@@ -303,8 +373,43 @@ def trained_lines(report: Report) -> Iterator[tuple[str, str]]:
             text = score_text(found.metric, score)
             where = f"of {found.images:,} images of {found.data}"
             yield f"{precision} {found.metric}", f"{text} {where}"
+        if pairs := found.most_confused(MOST_TOLD):
+            shown = (f"{n:,} of {was} for {taken}" for n, was, taken in pairs)
+            yield "images mistaken most", ", ".join(shown)
+        clamped = [each for each in found.layers if each.clamped]
+        clamped.sort(key=lambda each: -each.clamped)
+        if clamped:
+            yield (
+                "outputs clamped most",
+                ", ".join(
+                    f"{each.name} {share_text(each.clamped)}"
+                    for each in clamped[:MOST_TOLD]
+                ),
+            )
     for record in report.verified:
         yield "verified", verified_text(record)
+
+
+def _epoch_text(history: History) -> str:
+    """What the last epoch came to."""
+    last = history.epochs[-1]
+    facts = (
+        ("training loss", f"{last.train_loss:.2f}", last.train_loss),
+        ("accuracy in training", _percent(last.train_accuracy), last.train_accuracy),
+        ("in validation", _percent(last.validation_accuracy), last.validation_accuracy),
+    )
+    return ", ".join(f"{name} {text}" for name, text, x in facts if math.isfinite(x))
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.2f} %"
+
+
+def share_text(part: float) -> str:
+    """A small share in percent; what rounds to nothing is "less than"."""
+    if not part:
+        return "none"
+    return "< 0.01 %" if part < 1e-4 else f"{100 * part:.2g} %"
 
 
 def score_text(metric: str, score: float) -> str:
@@ -314,10 +419,26 @@ def score_text(metric: str, score: float) -> str:
 
 def verified_text(record: VerificationRecord) -> str:
     """One verification in a line."""
-    return (
-        f"{record.differing_bytes:,} differing bytes in {record.images:,} images on "
-        f"{record.on} with {record.library}, {record.when}"
+    measured = (
+        (record.instructions, "instructions"),
+        (record.flash_bytes, "bytes of flash"),
+        (record.stack_bytes, "bytes of stack"),
     )
+    images = f"{record.images:,} image{'s' if record.images != 1 else ''}"
+    facts = [
+        f"{record.differing_bytes:,} differing bytes in {images} on {record.on} with "
+        f"{record.library} for {record.target}, {when_text(record)}"
+    ]
+    facts += [f"{value:,} {what}" for value, what in measured if value is not None]
+    facts += [record.compiler] if record.compiler else []
+    facts += [f"first difference: {record.first}"] if record.first else []
+    return "; ".join(facts)
+
+
+def when_text(record: VerificationRecord) -> str:
+    """Its time for reading: "2026-03-01 12:00 UTC"."""
+    day, _, time = record.when.partition("T")
+    return f"{day} {time[:5]} UTC" if time else day
 
 
 def _history_facts(history: History) -> list[dict[str, Any]]:

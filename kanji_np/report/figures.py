@@ -7,22 +7,26 @@ has the same drawings.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from kanji_np.report.cost import ArenaPiece, LayerReport, Report
-from kanji_np.report.page import element, svg
+from kanji_np.report.page import aligned, element, key, svg
 from kanji_np.types import shape_text
 
 # Of a node of the graph, and between nodes [pixels].
 NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y = 214.0, 44.0, 14.0, 18.0
+#: Of a graph that is drawn whole, and of the parts of a longer one.
+MOST_ROWS, BAND_ROWS = 16, 11
 LANE = 9.0  # between lines that pass by nodes
 CHARACTER = 6.6  # how wide one of 12 pixels is at most, on the average
 # Of the picture of the arena.
-LEFT_AXIS, ARENA_HEIGHT, ARENA_WIDTH = 74.0, 340.0, 1000.0
+LEFT_AXIS, ARENA_HEIGHT, ARENA_WIDTH = 74.0, 340.0, 1080.0
 NARROWEST, WIDEST = 17.0, 96.0
 COLORS = {"output": "--one", "scratch": "--two", "copy": "--three"}
+#: Of the outlines, for those who cannot tell the colors apart.
+DASHES = {"copy": "3 2"}
 KINDS = {
     "output": "output of a layer",
     "scratch": "scratch memory",
@@ -39,7 +43,9 @@ def label(
     x: float, y: float, text: str, anchor: str = "start", color: str = "--ink"
 ) -> Element:
     """Text in a drawing; `anchor` is the end of it that stands at x."""
-    place: dict[str, str | float] = {"x": x, "y": y, "fill": var(color)}
+    place: dict[str, str | float] = {"x": x, "y": y}
+    if color != "--ink":
+        place["fill"] = var(color)
     if anchor != "start":
         place["text-anchor"] = anchor
     return element("text", place, text)
@@ -101,57 +107,112 @@ def places(layers: Sequence[LayerReport]) -> list[Place]:
 
 
 def network_graph(report: Report, shares: Sequence[float], what: str) -> Element:
-    """The network from its input down to its last layer.
+    """The network from its input down to its last layer, a long one in several columns.
 
     `shares` are the parts, 0..1, that the layers have of `what`.
     """
     at = places(report.layers)
-    columns = 1 + max(place.column for place in at)
-    rows = 1 + max(place.row for place in at)
     wires = [
         (source, number)
         for number, layer in enumerate(report.layers, 1)
         for source in dict.fromkeys(layer.inputs)
     ]
-    lanes = _lanes([wire for wire in wires if _is_blocked(wire, at)], at)
-    width = columns * (NODE_WIDTH + GAP_X)
-    width += LANE * (1 + max(lanes.values(), default=-1))
-    drawn = [
-        element("g", {"fill": "none", "stroke": var("--soft"), "stroke-width": "1.5"},
-            *(_wire(at, a, b, lanes.get((a, b))) for a, b in wires))
-    ]  # fmt: skip
-    drawn.append(
-        _node(at[0], "input", shape_text(report.input_shape), "", "input", 0.0)
-    )
-    for place, layer, share in zip(at[1:], report.layers, shares, strict=True):
+    nodes = [_node("input", shape_text(report.input_shape), "", "input", 0.0)]
+    for layer, share in zip(report.layers, shares, strict=True):
         part = f"{100 * share:.1f} %" if share else ""
         title = (
             f"{layer.name}: {layer.op}, {shape_text(layer.output_shape)}"
             + (f", {part} of the {what}" if part else "")
         )  # fmt: skip
         below = f"{layer.op}  {shape_text(layer.output_shape)}"
-        drawn.append(_node(place, layer.name, below, part, title, share))
-    height = rows * (NODE_HEIGHT + GAP_Y) - GAP_Y + 2
-    text = f"the network {report.network} as a graph of {len(report.layers)} layers"
+        nodes.append(_node(layer.name, below, part, title, share))
+    starts = bands(at, wires)
+    drawn = [
+        _band(report.network, at, wires, nodes, start, end)
+        for start, end in zip(starts, [*starts[1:], None], strict=True)
+    ]
+    return element("div", {"class": "bands"}, *drawn)
+
+
+def bands(at: Sequence[Place], wires: Sequence[tuple[int, int]]) -> list[int]:
+    """The rows with which the parts of a graph begin, the first of them 0.
+
+    A graph of more than MOST_ROWS is parted where a single connection leads on, into
+    parts of about equal size; one that has no such places in reach stays whole.
+    """
+    rows = 1 + max(place.row for place in at)
+    if rows <= MOST_ROWS:
+        return [0]
+    size = math.ceil(rows / math.ceil(rows / BAND_ROWS))
+    starts = [0]
+    while rows - starts[-1] > size:
+        ends = range(starts[-1] + size, starts[-1] + size // 2, -1)
+        single = [
+            row
+            for row in ends
+            if sum(at[a].row < row <= at[b].row for a, b in wires) == 1
+        ]
+        if not single:
+            break
+        starts.append(single[0])
+    return starts
+
+
+def _band(
+    network: str,
+    at: Sequence[Place],
+    wires: Sequence[tuple[int, int]],
+    nodes: Sequence[Element],
+    start: int,
+    end: int | None,
+) -> Element:
+    """The rows of a graph from `start` to before `end`."""
+    shown = [
+        i for i, p in enumerate(at) if p.row >= start and (end is None or p.row < end)
+    ]
+    here = {i: Place(at[i].row - start, at[i].column) for i in shown}
+    inner = [(a, b) for a, b in wires if a in here and b in here]
+    columns = 1 + max(place.column for place in here.values())
+    rows = 1 + max(place.row for place in here.values())
+    lanes = _lanes([wire for wire in inner if _is_blocked(wire, here)], here)
+    width = columns * (NODE_WIDTH + GAP_X)
+    width += LANE * (1 + max(lanes.values(), default=-1))
+    lines = [_wire(here, a, b, lanes.get((a, b))) for a, b in inner]
+    for a, b in wires:  # to and from other parts
+        if (a in here) is not (b in here):
+            x, y = _corner(here[a if a in here else b])
+            y += NODE_HEIGHT if a in here else -GAP_Y / 2
+            path = f"M{x + NODE_WIDTH / 2:g} {y:g} v{GAP_Y / 2:g}"
+            lines.append(element("path", {"d": path}))
+    drawn = [
+        element("g", {"fill": "none", "stroke": var("--soft"), "stroke-width": "1.5"},
+            *lines)
+    ]  # fmt: skip
+    for i, place in here.items():
+        x, y = _corner(place)
+        nodes[i].set("transform", f"translate({x:g} {y:g})")
+        drawn.append(nodes[i])
+    height = rows * (NODE_HEIGHT + GAP_Y)
+    text = f"the network {network} as a graph, {len(shown)} of {len(at)} boxes"
     return svg(width, height, text, *drawn)
 
 
 def _corner(place: Place) -> tuple[float, float]:
     return (
         1 + place.column * (NODE_WIDTH + GAP_X),
-        1 + place.row * (NODE_HEIGHT + GAP_Y),
+        GAP_Y / 2 + place.row * (NODE_HEIGHT + GAP_Y),
     )
 
 
-def _is_blocked(wire: tuple[int, int], at: Sequence[Place]) -> bool:
+def _is_blocked(wire: tuple[int, int], at: Mapping[int, Place]) -> bool:
     """Whether nodes stand between the two ends of a connection."""
     a, b = at[wire[0]], at[wire[1]]
     columns = {a.column, b.column}
-    return any(a.row < p.row < b.row and p.column in columns for p in at)
+    return any(a.row < p.row < b.row and p.column in columns for p in at.values())
 
 
 def _lanes(
-    wires: Sequence[tuple[int, int]], at: Sequence[Place]
+    wires: Sequence[tuple[int, int]], at: Mapping[int, Place]
 ) -> dict[tuple[int, int], int]:
     """Lanes beside all nodes, so that connections in one lane do not meet."""
     lanes: dict[tuple[int, int], int] = {}
@@ -164,10 +225,10 @@ def _lanes(
     return lanes
 
 
-def _wire(at: Sequence[Place], a: int, b: int, lane: int | None) -> Element:
+def _wire(at: Mapping[int, Place], a: int, b: int, lane: int | None) -> Element:
     (ax, ay), (bx, by) = _corner(at[a]), _corner(at[b])
     if lane is not None:
-        beside = [p.column for p in at if at[a].row <= p.row <= at[b].row]
+        beside = [p.column for p in at.values() if at[a].row <= p.row <= at[b].row]
         x = (1 + max(beside)) * (NODE_WIDTH + GAP_X) + lane * LANE
         ax, bx = ax + NODE_WIDTH, bx + NODE_WIDTH
         ay, by = ay + 0.7 * NODE_HEIGHT, by + 0.3 * NODE_HEIGHT
@@ -185,29 +246,22 @@ def _wire(at: Sequence[Place], a: int, b: int, lane: int | None) -> Element:
     return element("path", {"d": path})
 
 
-def _node(
-    place: Place, name: str, below: str, part: str, title: str, share: float
-) -> Element:
-    x, y = _corner(place)
+def _node(name: str, below: str, part: str, title: str, share: float) -> Element:
     frame = element(
         "rect",
         {
-            "x": x, "y": y, "width": NODE_WIDTH, "height": NODE_HEIGHT, "rx": "5",
+            "width": NODE_WIDTH, "height": NODE_HEIGHT, "rx": "5",
             "fill": var("--panel"), "stroke": var("--line"),
         },
     )  # fmt: skip
     room = NODE_WIDTH - 16
     name = shortened(name, room - CHARACTER * (len(part) + 1))
-    shown = element(
-        "text",
-        {"x": x + 8, "y": y + 17, "fill": var("--ink"), "font-weight": "600"},
-        name,
-    )
+    shown = element("text", {"x": 8, "y": 17, "font-weight": "600"}, name)
     parts = [element("title", {}, title), frame, shown]
-    parts.append(label(x + 8, y + 33, shortened(below, room), color="--soft"))
+    parts.append(label(8, 33, shortened(below, room), color="--soft"))
     if part:
-        parts.append(label(x + NODE_WIDTH - 8, y + 17, part, "end"))
-        parts.append(box(x + 1, y + NODE_HEIGHT - 4, room * share + 1, 3, "--one"))
+        parts.append(label(NODE_WIDTH - 8, 17, part, "end"))
+        parts.append(box(1, NODE_HEIGHT - 4, room * share + 1, 3, "--one"))
     return element("g", {"class": "node"}, *parts)
 
 
@@ -233,7 +287,9 @@ def arena_picture(report: Report) -> Element:
     ]
     for size in ticks(most):
         drawn.append(line(LEFT_AXIS, y_of(size), right, y_of(size)))
-        drawn.append(label(LEFT_AXIS - 6, y_of(size) + 4, f"{size:,}", "end", "--soft"))
+        drawn.append(
+            label(LEFT_AXIS - 6, y_of(size) + 4, f"{size:,g}", "end", "--soft")
+        )
     for piece in report.arena:
         x, y = x_of(piece.first), y_of(piece.offset + piece.size)
         width = cell * (piece.last - piece.first + 1)
@@ -246,16 +302,15 @@ def arena_picture(report: Report) -> Element:
         place: dict[str, str | float] = {
             "transform": f"translate({x:.1f} {y:.1f}) rotate(-90)",
             "text-anchor": "end",
-            "fill": var("--ink" if step in report.peak_steps else "--soft"),
         }
-        if step in report.peak_steps:
-            place["font-weight"] = "700"
+        is_peak = step in report.peak_steps
+        place |= {"font-weight": "700"} if is_peak else {"fill": var("--soft")}
         drawn.append(element("text", place, shortened(name, 22 * CHARACTER)))
     drawn.append(label(4, 14, "bytes", color="--soft"))
     if report.peak_steps:
         middle = x_of(report.peak_steps[0]) + cell / 2
         in_use = report.arena_in_use[report.peak_steps[0] - 1]
-        says = f"peak: {names[report.peak_steps[0] - 1]}, {in_use:,}"
+        says = f"peak: {names[report.peak_steps[0] - 1]}, {in_use:,} bytes"
         anchor = "end" if middle > (LEFT_AXIS + right) / 2 else "start"
         drawn.append(label(middle, 14, says, anchor))
     text = (
@@ -267,7 +322,6 @@ def arena_picture(report: Report) -> Element:
 def _piece(
     piece: ArenaPiece, x: float, y: float, width: float, height: float
 ) -> Element:
-    color = COLORS[piece.kind]
     during = (
         f"layer {piece.first}"
         if piece.first == piece.last
@@ -277,40 +331,63 @@ def _piece(
         f"{piece.layer}: {KINDS[piece.kind]}, {piece.size:,} bytes at "
         f"{piece.offset:,}, {during}"
     )
-    rectangle = element(
-        "rect",
-        {
-            "x": x + 1, "y": y, "width": width - 2, "height": max(height, 1.0),
-            "fill": var(color), "fill-opacity": "0.28", "stroke": var(color),
-        },
-    )  # fmt: skip
+    rectangle = _patch(piece.kind, x + 1, y, width - 2, max(height, 1.0))
     parts = [element("title", {}, title), rectangle]
     what = piece.layer if piece.kind == "output" else f"{piece.layer} {piece.kind}"
-    lines = [what, f"{piece.size:,}"]
-    if height >= 32 and width >= 40:
-        parts += [
-            label(x + 5, y + 14 + 14 * i, shortened(text, width - 8))
-            for i, text in enumerate(lines)
-        ]
-    elif height >= 15 and width >= 40:
-        parts.append(label(x + 5, y + 12, shortened(" ".join(lines), width - 8)))
-    elif width < 40 <= height:  # upwards, in a narrow column
-        place: dict[str, str | float] = {
-            "transform": (
-                f"translate({x + width / 2 + 4:.1f} {y + height - 5:.1f}) rotate(-90)"
-            ),
-            "fill": var("--ink"),
-        }
-        shown = shortened(" ".join(lines), height - 8)
-        parts.append(element("text", place, shown))
+    size = f"{piece.size:,}"
+    ways = [
+        (lines, is_upright)
+        for lines in ([what, size], [f"{what} {size}"], [size])
+        for is_upright in (False, True)
+    ]
+    for lines, is_upright in ways:
+        along, across = (height, width) if is_upright else (width, height)
+        longest = max(CHARACTER * len(text) for text in lines)
+        if longest + 8 <= along and 14 * len(lines) + 1 <= across:
+            for i, text in enumerate(lines):
+                parts.append(_written(text, x, y, height, 12 + 14 * i, is_upright))
+            break
     return element("g", {"class": "piece"}, *parts)
 
 
-def ticks(most: float, count: int = 5) -> list[int]:
+def _patch(kind: str, x: float, y: float, width: float, height: float) -> Element:
+    """A rectangle in the color of its kind."""
+    place: dict[str, str | float] = {
+        "x": x, "y": y, "width": width, "height": height, "fill": var(COLORS[kind]),
+        "fill-opacity": "0.28", "stroke": var(COLORS[kind]),
+    }  # fmt: skip
+    dashes = {"stroke-dasharray": DASHES[kind]} if kind in DASHES else {}
+    return element("rect", {**place, **dashes})
+
+
+def _written(
+    text: str, x: float, y: float, height: float, down: float, is_upright: bool
+) -> Element:
+    """A line of text in a rectangle, `down` from its upper or its left edge."""
+    if not is_upright:
+        return label(x + 5, y + down, text)
+    turned = f"translate({x + down + 1:.1f} {y + height - 4:.1f}) rotate(-90)"
+    return element("text", {"transform": turned}, text)
+
+
+def arena_key(report: Report) -> Element:
+    """What the marks of the picture of the arena mean; only those it has."""
+    kinds = {piece.kind for piece in report.arena}
+    marks = [
+        (_patch(kind, 0.5, 0.5, 11, 11), word)
+        for kind, word in KINDS.items()
+        if kind in kinds
+    ]
+    marks.append((box(0, 0, 12, 12, "--pale"), "the peak: most is in use"))
+    bound = line(0, 6, 12, 6, "--warn", "4 3")
+    return key([*marks, (bound, "no layout takes less")])
+
+
+def ticks(most: float, count: int = 5) -> list[float]:
     """Round numbers from 0 to the most, about so many."""
-    step = 10 ** math.floor(math.log10(max(most / count, 1)))
-    step = next(step * k for k in (1, 2, 5, 10) if step * k * count >= most)
-    return list(range(0, int(most) + 1, int(step)))
+    power = 10.0 ** math.floor(math.log10(most / count))
+    step = next(power * k for k in (1, 2, 5, 10) if power * k * count >= most)
+    return [round(step * i, 12) for i in range(math.floor(most / step) + 1)]
 
 
 @dataclass(frozen=True)
@@ -328,13 +405,13 @@ def bars(caption: str, rows: Sequence[Bar]) -> Element:
     """Bars under each other; a thin line reaches from the low to the high bound."""
     most = max((row.high for row in rows), default=0.0) or 1.0
     shown: list[Element] = []
-    for row in rows:
+    for row, text in zip(rows, aligned([row.text for row in rows]), strict=True):
         marks = [_span("bar", 0, row.value / most)]
         if row.low < row.high:
             marks.append(_span("range", row.low / most, row.high / most))
         track = element("td", {"class": "track"}, element("div", {}, *marks))
         name = element("th", {"class": "left", "scope": "row"}, row.name)
-        shown.append(element("tr", {}, name, track, element("td", {}, row.text)))
+        shown.append(element("tr", {}, name, track, element("td", {}, text)))
     heading = element("caption", {}, caption)
     body = element("tbody", {}, *shown)
     return element("table", {"class": "bars"}, heading, body)
@@ -361,22 +438,24 @@ def curve(
     def y_of(value: float) -> float:
         return floor - (floor - head) * value / most
 
-    drawn = [element("text", {"x": "0", "y": "13", "fill": var("--ink"),
+    drawn = [element("text", {"x": "0", "y": "13",
         "font-weight": "600"}, title)]  # fmt: skip
-    for part in (0.0, 0.5, 1.0):
-        y = y_of(part * most)
+    for mark in ticks(most, 4):
+        y = y_of(mark)
         drawn.append(line(left, y, width, y))
-        drawn.append(label(left - 5, y + 4, f"{part * most:.3g}", "end", "--soft"))
+        drawn.append(label(left - 5, y + 4, f"{mark:g}", "end", "--soft"))
     drawn.append(label(left, height - 6, "epoch 1", color="--soft"))
     drawn.append(label(width, height - 6, str(count), "end", "--soft"))
-    for (name, values), color in zip(lines, ("--one", "--two"), strict=False):
+    for (name, values), color, dash in zip(
+        lines, ("--one", "--two"), ("none", "6 3"), strict=False
+    ):
         points = [(x_of(i), y_of(v)) for i, v in enumerate(values) if math.isfinite(v)]
         if not points:
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         drawn.append(
             element("polyline", {"points": path, "fill": "none",
-                "stroke": var(color), "stroke-width": "2"})
+                "stroke": var(color), "stroke-width": "2", "stroke-dasharray": dash})
         )  # fmt: skip
         x, y = points[-1]
         drawn.append(
@@ -384,7 +463,7 @@ def curve(
         )
         place = left if color == "--one" else left + (width - left) / 2
         last = next(v for v in reversed(values) if math.isfinite(v))
-        drawn.append(label(place, 30, f"{name} {last:.4g}", color=color))
+        drawn.append(label(place, 30, f"{name} {last:.2f}", color=color))
     return svg(width, height, f"{title}, {count} epochs", *drawn)
 
 
@@ -398,13 +477,14 @@ def histogram(
     width, height, head, foot = 256.0, 104.0, 18.0, 30.0
     most, floor = max(counts, default=0) or 1, height - foot
     step = width / len(counts)
-    drawn = [element("text", {"x": "0", "y": "12", "fill": var("--ink"),
-        "font-weight": "600"}, shortened(title, width))]  # fmt: skip
-    for i, count in enumerate(counts):
-        tall = (floor - head) * math.sqrt(count / most)
-        if count:
-            tall = max(tall, 1.0)
-            drawn.append(box(i * step, floor - tall, step - 1, tall, color))
+    drawn = [element("text", {"x": "0", "y": "12", "font-weight": "600"},
+        shortened(title, width))]  # fmt: skip
+    path = [f"M0 {floor:g}"]
+    for count in counts:
+        tall = max((floor - head) * math.sqrt(count / most), 1.0 if count else 0.0)
+        path.append(f"V{floor - tall:.4g}h{step:g}")
+    outline = f"{''.join(path)}V{floor:g}z"
+    drawn.append(element("path", {"d": outline, "fill": var(color)}))
     drawn.append(line(0, floor, width, floor, "--soft"))
     drawn.append(label(0, floor + 12, "-128", color="--soft"))
     drawn.append(label(width / 2, floor + 12, "0", "middle", "--soft"))

@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from kanji_np.cost.estimate import Estimate, LayerEstimate
-from kanji_np.cost.range import Range, significant
+from kanji_np.cost.range import Range
 from kanji_np.deploy.planner import arena_text
 from kanji_np.deploy.record import VerificationRecord
-from kanji_np.report.cost import Report, place_of, score_text
+from kanji_np.report.cost import (
+    MOST_PEAKS,
+    Report,
+    flash_parts,
+    next_peaks,
+    place_of,
+    ram_parts,
+    score_text,
+    share_text,
+    when_text,
+)
 from kanji_np.report.figures import (
     KINDS,
     Bar,
+    arena_key,
     arena_picture,
     bars,
     histogram,
@@ -20,6 +31,7 @@ from kanji_np.report.figures import (
 )
 from kanji_np.report.notebook import training_curves
 from kanji_np.report.page import (
+    aligned,
     element,
     facts,
     figure,
@@ -30,12 +42,13 @@ from kanji_np.report.page import (
 )
 from kanji_np.report.scores import MOST_CLASSES, confusions_of
 from kanji_np.report.trained import TrainedReport
+from kanji_np.report.units import Unit, unit_of
 from kanji_np.types import shape_text
 
 TIME_IS_ESTIMATED = (
     "Time and energy are estimates: instructions come from a model fitted to emulated "
     "cores, cycles for each from published measurements of boards. The likely value "
-    "stands first, the range in parentheses."
+    "stands first, its range beside it."
 )
 
 
@@ -75,19 +88,8 @@ def _facts(report: Report) -> list[tuple[str, str, str]]:
             rows.append(_boxed("time", found.seconds, "s"))
         if found.joules is not None:
             rows.append(_boxed("energy", found.joules, "J"))
-        memory, board = found.memory, found.board
-        rows.append((
-            "flash", f"{found.flash_bytes:,} bytes",
-            _of(board.flash_bytes if board else None)
-            + f"code {memory.code_bytes:,}, tables {memory.const_bytes:,}",
-        ))  # fmt: skip
-        rows.append((
-            "RAM", f"{found.ram_bytes:,} bytes",
-            _of(board.ram_bytes if board else None)
-            + f"arena {memory.arena_bytes:,}, stack {memory.stack_bytes:,}, static "
-            f"{memory.static_bytes:,}, input and output "
-            f"{memory.input_bytes + memory.output_bytes:,}",
-        ))  # fmt: skip
+        rows.append(("flash", f"{found.flash_bytes:,} bytes", flash_parts(found)))
+        rows.append(("RAM", f"{found.ram_bytes:,} bytes", ram_parts(found)))
     else:
         flash = f"{report.flash_bytes:,} bytes"
         rows.append(("flash of tables", flash, "code not included"))
@@ -105,10 +107,6 @@ def _facts(report: Report) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _of(there: int | None) -> str:
-    return "" if there is None else f"of {there:,}; "
-
-
 def _boxed(name: str, value: Range, unit: str) -> tuple[str, str, str]:
     likely, _, bounds = value.text(unit).partition(" (")
     return name, likely, f"estimated, {bounds.rstrip(')')}" if bounds else "estimated"
@@ -119,19 +117,24 @@ def _network(report: Report) -> Element:
     drawing = network_graph(report, shares, what)
     caption = (
         f"Every layer with its operator, its output's shape and its share of the "
-        f"{what}. A row runs after the one above it."
+        f"{what}. Lines lead down from each layer to those that read it"
     )
+    is_long = len(drawing) > 1
+    caption += ", and from a column to the next." if is_long else "."
     graph = figure(drawing, caption, scrolls=True)
+    graph.set("class", "graph long" if is_long else "graph")
     charts = element("div", {"class": "many charts"}, *_charts(report))
     beside = element("div", {"class": "beside"}, graph, charts)
-    title = "Network, and where time, energy and flash go"
-    if report.estimate is None:
+    found = report.estimate
+    if found is None:
         return section("Network, and where flash goes", "network", beside)
+    time = "cycles" if found.seconds is None else "time"
+    spent = f"{time}, energy and flash" if found.joules else f"{time} and flash"
     lead = paragraph(
         "Bars are the likely values, thin lines reach from the lowest to the highest. "
-        f"Estimates for {place_of(report.estimate)}."
+        f"Estimates for {place_of(found)}."
     )
-    return section(title, "network", lead, beside)
+    return section(f"Network, and where {spent} go", "network", lead, beside)
 
 
 def _shares(report: Report) -> tuple[list[float], str]:
@@ -148,58 +151,63 @@ def _shares(report: Report) -> tuple[list[float], str]:
 
 
 def _layers(report: Report) -> Element:
-    found = report.estimate
-    with_scale = any(layer.scale for layer in report.layers)
-    header = ["layer", "operator", "output", *["scale"] * with_scale, "MAC"]
-    if found is not None:
-        header += ["instructions", *_ranged_header(found)]
-    header += ["flash", "RAM", "functions"]
-    rows = []
-    for i, layer in enumerate(report.layers):
-        row = [layer.name, layer.op, shape_text(layer.output_shape)]
-        row += [layer.scale] * with_scale
-        row.append(f"{layer.macs:,}")
-        if found is not None:
-            each = found.layers[i]
-            row += [f"{each.instructions:,.0f}", *_ranged(each)]
-        row += [f"{layer.flash_bytes:,}", f"{layer.ram_bytes:,}"]
-        rows.append([*row, ", ".join(layer.functions)])
-    totals = ["total", "", "", *[""] * with_scale, f"{report.macs:,}"]
-    if found is not None:
-        totals += [f"{found.instructions:,.0f}", *_ranged(found)]
-    totals += [f"{report.flash_bytes:,}", "", ""]
+    layers = report.layers
+    columns = {
+        "layer": [*(layer.name for layer in layers), "total"],
+        "operator": [*(layer.op for layer in layers), ""],
+        "output": [*(shape_text(layer.output_shape) for layer in layers), ""],
+    }
+    left = len(columns)
+    if any(layer.scale for layer in layers):
+        columns["scale"] = [*(layer.scale for layer in layers), ""]
+    columns["MAC"] = [f"{n:,}" for n in (*(each.macs for each in layers), report.macs)]
+    columns |= _estimated(report)
+    columns["flash\n[bytes]"] = [
+        f"{n:,}" for n in (*(each.flash_bytes for each in layers), report.flash_bytes)
+    ]
+    columns["RAM\n[bytes]"] = [*(f"{layer.ram_bytes:,}" for layer in layers), ""]
+    columns["library functions"] = [
+        *("\n".join(layer.functions) for layer in layers), ""
+    ]  # fmt: skip
+    header = [*columns]
+    *rows, totals = zip(*columns.values(), strict=True)
     note = (
-        "Flash and RAM in bytes. Flash is what a layer's weights, biases and tables "
-        "take; RAM is its input, its output and its scratch memory."
+        "Flash is what a layer's weights, biases and tables take; RAM is its input, "
+        "its output and its scratch memory."
     )
     parts = [paragraph(note)]
-    if found is not None:
+    if report.estimate is not None:
         parts.append(paragraph(TIME_IS_ESTIMATED))
+    kinds = {name: "soft" for name in header if name.startswith("range of")}
+    kinds |= {"operator": "screen", "library functions": "left"}
     shown = table(
-        "Costs of one inference, layer by layer", header, rows, left_columns=3,
-        totals=totals, wrapped=[len(header) - 1],
+        "Costs of one inference, layer by layer", header, rows, left_columns=left,
+        totals=totals, kinds=kinds,
     )  # fmt: skip
-    return section("Layers", "layers", *parts, shown)
+    return section("Costs of each layer", "layers", *parts, shown)
 
 
-def _ranged_header(found: Estimate) -> list[str]:
+def _estimated(report: Report) -> dict[str, list[str]]:
+    """The columns of what is estimated, the sums in the last row."""
+    found = report.estimate
+    if found is None:
+        return {}
+    every: list[Estimate | LayerEstimate] = [*found.layers, found]
+    columns = {"instructions": [f"{each.instructions:,.0f}" for each in every]}
+    costs: dict[str, tuple[list[Range | None], Unit]]
     if found.seconds is None:
-        return ["cycles"]
-    return ["time [ms]", *["energy [mJ]"] * (found.joules is not None)]
-
-
-def _ranged(each: Estimate | LayerEstimate) -> list[str]:
-    if each.seconds is None:
-        return [each.cycles.text("")]
-    values = [each.seconds, *([each.joules] if each.joules else [])]
-    return [_thousandths(value) for value in values]
-
-
-def _thousandths(value: Range) -> str:
-    low, likely, high = (
-        significant(1e3 * x) for x in (value.low, value.likely, value.high)
-    )
-    return likely if low == high else f"{likely} ({low} to {high})"
+        costs = {"cycles": ([each.cycles for each in every], Unit("", 1.0))}
+    else:
+        seconds = [each.seconds for each in every]
+        costs = {"time": (seconds, unit_of([found.seconds], "s"))}
+        if found.joules is not None:
+            joules = [each.joules for each in every]
+            costs["energy"] = (joules, unit_of([found.joules], "J"))
+    for name, (values, unit) in costs.items():
+        of = f"\n[{unit.name}]" if unit.name else ""
+        columns[f"{name}{of}"] = aligned([unit.likely(value) for value in values])
+        columns[f"range of\n{name}"] = [unit.bounds(value) for value in values]
+    return columns
 
 
 def _charts(report: Report) -> list[Element]:
@@ -207,15 +215,15 @@ def _charts(report: Report) -> list[Element]:
     found, charts = report.estimate, []
     flash = [(layer.name, layer.flash_bytes) for layer in report.layers]
     if found is not None:
-        seconds = [layer.seconds for layer in found.layers]
-        joules = [layer.joules for layer in found.layers]
         if found.seconds is not None:
-            charts.append(_chart("Time", "s", found, seconds))
+            seconds = [layer.seconds for layer in found.layers]
+            charts.append(_chart("Time", unit_of([found.seconds], "s"), found, seconds))
         else:
             cycles = [layer.cycles for layer in found.layers]
-            charts.append(_chart("Cycles", "", found, cycles))
+            charts.append(_chart("Cycles", Unit("", 1.0), found, cycles))
         if found.joules is not None:
-            charts.append(_chart("Energy", "J", found, joules))
+            joules = [layer.joules for layer in found.layers]
+            charts.append(_chart("Energy", unit_of([found.joules], "J"), found, joules))
         flash.append(("code", found.memory.code_bytes))
     rows = [
         Bar(name, f"{size:,}", size, size, size) for name, size in flash if size > 0
@@ -225,14 +233,15 @@ def _charts(report: Report) -> list[Element]:
 
 
 def _chart(
-    name: str, unit: str, found: Estimate, values: Sequence[Range | None]
+    name: str, unit: Unit, found: Estimate, values: Sequence[Range | None]
 ) -> Element:
-    rows = []
-    for layer, value in zip(found.layers, values, strict=True):
-        if value is not None and value.high > 0:
-            text = value.text(unit).partition(" (")[0]
-            rows.append(Bar(layer.name, text, value.low, value.likely, value.high))
-    return bars(f"{name} by layer, estimated", rows)
+    rows = [
+        Bar(layer.name, unit.likely(value), value.low, value.likely, value.high)
+        for layer, value in zip(found.layers, values, strict=True)
+        if value is not None and value.high > 0
+    ]
+    of = f" [{unit.name}]" if unit.name else ""
+    return bars(f"{name}{of} by layer, estimated", rows)
 
 
 def _memory(report: Report) -> Element:
@@ -245,11 +254,14 @@ def _memory(report: Report) -> Element:
     if report.arena:
         caption = (
             "From left to right the layers as they run, upwards the bytes of the "
-            "arena. Blue: outputs of layers; orange: scratch memory; violet: copies "
-            "of inputs. Shaded: where most is in use. Dashed: no layout takes less."
+            "arena. Each rectangle is memory, as wide as the layers that need it."
         )
-        parts.append(figure(arena_picture(report), caption, scrolls=True))
-        parts += [_peak(report, step) for step in report.peak_steps[:3]]
+        key = arena_key(report)
+        parts.append(figure(arena_picture(report), caption, key=key, scrolls=True))
+        parts += [_peak(report, step) for step in report.peak_steps[:MOST_PEAKS]]
+        after = next_peaks(report)
+        if after:
+            parts.append(paragraph(f"Largest after the peak: {after}."))
     return section("Memory while it runs", "memory", *parts)
 
 
@@ -269,9 +281,9 @@ def _peak(report: Report, step: int) -> Element:
         for piece in pieces
     ]
     name = report.layers[step - 1].name
-    total = ["all", "", "", f"{sum(piece.size for piece in pieces):,}"]
+    total = ["total", "", "", f"{sum(piece.size for piece in pieces):,}"]
     return table(
-        f"In use while layer {step} ({name}) runs, which is the peak",
+        f"The peak: in use while layer {step} ({name}) runs",
         ["memory of", "what", "in use during", "bytes"],
         rows,
         left_columns=3,
@@ -343,29 +355,38 @@ def _shade(made: Element, matrix: Sequence[Sequence[int]]) -> None:
 
 
 def _values(trained: TrainedReport) -> Element:
-    """Histograms of weights and outputs of each layer."""
-    drawn = []
-    for layer in trained.layers:
-        if layer.weights:
-            below = (
-                f"{layer.weight_low} to {layer.weight_high}, "
-                f"{_share(layer.weights_clamped)} at the ends"
-            )
-            title = f"{layer.name} weights"
-            drawn.append(histogram(title, below, layer.weights, "--three"))
-        below = f"{layer.low} to {layer.high}, {_share(layer.clamped)} clamped"
-        drawn.append(histogram(f"{layer.name} outputs", below, layer.activations))
+    """Histograms of outputs and weights of each layer."""
+    outputs = [
+        histogram(
+            each.name,
+            f"{each.low} to {each.high}, {share_text(each.clamped)} clamped",
+            each.activations,
+        )
+        for each in trained.layers
+    ]
+    weights = [
+        histogram(
+            each.name,
+            f"{each.weight_low} to {each.weight_high}, "
+            f"{share_text(each.weights_clamped)} at the ends",
+            each.weights,
+            "--three",
+        )
+        for each in trained.layers
+        if each.weights
+    ]
     note = (
-        f"The int8 values of weights, and of outputs for {trained.sample:,} images. "
-        "Clamped are outputs at -128 or 127 that are not the zero point: their range "
-        "may be too small for them. Heights are square roots of the counts."
+        f"How often each int8 value occurs, in outputs for {trained.sample:,} images "
+        "and in weights. Heights are square roots of the counts. Clamped are outputs "
+        "at -128 or 127 that are not the zero point: their range may be too small for "
+        "them."
     )
-    grid = element("div", {"class": "many"}, *drawn)
-    return section("Values of each layer", "values", paragraph(note), grid)
-
-
-def _share(part: float) -> str:
-    return f"{100 * part:.2g} %" if part else "none"
+    parts = [paragraph(note)]
+    for name, drawn in (("Outputs", outputs), ("Weights", weights)):
+        if drawn:
+            parts.append(element("h3", {}, f"{name} of each layer"))
+            parts.append(element("div", {"class": "many"}, *drawn))
+    return section("Values of each layer", "values", *parts)
 
 
 def _verified(records: Sequence[VerificationRecord]) -> Element:
@@ -373,25 +394,38 @@ def _verified(records: Sequence[VerificationRecord]) -> Element:
         return "" if value is None else f"{value:,}"
 
     header = [
-        "when", "on", "library", "images", "bytes compared", "differing bytes",
-        "instructions", "flash", "stack", "compiler", "target",
+        "when", "on", "library", "images", "bytes\ncompared", "differing\nbytes",
+        "instructions", "flash\n[bytes]", "stack\n[bytes]", "compiler", "target",
     ]  # fmt: skip
     rows = [
         [
-            each.when, each.on, each.library, f"{each.images:,}", f"{each.bytes:,}",
-            f"{each.differing_bytes:,}", figure_of(each.instructions),
-            figure_of(each.flash_bytes), figure_of(each.stack_bytes), each.compiler,
+            when_text(each),
+            each.on,
+            each.library,
+            f"{each.images:,}",
+            f"{each.bytes:,}",
+            f"{each.differing_bytes:,}",
+            figure_of(each.instructions),
+            figure_of(each.flash_bytes),
+            figure_of(each.stack_bytes),
+            each.compiler,
             each.target,
         ]
         for each in records
-    ]  # fmt: skip
+    ]
     parts = [
         paragraph(
             "The exported C was compiled and run, and its outputs were compared with "
             "the model's, byte by byte. Instructions, flash and stack were measured "
             "there, not estimated."
         ),
-        table("Verifications", header, rows, left_columns=3, wrapped=[9, 10]),
+        table(
+            "The latest run of each place and library",
+            header,
+            rows,
+            left_columns=3,
+            kinds={"compiler": "left", "target": "left"},
+        ),
     ]
     parts += [
         paragraph(f"{each.on}: first difference: {each.first}", kind="warn")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from xml.etree.ElementTree import Element, tostring
 
 from kanji_np import outputs
@@ -20,19 +21,19 @@ STYLE = """
   color-scheme: light dark;
   --page: #ffffff; --ink: #1d2329; --soft: #56616c; --line: #d5dbe1; --panel: #f4f6f8;
   --one: #0b6e99; --two: #b4530f; --three: #6b4fa0; --four: #3f7a3a; --five: #a1355b;
-  --six: #6d6a2c; --pale: #cfe3ee; --warn: #b3261e;
+  --six: #6d6a2c; --pale: #cfe3ee; --warn: #b3261e; --shade: #0004;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14181c; --ink: #e6eaee; --soft: #a5b0ba; --line: #38424b;
     --panel: #1d2329; --one: #58b4dc; --two: #f0995a; --three: #b49ae4;
     --four: #8cc686; --five: #eb8fb0; --six: #cbc57a; --pale: #24475a;
-    --warn: #ff8a80;
+    --warn: #ff8a80; --shade: #fff5;
   }
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0 auto; padding: 1.5rem clamp(0.8rem, 3vw, 2.5rem) 3rem; max-width: 78rem;
+  margin: 0 auto; padding: 1.5rem clamp(0.8rem, 3vw, 2.5rem) 3rem; max-width: 84rem;
   background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
 }
@@ -42,6 +43,7 @@ h2 { margin: 2.5rem 0 0.6rem; font-size: 1.25rem; }
 h3 { margin: 1.6rem 0 0.4rem; font-size: 1rem; }
 p { max-width: 46rem; margin: 0.5rem 0; }
 .soft, figcaption, caption { color: var(--soft); }
+ul { padding-left: 1.2rem; }
 .warn { color: var(--warn); font-weight: 600; }
 nav { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; margin: 1rem 0 0; }
 a { color: var(--one); }
@@ -63,21 +65,37 @@ figure { margin: 0.8rem 0; }
 figcaption, caption { font-size: 0.88rem; text-align: left; }
 figcaption { max-width: 46rem; }
 caption { padding-bottom: 0.3rem; }
-.wide { margin: 0.8rem 0; overflow-x: auto; }
+.table figcaption { margin: 0 0 0.3rem; }
+.key {
+  display: flex; flex-wrap: wrap; gap: 0.1rem 1.3rem; margin: 0.3rem 0;
+  font-size: 0.88rem;
+}
+.key span { white-space: nowrap; }
+.key svg { display: inline; vertical-align: -0.1em; margin-right: 0.45em; }
+.wide {
+  overflow-x: auto;
+  background:
+    linear-gradient(to right, var(--page) 40%, transparent) left / 2.5rem 101% local,
+    linear-gradient(to left, var(--page) 40%, transparent) right / 2.5rem 101% local,
+    linear-gradient(to right, var(--shade), transparent) left / 0.9rem 100% scroll,
+    linear-gradient(to left, var(--shade), transparent) right / 0.9rem 100% scroll;
+  background-repeat: no-repeat;
+}
 .wide:focus-visible { outline: 2px solid var(--one); }
 table { border-collapse: collapse; font-size: 0.86rem; }
 th, td {
-  padding: 0.26rem 0.45rem; border-bottom: 1px solid var(--line); text-align: right;
-  font-variant-numeric: tabular-nums; white-space: nowrap;
+  padding: 0.26rem 0.4rem; border-bottom: 1px solid var(--line); text-align: right;
+  font-variant-numeric: tabular-nums; white-space: pre;
 }
 th { color: var(--soft); font-weight: 600; }
+thead th { vertical-align: bottom; line-height: 1.25; }
 tbody th { color: var(--ink); }
+.wide th:first-child { position: sticky; left: 0; background: var(--page); }
 .left { text-align: left; }
-.wrap {
-  min-width: 10rem; font-size: 0.92em; white-space: normal; overflow-wrap: anywhere;
-}
 tfoot th, tfoot td { border-bottom: 0; color: var(--ink); font-weight: 600; }
-.marked { background: var(--panel); font-weight: 600; }
+.marked > * { background: var(--panel); font-weight: 600; }
+.wide .marked th:first-child { background: var(--panel); }
+td.soft, .soft > th { color: var(--soft); font-weight: 400; }
 .many {
   display: grid; gap: 0.6rem 1.2rem;
   grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));
@@ -95,14 +113,28 @@ tfoot th, tfoot td { border-bottom: 0; color: var(--ink); font-weight: 600; }
 .track div { position: relative; height: 1rem; background: var(--panel); }
 .track span { position: absolute; }
 .track .bar { top: 0; bottom: 0; background: var(--one); }
-.track .range { top: 50%; height: 2px; margin-top: -1px; background: var(--two); }
-svg { display: block; max-width: 100%; height: auto; }
+.track .range {
+  top: 50%; height: 2px; margin-top: -1px; background: var(--ink);
+  outline: 1px solid var(--page);
+}
+svg { display: block; max-width: 100%; height: auto; fill: var(--ink); }
 .wide svg { max-width: none; }
-svg text { font-size: 12px; }
+svg text {
+  font-size: 12px; paint-order: stroke; stroke: var(--page); stroke-width: 0;
+}
+.front { fill: none; stroke-width: 1.5px; }
+.front ~ text { stroke-width: 3px; }
+.panels {
+  display: grid; gap: 0.6rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
+}
+.pairs { max-width: 60rem; }
 .beside { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; }
 .beside > * { min-width: 0; max-width: 100%; }
 .beside figcaption { max-width: 20rem; }
 .beside > .charts { flex: 1 1 21rem; align-content: start; }
+.bands { display: flex; flex-wrap: wrap; align-items: start; column-gap: 1.6rem; }
+.beside > .long { flex-basis: 100%; }
 @media print {
   :root {
     color-scheme: light;
@@ -111,17 +143,27 @@ svg text { font-size: 12px; }
     --four: #3f7a3a; --five: #a1355b; --six: #6d6a2c; --pale: #cfe3ee;
     --warn: #b3261e;
   }
-  @page { size: A4; margin: 14mm 12mm; }
+  @page { size: A4; margin: 14mm 10mm; }
   html { font-size: 13px; }
   * { print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }
-  h2, h3 { break-after: avoid; }
-  figure, tr, .facts > div { break-inside: avoid; }
-  .wide { overflow: visible; }
-  table { font-size: 7.5pt; }
-  th, td { padding: 0.1rem 0.3rem; white-space: normal; }
-  .wrap { min-width: 0; }
+  h2, h3, p:not(:last-child) { break-after: avoid; }
+  h2 { margin-top: 1.6rem; }
+  figure, table, tr, .facts > div, svg { break-inside: avoid; }
+  .table { break-before: avoid; }
+  .facts { gap: 0.4rem; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); }
+  .facts > div { padding: 0.4rem 0.5rem; }
+  .facts dd { font-size: 1rem; }
+  .beside:not(:has(.long)) { flex-wrap: nowrap; }
+  .graph { flex: 0 1 45%; }
+  .panels { grid-template-columns: 1fr 1fr; }
+  .wide { overflow: visible; background: none; }
+  .wide th:first-child { position: static; }
+  table { font-size: 6.5pt; }
+  th, td { padding: 0.1rem 0.15rem; }
+  .screen { display: none; }
+  tfoot { display: table-row-group; }
   svg, .wide svg { max-width: 100%; max-height: 240mm; }
 }
 """
@@ -192,51 +234,79 @@ def table(
     *,
     left_columns: int = 1,
     totals: Sequence[str] = (),
-    wrapped: Sequence[int] = (),
+    kinds: Mapping[str, str] = MappingProxyType({}),
     marked: Sequence[int] = (),
+    faded: Sequence[int] = (),
 ) -> Element:
-    """Cells under a header, in a region that scrolls.
+    """Cells under a header, in a region that scrolls, with the caption above.
 
     Parameters
     ----------
     caption : str
     header : sequence of str
+        A line break parts a name from its unit.
     rows : sequence of sequence of str
-        The first cell of each names the row.
+        The first cell of each names the row, and stays in sight.
     left_columns : int
         So many columns start at the left; the others are figures.
     totals : sequence of str, optional
         A last row.
-    wrapped : sequence of int, optional
-        Columns of text that may take several lines.
-    marked : sequence of int, optional
-        Rows that stand out.
+    kinds : mapping of str to str, optional
+        Classes of columns, by their header: "left", "soft" for what stands back, and
+        "screen" for what is not printed.
+    marked, faded : sequence of int, optional
+        Rows that stand out, and rows that stand back.
     """
 
     def cells(values: Sequence[str], scope: str, is_header: bool) -> list[Element]:
         made = []
         for i, value in enumerate(values):
-            kinds = ["left"] * (i < left_columns or i in wrapped)
-            kinds += ["wrap"] * (i in wrapped)
-            kind = {"class": " ".join(kinds)} if kinds else {}
+            words = "left" if i < left_columns else ""
+            words = f"{words} {kinds.get(header[i], '')}".strip()
+            kind = {"class": words} if words else {}
             if is_header or i == 0:
-                made.append(element("th", {**kind, "scope": scope}, value))
+                made.append(element("th", kind | {"scope": scope}, value))
             else:
                 made.append(element("td", kind, value))
         return made
 
     head = element("thead", {}, element("tr", {}, *cells(header, "col", True)))
-    body = [
-        element(
-            "tr", {"class": "marked"} if i in marked else {}, *cells(row, "row", False)
-        )
-        for i, row in enumerate(rows)
-    ]
-    parts = [element("caption", {}, caption), head, element("tbody", {}, *body)]
+    body = []
+    for i, row in enumerate(rows):
+        kind = "marked" if i in marked else "soft" if i in faded else ""
+        shown = cells(row, "row", False)
+        body.append(element("tr", {"class": kind} if kind else {}, *shown))
+    parts = [head, element("tbody", {}, *body)]
     if totals:
         foot = element("tr", {}, *cells(totals, "row", False))
         parts.append(element("tfoot", {}, foot))
-    return wide(caption, element("table", {}, *parts))
+    region = wide(caption, element("table", {}, *parts))
+    words = element("figcaption", {}, caption)
+    return element("figure", {"class": "table"}, words, region)
+
+
+def aligned(figures: Sequence[str]) -> list[str]:
+    """Figures of a column with their decimal points below each other.
+
+    Spaces as wide as a digit and as a point stand where others have decimals.
+
+    Parameters
+    ----------
+    figures : sequence of str
+        What is empty stays so.
+    """
+    most = max((len(_decimals(text)) for text in figures), default=0)
+    made = []
+    for text in figures:
+        lacks = most - len(_decimals(text)) if text else 0
+        point = "\N{PUNCTUATION SPACE}" if lacks and "." not in text else ""
+        made.append(text + point + "\N{FIGURE SPACE}" * (lacks - len(point)))
+    return made
+
+
+def _decimals(text: str) -> str:
+    """What stands from the decimal point on."""
+    return "".join(text.partition(".")[1:])
 
 
 def svg(
@@ -257,10 +327,24 @@ def svg(
     )
 
 
-def figure(drawing: Element, caption: str, *, scrolls: bool = False) -> Element:
-    """A drawing with words below; one that `scrolls` keeps its size on a phone."""
+def figure(
+    drawing: Element, caption: str, *, key: Element | None = None, scrolls: bool = False
+) -> Element:
+    """A drawing with words below, and the key to its marks; one that `scrolls` keeps
+    its size on a phone."""
     shown = wide(caption, drawing) if scrolls else drawing
-    return element("figure", {}, shown, element("figcaption", {}, caption))
+    keys = [] if key is None else [key]
+    return element("figure", {}, shown, *keys, element("figcaption", {}, caption))
+
+
+def key(items: Sequence[tuple[Element, str]]) -> Element:
+    """What marks mean: each a drawing of 12 by 12 pixels, and a word."""
+    shown = []
+    for mark, word in items:
+        sample = svg(12, 12, "", mark)
+        sample.set("aria-hidden", "true")
+        shown.append(element("span", {}, sample, word))
+    return element("div", {"class": "key soft"}, *shown)
 
 
 def page(title: str, lead: Sequence[Element], sections: Sequence[Element]) -> str:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 CANDIDATES, TRAIN = 2000, 20
 HELD_OUT = 0.1
+TITLE = "Networks that the search found"
 PAGE, DRAWINGS = "search.html", ("front.png", "front.svg")
 FINALISTS_FOLDER, OTHERS_FOLDER = "finalists", "others"
 
@@ -169,12 +170,13 @@ class FoundNetworks:
         """All networks side by side, with the Pareto fronts of accuracy and costs."""
         rows = [
             ComparisonRow(
-                f"{each.name}, {each.epochs} epochs",
+                f"{each.name}, {each.epochs} epoch{'s' if each.epochs != 1 else ''}",
                 str(each.costs.target),
                 each.costs.board.title if each.costs.board else each.costs.core,
                 each.costs.library,
                 each.accuracy,
                 each.costs,
+                about=each.text,
             )
             for each in self.networks
         ]
@@ -360,7 +362,7 @@ def search_networks(
 def _draw(found: FoundNetworks, tell: Callable[[str], None]) -> None:
     """Write the page of a search, and its fronts as drawings if matplotlib is there."""
     comparison = found.comparison
-    write_page(found.directory / PAGE, comparison.html())
+    write_page(found.directory / PAGE, comparison.html(TITLE))
     try:
         for name in DRAWINGS:
             plot_comparison(comparison, found.directory / name)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import check_layout, chromium
 from small import small_net, stripes
 
 import kanji_np as kj
 from kanji_np.comparison.page import ticks
-from kanji_np.comparison.panels import panels
+from kanji_np.comparison.panels import labelled, panels
 from kanji_np.comparison.rows import with_fronts
+from kanji_np.report.units import unit_of
 
 BOARDS = ("nucleo-f446re", "arduino-uno-r4")
 
@@ -119,9 +121,12 @@ def test_fronts():
 def test_text_markdown_and_json_say_the_same():
     found = kj.compare(["paper-cnn:4,8"], boards=BOARDS[:1])
     (row,) = found.rows
-    for shown in (str(found), found.markdown()):
+    seconds = row.estimate.seconds
+    unit = unit_of([seconds], "s")
+    for shown in (str(found), found.markdown().replace("**", "")):
         assert f"{row.estimate.flash_bytes:,}" in shown
-        assert row.estimate.seconds.text("s") in shown
+        assert f"latency [{unit.name}]" in shown
+        assert f"{unit.likely(seconds)} ({unit.bounds(seconds)})" in shown
         assert "estimates" in shown
     (facts,) = json.loads(found.json())["rows"]
     assert facts["flash_bytes"] == row.estimate.flash_bytes
@@ -136,6 +141,50 @@ def test_the_page_needs_no_network_and_names_every_point():
     assert not re.search(r"(src|href)=\"(?!#|data:)|url\(|@import", text)
     n_points = sum(len(panel.points) for panel in panels(found.rows))
     assert n_points and text.count("<title>") == 1 + n_points
+
+
+def test_the_page_has_its_place_and_a_line_for_every_front(tmp_path):
+    found = kj.compare(
+        ["paper-cnn:4,8", "autoencoder", "resnet8"], boards=[*BOARDS, "nucleo-h743zi"]
+    )
+    rows = [replace(row, about="<i>what it is</i>") for row in found.rows]
+    path = tmp_path / "page.html"
+    path.write_text(kj.Comparison(tuple(rows)).html("Found <b>here</b>"), "utf-8")
+    with chromium() as browser:
+        check_layout(browser, path)
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        lines = page.locator("path.front").count()
+        text = page.locator("body").inner_text()
+    fronts = [
+        panel.front(series)
+        for panel in panels(found.rows)
+        for series in {point.series for point in panel.points}
+    ]
+    assert lines == len(fronts) and all(fronts)
+    assert "Found <b>here</b>" in text
+    assert "resnet8: <i>what it is</i>" in text
+
+
+def test_the_line_of_a_front_passes_through_the_best_points():
+    rows = [row(0.8, 1024, 9), row(0.9, 2048, 9), row(0.85, 4096, 9), row(0.8, 512, 9)]
+    flash = panels(with_fronts(rows))[0]
+    line = flash.front("here")
+    assert [(p.x, p.y) for p in line] == [(0.5, 80.0), (2.0, 90.0)]
+    assert {p for p in flash.points if p.is_on_front} == {*line}
+    costs = [row(None, 2048, 1024), row(None, 1024, 2048), row(None, 4096, 4096)]
+    (panel, *_) = panels(with_fronts(costs))
+    assert len(panel.front("here")) == 2 and panel.front("there") == ()
+
+
+def test_names_cover_neither_points_nor_names():
+    points = [(50.0, 50.0), (70.0, 48.0), (390.0, 90.0)]
+    named = [(*point, name) for point, name in zip(points, "abc", strict=True)]
+    made = labelled(named, 400.0, left=20.0, free_of=points)
+    assert [text for _, _, text in made] == ["a", "b", "c"]
+    starts = {text: x for x, _, text in made}
+    assert starts["a"] < 50 and starts["b"] > 70 and starts["c"] < 390
+    assert labelled([(30.0, 50.0, "a long name")], 60.0, left=20.0) == []
 
 
 @pytest.mark.parametrize(
