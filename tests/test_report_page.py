@@ -18,6 +18,7 @@ from kanji_np.report import cost_report
 from kanji_np.report.figures import Place, bands, places
 from kanji_np.report.html import html
 from kanji_np.report.page import aligned
+from kanji_np.report.scores import confusions_of
 from kanji_np.report.units import unit_of
 from kanji_np.train import EpochRecord, History
 
@@ -200,8 +201,9 @@ def test_text_and_markdown_tell_what_the_page_shows(looked_at):
     text, markdown = str(looked_at), looked_at.markdown().replace("\\", "")
     (step,) = looked_at.peak_steps
     made = looked_at.estimate
-    most = looked_at.trained.most_confused(1)[0][0]
-    clamped = [layer.clamped for layer in looked_at.trained.layers]
+    found = looked_at.trained
+    most = confusions_of(found.classes, found.confusion)[0].images
+    clamped = [layer.clamped for layer in found.layers]
     for shown in (text, markdown):
         assert f"peak of the arena: {looked_at.layers[step - 1].name}, " in shown
         for piece in looked_at.arena_during(step):

@@ -28,6 +28,7 @@ from kanji_np.deploy.record import VerificationRecord
 from kanji_np.graph import Graph
 from kanji_np.markdown import escaped, table_lines
 from kanji_np.model import Model
+from kanji_np.report.scores import confusions_of
 from kanji_np.report.tables import text_table
 from kanji_np.report.trained import TrainedReport
 from kanji_np.report.units import unit_of
@@ -373,8 +374,8 @@ def _trained_lines(report: Report) -> Iterator[tuple[str, str]]:
             text = score_text(found.metric, score)
             where = f"of {found.images:,} images of {found.data}"
             yield f"{precision} {found.metric}", f"{text} {where}"
-        if pairs := found.most_confused(MOST_TOLD):
-            shown = (f"{n:,} of {was} for {taken}" for n, was, taken in pairs)
+        if pairs := confusions_of(found.classes, found.confusion)[:MOST_TOLD]:
+            shown = (f"{p.images:,} of {p.name} for {p.taken_for}" for p in pairs)
             yield "images mistaken most", ", ".join(shown)
         clamped = [each for each in found.layers if each.clamped]
         clamped.sort(key=lambda each: -each.clamped)

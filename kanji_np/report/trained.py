@@ -87,22 +87,6 @@ class TrainedReport:
     sample: int
     layers: tuple[LayerValues, ...]
 
-    def most_confused(self, most: int) -> list[tuple[int, str, str]]:
-        """Pairs of classes that were confused most: images, class, and taken for.
-
-        Parameters
-        ----------
-        most : int
-            So many pairs at most.
-        """
-        pairs = [
-            (n, self.classes[i], self.classes[k])
-            for i, row in enumerate(self.confusion)
-            for k, n in enumerate(row)
-            if i != k and n
-        ]
-        return sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:most]
-
 
 def trained_report(net: Model, data: Dataset) -> TrainedReport:
     """Score a network and look at its values.
