@@ -26,7 +26,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -390,11 +390,18 @@ def _least_squares(relative: np.ndarray, guesses: np.ndarray) -> np.ndarray:
 
 def fit(results: Results, core: str, target: TargetSpec) -> Table:
     """The table of a provider on a core, from what was counted."""
-    by_kernel = defaultdict(list)
+    by_kernel, several = defaultdict(list), []
     for sample in samples(results, core, target):
         kernels = {work.kernel for work in sample.works}
         if len(kernels) == 1:
             by_kernel[kernels.pop()].append(sample)
+        elif not sample.is_held_out:
+            several.append(sample)
+    alone = {name: fitted(those) for name, those in by_kernel.items()}
+    for sample in several:
+        name, part = _largest_part(sample, alone)
+        if part is not None:
+            by_kernel[name].append(part)
     return Table(
         provider=results.provider,
         core=core,
@@ -403,6 +410,27 @@ def fit(results: Results, core: str, target: TargetSpec) -> Table:
         script=SCRIPT,
         kernels={name: fitted(those) for name, those in sorted(by_kernel.items())},
     )
+
+
+def _largest_part(
+    sample: Sample, alone: Mapping[str, Kernel]
+) -> tuple[str, Sample | None]:
+    """The kernel that takes most of a layer of several, and the layer without the rest.
+
+    The rest is predicted from layers of one kernel. None if it is not known, or is more
+    than half of the layer.
+    """
+    shares = dict[str, float]()
+    for work in sample.works:
+        terms = alone[work.kernel].terms if work.kernel in alone else {}
+        count = sum(terms.get(name, 0.0) * n for name, n in work.counts.items())
+        shares[work.kernel] = shares.get(work.kernel, 0.0) + (count or np.inf)
+    largest = max(shares, key=lambda name: shares[name])
+    rest = sum(count for name, count in shares.items() if name != largest)
+    if rest > sample.counted / 2:
+        return largest, None
+    works = tuple(work for work in sample.works if work.kernel == largest)
+    return largest, Sample(sample.layer, works, round(sample.counted - rest))
 
 
 def _emulator() -> str:
