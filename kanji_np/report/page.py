@@ -150,13 +150,18 @@ svg text {
   nav { display: none; }
   h2, h3, p:not(:last-child) { break-after: avoid; }
   h2 { margin-top: 1.6rem; }
-  figure, table, tr, .facts > div, svg { break-inside: avoid; }
-  .table { break-before: avoid; }
+  p, figure, table, tr, .facts > div, svg { break-inside: avoid; }
   .facts { gap: 0.4rem; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); }
   .facts > div { padding: 0.4rem 0.5rem; }
   .facts dd { font-size: 1rem; }
   .beside:not(:has(.long)) { flex-wrap: nowrap; }
   .graph { flex: 0 1 45%; }
+  .graph .wide svg { width: auto; max-height: 155mm; min-width: 0; }
+  .bands { flex-wrap: nowrap; column-gap: 0.6rem; }
+  .beside > .charts { gap: 0.7rem 1.5rem; grid-template-columns: 1fr; }
+  .beside > .long + .charts { grid-template-columns: repeat(3, 1fr); }
+  .track div { height: 0.7rem; }
+  .bars th, .bars td { padding: 0 0.2rem; line-height: 1.3; }
   .panels { grid-template-columns: 1fr 1fr; }
   .wide { overflow: visible; background: none; }
   .wide th:first-child { position: static; }
