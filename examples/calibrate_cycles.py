@@ -63,9 +63,9 @@ MANUAL = {
     "hazard3": (
         (1.0, 1.4, 2.8),
         "manual",
-        "Wren6991/Hazard3@0efb6f5 doc/sections/instruction_timings.adoc: loads 1 cycle, "
-        "2 if the next instruction needs the value, branches 1 if predicted, else 2, "
-        "multiplication 1, the rest 1",
+        "Wren6991/Hazard3@0efb6f5 doc/sections/instruction_timings.adoc: loads 1 "
+        "cycle, 2 if the next instruction needs the value, branches 1 if predicted, "
+        "else 2, multiplication 1, the rest 1",
     ),
     "rv32imc": (
         (1.0, 1.3, 2.6),

@@ -21,7 +21,6 @@ from kanji_np.cost.estimate import (
     laid_out,
     outlined,
 )
-from kanji_np.cost.range import Range, significant
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.planner import Plan, arena_text, scratch_bytes, works_in_place
 from kanji_np.deploy.record import VerificationRecord
