@@ -143,10 +143,10 @@ DATASETS: dict[str, DatasetInfo] = {
         options=("task", "test_fraction", "seed"),
     ),
     "FILE.csv": DatasetInfo(
-        description="rows of numbers and what is learned; or readings, with --window",
+        description="a row a sample, one column is learned; or readings (--window)",
         shape=None,
         n_classes=None,
-        how_to_get="a spreadsheet, pandas, a logger; also train.csv and test.csv",
+        how_to_get="your own file, or a directory with train.csv and test.csv",
         options=("label", "task", "window", "step", "test_fraction", "seed"),
     ),
     "DIRECTORY": DatasetInfo(
@@ -156,21 +156,21 @@ DATASETS: dict[str, DatasetInfo] = {
         how_to_get="your own files; reading them needs Pillow",
         options=("size", "channels", "test_fraction", "seed"),
     ),
-    "DIRECTORY of WAV files": DatasetInfo(
+    "DIRECTORY (.wav)": DatasetInfo(
         description="sounds, in folders like those of images",
         shape=None,
         n_classes=None,
         how_to_get="your own files",
         options=("window", "step", "test_fraction", "seed"),
     ),
-    "DIRECTORY of CSV files": DatasetInfo(
+    "DIRECTORY (.csv)": DatasetInfo(
         description="recordings of sensors, in folders like those of images",
         shape=None,
         n_classes=None,
         how_to_get="your own files, .csv, .tsv or .txt",
         options=("window", "step", "test_fraction", "seed"),
     ),
-    "DIRECTORY of .npy files": DatasetInfo(
+    "DIRECTORY (.npy)": DatasetInfo(
         description="x_train.npy, y_train.npy, ...; or x.npy, y.npy",
         shape=None,
         n_classes=None,
@@ -181,9 +181,9 @@ DATASETS: dict[str, DatasetInfo] = {
 #: Rows of DATASETS for class folders, by the kind of their files.
 FOLDERS: dict[str, tuple[str, Callable[..., tuple[Dataset, Dataset]]]] = {
     "images": ("DIRECTORY", image_folders),
-    "WAV files": ("DIRECTORY of WAV files", wav_folders),
-    "CSV files": ("DIRECTORY of CSV files", csv_folders),
-    "text files": ("DIRECTORY of CSV files", csv_folders),
+    "WAV files": ("DIRECTORY (.wav)", wav_folders),
+    "CSV files": ("DIRECTORY (.csv)", csv_folders),
+    "text files": ("DIRECTORY (.csv)", csv_folders),
 }
 
 
@@ -315,7 +315,7 @@ def _find_reader(
         if path.is_dir() and find_layout(release, path) is not None:
             return release.name, partial(by_name[release.name], path)
     if path.is_dir() and holds_npy(path):
-        return "DIRECTORY of .npy files", partial(npy_directory, path)
+        return "DIRECTORY (.npy)", partial(npy_directory, path)
     if path.is_dir() and holds_tables(path):
         return "FILE.csv", partial(csv_table, path)
     if path.is_dir():

@@ -112,7 +112,7 @@ class Augment:
         told = _parsed(text, IMAGE_WORDS)
         off = {"crop_padding": 0, "flip": False, "cutout": 0}
         for name in ("crop_padding", "cutout"):
-            if name in told and told[name] != int(told[name]):
+            if name in told and not float(told[name]).is_integer():
                 raise OptionError(
                     f"augment: {name} is a whole number of pixels, got {told[name]:g}"
                 )

@@ -149,9 +149,9 @@ def test_options_that_do_not_apply(source, options, message):
         ("FILE.npz", npz),
         ("FILE.csv", kanji_np.data.csv_table),
         ("DIRECTORY", image_folders),
-        ("DIRECTORY of WAV files", kanji_np.data.wav_folders),
-        ("DIRECTORY of CSV files", kanji_np.data.csv_folders),
-        ("DIRECTORY of .npy files", kanji_np.data.npy_directory),
+        ("DIRECTORY (.wav)", kanji_np.data.wav_folders),
+        ("DIRECTORY (.csv)", kanji_np.data.csv_folders),
+        ("DIRECTORY (.npy)", kanji_np.data.npy_directory),
     ],
 )
 def test_every_listed_option_exists(kind, reader):
