@@ -50,19 +50,22 @@ MANUAL = {
     "cortex-m0plus": (
         (1.2, 1.5, 2.1),
         "manual",
-        "Arm DDI 0484, Cortex-M0+ technical reference manual, instruction set summary: "
-        "loads and stores 2 cycles, taken branches 2, multiplication 1, the rest 1",
+        "Arm DDI 0484C, Cortex-M0+ technical reference manual, table 3.1: loads and "
+        "stores 2 cycles, taken branches 2, multiplication 1 (of chips with the fast "
+        "multiplier), the rest 1",
     ),
     "cortex-m3": (
         (1.2, 1.6, 2.3),
         "manual",
-        "Arm DDI 0337, Cortex-M3 technical reference manual, instruction timing: loads "
-        "2 cycles, 1 behind another load, taken branches 2 to 4, MLA 2, the rest 1",
+        "Arm DDI 0337I, Cortex-M3 technical reference manual, table 3.1: loads 2 "
+        "cycles, 1 behind another load, taken branches 2 to 4, MLA 2, the rest 1",
     ),
     "hazard3": (
         (1.0, 1.4, 2.8),
         "manual",
-        "Wren6991/Hazard3, processor documentation, instruction timing",
+        "Wren6991/Hazard3@0efb6f5 doc/sections/instruction_timings.adoc: loads 1 cycle, "
+        "2 if the next instruction needs the value, branches 1 if predicted, else 2, "
+        "multiplication 1, the rest 1",
     ),
     "rv32imc": (
         (1.0, 1.3, 2.6),

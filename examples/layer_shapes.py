@@ -32,6 +32,8 @@ LAYERS, MOST_VECTORS = 18, 4
 #: with weights and odd numbers of channels.
 FIRST_RARE, FIRST_INT4, FIRST_PLAIN = 1000, 2000, 3000
 FIRST_SQUARE, FIRST_VECTOR, FIRST_ODD = 4000, 5000, 7000
+#: And from this on no weights, and constants that are one number for several channels.
+FIRST_BROADCAST = 8000
 #: Networks from this number on are like one of these, by their remainder. They tell how
 #: good a finished model is: nobody looks at them while making it, and no fit has them.
 FIRST_BLIND = 9000
@@ -94,6 +96,7 @@ class Dice:
         elif number >= FIRST_ODD:
             seed = number - FIRST_ODD + FORMER_ODD
         self.rng = np.random.default_rng([seed, 17])
+        self.is_broadcast = number >= FIRST_BROADCAST
         self.is_vector = FIRST_VECTOR <= number < FIRST_ODD
         current = (target.library, target.version) == ("cmsis-nn", "7.0.0")
         self.is_legacy = target.library == "cmsis-nn-q7"
@@ -102,7 +105,9 @@ class Dice:
         self.scheme = "pow2" if self.is_legacy else self.pick(SCHEMES)
         self.family = MAIN
         self.is_square = FIRST_SQUARE <= number < FIRST_ODD
-        if number >= FIRST_ODD:
+        if self.is_broadcast:
+            self.family = PLAIN
+        elif number >= FIRST_ODD:
             self.family, self.int4 = ODD, current and self.chance(0.5)
         elif FIRST_PLAIN <= number < FIRST_SQUARE:
             self.family = PLAIN
@@ -266,6 +271,8 @@ class Dice:
     def constant(self, shape: Shape) -> Make:
         """A constant operand: a number, one of each channel, or a whole tensor."""
         of = self.pick([(1,), shape[-1:], shape])
+        if self.is_broadcast:
+            of = (*shape[:-1], 1)
         function = self.pick(["add", "mul", "sub", "maximum"])
         attrs = WithConstantAttrs(function, of, "linear", None, 0, False)
         values = self.rng.standard_normal(of).astype(np.float32)

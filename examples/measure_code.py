@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ from random_networks import draw
 from kanji_np import __version__
 from kanji_np.cost import generated as network_code
 from kanji_np.cost import memory
+from kanji_np.cost.picked import WRAPPERS
 from kanji_np.deploy import emulator
 from kanji_np.deploy.cwriter import Program, program, write
 from kanji_np.deploy.emulator import COMPILER, FLAGS, MACHINES, Machine
@@ -64,6 +65,8 @@ SECTION_ROW = re.compile(
 )
 SYMBOL_ROW = re.compile(r"^[0-9a-f]+ [lgw].{6} (\S+)\t[0-9a-f]+ (?:\.hidden )?(\S+)$")
 CODE, STATIC = ("text", "rodata"), ("data", "bss")
+#: What the wrappers pick from.
+KERNEL = re.compile(r"arm_(depthwise_conv|convolve)_(?!\w+_get_buffer_size)\w+")
 
 
 # ------------------------------------------------------------------ object files
@@ -313,18 +316,21 @@ def reachable(found: Mapping[str, Section], roots: Iterable[str]) -> list[str]:
     return sorted(seen)
 
 
-def depth(found: Mapping[str, Section], name: str) -> int:
+def depth(
+    found: Mapping[str, Section], name: str, without: Collection[str] = ()
+) -> int:
     """The deepest stack that a function needs, at most.
 
     What it jumps to has all of it. A function that it takes the address of may be
-    called at the end of any path from here.
+    called at the end of any path from here. It calls none of those `without`.
     """
     if name not in found:
         return 0
     here = found[name]
 
     def deepest(names: Iterable[str]) -> int:
-        return max((depth(found, name) for name in names), default=0)
+        left = (name for name in names if name not in without)
+        return max((depth(found, name) for name in left), default=0)
 
     calls = here.frame + deepest(here.calls)
     return max(calls, deepest(here.jumps)) + deepest(here.points)
@@ -341,8 +347,20 @@ def rows(found: Mapping[str, Section], names: Iterable[str]) -> dict[str, object
             row["needs"] = needs
         if stack := depth(found, name):
             row["stack"] = stack
+        if picks := _picks(found, name):
+            row["picks"] = picks
         made[name] = row
     return made
+
+
+def _picks(found: Mapping[str, Section], name: str) -> dict[str, int]:
+    """The stack of a wrapper by the kernel that it calls."""
+    if name not in WRAPPERS:
+        return {}
+    kernels = {need for need in found[name].needs if KERNEL.fullmatch(need)}
+    return {
+        kernel: depth(found, name, kernels - {kernel}) for kernel in sorted(kernels)
+    }
 
 
 def save(provider: str, machine: Machine, release: str, **parts: object) -> None:

@@ -102,11 +102,11 @@ def compare(
 
 def _named(text: str, test: Dataset | None, pixels: PixelOptions) -> Named:
     """A network by its name or of a file, for the images it is scored on."""
-    from kanji_np.comparison.compare import Named, named
+    from kanji_np.comparison.compare import Named, file_of, named
 
     if text.partition(":")[0] in NETWORKS:
         return named(text)
-    path = Path(text)
+    path = file_of(text)
     net = load_network(path)
     if test is not None and net.is_calibrated:
         net = for_images(

@@ -21,7 +21,7 @@ from kanji_np.cli.options import (
 from kanji_np.cli.run import MODEL, channel_means, keeping
 from kanji_np.cli.screen import command_line
 from kanji_np.cli.train import TrainingOptions, augment_of
-from kanji_np.errors import OptionError, VerificationError
+from kanji_np.errors import BudgetError, OptionError, VerificationError
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,8 @@ def search(
             workers=options.workers or USUAL_PROCESSES,
         )  # fmt: skip
         click.echo(ranking)
+        if not ranking.fitting:
+            sys.exit(BudgetError.exit_code)
         return
     assert output is not None
     with keeping(output, "repeat the command to go on"):

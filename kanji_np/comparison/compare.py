@@ -129,8 +129,19 @@ def named(network: Model | str | Path) -> Named:
         raise OptionError(
             f"a network is a Model, a path or a name, got {shown(network)}"
         )
-    path = Path(network)
+    path = file_of(network)
     return Named(portable(str(network)), _loaded(path), path)
+
+
+def file_of(network: str | Path) -> Path:
+    """The file of a network; OptionError if a name is meant that no network has."""
+    path = Path(network)
+    if not path.suffix and not path.exists():
+        raise OptionError(
+            f"{path}: no such file, and no network has this name; those that have one "
+            f"are {', '.join(NETWORKS)}"
+        )
+    return path
 
 
 def of_the_zoo(text: str) -> Model:

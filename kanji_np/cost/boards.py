@@ -221,7 +221,7 @@ def board(which: str | Path | Board) -> Board:
     if name in names:
         return names[name]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    alike = f"; did you mean {' or '.join(near)}?" if near else ""
+    alike = f"; did you mean {' or '.join(near)}?" if near else ":"
     raise OptionError(
         f"board {shown(which)} is not known{alike} `kanji-np boards` lists those that "
         "are; one's own is a .toml file",

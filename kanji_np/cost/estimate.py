@@ -20,6 +20,7 @@ from kanji_np.cost.instructions import instructions
 from kanji_np.cost.memory import Memory, memory
 from kanji_np.cost.provider import provider_of
 from kanji_np.cost.range import Range, sum_of
+from kanji_np.cost.work.runtime import copy_instructions
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.kernels import CCORE
 from kanji_np.errors import OptionError, UnsupportedOp
@@ -194,12 +195,11 @@ class Platform:
     board: Board | None
 
     def layer(
-        self, node: Node, calls: Iterable[KernelCall], cost: Cost
+        self, node: Node, calls: Iterable[KernelCall], cost: Cost, copied: int
     ) -> LayerEstimate:
-        """The estimate of one layer from its calls."""
+        """The estimate of one layer from its calls, and the bytes it copies first."""
         instructions, cycles = 0.0, fetching(self.board, cost.macs, cost.flash_bytes)
-        for call in calls:
-            counted, taken = self._call(call)
+        for counted, taken in (self._copy(copied), *map(self._call, calls)):
             instructions, cycles = instructions + counted, cycles + taken
         clock = self.board.clock_hz if self.board else None
         watts = self.board.watts if self.board else None
@@ -208,6 +208,16 @@ class Platform:
         return LayerEstimate(
             node.name, node.op, cost.macs, instructions, cycles, seconds, joules
         )
+
+    def _copy(self, n_bytes: int) -> tuple[float, Range]:
+        """Instructions and cycles of a copy of an input."""
+        if not n_bytes:
+            return 0.0, Range.exact(0.0)
+        count = copy_instructions(n_bytes, self.core)
+        cpi = cycles_per_instruction(
+            "memcpy", self.core, portable=False, board=self.board
+        )
+        return count, Range.exact(count).scaled(cpi)
 
     def _call(self, call: KernelCall) -> tuple[float, Range]:
         """Instructions and cycles of one call."""
@@ -275,8 +285,10 @@ def estimate(
     made = program(outlined(network, core))
     platform = Platform(made.graph.target, core, library, place)
     layers = [
-        platform.layer(node, calls, made.graph.cost(node))
-        for node, calls in zip(made.graph.nodes, made.calls, strict=True)
+        platform.layer(node, calls, made.graph.cost(node), made.copied_bytes(i))
+        for i, (node, calls) in enumerate(
+            zip(made.graph.nodes, made.calls, strict=True)
+        )
     ]
     return Estimate(
         network=made.graph.name,

@@ -12,14 +12,15 @@ compiler with which options made them. The script that the tables name writes th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kanji_np.cost import generated
-from kanji_np.cost.provider import core_like, provider_of
+from kanji_np.cost.picked import picked
+from kanji_np.cost.provider import core_class_of, core_like, provider_of
 from kanji_np.deploy.cwriter import Program
 from kanji_np.errors import UnsupportedOp
 from kanji_np.targets import LIBRARIES
@@ -97,12 +98,15 @@ class Function:
         What it cannot be linked without.
     stack : int
         The deepest stack that it and what it calls take [bytes].
+    picks : mapping of str to int
+        Of a wrapper: the same where it calls this kernel [bytes].
     """
 
     flash: int
     static: int = 0
     needs: tuple[str, ...] = ()
     stack: int = 0
+    picks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,12 +138,11 @@ class Fit:
 
 @dataclass
 class _Kept:
-    """What the linker keeps, and the deepest stack of what is called."""
+    """What the linker keeps."""
 
     names: set[tuple[str, str]] = field(default_factory=set)
     flash: int = 0
     static: int = 0
-    stack: int = 0
 
 
 def memory(program: Program, library: str, core: str) -> Memory:
@@ -168,18 +171,26 @@ def memory(program: Program, library: str, core: str) -> Memory:
         There is no such library, or the core is not known.
     """
     like, target = core_like(core), program.graph.target
-    fit, kept = _fit(like), _Kept()
-    for function, provider in _called(program, library):
-        _keep(kept, function, provider + _suffix(target), like)
+    fit, kept, deepest = _fit(like), _Kept(), 0
+    for call in generated.calls_of(program):
+        provider = provider_of(call, target, library)
+        functions = _code(provider + _suffix(target), like).functions
+        _keep(kept, call.function, provider + _suffix(target), like)
+        kernel = picked(call, provider, core_class_of(like, target))
+        deepest = max(deepest, _stack(functions[call.function], kernel))
+        if call.buffer_size:
+            _keep(kept, call.buffer_size.function, provider + _suffix(target), like)
+            deepest = max(deepest, functions[call.buffer_size.function].stack)
     copies = generated.copies_of(program)
     if any(size > fit.inlined_copy_bytes for size in copies):
         _keep(kept, COPY, TOOLCHAIN, like)
+        deepest = max(deepest, _code(TOOLCHAIN, like).functions[COPY].stack)
     counts = generated.terms(program, fit.inlined_copy_bytes)
     own = sum(fit.terms.get(term, 0.0) * count for term, count in counts.items())
     tables = sum(_aligned(c.values.nbytes) for _, c in program.constants())
     structs = generated.struct_bytes(program)
     flash = tables + structs + _aligned(round(own)) + kept.flash
-    stack = generated.stack_bytes(program) + fit.stack_bytes + kept.stack
+    stack = generated.stack_bytes(program) + fit.stack_bytes + deepest
     return Memory(
         const_bytes=program.const_bytes,
         code_bytes=flash - program.const_bytes,
@@ -194,13 +205,11 @@ def memory(program: Program, library: str, core: str) -> Memory:
     )
 
 
-def _called(program: Program, library: str) -> Iterator[tuple[str, str]]:
-    """The functions that the network's C calls, and who provides each."""
-    for call in generated.calls_of(program):
-        provider = provider_of(call, program.graph.target, library)
-        yield call.function, provider
-        if call.buffer_size:
-            yield call.buffer_size.function, provider
+def _stack(function: Function, kernel: str | None) -> int:
+    """The deepest stack of a call; `kernel` is what a wrapper picks [bytes]."""
+    if kernel is None:
+        return function.stack
+    return function.picks.get(kernel, function.stack)
 
 
 def _suffix(target: TargetSpec) -> str:
@@ -212,7 +221,6 @@ def _keep(kept: _Kept, function: str, provider: str, core: str) -> None:
     """Add a function and all that it needs, each once."""
     if function not in _code(provider, core).functions:
         raise UnsupportedOp(f"{function} of {provider}: its code was not measured")
-    kept.stack = max(kept.stack, _code(provider, core).functions[function].stack)
     left = [(provider, function)]
     while left:
         whose, name = left.pop()

@@ -76,6 +76,11 @@ class Program:
         """Multiply-accumulates of one inference [MAC]."""
         return sum(self.graph.cost(node).macs for node in self.graph.nodes)
 
+    def copied_bytes(self, i: int) -> int:
+        """What a node copies before its calls, to work in place [bytes]."""
+        copies = self.plan.copies[i] or i in self.plan.inputs
+        return self.graph.tensors[self.graph.nodes[i].inputs[0]].size if copies else 0
+
     @property
     def functions(self) -> list[str]:
         """The library functions called, each once, sorted."""

@@ -234,13 +234,30 @@ class Ranking:
         if self.skipped:
             lines.append(f"{self.skipped:,} make no network, the first because "
                          f"{self.reason}")  # fmt: skip
-        if self.fitting:
-            lines += ["", self.table(), ""]
-            lines.append(
-                f"* {len(self.front)} are on the Pareto front of score against costs; "
-                "flash and RAM in bytes, time and energy estimated"
-            )
+        if not self.fitting:
+            return "\n".join([*lines, self._least()])
+        lines += ["", self.table(), ""]
+        lines.append(
+            f"* {len(self.front)} are on the Pareto front of score against costs; "
+            "flash and RAM in bytes, time and energy estimated"
+        )
         return "\n".join(lines)
+
+    def _least(self) -> str:
+        """The lowest of each cost, which another budget would have to allow."""
+        costs = [row.costs for row in self.rows]
+        words = [
+            f"flash {min(each.flash_bytes for each in costs):,} bytes",
+            f"RAM {min(each.ram_bytes for each in costs):,} bytes",
+        ]
+        for name, unit, ranges in (
+            ("time", "s", [each.seconds for each in costs if each.seconds]),
+            ("energy", "J", [each.joules for each in costs if each.joules]),
+        ):
+            if ranges:
+                lowest = min(ranges, key=lambda found: found.likely)
+                words.append(f"{name} {lowest.text(unit)}")
+        return f"the lowest of each cost that was found: {', '.join(words)}"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from kanji_np.cost.boards import Board
 from kanji_np.cost.boards import board as board_of
 from kanji_np.cost.budget import Budget
 from kanji_np.cost.estimate import Estimate, estimate
-from kanji_np.errors import KanjiError, ToolError
+from kanji_np.errors import BudgetError, ToolError
 from kanji_np.model import Model
 from kanji_np.plots import plot_comparison
 from kanji_np.recipe import Recipe
@@ -295,8 +295,10 @@ def search_networks(
     ------
     OptionError
         An argument is wrong, or the directory holds another search.
+    BudgetError
+        No candidate fits.
     KanjiError
-        No candidate fits, or every network of a rung failed.
+        Every network of a rung failed.
     ToolError
         The Dask scheduler does not answer or is gone, or a compiler is missing.
     """
@@ -462,7 +464,7 @@ def halve(
 def _choose(journal: Journal, directory: Path, contest: Contest, train: int) -> None:
     """Write down who is trained."""
     if not contest.contenders:
-        raise KanjiError(
+        raise BudgetError(
             f"none of {contest.drawn:,} candidates fits the board and the budget"
         )
     written = {record.name for record in journal.of(Chosen)}

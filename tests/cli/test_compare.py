@@ -56,6 +56,7 @@ def test_a_run_has_its_score_and_data_give_it(train, images):
         (("paper-cnn:4", "--library", "tvm"), "--library.*tvm.*ccore"),
         (("paper-cnn:x",), "^paper-cnn:x: channels are integers"),
         (("nothing.npz",), "nothing.npz"),
+        (("resnet9",), "^resnet9: no such file, and no network has .*resnet8"),
         (("paper-cnn:4", "--json", "--markdown"), "^--markdown and --json exclude"),
         (("paper-cnn:4", "--plot", "a.pdf"), "must end in .png or .svg, got a.pdf"),
         (("paper-cnn:4", "--scale", "2"), "do not apply: they are for the images"),

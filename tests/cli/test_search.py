@@ -72,6 +72,7 @@ def test_the_best_are_trained_exported_and_verified(search):
     [
         (("--train", "2"), "--train needs a directory for what is trained: add -o DIR"),
         (("--budget", "flash=1"), "flash=1 has no unit"),
+        (("--budget", "flash=1K"), "the lowest of each cost that was found: flash"),
         (
             ("--train", "2", "-o", "out", "--budget", "flash=1K"),
             "none of 6 candidates fits the board and the budget",

@@ -7,6 +7,7 @@ import pytest
 
 import kanji_np as kj
 from kanji_np.cost.range import sum_of
+from kanji_np.cost.work.runtime import copy_instructions
 from kanji_np.errors import OptionError, UnsupportedOp
 
 NET = kj.ds_cnn()
@@ -25,6 +26,24 @@ def test_layers_and_sums():
     assert cost.memory.arena_bytes == 16_256
     # CMSIS-NN v7 takes 7.69 million instructions on an emulated M4, without Normalize.
     assert cost.instructions == pytest.approx(7.69e6, rel=0.05)
+
+
+def activated(reads_twice: bool) -> kj.Model:
+    """A convolution and a ReLU in place, which is the last to read it or not."""
+    x = kj.Input((6, 5, 4))
+    y = kj.Conv2D(4, 3, padding="same")(x)
+    z = kj.ReLU()(y)
+    return kj.Model(x, kj.Add()(y, z) if reads_twice else z)
+
+
+def test_a_copy_before_a_layer_in_place_is_counted():
+    alone, copying = (
+        kj.estimate(activated(twice), core="cortex-m4", library="cmsis-nn").layers[1]
+        for twice in (False, True)
+    )
+    copied = copy_instructions(6 * 5 * 4, "cortex-m4")
+    assert copying.instructions == pytest.approx(alone.instructions + copied)
+    assert copying.cycles.likely > alone.cycles.likely
 
 
 def test_a_model_is_costed_for_the_class_of_the_board():

@@ -15,15 +15,13 @@ from measure_instructions import Results, samples
 import kanji_np as kj
 from kanji_np.cost.instructions import TABLES as FOLDER
 from kanji_np.cost.instructions import instructions, table, table_from, table_text
-from kanji_np.cost.provider import COUNTED, LIKE, core_like, provider_of
+from kanji_np.cost.provider import COUNTED, LIKE, core_class_of, core_like, provider_of
 from kanji_np.cost.work import work
-from kanji_np.cost.work.loops import copied, loop
 from kanji_np.deploy.planner import lower
 from kanji_np.errors import KanjiError, OptionError, UnsupportedOp
 from kanji_np.graph import Graph
 from kanji_np.ops import BUILT_IN
 from kanji_np.targets import target_spec
-from kanji_np.targets.library import CORES
 from kanji_np.types import InputPtr, KernelCall
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -71,7 +69,7 @@ def test_a_table_is_as_good_as_it_says(name):
     provider, core = split(name)
     target = target_of(provider, core)
     found = table(provider, core)
-    results = Results.read(provider, CORES[core])
+    results = Results.read(provider, core_class_of(core, target))
     held, errors = dict[str, list[float]](), []
     for sample in samples(results, core, target):
         kernels = {done.kernel for done in sample.works}
@@ -195,15 +193,6 @@ def test_unknown_libraries_are_refused():
     call = KernelCall("arm_relu_q7", "arm.h", ())
     with pytest.raises(OptionError, match="library"):
         provider_of(call, target_spec("cmsis-nn"), "mine")
-
-
-def test_how_copies_are_counted():
-    assert copied("copies", 3, 64 + 16 + 8) == loop("copies", 3, moves=8.75 + 2.7 + 2)
-    assert set(copied("copies", 3, 7)) == {
-        "loose copies",
-        "loose copies.moves",
-        "loose copies.bytes",
-    }
 
 
 # ------------------------------------------------- beside the emulator

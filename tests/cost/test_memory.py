@@ -15,17 +15,23 @@ from deploy.networks import (
     relu_first,
     standardized,
 )
+from deploy.test_real_library import bundled
+from layer_shapes import network
 
 import kanji_np as kj
 from kanji_np.cost import generated
 from kanji_np.cost import memory as module
 from kanji_np.cost.memory import FORMAT, TABLES, TOOLCHAIN, memory
-from kanji_np.cost.provider import COUNTED
+from kanji_np.cost.picked import picked
+from kanji_np.cost.provider import COUNTED, core_class_of
 from kanji_np.deploy import export, verify
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import compiler
 from kanji_np.deploy.kernels import DEFINED, ccore_directory
 from kanji_np.errors import OptionError, UnsupportedOp
+from kanji_np.targets import target_spec
+from kanji_np.targets.cmsis_nn.calls import dims
+from kanji_np.types import KernelCall, Struct
 
 REAL = ("cmsis-nn-7.0.0", "cmsis-nn-4.0.0", "cmsis-nn-q7-5.9.0")
 ROUNDINGS = ("", module.OTHER_ROUNDING)
@@ -60,6 +66,66 @@ def test_memory_is_what_the_linked_firmware_takes(build, core, tmp_path):
     assert made.ram_bytes == made.arena_bytes + made.static_bytes + (
         made.stack_bytes + made.input_bytes + made.output_bytes
     )
+
+
+def test_stack_is_that_of_the_kernels_that_wrappers_pick(tmp_path):
+    """Neither wrapper calls its deepest kernel here."""
+    layers = [kj.Conv2D(6, 1, activation="relu"), kj.DepthwiseConv2D(3, padding="same")]
+    target = kj.target_spec("cmsis-nn", core="cortex-m4", version="4.0.0")
+    net = kj.Sequential(layers, (9, 7, 4), target=target)
+    export(net, tmp_path, library="cmsis-nn")
+    device = verify(
+        tmp_path, noise(net, 1), on="m4", library="cmsis-nn", cmsis_nn=bundled()
+    ).device
+    made = memory(program(net.freeze()), "cmsis-nn", "cortex-m4")
+    if device.compiler == made.compiler:
+        assert 0 <= made.stack_bytes - device.stack_bytes <= 100
+
+
+def shaped(function, core_class, **given):
+    """What a wrapper of 7.0.0 picks for a 3x3 window over 8x8 cells of 4 channels."""
+    axes = {"stride": 1, "padding": 1, "dilation": 1} | given
+    params = "dw_conv_params" if "depthwise" in function else "conv_params"
+    tiles = [
+        Struct("cmsis_nn_tile", name, (("w", n), ("h", n))) for name, n in axes.items()
+    ]
+    fields = (("ch_mult", 1), *((tile.name, tile) for tile in tiles))
+    arguments = (
+        Struct("", params, fields),
+        dims("input_dims", 1, 8, 8, 4),
+        dims("filter_dims", 4, 3, 3, 4),
+        dims("output_dims", 1, 8, 8, 4),
+    )
+    call = KernelCall(function, "arm_nnfunctions.h", arguments)
+    return picked(call, "cmsis-nn-7.0.0", core_class)
+
+
+def test_wrappers_pick_by_shape():
+    convolve, depthwise = "arm_convolve_wrapper_s8", "arm_depthwise_conv_wrapper_s8"
+    assert shaped(convolve, "dsp") == "arm_convolve_s8"
+    assert shaped("arm_convolve_wrapper_s4", "dsp") == "arm_convolve_s4"
+    assert shaped("arm_convolve_wrapper_s4", "mve") == "arm_convolve_even_s4"
+    assert shaped(depthwise, "dsp") == "arm_depthwise_conv_3x3_s8"
+    assert shaped(depthwise, "mve") == "arm_depthwise_conv_s8_opt"
+    assert shaped(depthwise, "dsp", padding=2) == "arm_depthwise_conv_s8_opt"
+    assert shaped(depthwise, "dsp", dilation=2) == "arm_depthwise_conv_s8"
+    assert shaped("arm_max_pool_s8", "dsp") is None
+
+
+@pytest.mark.parametrize("core", COUNTED)
+@pytest.mark.parametrize("version", ["7.0.0", "4.0.0"])
+def test_what_wrappers_pick_is_in_the_tables(core, version):
+    target = target_spec("cmsis-nn", core=core, version=version)
+    functions = module._code(f"cmsis-nn-{version}", core).functions
+    found = set()
+    for number in range(12):
+        for call in generated.calls_of(program(network(number, target).outline())):
+            kernel = picked(call, f"cmsis-nn-{version}", core_class_of(core, target))
+            if kernel:
+                row = functions[call.function]
+                assert 0 < row.picks[kernel] <= row.stack
+                found.add(kernel)
+    assert len(found) >= 5
 
 
 def test_the_other_rounding_has_code_of_its_own():

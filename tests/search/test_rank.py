@@ -114,6 +114,15 @@ def test_text_and_json_say_the_same(ranking):
     assert best.text in text and f"{best.costs.ram_bytes:,}" in text
 
 
+def test_where_nothing_fits_the_lowest_costs_are_named():
+    ranking = rank(image_family((8, 8, 3), 4), 6, board=BOARD, budget="flash=1K")
+    assert not ranking.fitting
+    last = str(ranking).splitlines()[-1]
+    least = min(row.costs.flash_bytes for row in ranking.rows)
+    assert last.startswith("the lowest of each cost that was found: flash")
+    assert f"flash {least:,} bytes, RAM " in last and " ms (" in last
+
+
 def test_what_makes_no_network_is_counted():
     space = {"stages": [2, 9], "shrink": ["pool"], "kernel": [3], "width": [4]}
     space |= {"growth": [1.0], "depth": [1], "block": ["conv"]}

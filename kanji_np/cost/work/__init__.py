@@ -22,7 +22,7 @@ Rows = Mapping[str, Callable[[Integers, str], Work]]
 PROVIDERS: Mapping[str, Rows] = {
     "ccore": ccore.ROWS,
     "cmsis-nn-7.0.0": cmsis_nn.ROWS,
-    "cmsis-nn-4.0.0": cmsis_nn.ROWS,
+    "cmsis-nn-4.0.0": cmsis_nn.ROWS_OF_4,
     "cmsis-nn-q7-5.9.0": cmsis_nn_q7.ROWS,
 }
 #: Providers that have other kernels for cores with Helium.

@@ -9,8 +9,10 @@ of 16 and then one by one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+
+import numpy as np
 
 from kanji_np.cost.work.cmsis_nn_q7 import CONVOLUTIONS
 from kanji_np.cost.work.loops import Counts, Integers, Row, Work, multiplied, summed
@@ -25,8 +27,7 @@ from kanji_np.cost.work.windows import (
 )
 
 FILTERS, BLOCK = 4, 16
-#: How many rows begin inside a word, by the bytes that they are all multiples of.
-LOOSE = {1: 0.75, 2: 0.5}
+WORD = 4  # bytes
 MEAN_BLOCK = 16  # sums of `kanji_mean_s8` at a time
 
 
@@ -230,7 +231,7 @@ def _max_pool(given: Integers, _: str) -> Work:
             **_pool(w),
             "taps": w.inside,
             "compared": w.inside * w.channels,
-            **_moved(w.count, w.channels),
+            **_fills(w.channels, np.arange(w.count) * w.channels),
         },
     )
 
@@ -260,80 +261,109 @@ def _pool(w: Windows) -> Counts:
 # ------------------------------------------------- memory
 
 
-def _moved(times: int, size: int, *pitches: int, start: int = 0) -> Counts:
-    """So many calls of `memcpy` or `memset`: 64 bytes at a time, 16, 4, 1.
+def _copies(size: int, source: np.ndarray, target: np.ndarray) -> Counts:
+    """Calls of `memcpy` with so many bytes each, between these offsets.
 
-    A few bytes may be moved otherwise than those that are left of many. Where either
-    end begins inside a word, many C libraries move bytes: it does where it starts
-    there, or where rows do not follow each other by whole words.
+    It moves 64 bytes at a time, 16, 4, 1. A Cortex-M0+ does so only from 16 bytes on,
+    and only where both ends begin on a word; otherwise it moves bytes. Other cores
+    first bring the target to a word where neither end begins on one.
     """
-    size_of = "few" if size < 16 else "many"
-    in_step = math.gcd(4, size, *pitches)
-    loose = times * (LOOSE[in_step] if in_step < 4 else float(start % 4 > 0))
+    is_loose = (source | target) % WORD > 0
+    is_off = (source % WORD > 0) & (target % WORD > 0) & (size >= 2 * WORD)
+    heads = np.where(is_off, -target % WORD, 0)
+    rests = size - heads
+    is_slow = is_loose | (size < 16)
+    parts = {
+        "moves": np.ones_like(source),
+        "moved_lines": rests // 64,
+        "moved_blocks": rests % 64 // 16,
+        "moved_words": rests % 16 // WORD,
+        "moved_bytes": heads + rests % WORD,
+        "tails": rests % WORD > 0,
+        "aligned": ~is_slow,
+        "slow_blocks": is_slow * (rests // 16),
+        "slow_words": is_slow * (rests % 16 // WORD),
+        "loose": is_loose & (size >= WORD),
+        "off": is_off,
+    }
+    return {name: int(np.sum(times)) for name, times in parts.items()}
+
+
+def _fills(size: int, target: np.ndarray) -> Counts:
+    """Calls of `memset`: bytes up to a word, then 16 at a time, 4, 1."""
+    heads = np.minimum(-target % WORD, size)
+    rests = size - heads
     return {
-        "moves": times,
-        "moved_lines": times * (size // 64),
-        "moved_blocks": times * (size % 64 // 16),
-        f"{size_of}_words": times * (size % 16 // 4),
-        f"{size_of}_tails": times * (size % 4 > 0),
-        f"{size_of}_bytes": times * (size % 4),
-        f"{size_of}_loose": loose,
-        f"{size_of}_loose_bytes": loose * size,
+        "filled_blocks": int((rests // 16).sum()),
+        "filled_words": int((rests % 16 // WORD).sum()),
+        "filled_bytes": int((heads + rests % WORD).sum()),
     }
 
 
 def _concatenation(given: Integers, _: str) -> Work:
     rows = given["2"] * given["3"] * given["4"]
-    return Work(
-        "move",
-        {
-            "concatenate": 1,
-            "concatenated": rows,
-            **_moved(rows, given["1"], given["6"], start=given["7"]),
-        },
-    )
+    row = np.arange(rows)
+    moved = _copies(given["1"], row * given["1"], row * given["6"] + given["7"])
+    return Work("move", {"concatenate": 1, "concatenated": rows, **moved})
 
 
 def _pad(given: Integers, _: str) -> Work:
-    extents = [
-        sum(given[f"{part}.{axis}"] for part in ("input_size", "pre_pad", "post_pad"))
-        for axis in "nhwc"
-    ]
-    n, h, w, c = extents
-    rows = given["input_size.n"] * given["input_size.h"]
-    pixels = rows * given["input_size.w"]
+    size, before, after = (
+        [given[f"{part}.{axis}"] for axis in "nhwc"]
+        for part in ("input_size", "pre_pad", "post_pad")
+    )
+    padded = [sum(axis) for axis in zip(size, before, after, strict=True)]
+    pitches = [math.prod(padded[axis + 1 :]) for axis in range(4)]
+    first = sum(n * pitch for n, pitch in zip(before, pitches, strict=True))
+    target = first + _offsets(size[:3], pitches[:3])
+    source = np.arange(target.size) * size[3]
     return Work(
         "move",
         {
             "pad": 1,
-            "padded_rows": rows,
-            "filled_blocks": n * h * w * c / BLOCK,
-            "padded": pixels,
-            **_moved(pixels, given["input_size.c"]),
+            "padded_rows": size[0] * size[1],
+            "filled_blocks": math.prod(padded) / 16,
+            "padded": target.size,
+            **_copies(size[3], source, target),
         },
     )
 
 
 def _copy(given: Integers, _: str) -> Work:
-    planes = given["extents.n"] * given["extents.h"]
-    rows, length = planes * given["extents.w"], given["extents.c"]
-    image = {"copy": 1, "copied_planes": planes, "copied": rows}
-    if given["steps.c"] == 1:
-        pitches = [given[f"steps.{axis}"] for axis in "nhw"]
-        moved = _moved(rows, length, *pitches, start=given["2"])
-        return Work("move", {**image, **moved})
-    return Work("gather", {**image, "gathered": rows * length})
+    n, h, w, length = (given[f"extents.{axis}"] for axis in "nhwc")
+    image = {"copy": 1, "copied_planes": n * h, "copied": n * h * w}
+    if given["steps.c"] != 1:
+        gathered = {"gathered_rows": n * h * w, "gathered": n * h * w * length}
+        return Work("move", {**image, **gathered})
+    pitches = (given["steps.n"], given["steps.h"], given["steps.w"])
+    source = given["2"] + _offsets((n, h, w), pitches)
+    target = np.arange(source.size) * length
+    return Work("move", {**image, **_copies(length, source, target)})
+
+
+def _offsets(extents: Sequence[int], pitches: Sequence[int]) -> np.ndarray:
+    """Where the cells of a tensor lie that follow each other in these pitches."""
+    offsets = np.zeros(1, np.int64)
+    for extent, pitch in zip(extents, pitches, strict=True):
+        offsets = np.add.outer(offsets, np.arange(extent) * pitch).ravel()
+    return offsets
 
 
 def _resize(given: Integers, _: str) -> Work:
-    channels, height, width = given["3"], given["5"], given["7"]
+    rows, columns, channels = given["1"], given["2"], given["3"]
+    height, width = given["5"], given["7"]
+    row, column = (
+        np.arange(n) * size // n for n, size in ((height, rows), (width, columns))
+    )
+    source = np.add.outer(row * columns, column).ravel() * channels
+    target = np.arange(source.size) * channels
     image = {
         "resize": 1,
         "resized_lines": height,
         "resized_columns": width,
         "resized": height * width,
     }
-    return Work("move", {**image, **_moved(height * width, channels)})
+    return Work("move", {**image, **_copies(channels, source, target)})
 
 
 # ------------------------------------------------- one value after the other
@@ -354,8 +384,19 @@ def _parts(given: Integers, _: str) -> Work:
 
 
 def _softmax(given: Integers, _: str) -> Work:
-    rows = given["1"]
-    return Work("softmax", {"start": 1, "rows": rows, "values": rows * given["2"]})
+    """As if all differences from the row's maximum were equally likely.
+
+    An exponential has a product for each bit of the difference in quarters. Those of
+    differences below the least are left out, which is not known here.
+    """
+    rows, values = given["1"], given["1"] * given["2"]
+    differences = np.arange(min(256, 1 - given["5"]))
+    quarters = differences * given["3"] * 2.0 ** (given["4"] - 55)
+    bits = np.unpackbits(np.ceil(quarters).astype(np.uint8)).sum()
+    factors = values * int(bits) / differences.size
+    return Work(
+        "softmax", {"start": 1, "rows": rows, "values": values, "factors": factors}
+    )
 
 
 def _broadcast(given: Integers, _: str, *, kernel: str) -> Work:
@@ -428,14 +469,20 @@ def _legacy_depthwise(given: Integers, _: str, *, square: bool) -> Work:
 
 
 def _legacy_dense(given: Integers, _: str) -> Work:
-    """Fours read their columns by fours, those left over as other kernels do."""
+    """Fours read their columns by fours, those left over as other kernels do.
+
+    A loop that does not run takes nothing, not even its start.
+    """
     inputs, outputs = given["2"], given["3"]
     four, one = divmod(outputs, FILTERS)
     made = {
         "start": 1,
+        "ones": one > 0,
         "fours": four,
-        "four_words": four * (inputs // 4),
-        "four_bytes": four * (inputs % 4),
+        "fours_with_words": four * (inputs >= WORD),
+        "four_words": four * (inputs // WORD),
+        "fours_with_bytes": four * (inputs % WORD > 0),
+        "four_bytes": four * (inputs % WORD),
     }
     alone = multiplied(one, _run(1, inputs), "one_")
     return Work("legacy_dense", summed(made, alone))
@@ -449,7 +496,7 @@ def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:
         return Work(kernel, {**counts, "output_rows": w.inside_rows * w.channels})
     across = w.rows.input * w.columns.output
     width = w.columns.output * w.channels
-    taps = w.rows.input * w.columns.taps * w.channels + w.rows.taps * width
+    down_rows = w.rows.taps * width
     return Work(
         kernel,
         {
@@ -458,7 +505,8 @@ def _legacy_pool(given: Integers, core_class: str, *, kernel: str) -> Work:
             "windows": across,
             "output_lines": w.rows.output,
             "outputs": across * w.channels + w.rows.output * width,
-            "added": taps,
+            "output_rows": across * w.channels + down_rows,
+            "added": w.rows.input * w.columns.taps * w.channels + down_rows,
         },
     )
 

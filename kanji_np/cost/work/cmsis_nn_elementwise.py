@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
-from kanji_np.cost.work.loops import Integers, Row, Work, copied, loop, once, summed
+from kanji_np.cost.work.loops import Integers, Row, Work, entered, loop, once
+from kanji_np.cost.work.runtime import WORD, Copy, Fill, copied, filled
 from kanji_np.cost.work.windows import windows
 
 POOL = "pool_params"
@@ -18,6 +20,7 @@ def average_pool(given: Integers, core_class: str) -> Work:
     if core_class == "dsp":
         return once(
             "average pool",
+            loop("lines", w.rows.output),
             loop("cells", w.count, channels=w.channels),
             loop("rows", w.inside_rows),
             loop("taps", w.inside),
@@ -27,6 +30,7 @@ def average_pool(given: Integers, core_class: str) -> Work:
     beside = w.rows.taps * w.columns.padded
     return once(
         "average pool",
+        loop("lines", w.rows.output),
         loop("cells", w.count),
         loop("outputs", w.count * w.channels, rows=w.rows.kernel),
         loop("taps", w.inside * w.channels),
@@ -39,19 +43,22 @@ def max_pool(given: Integers, core_class: str) -> Work:
     """The first cell of a window is copied, the others are compared with it."""
     w = windows(given, POOL)
     size = w.count * w.channels
+    copies = Counter(
+        Copy(w.channels, to * w.channels % WORD, source * w.channels % WORD)
+        for to, source in enumerate(w.first_pixels)
+    )
     return once(
         "max pool",
+        loop("lines", w.rows.output),
         loop("cells", w.count),
         loop("rows", w.inside_rows),
-        copied("copies", w.count, w.channels),
+        copied("copies", copies.items(), core_class),
         loop(
             "compared",
             w.inside - w.count,
-            fours=w.channels // 4,
-            singles=w.channels % 4,
+            **entered(fours=w.channels // 4, singles=w.channels % 4),
         ),
-        loop("clamped", size // 4),
-        loop("clamped singles", size % 4),
+        loop("clamped", 1, **entered(fours=size // 4, singles=size % 4)),
     )
 
 
@@ -60,7 +67,7 @@ def elements(given: Integers, core_class: str, kernel: str, size: str) -> Work:
     count = given[size]
     if core_class == "c":
         return once(kernel, loop("singles", count))
-    return once(kernel, loop("fours", count // 4), loop("singles", count % 4))
+    return once(kernel, entered(fours=count // 4, singles=count % 4))
 
 
 def larger_or_smaller(given: Integers, core_class: str) -> Work:
@@ -86,25 +93,47 @@ def softmax(given: Integers, core_class: str) -> Work:
 
 
 def concatenation(given: Integers, core_class: str) -> Work:
-    rows = given["2"] * given["3"] * given["4"]
-    return once("concatenation", copied("copies", rows, given["1"]))
+    size, row, offset = given["1"], given["6"], given["7"]
+    copies = Counter(
+        Copy(size, (offset + n * row) % WORD, n * size % WORD)
+        for n in range(given["2"] * given["3"] * given["4"])
+    )
+    return once("concatenation", copied("copies", copies.items(), core_class))
 
 
 def pad(given: Integers, core_class: str) -> Work:
     """Rows are copied as they are, unless there are channels to add."""
     height, width, channels = (given[f"input_size.{axis}"] for axis in "hwc")
-    added = given["pre_pad.c"] + given["post_pad.c"]
-    ends = given["pre_pad.h"], given["post_pad.h"]
-    sides = given["pre_pad.w"], given["post_pad.w"]
-    wide = channels + added
-    row = wide * (width + sum(sides))
-    copies = copied("copies", height, width * channels)
-    if added:
-        copies = copied("copies", height * width, channels)
-        copies |= loop("fills of channels", height * width, bytes=added)
-    fills = [copied("fills", 1, row * n) for n in ends]
-    fills += [copied("fills", height, wide * n) for n in sides]
-    return once("pad", copies, summed(*fills))
+    before = {axis: given[f"pre_pad.{axis}"] for axis in "nhwc"}
+    after = {axis: given[f"post_pad.{axis}"] for axis in "nhwc"}
+    wide = channels + before["c"] + after["c"]
+    row = wide * (width + before["w"] + after["w"])
+    copies, fills = Counter[Copy](), Counter[Fill]()
+    fills[Fill(0)] += 2  # of no batches
+    fills[Fill(before["h"] * row)] += 1
+    fills[Fill(after["h"] * row, (before["h"] + height) * row % WORD)] += 1
+    for y in range(height):
+        to, source = (before["h"] + y) * row, y * width * channels
+        fills[Fill(before["w"] * wide, to % WORD)] += 1
+        to += before["w"] * wide
+        if wide == channels:
+            copies[Copy(width * channels, to % WORD, source % WORD)] += 1
+            to += width * channels
+        else:
+            for x in range(width):
+                fills[Fill(before["c"], to % WORD)] += 1
+                to += before["c"]
+                at = (source + x * channels) % WORD
+                copies[Copy(channels, to % WORD, at)] += 1
+                to += channels
+                fills[Fill(after["c"], to % WORD)] += 1
+                to += after["c"]
+        fills[Fill(after["w"] * wide, to % WORD)] += 1
+    return once(
+        "pad",
+        copied("copies", copies.items(), core_class),
+        filled("fills", fills.items(), core_class),
+    )
 
 
 ROWS: Mapping[str, Row] = {

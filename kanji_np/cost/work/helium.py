@@ -12,8 +12,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 
-from kanji_np.cost.work.loops import Counts, Integers, Row, Work, multiplied, summed
+from kanji_np.cost.work.loops import (
+    Counts,
+    Integers,
+    Row,
+    Work,
+    memset,
+    multiplied,
+    summed,
+)
 from kanji_np.cost.work.windows import Axis, Windows, windows
+from kanji_np.errors import UnsupportedOp
 
 LANES, WORDS = 16, 4  # int8 and int32 numbers in a register
 WINDOWS = 4  # that are multiplied together
@@ -34,6 +43,8 @@ def _product(rows: int, filters: int, depth: int) -> Counts:
     vectors = _over(depth, LANES)
     return {
         "products": 1,
+        "any_fours": four > 0,
+        "any_ones": one > 0,
         "fours": four,
         "four_outputs": four * filters,
         "four_vectors": four * filters * vectors,
@@ -45,35 +56,50 @@ def _product(rows: int, filters: int, depth: int) -> Counts:
     }
 
 
-def _product_s4(rows: int, filters: int, depth: int, prefix: str = "") -> Counts:
-    """The same with int4 weights: four rows together, and those left over."""
-    four, rest = divmod(rows, WINDOWS)
-    alone = {f"{prefix}rest_{rest}_outputs": filters} if rest else {}
-    return {
-        "products": 1,
-        **alone,
-        **_outputs_s4(f"{prefix}four", four * filters, depth),
-        **_outputs_s4(f"{prefix}rest", (rest > 0) * filters, depth),
-        **_outputs_s4(f"{prefix}rest_rows", rest * filters, depth),
-    }
+def _product_s4(rows: int, filters: int, depth: int, *, even: bool = False) -> Counts:
+    """The same with int4 weights; even: where filters are whole bytes.
 
-
-def _outputs_s4(name: str, outputs: int, depth: int) -> Counts:
-    """Sums over int4 weights, which fill a register by 32.
-
-    Rows of an odd length begin inside a byte every second time. Then the first product
-    is made alone.
+    Up to two rows, and where filters are whole bytes, a register is filled with 32
+    weights; else it holds 16.
     """
-    tail = depth % LANES
+    four, rest = divmod(rows, WINDOWS)
+    counts = {
+        "products": 1,
+        "any_fours": four > 0,
+        "fours": four,
+        **_sums_s4("even_four" if even else "four", four, filters, depth, fills=even),
+    }
+    if rest:
+        alone, fills = ("one", "two", "three")[rest - 1], even or rest < 3
+        counts |= {alone: 1, **_sums_s4(alone, 1, filters, depth, fills=fills)}
+    if rest == 1:
+        counts |= _scaled("one", filters)
+    return counts
+
+
+def _sums_s4(name: str, times: int, filters: int, depth: int, *, fills: bool) -> Counts:
+    """Products with each of the filters.
+
+    Filters of an odd length begin inside a byte every second time. Then the first
+    product is made alone.
+    """
+    outputs, vectors, rest = times * filters, depth // LANES, depth % LANES
+    pairs = vectors // 2 if fills else 0
+    shared = times * (filters // 2) * (depth % 2)
     return {
         f"{name}_outputs": outputs,
-        f"{name}_any": outputs * (depth >= LANES),
-        f"{name}_loops": outputs * (depth >= 2 * LANES),
-        f"{name}_pairs": outputs * (depth // (2 * LANES)),
-        f"{name}_spills": outputs * (depth // LANES % 2),
-        f"{name}_tails": outputs * (0.5 if tail == 1 else float(tail > 0)),
-        f"{name}_odd": outputs * (depth % 2),
+        f"{name}_entered": outputs * (vectors > fills),
+        f"{name}_pairs": outputs * pairs,
+        f"{name}_vectors": outputs * (vectors - 2 * pairs),
+        f"{name}_tails": outputs * (rest > 0) - shared * (rest == 1),
+        f"{name}_shared": shared,
     }
+
+
+def _scaled(name: str, filters: int) -> Counts:
+    """Sums of one row that are rescaled four at a time, and those left over."""
+    words, tails = divmod(filters, WORDS)
+    return {f"{name}_words": words, f"{name}_scaled": tails}
 
 
 Product = Callable[[int, int, int], Counts]
@@ -83,37 +109,74 @@ Product = Callable[[int, int, int], Counts]
 
 
 def _convolution(given: Integers, _: str) -> Work:
-    w = windows(given, "conv_params")
-    return Work("convolve", _convolve(w, _product) or _general(w, _product))
+    return Work("convolve", _convolution_counts(given, "conv_params"))
+
+
+def _convolution_counts(given: Integers, params: str) -> Counts:
+    w, dilated = windows(given, params), _dilated(given, params)
+    if _is_pointwise(w, dilated):
+        return _pointwise(w, _product)
+    ends = _row_ends(w) if _is_row(w, dilated) else None
+    return _row(w, ends) if ends else {"wrapped": 1, **_general(w, _product)}
 
 
 def _convolution_s4(given: Integers, _: str) -> Work:
     """Whole bytes of weights have a kernel that takes windows in another order."""
-    w = windows(given, "conv_params")
-    counts = _convolve(w, _product_s4)
-    if not counts and w.kernel_taps * w.depth % 2:
+    w, dilated = windows(given, "conv_params"), _dilated(given, "conv_params")
+    if _is_pointwise(w, dilated):
+        counts = _pointwise(w, _product_s4)
+    elif _is_row(w, dilated):
+        counts = _row_s4(w)
+    elif w.kernel_taps * w.depth % 2:
         counts = _general(w, _product_s4)
-    elif not counts:
+    else:
         pairs = w.count * (w.kernel_taps * w.depth // (2 * LANES))
-        counts = _general(w, partial(_product_s4, prefix="even_"))
-        counts["interleaved"] = pairs
+        counts = {
+            **_general(w, partial(_product_s4, even=True)),
+            "reordered": w.count * (pairs > 0),
+            "reordered_pairs": pairs,
+        }
     return Work("convolve_s4", counts)
 
 
+def _row_s4(w: Windows) -> Counts:
+    """Windows that reach into the padding are multiplied one by one, without it."""
+    ends = _row_ends(w)
+    if ends is None:
+        raise UnsupportedOp("the library refuses a row of so few windows")
+    left, between, right = ends
+    reaches = w.columns.reaches
+    lengths = [
+        reach.count * w.depth for reach in reaches[:left] + reaches[left + between :]
+    ]
+    made = _product_s4(between, w.filters, w.columns.kernel * w.depth)
+    ends_made = [_end(w.filters, length) for length in lengths]
+    return summed({"row": 1}, made, *ends_made)
+
+
+def _end(filters: int, depth: int) -> Counts:
+    """One window without what lies in the padding."""
+    return {
+        "ends": 1,
+        "end_outputs": filters,
+        "end_vectors": filters * _over(depth, LANES),
+        **_scaled("end", filters),
+    }
+
+
 def _grouped(given: Integers, _: str) -> Work:
+    """A call of the general kernel, not of the wrapper that chooses it."""
     return Work("convolve", _general(windows(given, "conv_params"), _product))
 
 
-def _convolve(w: Windows, multiply: Product) -> Counts:
-    """One of the kernels for some shapes; nothing if there is none."""
-    if _is_pointwise(w):
-        return _pointwise(w, multiply)
-    ends = _row_ends(w) if _is_row(w) else None
-    return _row(w, ends, multiply) if ends is not None else {}
+def _dilated(given: Integers, params: str) -> tuple[bool, bool]:
+    """Whether a call has dilation along y and x, even where the kernel is one tap."""
+    return given[f"{params}.dilation.h"] > 1, given[f"{params}.dilation.w"] > 1
 
 
-def _is_pointwise(w: Windows) -> bool:
-    return all(a.kernel == 1 and a.padding == 0 for a in (w.rows, w.columns))
+def _is_pointwise(w: Windows, dilated: tuple[bool, bool]) -> bool:
+    has_one_tap = all(a.kernel == 1 and a.padding == 0 for a in (w.rows, w.columns))
+    return has_one_tap and not any(dilated)
 
 
 def _pointwise(w: Windows, multiply: Product) -> Counts:
@@ -125,12 +188,9 @@ def _pointwise(w: Windows, multiply: Product) -> Counts:
     return summed({"strided": 1, "strided_lines": lines}, made)
 
 
-def _is_row(w: Windows) -> bool:
-    return (
-        w.rows.input == w.rows.kernel == 1
-        and w.columns.dilation == 1
-        and w.columns.stride * w.channels % WORDS == 0
-    )
+def _is_row(w: Windows, dilated: tuple[bool, bool]) -> bool:
+    has_one_row = w.rows.input == w.rows.kernel == 1 and not dilated[1]
+    return has_one_row and w.columns.stride * w.channels % WORDS == 0
 
 
 def _row_ends(w: Windows) -> tuple[int, int, int] | None:
@@ -146,10 +206,10 @@ def _row_ends(w: Windows) -> tuple[int, int, int] | None:
     return None if between < 0 else (left, between, right)
 
 
-def _row(w: Windows, ends: tuple[int, int, int], multiply: Product) -> Counts:
+def _row(w: Windows, ends: tuple[int, int, int]) -> Counts:
     """The ends of the row are copied, the rest is multiplied where it lies."""
     c = w.columns
-    made = [multiply(rows, w.filters, c.kernel * w.depth) for rows in ends]
+    made = [_product(rows, w.filters, c.kernel * w.depth) for rows in ends]
     copies = {
         "row": 1,
         "row_copied": _over(c.kernel * w.depth, LANES)
@@ -161,11 +221,14 @@ def _row(w: Windows, ends: tuple[int, int, int], multiply: Product) -> Counts:
 
 def _general(w: Windows, multiply: Product) -> Counts:
     """Every window is copied; groups of channels are convolved one after the other."""
-    depth = w.kernel_taps * w.depth
-    made = summed(multiply(w.count, w.filters // w.groups, depth), _copies(w, w.depth))
-    made["products"] = _over(w.count, WINDOWS)
-    made = multiplied(w.groups, made)
-    return summed({"general": 1, "groups": w.groups - 1}, made)
+    filters, depth = w.filters // w.groups, w.kernel_taps * w.depth
+    four, rest = divmod(w.count, WINDOWS)
+    made = summed(
+        multiplied(four, multiply(WINDOWS, filters, depth)),
+        multiplied(rest > 0, multiply(rest, filters, depth)),
+        _copies(w, w.depth),
+    )
+    return summed({"general": 1, "groups": w.groups - 1}, multiplied(w.groups, made))
 
 
 def _copies(w: Windows, channels: int) -> Counts:
@@ -185,18 +248,30 @@ def _copies(w: Windows, channels: int) -> Counts:
 # ------------------------------------------------- depthwise convolution
 
 
-def _depthwise(given: Integers, _: str, *, kernel: str = "depthwise") -> Work:
+def _depthwise(given: Integers, _: str) -> Work:
     w, multiplier = windows(given, "dw_conv_params"), given["dw_conv_params.ch_mult"]
-    dilated = _dilated_axes(w) > 0
-    if multiplier == 1 and not dilated:
-        return Work(kernel, _by_blocks(w))
-    if multiplier % WORDS == 0 and not dilated and kernel == "depthwise":
-        return Work(f"{kernel}_by_fours", _by_tap(w, WORDS))
-    return Work(f"{kernel}_by_tap", _by_tap(w, 1))
+    dilated = _dilated(given, "dw_conv_params")
+    if multiplier == 1 and not any(dilated):
+        return Work("depthwise", _by_blocks(w))
+    if multiplier % WORDS == 0 and not any(dilated):
+        return Work("depthwise_by_fours", _by_tap(w, WORDS))
+    more = {"dilated_outputs": w.count * w.filters * sum(dilated)}
+    return Work("depthwise_by_tap", {**_by_tap(w, 1), **more})
 
 
-def _dilated_axes(w: Windows) -> int:
-    return sum(axis.dilation > 1 for axis in (w.rows, w.columns))
+def _depthwise_of_7(given: Integers, core_class: str) -> Work:
+    """Several filters of one channel are a convolution, once weights are transposed."""
+    w = windows(given, "dw_conv_params")
+    if w.channels > 1 or w.filters == 1:
+        return _depthwise(given, core_class)
+    transposed = {
+        "transposed": 1,
+        "transposed_taps": w.kernel_taps,
+        "transposed_weights": w.kernel_taps * w.filters,
+    }
+    return Work(
+        "convolve", {**_convolution_counts(given, "dw_conv_params"), **transposed}
+    )
 
 
 def _by_blocks(w: Windows) -> Counts:
@@ -219,8 +294,6 @@ def _block(w: Windows, channels: int) -> Counts:
         "ones": one,
         "one_words": one * words,
         "one_taps": one * words * w.kernel_taps,
-        # int4 weights of an odd number of channels: every second tap is shifted
-        "odd_taps": w.channels % 2 * (four + one) * words * w.kernel_taps,
     }
 
 
@@ -233,7 +306,6 @@ def _by_tap(w: Windows, channels: int) -> Counts:
         "windows": w.count,
         "inputs": w.count * w.channels,
         "outputs": w.count * parts,
-        "dilated_outputs": w.count * parts * _dilated_axes(w),
         "output_rows": w.inside_rows * parts,
         "taps": w.inside * parts,
     }
@@ -267,15 +339,32 @@ def _dense(given: Integers, _: str, *, scales: int, together: int = 4) -> Work:
 
 
 def _dense_s4(given: Integers, _: str) -> Work:
+    """Four outputs are two and two. Those left over take single weights, too."""
     outputs, depth = given["output_dims.c"], given["filter_dims.n"]
     four, one = divmod(outputs, WORDS)
+    pairs, half = divmod(depth // LANES, 2)
+    rest, odd = depth % LANES, depth % 2
+    halves = 2 * four
     return Work(
         "dense_s4",
         {
             "start": 1,
-            **_outputs_s4("four", four, depth),
-            **_outputs_s4("one", one, depth),
-            "one_rest": one * (depth % LANES // 2),
+            "any_fours": four > 0,
+            "fours": four,
+            "two_entered": halves * (pairs > 0),
+            "two_pairs": halves * pairs,
+            "two_halves": halves * half,
+            "two_tails": four * (2 * (rest > 0) - (rest == 1)),
+            "two_shared": four * odd,
+            "any_ones": one > 0,
+            "ones": one,
+            "one_entered": one * (pairs > 0),
+            "one_pairs": one * pairs,
+            "one_halves": one * half,
+            "one_quads_entered": one * (rest >= WORDS),
+            "one_quads": one * (rest // WORDS),
+            "one_twos": one * (rest % WORDS >= 2),
+            "one_shared": _over(one, 2) * odd,
         },
     )
 
@@ -379,8 +468,7 @@ ROWS: Mapping[str, Row] = {
     "arm_convolve_wrapper_s8": _convolution,
     "arm_convolve_s8": _grouped,
     "arm_convolve_wrapper_s4": _convolution_s4,
-    "arm_depthwise_conv_wrapper_s8": _depthwise,
-    "arm_depthwise_conv_wrapper_s4": partial(_depthwise, kernel="depthwise_s4"),
+    "arm_depthwise_conv_wrapper_s8": _depthwise_of_7,
     "arm_fully_connected_s8": partial(_dense, scales=0),
     "arm_fully_connected_per_channel_s8": partial(_dense, scales=1),
     "arm_fully_connected_s4": _dense_s4,
@@ -402,33 +490,43 @@ ROWS: Mapping[str, Row] = {
 
 def _convolution_of_4(given: Integers, _: str) -> Work:
     """Four windows that reach into the padding have a kernel of int16 products."""
-    w = windows(given, "conv_params")
-    if _is_pointwise(w):
+    w, dilated = windows(given, "conv_params"), _dilated(given, "conv_params")
+    if _is_pointwise(w, dilated):
         return Work("convolve", _pointwise(w, _product))
-    if w.rows.input == w.rows.kernel == 1 and w.columns.output % WINDOWS == 0:
-        return _row_of_4(w)
+    has_one_row = w.rows.input == w.rows.kernel == 1 and not dilated[1]
+    if has_one_row and w.columns.output % WINDOWS == 0:
+        return Work("convolve", _row_of_4(w))
     four, padded, rest = _fours(w)
     depth = w.kernel_taps * w.depth
-    return Work(
-        "convolve",
-        summed(
-            {"general": 1},
-            _copies(w, w.depth),
-            _halves(padded, rest, w.filters, depth),
-            _product(four * WINDOWS, w.filters, depth),
-        ),
-    )
+    counts = {
+        "general": 1,
+        **_copies(w, w.depth),
+        **_four_windows(four, w.filters, depth),
+        **_halves("padded", padded, w.filters, depth),
+        "any_rest": rest > 0,
+        **_halves("rest", rest, w.filters, depth),
+    }
+    del counts["filled_vectors"]
+    return Work("convolve", {**counts, **memset("filled", w.taps - w.inside, w.depth)})
 
 
-def _halves(padded: int, rest: int, filters: int, depth: int) -> Counts:
-    """Products of int16 numbers, which are half as many in a register."""
-    vectors = _over(depth, LANES // 2)
+def _four_windows(times: int, filters: int, depth: int) -> Counts:
+    """Four windows on the image alone."""
+    outputs = times * filters
     return {
-        "padded": padded,
-        "padded_outputs": padded * filters,
-        "padded_vectors": padded * filters * vectors,
-        **{f"rest_{rest}": 1, f"rest_{rest}_outputs": filters},
-        f"rest_{rest}_vectors": filters * vectors,
+        "whole": times,
+        "whole_outputs": outputs,
+        "whole_vectors": outputs * _over(depth, LANES),
+    }
+
+
+def _halves(name: str, times: int, filters: int, depth: int) -> Counts:
+    """Products of int16 numbers, which are half as many in a register."""
+    outputs = times * filters
+    return {
+        name: times,
+        f"{name}_outputs": outputs,
+        f"{name}_vectors": outputs * _over(depth, LANES // 2),
     }
 
 
@@ -444,17 +542,17 @@ def _are_whole(axis: Axis) -> list[bool]:
     return [reach.count == axis.kernel for reach in axis.reaches]
 
 
-def _row_of_4(w: Windows) -> Work:
-    """Windows that reach into the padding are multiplied one by one, without a copy."""
-    whole = _are_whole(w.columns)
-    counts: list[Mapping[str, float]] = [{"row": 1}]
-    for i in range(0, len(whole), WINDOWS):
-        depths = [reach.count * w.depth for reach in w.columns.reaches[i : i + WINDOWS]]
-        if whole[i] and whole[i + WINDOWS - 1]:
-            counts.append(_product(WINDOWS, w.filters, depths[0]))
+def _row_of_4(w: Windows) -> Counts:
+    """Windows that reach into the padding are multiplied one by one, without it."""
+    reaches, kernel = w.columns.reaches, w.columns.kernel
+    counts: list[Mapping[str, float]] = [{"row": 1, "row_fours": len(reaches) // 4}]
+    for first in range(0, len(reaches), WINDOWS):
+        four = reaches[first : first + WINDOWS]
+        if four[0].count == four[-1].count == kernel:
+            counts.append(_four_windows(1, w.filters, kernel * w.depth))
         else:
-            counts += [_product(1, w.filters, depth) for depth in depths]
-    return Work("convolve", summed(*counts))
+            counts += [_end(w.filters, reach.count * w.depth) for reach in four]
+    return summed(*counts)
 
 
 def _depthwise_of_4(given: Integers, core_class: str) -> Work:
@@ -474,8 +572,13 @@ def _depthwise_of_4(given: Integers, core_class: str) -> Work:
     return Work(made.kernel, summed(made.counts, more))
 
 
+def _relu_of_4(given: Integers, _: str) -> Work:
+    return Work("relu", {"start": 1, "values": given["1"]})
+
+
 ROWS_OF_4: Mapping[str, Row] = {
     **ROWS,
+    "arm_relu_q7": _relu_of_4,
     "arm_convolve_wrapper_s8": _convolution_of_4,
     "arm_depthwise_conv_wrapper_s8": _depthwise_of_4,
     "arm_fully_connected_s8": partial(_dense, scales=0, together=3),

@@ -27,6 +27,8 @@ class Work:
     counts: Mapping[str, float]
 
 
+#: What the name of a part begins with that counts whether there is a loop at all.
+ENTERED = "some "
 #: Of a function: what a call is given, core class -> its work.
 Row = Callable[[Integers, str], Work]
 
@@ -50,6 +52,14 @@ def loop(name: str, times: float, **inside: float) -> Counts:
     return {name: times, **parts}
 
 
+def entered(**rounds: float) -> Counts:
+    """Rounds of loops one after the other, and whether there are any."""
+    return {
+        **rounds,
+        **{f"{ENTERED}{name}": float(count > 0) for name, count in rounds.items()},
+    }
+
+
 def summed(*loops: Mapping[str, float]) -> Counts:
     """Loops of which parts of one name are one part."""
     counts: Counts = {}
@@ -59,26 +69,28 @@ def summed(*loops: Mapping[str, float]) -> Counts:
     return counts
 
 
-def copied(name: str, times: float, n_bytes: int) -> Counts:
-    """Copies of so many bytes each, or fills, by the C library's functions.
+def memset(name: str, times: float, n_bytes: int) -> Counts:
+    """Rows of so many bytes, one after the other, filled by newlib's `memset`.
 
-    Where rows are whole words they are aligned. On others some cores move single bytes.
-    Of no bytes nothing is counted.
+    Up to the first whole word it fills bytes; then 16 bytes in a round, words, bytes.
+    Rows begin at every multiple of their length, of which this is the mean.
     """
-    if not n_bytes:
-        return {}
-    moves = _moves(n_bytes)
-    if n_bytes % 4 == 0:
-        return loop(name, times, moves=moves)
-    return loop(f"loose {name}", times, moves=moves, bytes=n_bytes)
+    offsets = [n_bytes * row % 4 for row in range(4)]
+    rounds = [_filled(-offset % 4, n_bytes) for offset in offsets]
+    return loop(name, times, **multiplied(0.25, summed(*rounds)))
 
 
-def _moves(n_bytes: int) -> float:
-    """Bytes copied, in moves of one word.
-
-    Newlib's `memcpy` writes out 64 bytes, which take the instructions of 8.75 words in
-    a loop, and 16 bytes, which take those of 2.7.
-    """
-    large, rest = divmod(n_bytes, 64)
-    blocks, rest = divmod(rest, 16)
-    return 8.75 * large + 2.7 * blocks + rest // 4
+def _filled(first: int, n_bytes: int) -> Counts:
+    """How often each loop of `memset` runs; the first is over so many bytes."""
+    first = min(first, n_bytes)
+    blocks, rest = divmod(n_bytes - first, 16)
+    words, singles = divmod(rest, 4)
+    return {
+        "first": first,
+        "blocks": blocks,
+        "any_blocks": blocks > 0,
+        "words": words,
+        "any_words": words > 0,
+        "singles": singles,
+        "any_singles": singles > 0,
+    }

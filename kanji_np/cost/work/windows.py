@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,6 +101,17 @@ class Windows:
     def inside_rows(self) -> int:
         """Rows of windows that lie on the image."""
         return self.rows.taps * self.columns.output
+
+    @property
+    def first_pixels(self) -> Iterator[int]:
+        """The number of the first pixel that each window sees."""
+        for y, row in enumerate(self.rows.reaches):
+            top = y * self.rows.stride - self.rows.padding
+            top += row.first * self.rows.dilation
+            for x, column in enumerate(self.columns.reaches):
+                left = x * self.columns.stride - self.columns.padding
+                left += column.first * self.columns.dilation
+                yield top * self.columns.input + left
 
 
 def windows(given: Integers, params: str) -> Windows:
