@@ -443,9 +443,12 @@ def dataset_kind(folder: Path) -> Kind:
             sets = kj.load_dataset(path, seed=0)
         for data in sets:
             "".join(data.classes).encode()
-            assert data.images.dtype in (np.uint8, np.float32, np.int8)
-            assert np.isfinite(data.images).all() and data.labels.dtype == np.int64
-            assert len(data) == 0 or data.labels.max() < len(data.classes)
+            assert data.images.dtype in (np.uint8, np.float32, np.int16, np.int8)
+            assert np.isfinite(data.images).all() and np.isfinite(data.labels).all()
+            if data.task != "classification":
+                assert data.labels.shape == (len(data), len(data.classes))
+            else:
+                assert len(data) == 0 or data.labels.max() < len(data.classes)
         return "read"
 
     return Kind(change, outcome)

@@ -25,6 +25,7 @@ from kanji_np.cost.memory import Memory as Memory
 from kanji_np.cost.range import Range as Range
 from kanji_np.data import Augment as Augment
 from kanji_np.data import Dataset as Dataset
+from kanji_np.data import SignalAugment as SignalAugment
 from kanji_np.data import load_dataset as load_dataset
 from kanji_np.deploy import Device as Device
 from kanji_np.deploy import Difference as Difference

@@ -19,7 +19,7 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -161,29 +161,48 @@ def _check_directory(infos: list[zipfile.ZipInfo], size: int, compressed: bool) 
         )
 
 
+def array(path: str | Path) -> np.ndarray:
+    """The array of a `.npy` file.
+
+    Raises
+    ------
+    FileFormatError
+        It is missing, or is not a `.npy` file of a plain array.
+    """
+    with schema.opened(path) as file, schema.refusing(path):
+        return _read_array(file, os.fstat(file.fileno()).st_size, "the file")
+
+
 def _array(stored: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """A member in the format of `numpy.save`."""
     name = checks.shown(info.filename)
+    if not info.filename.endswith(".npy"):
+        raise OptionError(f"{name} is not an array")
     with cast(zipfile.ZipExtFile, stored.open(info)) as file:
-        start = NPY.match(file.read(8))
-        if not start or not info.filename.endswith(".npy"):
-            raise OptionError(f"{name} is not an array")
-        width = 2 if start[1] else 4
-        length = int.from_bytes(file.read(width), "little")
-        fields = NPY_FIELDS.fullmatch(file.read(length).decode("latin-1"))
-        if not fields:
-            raise OptionError(f"{name} is not an array of plain numbers or text")
-        dtype = np.dtype(fields[1])
-        shape = tuple(int(extent) for extent in fields[3].replace(",", " ").split())
-        n_bytes = info.file_size - 8 - width - length
-        if len(shape) > MOST_AXES or math.prod(shape) * dtype.itemsize != n_bytes:
-            raise OptionError(f"{name} is not as long as its shape and dtype say")
-        values = np.empty(n_bytes, np.uint8)
-        view = values.data
-        for begin in range(0, n_bytes, CHUNK_BYTES):  # no more than was declared
-            part = view[begin : begin + CHUNK_BYTES]
-            if file.readinto(part) != len(part):
-                raise OptionError(f"{name} is cut off")
+        return _read_array(cast(BinaryIO, file), info.file_size, name)
+
+
+def _read_array(file: BinaryIO, size: int, name: str) -> np.ndarray:
+    """The array of a file of so many bytes in the format of `numpy.save`."""
+    start = NPY.match(file.read(8))
+    if not start:
+        raise OptionError(f"{name} is not an array")
+    width = 2 if start[1] else 4
+    length = int.from_bytes(file.read(width), "little")
+    fields = NPY_FIELDS.fullmatch(file.read(length).decode("latin-1"))
+    if not fields:
+        raise OptionError(f"{name} is not an array of plain numbers or text")
+    dtype = np.dtype(fields[1])
+    shape = tuple(int(extent) for extent in fields[3].replace(",", " ").split())
+    n_bytes = size - 8 - width - length
+    if len(shape) > MOST_AXES or math.prod(shape) * dtype.itemsize != n_bytes:
+        raise OptionError(f"{name} is not as long as its shape and dtype say")
+    values = np.empty(n_bytes, np.uint8)
+    view = values.data
+    for begin in range(0, n_bytes, CHUNK_BYTES):  # no more than was declared
+        part = view[begin : begin + CHUNK_BYTES]
+        if file.readinto(part) != len(part):  # type: ignore[attr-defined]
+            raise OptionError(f"{name} is cut off")
     order: Literal["F", "C"] = "F" if fields[2] == "True" else "C"
     return values.view(dtype).reshape(shape, order=order)
 

@@ -14,3 +14,4 @@ NETWORKS = (
     "paper-cnn", "paper-vgg", "resnet8", "ds-cnn", "mobilenet-v1-025", "autoencoder",
 )  # fmt: skip
 KERNEL_LIBRARIES = ("ccore", "cmsis-nn")
+TASKS = ("classification", "regression", "multilabel")

@@ -433,6 +433,7 @@ class Network:
                 f"{self.name} takes a Dataset(images, labels, classes, name), got a "
                 f"{type(dataset).__name__}"
             )
+        dataset.check_task(self.name, "classification")
         is_image, dtype = self.input.dtype == "uint8", dataset.images.dtype
         if is_image != (dtype == np.uint8):
             takes = (

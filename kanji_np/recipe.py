@@ -11,13 +11,13 @@ import math
 import re
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 
 from kanji_np.choices import PRECISIONS
 from kanji_np.errors import OptionError
 
 if TYPE_CHECKING:
-    from kanji_np.data import Augment
+    from kanji_np.data import Augment, SignalAugment
     from kanji_np.optim import Optimizer, Schedule
 
 
@@ -70,7 +70,7 @@ class Recipe:
         real values of its inputs (see `anomaly`).
     label_smoothing : float
         Part of each label that is spread evenly over all classes.
-    augment : Augment or None
+    augment : Augment, SignalAugment or None
         What happens to training images.
     averaging : float
         Weight of the past in the moving average of all parameters that is scored and
@@ -94,14 +94,14 @@ class Recipe:
     fp32_epochs: Annotated[int, Range(0)] = 0
     reproduce_inputs: bool = False
     label_smoothing: Annotated[float, Range(0, below=1)] = 0.1
-    augment: "Optional[Augment]" = None
+    augment: "Union[Augment, SignalAugment, None]" = None
     averaging: Annotated[float, Range(0, below=1)] = 0.998
     freeze_batch_norm: Annotated[float, Range(0, 1)] = 0.9
     seed: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
         from kanji_np.checks import shown
-        from kanji_np.data import Augment
+        from kanji_np.data import Augmentation
         from kanji_np.optim import Optimizer, Schedule
 
         for setting in settings().values():
@@ -114,9 +114,9 @@ class Recipe:
             )
         _check_kind("optimizer", self.optimizer, Optimizer, "SGD()")
         _check_kind("schedule", self.schedule, Schedule, "OneCycle()")
-        if not isinstance(self.augment, Augment | None):
+        if not isinstance(self.augment, Augmentation | None):
             raise OptionError(
-                'augment must be an Augment, None or "default", got '
+                'augment must be an Augment, a SignalAugment, None or "default", got '
                 f"{shown(self.augment)}"
             )
 

@@ -264,6 +264,8 @@ def _name(spec: TargetSpec) -> str:
 def _is_scored(net: Model, dataset: Dataset) -> bool:
     """Whether the labels are of the outputs; raises if the images do not fit."""
     net.input.check_inputs(dataset.images, net.name)
+    if dataset.task != "classification":
+        return False
     try:
         net.check_labels(dataset)
     except ShapeError:

@@ -29,7 +29,12 @@ def text_of(value: Any) -> str:
             return text(value)
     traits = getattr(type(value), "__dataclass_params__", None)
     if traits is not None and traits.frozen:
-        own = {field.name: getattr(value, field.name) for field in fields(value)}
+        # A field that came later and is as before it came does not count.
+        own = {
+            f.name: v
+            for f in fields(value)
+            if (v := getattr(value, f.name)) != f.default or not f.metadata.get("added")
+        }
         return _called(_name(type(value)), own)
     return f"{_name(type(value))}{UNKNOWN if _holds_something(value) else '()'}"
 

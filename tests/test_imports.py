@@ -38,7 +38,9 @@ ALLOWED = {
     "loops": {
         "checks", "errors", "fixedpoint", "jit", "quantize", "types", "window",
     },
-    "data": {"archive", "checks", "errors", "loops", "schema", "types"},
+    "data": {
+        "archive", "checks", "choices", "errors", "loops", "schema", "types",
+    },
     "targets": {"checks", "errors", "types", "window"},
     "ops": {
         "checks", "errors", "fixedpoint", "jit", "loops", "quantize", "targets",

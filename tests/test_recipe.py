@@ -65,7 +65,7 @@ def test_every_field_is_explained():
         ),
         ({"optimizer": kj.SGD}, "optimizer must have the methods of kanji_np.optim.Op"),
         ({"schedule": 1}, "schedule must have the methods of kanji_np.optim.Schedule"),
-        ({"augment": True}, "augment must be an Augment, None or"),
+        ({"augment": True}, "augment must be an Augment, a SignalAugment, None"),
     ],
 )
 def test_what_a_setting_may_not_be(options, message):

@@ -54,7 +54,14 @@ HERE = __name__
     [
         (kj.SGD(), repr(kj.SGD())),
         (kj.OneCycle(), repr(kj.OneCycle())),
-        (kj.Augment(crop_padding=1), repr(kj.Augment(crop_padding=1))),
+        (
+            kj.Augment(crop_padding=1),
+            "Augment(crop_padding=1, flip=True, cutout=0, fill=0)",
+        ),
+        (
+            kj.Augment(rotation=5),
+            "Augment(crop_padding=4, flip=True, cutout=0, fill=0, rotation=5)",
+        ),
         (None, "None"),
         (np.float64(0.5), "0.5"),
         (np.int32(3), "3"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import click
 
-from kanji_np.choices import KERNEL_LIBRARIES, NETWORKS, RANGES, SCHEMES
+from kanji_np.choices import KERNEL_LIBRARIES, NETWORKS, RANGES, SCHEMES, TASKS
 from kanji_np.cli.screen import bar, command_line
 from kanji_np.errors import KanjiError, OptionError
 
@@ -34,7 +34,10 @@ Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 
 # Options that are not named after the argument they set.
-DATA_OPTIONS = {"size": "--size", "channels": "--grey", "download": "--download"}
+DATA_OPTIONS = {
+    "size": "--size", "channels": "--grey", "download": "--download",
+    "label": "--label", "task": "--task", "window": "--window", "step": "--step",
+}  # fmt: skip
 OPTIONS_OF = {"crop_padding": "--crop", "version": "--library-version"}
 
 
@@ -179,8 +182,8 @@ class DataOptions:
             "--data",
             metavar="SOURCE",
             required=True,
-            help="synthetic, cifar10, cifar100:DIRECTORY, FILE.npz, DIRECTORY ...; see "
-            "`kanji-np datasets`.",
+            help="synthetic, cifar10, FILE.npz, FILE.csv, DIRECTORY ...; see `kanji-np "
+            "datasets`.",
         ),
     ]
     download: Annotated[
@@ -201,6 +204,44 @@ class DataOptions:
             "--grey", is_flag=True, help="Image folders: one channel, not three."
         ),
     ]
+    label: Annotated[
+        str | None,
+        click.option(
+            "--label",
+            metavar="COLUMN[,COLUMN...]",
+            show_default="label, class, target or y, or the last",
+            help="CSV files: the column that is learned, or several; a number where "
+            "they have no names.",
+        ),
+    ]
+    task: Annotated[
+        str | None,
+        click.option(
+            "--task",
+            type=click.Choice(TASKS),
+            show_default="by the labels",
+            help="Arrays and CSV files: what labels are.",
+        ),
+    ]
+    window: Annotated[
+        int | None,
+        click.option(
+            "--window",
+            type=click.IntRange(1),
+            metavar="ROWS",
+            help="CSV and WAV files: cut recordings into windows of so many rows.",
+        ),
+    ]
+    step: Annotated[
+        int | None,
+        click.option(
+            "--step",
+            type=click.IntRange(1),
+            metavar="ROWS",
+            show_default="that of --window",
+            help="From one window to the next.",
+        ),
+    ]
 
     def load(self, shape: Shape | None = None) -> tuple[Dataset, Dataset]:
         """Training and test images; errors name options.
@@ -212,10 +253,11 @@ class DataOptions:
         """
         from kanji_np.data import load_dataset
 
-        channels = 1 if self.grey else None
         load = functools.partial(
-            load_dataset, self.data, size=self.size, channels=channels, shape=shape
-        )
+            load_dataset, self.data, size=self.size, channels=1 if self.grey else None,
+            label=self.label, task=self.task, window=self.window, step=self.step,
+            shape=shape,
+        )  # fmt: skip
         try:
             if not self.download:
                 return load()

@@ -113,11 +113,11 @@ def predict(
 
 def _samples(path: Path, net: Model) -> Iterator[Samples]:
     """What a file, or each image of a folder, holds."""
-    from kanji_np.data.folders import SUFFIXES
+    from kanji_np.data.folders import PICTURES
 
     if path.is_dir():
         entries = sorted(path.iterdir())
-        images = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+        images = [entry for entry in entries if entry.suffix.lower() in PICTURES]
         if not images:
             raise DataError(f"{path}: holds no images")
         for image in images:
@@ -126,17 +126,17 @@ def _samples(path: Path, net: Model) -> Iterator[Samples]:
         raise DataError(f"{path}: no such file")
     elif path.suffix in (".npy", ".npz"):
         yield _array(path, net)
-    elif path.suffix.lower() in SUFFIXES:
+    elif path.suffix.lower() in PICTURES:
         yield Samples(path, _image(path, net)[None], are_many=False)
     else:
         raise DataError(
-            f"{path}: expected an image ({', '.join(SUFFIXES)}), .npy or .npz"
+            f"{path}: expected an image ({', '.join(PICTURES)}), .npy or .npz"
         )
 
 
 def _image(path: Path, net: Model) -> np.ndarray:
     """An image at the size and with the channels of a network's input."""
-    from kanji_np.data import read_image
+    from kanji_np.data.pictures import Seen, read_image
     from kanji_np.types import shape_text
 
     shape = net.input.shape
@@ -145,7 +145,7 @@ def _image(path: Path, net: Model) -> np.ndarray:
             f"{path}: {net.name} takes {shape_text(shape)}, which no image has: give "
             "samples as .npy or .npz"
         )
-    return read_image(path, (shape[0], shape[1]), shape[2])
+    return read_image(path, (shape[0], shape[1]), shape[2], Seen())
 
 
 def _array(path: Path, net: Model) -> Samples:

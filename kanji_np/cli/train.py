@@ -44,7 +44,7 @@ from kanji_np.errors import OptionError
 from kanji_np.recipe import Recipe, help_of, settings
 
 if TYPE_CHECKING:
-    from kanji_np.data import Augment, Dataset
+    from kanji_np.data import Augmentation, Dataset
     from kanji_np.model import Model
     from kanji_np.optim import Optimizer
     from kanji_np.results import Result
@@ -410,11 +410,15 @@ def augment_of(
     crop: int | None,
     cutout: int,
     mean: tuple[int, ...] | None,
-) -> Augment | None:
+) -> Augmentation | None:
     """What the dataset says of itself, as far as no option says otherwise."""
     from kanji_np.data import Augment
 
     wanted = images.augment or Augment.none()
+    if not isinstance(wanted, Augment):  # of signals
+        if augment is None and crop is None and not cutout:
+            return wanted
+        wanted = Augment.none()
     if augment is not None:
         wanted = Augment() if augment else Augment.none()
     if crop is not None:

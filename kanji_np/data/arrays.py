@@ -1,4 +1,4 @@
-"""Datasets of the user's own in one `.npz` file."""
+"""Datasets of the user's own as arrays: in memory, a `.npz` file, or `.npy` files."""
 
 from __future__ import annotations
 
@@ -8,36 +8,67 @@ import numpy as np
 
 from kanji_np import archive
 from kanji_np.data.dataset import Dataset
+from kanji_np.data.labels import MOST_CLASSES, check_names, labels_of
+from kanji_np.data.samples import samples_of
 from kanji_np.errors import DataError, FileFormatError, OptionError
 
-# Keys of images and labels, in the order they are looked for.
-WHOLE_KEYS = (("images", "labels"), ("x", "y"))
-SPLIT_KEYS = (("x_train", "y_train"), ("x_test", "y_test"))
-# More outputs no layer can have.
-MOST_CLASSES = 65_535
+# Keys of samples and labels, in the order they are looked for. Values to predict are
+# `targets`, whole numbers or not.
+SAMPLES, LABELS, TARGETS = ("images", "x"), ("labels", "y", "targets"), "targets"
+PARTS = ("_train", "_test")
+EXPECTED = (
+    "x_train, y_train, x_test, y_test; or x, y; images, labels; targets for values"
+)
 
 
 def from_arrays(
-    x: np.ndarray, y: np.ndarray, *, classes: tuple[str, ...] = (), name: str = "data"
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    classes: tuple[str, ...] = (),
+    name: str = "data",
+    task: str | None = None,
 ) -> Dataset:
-    """A dataset of arrays as they are at hand.
+    """A dataset of arrays as they are at hand: what `Dataset` refuses is converted.
 
     Parameters
     ----------
     x : array (N, ...)
-    y : array of integers (N,) or (N, 1)
-        As in a `.npz` file; see `npz`.
+        Images of uint8 (N, H, W, C) or (N, H, W), or vectors (N, K). Other samples are
+        of a floating type or int16, (N, K), (N, T, C) or (N, H, W, C), or int8.
+    y : array (N,), (N, 1) or (N, K)
+        Whole numbers or text are classes; other numbers, and rows of them, values to
+        predict; rows of zeros and ones are one-hot classes or several labels.
     classes : tuple of str
-        Names of classes, if they are known.
+        Names of classes, values or labels, if they are known.
     name : str
+    task : "classification", "regression", "multilabel" or None
+        None: decided by the values of `y`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        They are no samples and labels; the message says what to do.
+
+    Warns
+    -----
+    DataWarning
+        They could have been meant otherwise; the message says what was made of them.
     """
-    images, labels = _pair({"x": x, "y": y}, ("x", "y"), Path(name))
-    count = int(labels.max(initial=-1)) + 1
-    return Dataset(images, labels, classes or tuple(map(str, range(count))), name)
+    (made,) = _sets(name, name, [(np.asarray(x), np.asarray(y))], classes, task)
+    return made
 
 
 def npz(
-    path: str | Path, *, test_fraction: float = 0.2, seed: int = 0
+    path: str | Path,
+    *,
+    task: str | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
 ) -> tuple[Dataset, Dataset]:
     """Read a `.npz` file.
 
@@ -45,11 +76,12 @@ def npz(
     ----------
     path : path
         Holds `x_train`, `y_train`, `x_test`, `y_test` as in Keras; or one set as
-        `images`, `labels` or as `x`, `y`, which is then split. Images are uint8
-        (N, H, W, C) or (N, H, W), or vectors (N, K). Other samples are floating or
-        int8, (N, K), (N, T, C) or (N, H, W, C). Labels are integers (N,) or (N, 1). An
-        array `classes` of strings names the labels; without it their names are "0",
-        "1", ...
+        `x`, `y` or `images`, `labels`, which is then split. `targets` in the place of
+        labels holds values to predict. What arrays may be says `from_arrays`. An array
+        `classes` of strings names the classes, values or labels; without it their names
+        are numbers, or the text that labels are.
+    task : "classification", "regression", "multilabel" or None
+        None: decided by the labels.
     test_fraction : float
         Part of each class that goes to the test set, if the file holds one set.
     seed : int
@@ -62,48 +94,140 @@ def npz(
     Raises
     ------
     DataError
-        There is no such file, or its arrays are not images and labels.
+        There is no such file, or its arrays are not samples and labels.
     FileFormatError
         It is not a `.npz` file of plain arrays.
     OptionError
         `test_fraction` leaves one side empty.
     """
     path = Path(path)
-    arrays = _read(path)
-    split_keys = [key for pair in SPLIT_KEYS for key in pair]
-    whole_keys = next((pair for pair in WHOLE_KEYS if set(pair) <= set(arrays)), None)
-    if set(split_keys) <= set(arrays):
-        pairs = [_pair(arrays, keys, path) for keys in SPLIT_KEYS]
-    elif whole_keys is not None:
-        pairs = [_pair(arrays, whole_keys, path)]
-    else:
-        raise DataError(
-            f"{path}: expected the arrays {', '.join(split_keys)}; or images, labels; "
-            f"or x, y; got {', '.join(sorted(arrays)) or 'none'}"
-        )
-    kinds = list(dict.fromkeys(str(images.dtype) for images, _ in pairs))
-    if len(kinds) > 1:
-        raise DataError(f"{path}: x_train is {kinds[0]}, but x_test is {kinds[1]}")
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    try:
+        arrays = archive.members(path, compressed=True)
+    except OptionError as error:
+        raise FileFormatError(
+            f"{path}: not a .npz file of plain arrays: {error}"
+        ) from None
+    return _of_arrays(arrays, path, path.stem, task, test_fraction, seed)
+
+
+def npy_directory(
+    directory: str | Path,
+    *,
+    task: str | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> tuple[Dataset, Dataset]:
+    """Read `x_train.npy`, `y_train.npy` and so on of a directory.
+
+    Parameters
+    ----------
+    directory : path
+        Holds `.npy` files with the names that `npz` gives to arrays.
+    task, test_fraction, seed
+        See `npz`.
+
+    Returns
+    -------
+    train, test : Dataset
+
+    Raises
+    ------
+    DataError
+        The arrays are not samples and labels.
+    FileFormatError
+        One of the files is not a `.npy` file of a plain array.
+    OptionError
+        `test_fraction` leaves one side empty.
+    """
+    directory = Path(directory)
+    known = {f"{key}{part}" for key in (*SAMPLES, *LABELS) for part in ("", *PARTS)}
+    arrays = {
+        key: archive.array(path)
+        for key in sorted({*known, "classes"})
+        if (path := directory / f"{key}.npy").exists()
+    }
+    name = directory.resolve().name
+    return _of_arrays(arrays, directory, name, task, test_fraction, seed)
+
+
+def holds_npy(directory: Path) -> bool:
+    """Whether a directory is for `npy_directory`."""
+    parts = ("", PARTS[0])
+    return any(
+        (directory / f"{key}{part}.npy").exists() for key in SAMPLES for part in parts
+    )
+
+
+def _of_arrays(
+    arrays: dict[str, np.ndarray],
+    path: Path,
+    name: str,
+    task: str | None,
+    test_fraction: float,
+    seed: int,
+) -> tuple[Dataset, Dataset]:
+    keys = _keys(arrays, path)
+    classes: tuple[str, ...] = ()
     if "classes" in arrays:
         classes = _class_names(arrays["classes"], path)
-    else:
-        highest = max(int(labels.max(initial=-1)) for _, labels in pairs)
-        classes = tuple(str(label) for label in range(highest + 1))
-    sets = [Dataset(images, labels, classes, path.stem) for images, labels in pairs]
+    if keys[0][1].startswith(TARGETS):
+        task = task or "regression"
+    pairs = [(arrays[x], arrays[y]) for x, y in keys]
+    sets = _sets(name, str(path), pairs, classes, task, keys)
     if len(sets) == 1:
         return sets[0].split(test_fraction, seed=seed)
     return sets[0], sets[1]
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    try:
-        return archive.members(path, compressed=True)
-    except OptionError as error:
-        raise FileFormatError(
-            f"{path}: not a .npz file of plain arrays: {error}"
-        ) from None
+def _keys(arrays: dict[str, np.ndarray], path: Path) -> list[tuple[str, str]]:
+    """The names of samples and labels: of training and test set, or of one set."""
+    for x in SAMPLES:
+        for y in LABELS:
+            pairs = [(f"{x}{part}", f"{y}{part}") for part in PARTS]
+            if {key for pair in pairs for key in pair} <= set(arrays):
+                return pairs
+    for x in SAMPLES:
+        for y in LABELS:
+            if x in arrays and y in arrays:
+                return [(x, y)]
+    raise DataError(
+        f"{path}: expected the arrays {EXPECTED}; got "
+        f"{', '.join(sorted(arrays)) or 'none'}"
+    )
+
+
+def _sets(
+    name: str,
+    where: str,
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    classes: tuple[str, ...],
+    task: str | None,
+    keys: list[tuple[str, str]] | None = None,
+) -> list[Dataset]:
+    """Datasets of arrays, whose labels are decided together."""
+    x_keys = [x for x, _ in keys] if keys else ["x"]
+    y_key = " and ".join(y for _, y in keys) if keys else "y"
+    samples = [
+        samples_of(x, f"{where}: {key}")
+        for key, (x, _) in zip(x_keys, pairs, strict=True)
+    ]
+    kinds = list(dict.fromkeys(str(array.dtype) for array in samples))
+    if len(kinds) > 1:
+        raise DataError(
+            f"{where}: {x_keys[0]} is {kinds[0]}, but {x_keys[1]} is {kinds[1]}"
+        )
+    shapes = list(dict.fromkeys(array.shape[1:] for array in samples))
+    if len(shapes) > 1:
+        raise DataError(
+            f"{where}: samples of {x_keys[0]} are {shapes[0]}, but of {x_keys[1]} "
+            f"{shapes[1]}"
+        )
+    labels, classes = labels_of(
+        [y for _, y in pairs], name=f"{where}: {y_key}", classes=classes, task=task
+    )
+    return [Dataset(x, y, classes, name) for x, y in zip(samples, labels, strict=True)]
 
 
 def _class_names(names: np.ndarray, path: Path) -> tuple[str, ...]:
@@ -116,40 +240,7 @@ def _class_names(names: np.ndarray, path: Path) -> tuple[str, ...]:
     try:
         found = names.ravel().tolist()
         texts = [v.decode() if isinstance(v, bytes) else str(v) for v in found]
-        for text in texts:
-            text.encode()
-    except ValueError as error:  # no UTF-8, or no characters at all
+    except ValueError as error:  # no UTF-8
         raise DataError(f"{path}: classes must be strings: {error}") from None
+    check_names(texts, f"{path}: classes")
     return tuple(texts)
-
-
-def _pair(
-    arrays: dict[str, np.ndarray], keys: tuple[str, str], path: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels as in `Dataset` from the two arrays under `keys`."""
-    images, labels = arrays[keys[0]], arrays[keys[1]]
-    if images.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # `Dataset` refuses what is not finite
-            images = images.astype(np.float32)
-    elif images.dtype not in (np.uint8, np.int8):
-        raise DataError(
-            f"{path}: {keys[0]} is {images.dtype}; images must be uint8, 0 to 255, "
-            "other samples floating or int8"
-        )
-    if images.dtype == np.uint8 and images.ndim == 3:
-        images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]  # (N, 1) -> (N,)
-    if labels.ndim == 2:
-        raise DataError(
-            f"{path}: {keys[1]} is {labels.dtype} {labels.shape}; labels must be "
-            f"integers (N,): of one-hot rows take {keys[1]}.argmax(axis=1)"
-        )
-    if labels.dtype.kind not in "iu":
-        raise DataError(f"{path}: {keys[1]} is {labels.dtype}; labels must be integers")
-    if labels.size and labels.max() >= MOST_CLASSES:
-        raise DataError(
-            f"{path}: {keys[1]} holds {labels.max()}; at most {MOST_CLASSES} classes "
-            "are known"
-        )
-    return images, labels.astype(np.int64)

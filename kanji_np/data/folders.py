@@ -1,109 +1,156 @@
-"""Image files sorted into one folder a class."""
+"""Files sorted into one folder a class, of training and test set or of one set."""
 
 from __future__ import annotations
 
-import contextlib
-import numbers
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
 
-import numpy as np
+from kanji_np.checks import listed
+from kanji_np.data.labels import check_names
+from kanji_np.data.notes import note
+from kanji_np.errors import DataError
 
-from kanji_np import schema
-from kanji_np.checks import integer, shown
-from kanji_np.data.dataset import Dataset
-from kanji_np.errors import DataError, FileFormatError, OptionError
+PICTURES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
+    ".tif", ".tiff", ".webp",
+)  # fmt: skip
+SOUNDS = (".wav", ".wave")
+TABLES, TEXTS = (".csv", ".tsv"), (".txt",)
+#: Kinds of files, and what messages call them. Of several kinds in one directory the
+#: first is read, and others are notes beside it; only pictures and sounds exclude each
+#: other.
+KINDS = {
+    "images": PICTURES,
+    "WAV files": SOUNDS,
+    "CSV files": TABLES,
+    "text files": TEXTS,
+}
+#: Data by their suffix that nothing here reads: a note counts them.
+UNREAD = (
+    ".heic", ".heif", ".avif", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".mp3",
+    ".flac", ".ogg", ".m4a", ".aac", ".aif", ".aiff", ".mp4", ".mov", ".avi", ".npy",
+    ".npz", ".parquet", ".xls", ".xlsx", ".json", ".zip",
+)  # fmt: skip
+#: Folders that systems and programs leave behind, beside those that begin with a dot.
+LITTER = ("__MACOSX", "@eaDir", "__pycache__", "$RECYCLE.BIN")
 
-if TYPE_CHECKING:
-    from PIL.Image import Image, Transpose
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
-ORIENTATION = 0x0112
-MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's name of the mode
+@dataclass(frozen=True)
+class Listing:
+    """The files of one set.
+
+    Parameters
+    ----------
+    folder : path
+    files : list of path
+        In the order of classes, and of their names in each.
+    labels : list of int
+    classes : tuple of str
+    """
+
+    folder: Path
+    files: list[Path]
+    labels: list[int]
+    classes: tuple[str, ...]
 
 
-def image_folders(
-    root: str | Path,
-    *,
-    size: tuple[int, int] | None = None,
-    channels: int = 3,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-) -> tuple[Dataset, Dataset]:
-    """Read `root/{train,test}/CLASS/*.png`, or `root/CLASS/*.png` and split it.
-
-    Classes and files are taken in the order of their names. Hidden files and files
-    that are not images by their suffix are passed over.
+def listings(root: Path, kind: str) -> list[Listing]:
+    """The files of one kind in `root/{train,test}/CLASS` or in `root/CLASS`.
 
     Parameters
     ----------
     root : path
-    size : (int, int), optional
-        Height and width to resize to. Without it all images must be of one size.
-    channels : int
-        3 for colour, 1 for grey.
-    test_fraction : float
-        Part of each class that goes to the test set, if `root` holds class folders.
-    seed : int
-        Decides which images those are.
+    kind : str
+        Of KINDS.
 
     Returns
     -------
-    train, test : Dataset
-        Images of shape (N, H, W, channels).
+    list of Listing
+        Training and test set, or one. Both have the classes of the training set.
 
     Raises
     ------
     DataError
-        Pillow is not installed, a folder is missing or empty, or sizes differ.
-    FileFormatError
-        A file is not a readable image with 8 bits a channel.
-    OptionError
-        `size`, `channels` or `test_fraction` is out of range.
+        There is no such directory, no class folder, no file, or a class is not there to
+        train on.
+
+    Warns
+    -----
+    DataWarning
+        A class has no files, or there are files that are not read.
     """
-    root = Path(root)
-    if not isinstance(channels, numbers.Integral) or channels not in MODES:
-        raise OptionError(f"{root}: channels must be 1 or 3, got {shown(channels)}")
-    if size is not None:
-        size = _checked_size(size, root)
     if not root.is_dir():
         raise DataError(f"{root}: no such directory")
-    name = root.resolve().name
-    _pillow()  # fail before any file is listed
+    folders = set_folders(root)
+    found = [_class_folders(folder, kind) for folder in folders]
+    files = [
+        {name: _files(entry, kind) for name, entry in classes.items()}
+        for classes in found
+    ]
+    empty = [
+        str(classes[name])
+        for classes, by_name in zip(found, files, strict=True)
+        for name in classes
+        if not by_name[name]
+    ]
+    names = tuple(name for name in found[0] if files[0][name])
+    if not names:
+        raise DataError(f"{empty[0]}: holds no {kind}{_instead(Path(empty[0]))}")
+    for name in found[-1]:
+        if name not in names and files[-1][name]:
+            raise DataError(f"{found[-1][name]}: no such class in {folders[0]}")
+    if not any(files[-1].values()):
+        raise DataError(f"{folders[-1]}: holds no {kind}")
+    if empty:
+        note(f"{root}: no {kind} in {listed(empty)}: left out")
+    _note_unread(root, [entry for classes in found for entry in classes.values()])
+    return [
+        Listing(
+            folder,
+            [file for name in names for file in by_name.get(name, ())],
+            [k for k, name in enumerate(names) for _ in by_name.get(name, ())],
+            names,
+        )
+        for folder, by_name in zip(folders, files, strict=True)
+    ]
+
+
+def kind_of(root: Path) -> str:
+    """What kind of files the class folders of a directory hold, "images" if none.
+
+    Raises
+    ------
+    DataError
+        They hold both pictures and sounds.
+    """
+    first: dict[str, Path] = {}
+    for folder in set_folders(root):
+        for entry in _folders(folder):
+            for file in _entries(entry):
+                for kind, suffixes in KINDS.items():
+                    if file.suffix.lower() in suffixes:
+                        first.setdefault(kind, file)
+    if "images" in first and "WAV files" in first:
+        raise DataError(
+            f"{root}: holds images ({first['images'].relative_to(root)}) and WAV files "
+            f"({first['WAV files'].relative_to(root)}); keep those of one kind"
+        )
+    return next((kind for kind in KINDS if kind in first), "images")
+
+
+def set_folders(root: Path) -> list[Path]:
+    """`root/train` and `root/test`, or `root` alone.
+
+    Raises
+    ------
+    DataError
+        One of train and test is there alone, with folders of classes.
+    """
     if (root / "train").is_dir() and (root / "test").is_dir():
-        classes = _class_names(root / "train")
-        strangers = sorted(set(_class_names(root / "test")) - set(classes))
-        if strangers:
-            raise DataError(
-                f"{root / 'test' / strangers[0]}: no such class in {root / 'train'}"
-            )
-        train = _read_set(root / "train", classes, size, channels, name)
-        test = _read_set(root / "test", classes, size, channels, name)
-        if test.input_shape != train.input_shape:
-            raise DataError(
-                f"{root / 'test'}: images are {test.input_shape[:2]}, but "
-                f"{train.input_shape[:2]} in {root / 'train'}; pass "
-                f"size=(height, width) to resize",
-                arguments=("size",),
-            )
-        return train, test
-    _check_no_half(root)
-    whole = _read_set(root, _class_names(root), size, channels, name)
-    return whole.split(test_fraction, seed=seed)
-
-
-def _checked_size(size: object, root: Path) -> tuple[int, int]:
-    with contextlib.suppress(OptionError, TypeError, ValueError):
-        height, width = (integer("size", n, 1) for n in size)  # type: ignore[attr-defined]
-        return height, width
-    raise OptionError(
-        f"{root}: size must be (height, width), got {shown(size)}", arguments=("size",)
-    )
-
-
-def _check_no_half(root: Path) -> None:
-    """DataError if there is one of train/ and test/ alone, with folders of classes."""
+        return [root / "train", root / "test"]
     for there, missing, others in (
         ("train", "test", ("val", "valid", "validation")),
         ("test", "train", ()),
@@ -116,113 +163,85 @@ def _check_no_half(root: Path) -> None:
                 f"{root}: holds {there} with folders of classes, but no {missing} "
                 f"beside it{rename}"
             )
+    return [root]
 
 
 def _are_sets(folder: Path) -> bool:
     """Whether a folder is a set of classes, and not a class itself."""
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    has_images = any(entry.suffix.lower() in SUFFIXES for entry in entries)
-    return not has_images and any(entry.is_dir() for entry in entries)
+    read = {suffix for suffixes in KINDS.values() for suffix in suffixes}
+    has_files = any(entry.suffix.lower() in read for entry in _entries(folder))
+    return not has_files and bool(_folders(folder))
 
 
-def _pillow() -> ModuleType:
-    try:
-        import PIL.Image
-    except ImportError:
-        raise DataError(
-            "reading image files needs Pillow: pip install 'kanji-np[images]'"
-        ) from None
-    return PIL
-
-
-def _class_names(folder: Path) -> tuple[str, ...]:
-    names = sorted(
-        entry.name
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder and no program hides, in the order of names."""
+    return sorted(
+        entry
         for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
+        if not entry.name.startswith(".") and entry.name not in LITTER
     )
-    if not names:
-        raise DataError(f"{folder}: holds no class folders")
-    return tuple(names)
 
 
-def _read_set(
-    folder: Path,
-    classes: tuple[str, ...],
-    size: tuple[int, int] | None,
-    channels: int,
-    name: str,
-) -> Dataset:
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, class_name in enumerate(classes):
-        if not (folder / class_name).is_dir():
-            continue  # only a test set may lack a class
-        entries = sorted((folder / class_name).iterdir())
-        found = [
-            entry
-            for entry in entries
-            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")
-        ]
-        if not found:
-            raise DataError(f"{folder / class_name}: holds no images")
-        files += found
-        labels += [label] * len(found)
-    images: np.ndarray | None = None
-    for i, file in enumerate(files):
-        image = read_image(file, size, channels)
-        if images is None:
-            images = np.empty((len(files), *image.shape), np.uint8)
-        if image.shape != images.shape[1:]:
-            raise DataError(
-                f"{file}: is {image.shape[:2]}, but {images.shape[1:3]} was the size "
-                f"so far; pass size=(height, width) to resize",
-                arguments=("size",),
-            )
-        images[i] = image
-    assert images is not None  # no folder without a class, no class without a file
-    return Dataset(images, np.array(labels, np.int64), classes, name)
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
-def read_image(file: Path, size: tuple[int, int] | None, channels: int) -> np.ndarray:
-    """One image as uint8 (H, W, channels), turned as its EXIF tag says."""
-    pil = _pillow()
-    try:
-        with schema.open_regular(file) as content, pil.Image.open(content) as opened:
-            turn = _turn(opened)
-            if opened.mode[0] in "IF":  # would be cut off at 255 rather than scaled
-                raise FileFormatError(
-                    f"{file}: expected 8 bits a channel, got an image of mode "
-                    f"{opened.mode}"
-                )
-            image = opened.convert(MODES[channels])
-        if turn is not None:
-            image = image.transpose(turn)
-        if size is not None and image.size != (size[1], size[0]):
-            image = image.resize((size[1], size[0]), pil.Image.Resampling.BILINEAR)
-        return np.asarray(image).reshape(image.height, image.width, channels)
-    except FileFormatError:
-        raise
-    # Pillow raises many kinds on damaged bytes, and says of none that it does.
-    except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise FileFormatError(f"{file}: not a readable image: {text}") from error
+def _class_folders(folder: Path, kind: str) -> dict[str, Path]:
+    """The folders of classes by their names, in the order of these.
+
+    Letters with accents may be written in two ways; systems differ in which they use.
+    """
+    found: dict[str, Path] = {}
+    for entry in _folders(folder):
+        check_names([entry.name], str(folder))
+        name = unicodedata.normalize("NFC", entry.name)
+        if name in found:
+            raise DataError(f"{entry}: there are two classes of this name")
+        found[name] = entry
+    if not found:
+        flat = any(_suffixed(_entries(folder), kind))
+        raise DataError(
+            f"{folder}: holds {kind}, but no class folders; put those of each class "
+            "into a folder of its own"
+            if flat
+            else f"{folder}: holds no class folders"
+        )
+    return dict(sorted(found.items()))
 
 
-def _turn(image: Image) -> Transpose | None:
-    """How an image is to be turned, of all its EXIF tags the only one that matters."""
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # noqa: BLE001 - so are tags, and an image is one without them
-        return None
-    transpose = _pillow().Image.Transpose
-    turns = {
-        2: transpose.FLIP_LEFT_RIGHT,
-        3: transpose.ROTATE_180,
-        4: transpose.FLIP_TOP_BOTTOM,
-        5: transpose.TRANSPOSE,
-        6: transpose.ROTATE_270,
-        7: transpose.TRANSVERSE,
-        8: transpose.ROTATE_90,
-    }
-    return turns.get(orientation) if isinstance(orientation, int) else None
+def _files(folder: Path, kind: str) -> list[Path]:
+    return list(_suffixed(_entries(folder), kind))
+
+
+def _suffixed(entries: Collection[Path], kind: str) -> Iterator[Path]:
+    return (entry for entry in entries if entry.suffix.lower() in KINDS[kind])
+
+
+def _instead(folder: Path) -> str:
+    """What a folder holds instead of files that are read."""
+    inside = _folders(folder)
+    if inside:
+        return f", but the folder {inside[0].name}; classes have no folders in them"
+    return _counted([entry for entry in _entries(folder) if entry.suffix])
+
+
+def _counted(files: list[Path]) -> str:
+    counts = Counter(file.suffix.lower() for file in files)
+    text = listed(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    return f", but {text}, which is not read" if counts else ""
+
+
+def _note_unread(root: Path, folders: list[Path]) -> None:
+    """Say what is passed over that may be meant to be read."""
+    unread = [
+        file
+        for folder in folders
+        for file in _entries(folder)
+        if file.suffix.lower() in UNREAD or file.is_dir()
+    ]
+    if unread:
+        inside = [file for file in unread if file.is_dir()]
+        counts = Counter(file.suffix.lower() for file in unread if file not in inside)
+        texts = [f"{count} {suffix}" for suffix, count in sorted(counts.items())]
+        texts += [f"folders in classes ({inside[0].name})"] if inside else []
+        note(f"{root}: passed over, as they are not read: {listed(texts)}")

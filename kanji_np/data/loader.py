@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from kanji_np.checks import integer
-from kanji_np.data.augment import Augment
+from kanji_np.data.augment import Augmentation
 from kanji_np.data.dataset import Dataset
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ def batches(
     *,
     seed: int,
     epoch: int,
-    augment: Augment | None = None,
+    augment: Augmentation | None = None,
     shuffle: bool = True,
     least: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -40,7 +40,7 @@ def batches(
     seed, epoch : int
         The generator of (seed, epoch, 0) orders the images, that of (seed, epoch, i+1)
         augments batch i.
-    augment : Augment, optional
+    augment : Augment or SignalAugment, optional
     shuffle : bool
         False keeps the order of the dataset.
     least : int
@@ -50,7 +50,7 @@ def batches(
     ------
     images : ndarray (B, ...), of the dataset's dtype
         A new array, never a view of the dataset.
-    labels : ndarray of int64, (B,)
+    labels : ndarray (B,) or (B, K), of the dataset's dtype
 
     Raises
     ------
@@ -80,7 +80,7 @@ def _generate(
     dataset: Dataset,
     parts: list[np.ndarray],
     entropy: tuple[int, int],
-    augment: Augment | None,
+    augment: Augmentation | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for i, rows in enumerate(parts):
         images = dataset.images[rows]

@@ -305,6 +305,7 @@ def search_networks(
         The Dask scheduler does not answer or is gone, or a compiler is missing.
     """
     images, test = data
+    images.check_task("a search", "classification")
     family = family if isinstance(family, Family) else read_family(family)
     place = Place(None if board is None else board_of(board), library, on)
     if not isinstance(budget, Budget):

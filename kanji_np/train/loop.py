@@ -21,7 +21,7 @@ from kanji_np import outputs
 from kanji_np.anomaly import check_reproduces
 from kanji_np.arguments import known_arguments
 from kanji_np.checks import integer, one_of, shown
-from kanji_np.data import Augment, Dataset, from_arrays
+from kanji_np.data import Augment, Dataset, SignalAugment, from_arrays
 from kanji_np.deprecation import former_argument
 from kanji_np.errors import AccumulatorOverflow, OptionError, RangeError
 from kanji_np.losses import cross_entropy, mean_squared_error
@@ -57,7 +57,7 @@ def fit(
     loss: Loss | None = None,
     reproduce_inputs: bool = DEFAULT.reproduce_inputs,
     label_smoothing: float = DEFAULT.label_smoothing,
-    augment: Augment | None | Literal["default"] = "default",
+    augment: Augment | SignalAugment | None | Literal["default"] = "default",
     averaging: float = DEFAULT.averaging,
     freeze_batch_norm: float = DEFAULT.freeze_batch_norm,
     precision: str = DEFAULT.precision,
@@ -82,7 +82,7 @@ def fit(
     epochs, batch_size, optimizer, schedule, reproduce_inputs, label_smoothing, \
 averaging, freeze_batch_norm, precision, fp32_epochs, seed
         See `Recipe`.
-    augment : Augment, None or "default"
+    augment : Augment, SignalAugment, None or "default"
         "default" is what `train` says of itself: see `Dataset.augment`.
     loss : callable or None
         (outputs Tensor (N, K), targets) -> scalar Tensor. None: of labels (N,),

@@ -1,5 +1,6 @@
 """Image folders: order, splits, sizes, modes, and every way they can be wrong."""
 
+import os
 import struct
 import sys
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from kanji_np.data import image_folders
-from kanji_np.data.folders import _read_image
+from kanji_np.data import image_folders, pictures
+from kanji_np.data.pictures import Seen, read_image
 from kanji_np.errors import DataError, DataWarning, FileFormatError, OptionError
 
 
@@ -76,10 +77,90 @@ def test_resize(tmp_path):
 def test_channels(tmp_path):
     fill(tmp_path)
     save(tmp_path / "cat" / "grey.png", 50, channels=1)
-    save(tmp_path / "cat" / "clear.png", 50, channels=4)
     for channels in (1, 3):
         train, _ = image_folders(tmp_path, channels=channels)
         assert train.input_shape == (4, 6, channels)
+    assert image_folders(tmp_path)[0].input_shape == (4, 6, 3)
+
+
+def test_where_all_are_grey_so_is_the_set(tmp_path):
+    for name, mode in (("a", "L"), ("b", "1"), ("c", "L")):
+        for i in range(2):
+            save(tmp_path / name / f"{i}.png", 50, channels=1)
+            with Image.open(tmp_path / name / f"{i}.png") as image:
+                image.convert(mode).save(tmp_path / name / f"{i}.png")
+    train, _ = image_folders(tmp_path, test_fraction=0.5)
+    assert train.input_shape == (4, 6, 1)
+    assert train.images[:, 0, 0, 0].tolist() == [50, 0, 50]  # black and white is 0, 255
+    assert image_folders(tmp_path, test_fraction=0.5, channels=3)[0].input_shape[2] == 3
+
+
+def one_of_each_mode(tmp_path):
+    """Pictures that are all of one colour, and what they are read as."""
+    folder = tmp_path / "cat"
+    folder.mkdir()
+    orange = (200, 100, 50)
+    plain = Image.new("RGB", (6, 4), orange)
+    made = {
+        "palette.png": (plain.convert("P", palette=Image.Palette.ADAPTIVE), orange),
+        "clear.png": (Image.new("RGBA", (6, 4), (*orange, 0)), (255, 255, 255)),
+        "half.png": (Image.new("RGBA", (6, 4), (0, 0, 0, 128)), (127, 127, 127)),
+        "opaque.png": (Image.new("RGBA", (6, 4), (*orange, 255)), orange),
+        "grey_clear.png": (Image.new("LA", (6, 4), (9, 0)), (255, 255, 255)),
+        "bits.png": (Image.new("1", (6, 4), 1), (255, 255, 255)),
+        "animated.gif": (plain.convert("P", palette=Image.Palette.ADAPTIVE), orange),
+        "print.tif": (Image.new("CMYK", (6, 4), (0, 255, 255, 0)), (255, 0, 0)),
+        "deep.png": (Image.fromarray(np.full((4, 6), 257 * 77, np.uint16)), (77,) * 3),
+        "deep.tif": (Image.fromarray(np.full((4, 6), 257 * 77, ">u2")), (77,) * 3),
+        "UPPER.PNG": (plain, orange),
+        "web.webp": (Image.new("RGB", (6, 4), (0, 0, 0)), (0, 0, 0)),
+        "\u00fcmlaut \U0001f431.bmp": (plain, orange),
+    }
+    for name, (image, _) in made.items():
+        more = {}
+        if name.endswith("gif"):
+            more = {"save_all": True, "append_images": [Image.new("P", (6, 4))]}
+        image.save(folder / name, **more)
+    palette = Image.new("P", (6, 4), 1)
+    palette.putpalette([*orange, 1, 2, 3])
+    palette.save(folder / "hole.png", transparency=1)
+    expected = {name: colour for name, (_, colour) in made.items()}
+    return expected | {"hole.png": (255, 255, 255)}
+
+
+def test_every_kind_of_picture(tmp_path):
+    expected = one_of_each_mode(tmp_path)
+    (tmp_path / "cat" / "link.png").symlink_to(tmp_path / "cat" / "UPPER.PNG")
+    expected["link.png"] = expected["UPPER.PNG"]
+    with pytest.warns(DataWarning) as caught:
+        train, test = image_folders(tmp_path, test_fraction=0.5)
+    assert [str(warning.message) for warning in caught] == [
+        f"{tmp_path}: 4 transparent pictures are read on white"
+    ]
+    both = np.concatenate([train.images, test.images])
+    colours = sorted(tuple(pixels[0, 0].tolist()) for pixels in both)
+    assert colours == sorted(expected.values())
+    assert (both == both[:, :1, :1]).all()
+
+
+def test_a_jpeg_for_print_is_not_inverted(tmp_path):
+    path = tmp_path / "print.jpg"
+    Image.new("CMYK", (6, 4), (0, 255, 255, 0)).save(path)
+    red = read_image(path, None, 3, Seen()).astype(int)
+    assert abs(red - (255, 0, 0)).max() <= 3  # what the codec rounds
+
+
+def test_dark_pictures_of_16_bits_are_noted(tmp_path):
+    for i in range(4):
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        deep = Image.fromarray(np.full((4, 6), 1000 + i, np.uint16))
+        deep.save(tmp_path / "cat" / f"{i}.png")
+    with pytest.warns(DataWarning) as caught:
+        image_folders(tmp_path, test_fraction=0.5)
+    assert str(caught[0].message) == (
+        f"{tmp_path}: 4 pictures of 16 bits hold at most 1003 of 65535 and are nearly "
+        "black at 8 bits; scale them to the whole range"
+    )
 
 
 def test_exif_orientation(tmp_path):
@@ -101,7 +182,7 @@ def test_all_turns_are_those_of_pillow(tmp_path):
         Image.fromarray(pixels).save(path, exif=exif)
         with Image.open(path) as image:
             turned = np.asarray(ImageOps.exif_transpose(image))
-        assert np.array_equal(_read_image(path, None, 3), turned)
+        assert np.array_equal(read_image(path, None, 3, Seen()), turned)
 
 
 def exif_with(*tags):
@@ -187,23 +268,129 @@ def refused(kind, root, **options):
     return str(error.value)
 
 
+def noted(root, **options):
+    """The training set, and the lines that say what was made of the folder."""
+    with pytest.warns(DataWarning) as caught:
+        train, _ = image_folders(root, **options)
+    return train, [str(warning.message) for warning in caught]
+
+
 def test_sizes_differ(tmp_path):
     fill(tmp_path)
     save(tmp_path / "dog" / "2.png", 0, size=(6, 4))
-    assert refused(DataError, tmp_path) == (
-        f"{tmp_path / 'dog' / '2.png'}: is (6, 4), but (4, 6) was the size so far; "
-        f"pass size=(height, width) to resize"
-    )
+    train, lines = noted(tmp_path)
+    assert train.input_shape == (4, 6, 3)  # that of most
+    assert lines == [
+        f"{tmp_path}: images have 2 sizes, 4x6, 6x4: all are resized to 4x6; --size, "
+        "or size=(height, width), sets another"
+    ]
+    assert image_folders(tmp_path, size=(5, 5))[0].input_shape == (5, 5, 3)
 
 
-def test_sizes_differ_between_train_and_test(tmp_path):
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(30, 40), (50, 60), (33, 43)], (32, 40)),
+        ([(3000, 4000), (3000, 4000), (2400, 4200), (3100, 4000)], (72, 96)),
+        ([(5, 300), (6, 301), (7, 302)], (6, 96)),
+    ],
+)
+def test_of_many_sizes_one_is_chosen(tmp_path, sizes, expected):
+    for i, size in enumerate(sizes * 2):
+        save(tmp_path / "cat" / f"{i}.png", 9, size=size)
+    train, lines = noted(tmp_path, test_fraction=0.5)
+    assert train.input_shape == (*expected, 3)
+    assert f"all are resized to {expected[0]}x{expected[1]};" in lines[0]
+
+
+def test_the_sizes_of_training_and_test_images_are_counted_together(tmp_path):
     fill(tmp_path / "train")
     save(tmp_path / "test" / "dog" / "x.png", 7, size=(5, 5))
-    assert refused(DataError, tmp_path) == (
-        f"{tmp_path / 'test'}: images are (5, 5), but (4, 6) in {tmp_path / 'train'}; "
-        f"pass size=(height, width) to resize"
-    )
+    train, lines = noted(tmp_path)
+    assert train.input_shape == (4, 6, 3)
+    assert "images have 2 sizes, 4x6, 5x5: all" in lines[0]
     assert image_folders(tmp_path, size=(5, 5))[0].input_shape == (5, 5, 3)
+
+
+def test_a_turned_picture_has_the_size_it_is_looked_at(tmp_path):
+    fill(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.fromarray(np.zeros((6, 4, 3), np.uint8))
+    turned.save(tmp_path / "cat" / "turned.jpg", exif=exif)
+    assert image_folders(tmp_path)[0].input_shape == (4, 6, 3)  # and no note
+
+
+def test_so_many_pixels_are_not_read(tmp_path, monkeypatch):
+    fill(tmp_path)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 100)
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path}: 10 images of 4x6 take 720 bytes; pass size=(height, width) to "
+        "resize"
+    )
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path):
+    fill(tmp_path)
+    for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/desktop.ini"):
+        (tmp_path / name).write_bytes(b"\0\0\0\1Bud1")
+    for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints"):
+        (tmp_path / name / "cat").mkdir(parents=True)
+        (tmp_path / name / "._1.png").write_bytes(b"\0\5\x16\7")
+    train, _ = image_folders(tmp_path)
+    assert train.classes == ("cat", "dog")
+
+
+def test_an_empty_class_is_left_out_with_a_note(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "cow").mkdir()
+    (tmp_path / "ant").mkdir()
+    train, lines = noted(tmp_path)
+    assert train.classes == ("cat", "dog")
+    ant, cow = tmp_path / "ant", tmp_path / "cow"
+    assert lines == [f"{tmp_path}: no images in {ant}, {cow}: left out"]
+
+
+def test_a_class_may_be_empty_in_the_test_set(tmp_path):
+    fill(tmp_path / "train")
+    (tmp_path / "test" / "cat").mkdir(parents=True)
+    save(tmp_path / "test" / "dog" / "x.png", 7)
+    train, lines = noted(tmp_path)
+    assert train.classes == ("cat", "dog")
+    assert lines == [f"{tmp_path}: no images in {tmp_path / 'test' / 'cat'}: left out"]
+
+
+def test_files_that_are_not_read_are_counted(tmp_path):
+    fill(tmp_path)
+    for name in ("cat/1.heic", "cat/2.HEIC", "dog/3.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    save(tmp_path / "dog" / "more" / "1.png", 7)
+    _, lines = noted(tmp_path)
+    assert lines == [
+        f"{tmp_path}: passed over, as they are not read: 2 .heic, 1 .mp4, folders in "
+        "classes (more)"
+    ]
+
+
+def test_a_letter_with_an_accent_is_one_class_however_it_is_written(tmp_path):
+    composed, in_two = "caf\u00e9", "cafe\u0301"
+    fill(tmp_path / "train")
+    save(tmp_path / "train" / in_two / "1.png", 7)
+    save(tmp_path / "test" / composed / "1.png", 7)
+    train, test = image_folders(tmp_path)
+    assert train.classes == test.classes == (composed, "cat", "dog")
+    assert test.labels.tolist() == [0]
+    save(tmp_path / "train" / composed / "1.png", 7)
+    message = refused(DataError, tmp_path)
+    assert message.endswith(": there are two classes of this name")
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    fill(tmp_path)
+    os.mkdir(os.fsencode(tmp_path) + b"/\xff")
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path}: '\\udcff' is no text in UTF-8"
+    )
 
 
 def test_unknown_class_in_test(tmp_path):
@@ -220,6 +407,23 @@ def test_nothing_there(tmp_path):
     assert refused(DataError, tmp_path) == f"{tmp_path}: holds no class folders"
     (tmp_path / "cat").mkdir()
     assert refused(DataError, tmp_path) == f"{tmp_path / 'cat'}: holds no images"
+    (tmp_path / "cat" / "1.heic").write_bytes(b"")
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path / 'cat'}: holds no images, but 1 .heic, which is not read"
+    )
+    save(tmp_path / "cat" / "more" / "1.png", 7)
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path / 'cat'}: holds no images, but the folder more; classes have no "
+        "folders in them"
+    )
+
+
+def test_images_without_class_folders(tmp_path):
+    save(tmp_path / "1.png", 7)
+    assert refused(DataError, tmp_path) == (
+        f"{tmp_path}: holds images, but no class folders; put those of each class into "
+        "a folder of its own"
+    )
 
 
 @pytest.mark.parametrize("kept", [0, 20, -60])
@@ -233,12 +437,12 @@ def test_damaged_image(tmp_path, kept):
     assert message.startswith(f"{file}: not a readable image: ")
 
 
-def test_sixteen_bits(tmp_path):
+def test_real_pixels_have_no_known_range(tmp_path):
     fill(tmp_path)
-    file = tmp_path / "cat" / "deep.png"
-    Image.fromarray(np.full((4, 6), 40000, np.uint16)).save(file)
-    assert refused(FileFormatError, tmp_path).startswith(
-        f"{file}: expected 8 bits a channel, got an image of mode I"
+    file = tmp_path / "cat" / "deep.tif"
+    Image.fromarray(np.full((4, 6), 0.5, np.float32)).save(file)
+    assert refused(FileFormatError, tmp_path) == (
+        f"{file}: expected 8 bits a channel, or 16 of grey, got an image of mode F"
     )
 
 

@@ -103,8 +103,8 @@ def test_unknown():
     assert str(error.value) == (
         "dataset 'cifar11': neither a known name nor an existing directory; expected "
         "synthetic, synthetic-keywords, synthetic-persons, synthetic-machines, "
-        "cifar10, cifar100, cifar10:DIRECTORY, FILE.npz, or a directory with one "
-        "folder of images a class"
+        "cifar10, cifar100, cifar10:DIRECTORY, FILE.npz, FILE.csv, or a directory with "
+        "one folder of images or recordings a class"
     )
 
 
@@ -127,7 +127,7 @@ def test_unknown():
             "own.npz",
             {"download": True},
             "dataset own.npz: download does not apply; a dataset of the kind FILE.npz "
-            "takes test_fraction, seed",
+            "takes task, test_fraction, seed",
         ),
     ],
 )
@@ -147,7 +147,11 @@ def test_options_that_do_not_apply(source, options, message):
         ("cifar10", kanji_np.data.cifar10),
         ("cifar100", kanji_np.data.cifar100),
         ("FILE.npz", npz),
+        ("FILE.csv", kanji_np.data.csv_table),
         ("DIRECTORY", image_folders),
+        ("DIRECTORY (.wav)", kanji_np.data.wav_folders),
+        ("DIRECTORY (.csv)", kanji_np.data.csv_folders),
+        ("DIRECTORY (.npy)", kanji_np.data.npy_directory),
     ],
 )
 def test_every_listed_option_exists(kind, reader):

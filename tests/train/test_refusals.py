@@ -33,7 +33,7 @@ from .runs import DATA, settings, weights
         ({"schedule": "cosine"}, r"schedule must have .*OneCycle\(\), got 'cosine'"),
         ({"schedule": None}, "schedule must have the methods .* got None"),
         ({"loss": "cross_entropy"}, "loss must be a function .* got 'cross_entropy'"),
-        ({"augment": "flip"}, "augment must be an Augment, None .* got 'flip'"),
+        ({"augment": "flip"}, "augment must be an Augment, .* got 'flip'"),
     ],
 )
 def test_bad_options_are_named_and_change_nothing(tmp_path, option, message):
