@@ -72,8 +72,9 @@ def labels_of(
     arrays = [_column(np.asarray(part), name) for part in parts]
     if {array.dtype.kind for array in arrays} <= set("iu"):
         # Of different widths or signs NumPy would make floating ones.
-        if any(array.max(initial=0) > MOST_INTEGER for array in arrays):
-            raise DataError(f"{name} holds numbers that are no labels of classes")
+        highest = max(int(array.max(initial=0)) for array in arrays)
+        if highest > MOST_INTEGER:
+            check_count(highest + 1, name, highest)
         arrays = [array.astype(np.int64) for array in arrays]
     widths = sorted({array.shape[1:] for array in arrays})
     if len(widths) > 1:
@@ -189,7 +190,7 @@ def _of_integers(
         return labels - 1, tuple(str(label) for label in range(1, high + 1))
     if low < 0 and values.tolist() != [-1, 1]:
         raise DataError(f"{name} holds {low}; classes are numbered from 0")
-    check_count(len(values), name, high)
+    check_count(high + 1, name, high)
     note(
         f"{name} holds the classes {listed(values.tolist())}: they become the outputs "
         f"0 to {len(values) - 1}"

@@ -166,7 +166,7 @@ def test_other_rows_of_zeros_and_ones_are_several_labels():
         (["\ud800"], {}, ": '\\ud800' is no text in UTF-8"),
         (np.zeros((3, 0)), {}, "is float64 (3, 0), which is empty"),
         (np.arange(70_000), {}, "holds 69999; at most 65535 classes are known"),
-        ([2**60], {}, "holds numbers that are no labels of classes"),
+        ([0, 2**60], {}, f"holds {2**60}; at most 65535 classes are known"),
         ([1e300], {}, "holds numbers that are no labels of classes"),
     ],
 )  # fmt: skip
