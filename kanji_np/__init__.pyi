@@ -31,6 +31,7 @@ from kanji_np.deploy import Device as Device
 from kanji_np.deploy import Difference as Difference
 from kanji_np.deploy import Firmware as Firmware
 from kanji_np.deploy import LayerResult as LayerResult
+from kanji_np.deploy import Prediction as Prediction
 from kanji_np.deploy import Verification as Verification
 from kanji_np.deploy import VerificationRecord as VerificationRecord
 from kanji_np.deploy import export as export

@@ -22,7 +22,7 @@ def test_fit_takes_every_setting_with_its_default():
     others = takes.keys() - {field.name for field in fields(Recipe)}
     assert others == {
         "net", "train", "validation", "loss", "directory", "resume", "show",
-        "stop_after",
+        "stop_after", "callbacks",
     }  # fmt: skip
 
 

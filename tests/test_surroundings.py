@@ -77,14 +77,15 @@ X = images(2)
 @pytest.mark.parametrize(
     ("work", "kind", "words"),
     [
-        (lambda: kj.fit(NET, (X, X)), DataError, "takes a Dataset.*, got a tuple"),
+        (lambda: kj.fit(NET, (X, X)), DataError, "y is uint8 .*; labels must be integ"),
+        (lambda: kj.fit(NET, (X,)), DataError, "takes a Dataset.*, got a tuple"),
         (lambda: kj.fit(NET, X), DataError, "takes a Dataset.*, got a ndarray"),
         (lambda: kj.fit(NET, DATA, validation=[X]), DataError, "takes a Data.* a list"),
-        (lambda: kj.fit(DATA, NET), OptionError, "net must be a Model, got Dataset"),
+        (lambda: kj.fit(DATA, NET), OptionError, "net must be a Model, got <Dataset"),
         (lambda: NET.evaluate((X, X)), DataError, "takes a Dataset.*, got a tuple"),
         (lambda: NET.predict(X.tolist()), ShapeError, r"NumPy array, uint8 .* a list"),
         (lambda: NET.predict(DATA), ShapeError, r"NumPy array, .*, got a Dataset"),
-        (lambda: NET.predict(X[0]), ShapeError, r"takes uint8 \(N, 8, 8, 3\)"),
+        (lambda: NET.predict(X[0, 0]), ShapeError, r"takes uint8 \(N, 8, 8, 3\)"),
         (lambda: NET.predict(np.uint8(3)), ShapeError, r"takes a NumPy array"),
         (lambda: NET.predict(np.array(3)), ShapeError, r"takes uint8 \(N, 8, 8, 3\)"),
         (lambda: NET.freeze().run(X.tolist()), ShapeError, "takes a NumPy array"),

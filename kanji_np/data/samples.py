@@ -19,6 +19,8 @@ NEAR, FEW_STEPS = 0.13, 16
 #: Of a signal (N, C, T), which has its axes in another order.
 MOST_CHANNELS = 16
 SAMPLES = 4096  # values that are looked at before all are
+#: The brightest pixel of pictures is at least so bright, of 255.
+BRIGHT = 100
 
 
 def samples_of(array: np.ndarray, name: str) -> np.ndarray:
@@ -98,12 +100,18 @@ def _of_reals(array: np.ndarray, name: str) -> np.ndarray:
         if is_image and array.shape[3] == RGB and _are_steps(values, 1):
             note(f"{name} holds whole numbers, 0 to 255: taken as images, uint8")
             return values.astype(np.uint8)
-    if is_image and array.shape[3] == RGB:
+    if is_image and array.shape[3] == RGB and _may_be_pixels(values):
         note(
             f"{name} is {array.dtype} {array.shape}: taken as real values, not as "
             "images, which are uint8"
         )
     return values
+
+
+def _may_be_pixels(values: np.ndarray) -> bool:
+    """Whether all lie where pixels do that were only scaled: 0 to 255, or -1 to 1."""
+    low, high = values.min(initial=0), values.max(initial=0)
+    return bool(0 <= low and BRIGHT <= high <= 255 or -1 <= low and high <= 1)
 
 
 def _are_steps(values: np.ndarray, factor: int) -> bool:

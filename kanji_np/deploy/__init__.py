@@ -9,6 +9,7 @@ what and how. `vectors` writes what every layer must compute, for a board on the
 from __future__ import annotations
 
 from kanji_np.deploy.emulator import Device
+from kanji_np.deploy.prediction import Prediction
 from kanji_np.deploy.project import Firmware, export
 from kanji_np.deploy.record import VerificationRecord
 from kanji_np.deploy.vectors import vectors
@@ -19,6 +20,7 @@ __all__ = [
     "Difference",
     "Firmware",
     "LayerResult",
+    "Prediction",
     "Verification",
     "VerificationRecord",
     "export",

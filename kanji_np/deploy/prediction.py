@@ -53,7 +53,15 @@ class Prediction:
     def check(
         self, target: TargetSpec, library: str, const_bytes: int, arena_bytes: int
     ) -> None:
-        """OptionError if it is not of the network that is exported."""
+        """OptionError if it is not of the network that is exported.
+
+        Parameters
+        ----------
+        target : TargetSpec
+        library : "ccore" or "cmsis-nn"
+        const_bytes, arena_bytes : int
+            Of the export [bytes].
+        """
         mine = self.target, self.library, self.const_bytes, self.arena_bytes
         if mine != (target, library, const_bytes, arena_bytes):
             raise OptionError(

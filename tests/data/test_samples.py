@@ -43,6 +43,7 @@ def test_pixels_of_a_wider_type_are_images(dtype):
         RNG.integers(0, 2, (9, 20, 3)) / 1.0,  # two levels tell nothing
         RNG.integers(0, 6, (9, 20, 3)) / 5,  # these are k / 255, too
         RNG.standard_normal((9, 20, 3)),
+        RNG.standard_normal((9, 8, 8, 3)),
         RNG.integers(0, 256, (9, 40)) / 255,  # vectors
     ],
 )

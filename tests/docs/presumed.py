@@ -11,8 +11,8 @@ from onnx.reference import ReferenceEvaluator
 def keras_files():
     """Features of a few words, weights of the page's model, and files of another."""
     rng = np.random.default_rng(0)
-    features = rng.normal(5, 20, (60, 49, 10, 1)).astype(np.float32)
-    np.savez("features.npz", x=features, y=np.arange(60) % 12)
+    features = rng.normal(5, 20, (120, 49, 10, 1)).astype(np.float32)
+    np.savez("features.npz", x=features, y=np.arange(120) % 12)
 
     shapes = {
         "conv2d/kernel": (10, 4, 1, 16),
