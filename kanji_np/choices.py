@@ -14,3 +14,7 @@ NETWORKS = (
     "paper-cnn", "paper-vgg", "resnet8", "ds-cnn", "mobilenet-v1-025", "autoencoder",
 )  # fmt: skip
 KERNEL_LIBRARIES = ("ccore", "cmsis-nn")
+KERNEL_NAMES = ("shared", "private")
+PACKAGE_NAMES = (
+    "make", "cmake", "arduino", "platformio", "zephyr", "esp-idf", "cmsis-pack",
+)  # fmt: skip

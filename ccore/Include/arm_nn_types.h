@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "kanji_config.h"
+
 typedef enum
 {
     ARM_CMSIS_NN_SUCCESS = 0,

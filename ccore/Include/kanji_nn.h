@@ -2,9 +2,9 @@
  *
  * Kernels that CMSIS-NN lacks: from raw uint8 sensor data to int8, from one scale to
  * another, functions of one element by a table, means, tensors in another order, and
- * transposed convolution, in integers alone. They depend on no header but this one and
- * kanji_support.h, so a firmware that links CMSIS-NN, of either generation, compiles these
- * sources beside it.
+ * transposed convolution, in integers alone. They depend on no header but this one,
+ * kanji_config.h and kanji_support.h, so a firmware that links CMSIS-NN, of either
+ * generation, compiles these sources beside it.
  *
  * All return 0, or -1 and write nothing on NULL pointers and on arguments outside the
  * limits stated. Output and input of a call may be the same memory where nothing else is
@@ -14,6 +14,8 @@
 #define KANJI_NN_H
 
 #include <stdint.h>
+
+#include "kanji_config.h"
 
 #ifdef __cplusplus
 extern "C" {

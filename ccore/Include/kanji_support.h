@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "kanji_config.h"
+
 /* Largest spatial extent, stride, padding and dilation: their products stay within int32. */
 #define KANJI_MAX_EXTENT 32767
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kanji_np.choices import KERNEL_LIBRARIES
+from kanji_np.choices import KERNEL_LIBRARIES, KERNEL_NAMES, PACKAGE_NAMES
 from kanji_np.cli.options import (
     PATH,
     BudgetOptions,
@@ -22,11 +23,12 @@ from kanji_np.cli.options import (
 from kanji_np.cli.pixels import PixelOptions, as_inputs, pixel_options
 from kanji_np.cli.run import MODEL
 from kanji_np.cli.screen import bar, command_line
-from kanji_np.errors import OptionError
+from kanji_np.errors import OptionError, UnsupportedOp
 
 if TYPE_CHECKING:
     from kanji_np.data import Dataset
     from kanji_np.deploy import Verification
+    from kanji_np.model import Model
     from kanji_np.results import Result
 
 
@@ -43,17 +45,31 @@ if TYPE_CHECKING:
     )
 })  # fmt: skip
 @click.option(
+    "--for",
+    "package",
+    type=click.Choice(PACKAGE_NAMES),
+    default="make",
+    help="What the directory is to drop into.",
+)
+@click.option(
+    "--kernels",
+    type=click.Choice(KERNEL_NAMES),
+    show_default="shared; private in a CMSIS pack",
+    help="Whether several networks in one program share them.",
+)
+@click.option(
     "--cmsis-nn",
     type=PATH,
     metavar="DIR",
-    help="A CMSIS-NN checkout to look through for the functions needed.",
+    help="A CMSIS-NN checkout to look through for the functions needed; Arduino and "
+    "PlatformIO get copies of them.",
 )
 @click.option(
     "--force", is_flag=True, help="Write into a directory that holds other files."
 )
 def export(
     model: Path, directory: Path, target: TargetOptions, costs: BudgetOptions,
-    cmsis_nn: Path | None, force: bool,
+    package: str, kernels: str | None, cmsis_nn: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Write a model as C that calls CMSIS-NN, with all that is needed to build it.
 
@@ -63,8 +79,10 @@ def export(
     \b
     Example:
       kanji-np export runs/cifar10/model.npz firmware/
+      kanji-np export runs/cifar10/model.npz ~/Arduino/libraries/cifar10 --for arduino
     """
     from kanji_np.deploy import export
+    from kanji_np.deploy.packages import PACKAGES
     from kanji_np.deploy.planner import arena_text
 
     costs.limits()
@@ -72,13 +90,42 @@ def export(
     check_trained(net, model)
     costs.check(net)
     firmware = export(
-        net, directory, library=costs.library, cmsis_nn=cmsis_nn, force=force
+        net,
+        directory,
+        library=costs.library,
+        package=package,
+        kernels=kernels,
+        cmsis_nn=cmsis_nn,
+        force=force,
     )
     click.echo(f"{len(firmware.files)} files in {firmware.directory}")
     click.echo(f"flash  {firmware.const_bytes:,} bytes of weights and tables")
     arena = arena_text(firmware.arena_bytes, firmware.lower_bound_bytes)
     click.echo(f"arena  {arena}")
+    if PACKAGES[package].takes_cmsis_nn:
+        for line in _kernels_hint(net, costs.library):
+            click.echo(line)
     click.echo(f"\nnext:\n  {command_line('verify', directory)} --data SOURCE")
+
+
+def _kernels_hint(net: Model, library: str) -> Iterator[str]:
+    """What portable kernels cost beside Arm's; nothing if they were not counted."""
+    from kanji_np.cost.estimate import estimate
+
+    try:
+        own, arm = (estimate(net, library=each) for each in ("ccore", "cmsis-nn"))
+    except UnsupportedOp:
+        return
+    ratio = own.instructions / arm.instructions if arm.instructions else 1.0
+    counts = [f"{each.instructions:,.0f}" for each in (own, arm)]
+    core = own.core.title()
+    if library == "ccore":
+        yield f"code   portable kernels: about {counts[0]} instructions on a {core},"
+        yield f"       {ratio:.1f} times those of CMSIS-NN ({counts[1]}), which"
+        yield "       --library cmsis-nn links"
+    else:
+        yield f"code   CMSIS-NN: about {counts[1]} instructions on a {core}; portable"
+        yield f"       kernels, --library ccore, take {ratio:.1f} times as many"
 
 
 @click.command()

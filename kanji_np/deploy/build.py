@@ -1,4 +1,4 @@
-"""Compiles a firmware directory, for this computer or a device, in a folder apart.
+"""Compiles a firmware, for this computer or a device, in a folder apart.
 
 Kernels are compiled once and linked into several programs: the network alone, and the
 network with every layer observed.
@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +39,8 @@ class Sources:
     ----------
     directory : Path
         The firmware.
+    code : Path
+        Where the network's files are, and the runner for this computer.
     name : str
         Of the network.
     kernels : tuple of Path
@@ -52,6 +54,7 @@ class Sources:
     """
 
     directory: Path
+    code: Path
     name: str
     kernels: tuple[Path, ...]
     includes: tuple[Path, ...]
@@ -76,27 +79,29 @@ def stage(
     functions: Iterable[str],
     checkout: Checkout | None,
     folder: Path,
+    own: Mapping[str, Path] | None = None,
 ) -> Sources:
-    """Collect what a firmware is compiled from.
-
-    ccore's files are copied to `folder`: the firmware's own where it has them, the
-    package's where it was exported for the real library and lacks them.
+    """Collect what a network is compiled from; ccore's files are copied to `folder`.
 
     Parameters
     ----------
+    directory : Path
+        Where the network's files are.
     core_class : str
         What it will run on is to the library, or what ccore is to compute as.
     functions : iterable of str
         Of the library, that the network calls.
     checkout : Checkout or None
         The real library; None links ccore.
+    own : path in this project -> Path
+        Files of ccore's that are to be taken instead of this project's.
     """
     target, library = graph.target, "ccore" if checkout is None else "cmsis-nn"
     kernels: list[Path] = []
     for file, package_file in ccore_files(functions, target, library).items():
-        own, copy = directory / file, folder / file
+        copy = folder / file
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(own if own.is_file() else package_file, copy)
+        shutil.copyfile((own or {}).get(file, package_file), copy)
         if copy.suffix == ".c":
             kernels.append(copy)
     includes = [folder / include for include in KERNELS[target.library].includes]
@@ -107,6 +112,7 @@ def stage(
     if core_class != own_class(target):
         macros.append(f"{graph.name.upper()}_ANY_CORE")
     return Sources(
+        directory,
         directory,
         graph.name,
         tuple(kernels),
@@ -177,7 +183,7 @@ class Build:
         elf = here / "program"
         if elf.exists():
             return elf
-        network, data = (s.directory / f"{s.name}{end}.c" for end in ("", "_data"))
+        network, data = (s.code / f"{s.name}{end}.c" for end in ("", "_data"))
         options = [f"-I{i}" for i in (*s.includes, *includes)]
         same = (*s.kernels, data)
         jobs: list[_Job] = [(path, s.folder / "kernels", ()) for path in same]

@@ -164,7 +164,6 @@ def _header(p: Program) -> str:
 
 #include <stdint.h>
 
-{_rounding_guard(p)}
 #ifdef __cplusplus
 extern "C" {{
 #endif
@@ -207,40 +206,6 @@ extern void {name}_guard(int32_t layer);
 }}
 #endif
 
-#endif
-"""
-
-
-def _rounding_guard(p: Program) -> str:
-    """Refuses a build whose kernels round otherwise than the network was trained."""
-    target = p.graph.target
-    roundings = KERNELS[target.library].rounding
-    ((rounding, macro),) = roundings.items()
-    defined = target.rounding == rounding
-    wrong, without = ("ifndef", "with") if defined else ("ifdef", "without")
-    return f"""\
-#{wrong} {macro}
-#error "made for kernels built {without} {macro}"
-#endif
-"""
-
-
-def _core_guard(p: Program) -> str:
-    """Refuses a build whose legacy kernels are another core class's.
-
-    They cannot be asked for their scratch memory, as those of the current API can, and
-    average pools answer with other bytes. A network that calls none of them includes no
-    header that would say what the build is for.
-    """
-    calls_library = any(not f.startswith("kanji_") for f in p.functions)
-    if KERNELS[p.graph.target.library].tells_scratch or not calls_library:
-        return ""
-    dsp = own_class(p.graph.target) == "dsp"
-    other, cores = ("", "M4, M7, M33") if dsp else ("!", "M0, M3, M55, M85")
-    return f"""\
-#if !defined({p.graph.name.upper()}_ANY_CORE) && \\
-    {other}(!defined(ARM_MATH_DSP) || defined(ARM_MATH_MVEI))
-#error "made for kernels built for a Cortex-{cores} (see ARM_MATH_DSP)"
 #endif
 """
 
@@ -296,7 +261,7 @@ def _source(p: Program) -> str:
         + ("#include <string.h>\n" if copies else "")
         + "\n"
         + "".join(f'#include "{header}"\n' for header in includes),
-        _core_guard(p),
+        _build_guards(p),
         _arena(p),
         _guard(p),
         OBSERVE.format(name=name, upper=name.upper()),
@@ -308,6 +273,48 @@ def _source(p: Program) -> str:
         _check(p),
     ]
     return "\n".join(section for section in sections if section)
+
+
+def _build_guards(p: Program) -> str:
+    """Refuses a build whose kernels compute otherwise than the network was trained.
+
+    A network that calls none of the library's includes no header that would say what
+    the build is for, and takes any.
+    """
+    if all(f.startswith("kanji_") for f in p.functions):
+        return ""
+    return "\n".join(filter(None, (_rounding_guard(p), _core_guard(p))))
+
+
+def _rounding_guard(p: Program) -> str:
+    target = p.graph.target
+    roundings = KERNELS[target.library].rounding
+    ((rounding, macro),) = roundings.items()
+    defined = target.rounding == rounding
+    wrong, without = ("ifndef", "with") if defined else ("ifdef", "without")
+    return f"""\
+#{wrong} {macro}
+#error "made for kernels built {without} {macro}"
+#endif
+"""
+
+
+def _core_guard(p: Program) -> str:
+    """Refuses legacy kernels of another core class.
+
+    They cannot be asked for their scratch memory, as those of the current API can, and
+    average pools answer with other bytes.
+    """
+    if KERNELS[p.graph.target.library].tells_scratch:
+        return ""
+    dsp = own_class(p.graph.target) == "dsp"
+    other, cores = ("", "M4, M7, M33") if dsp else ("!", "M0, M3, M55, M85")
+    return f"""\
+#if !defined({p.graph.name.upper()}_ANY_CORE) && \\
+    {other}(!defined(ARM_MATH_DSP) || defined(ARM_MATH_MVEI))
+#error "made for kernels built for a Cortex-{cores} (see ARM_MATH_DSP)"
+#endif
+"""
 
 
 OBSERVE = """\

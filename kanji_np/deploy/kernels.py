@@ -23,6 +23,7 @@ from kanji_np.types import TargetSpec
 
 CCORE, OWN_INCLUDE = "ccore", "ccore/Include"
 SHARED_HEADER = "kanji_support.h"  # of ccore's kernels for both APIs
+CONFIG = f"{OWN_INCLUDE}/kanji_config.h"
 # A function's name and opening parenthesis where its definition or prototype begins.
 DEFINED = re.compile(
     r"^(?!static|typedef)[A-Za-z_][\w \t*]*?[\s*](\w+)\(", re.MULTILINE
@@ -121,6 +122,15 @@ class Checkout:
     sources: tuple[Path, ...]
     host_macros: tuple[str, ...] = ()
 
+    def files(self) -> dict[str, Path]:
+        """Its sources and headers by the places they have in one folder."""
+        include = self.directory / "Include"
+        headers = sorted(include.rglob("*.h"))
+        return {
+            **{path.relative_to(include).as_posix(): path for path in headers},
+            **{path.name: path for path in self.sources},
+        }
+
 
 def check_library(library: str) -> None:
     """OptionError if kernels of that name cannot be linked."""
@@ -189,7 +199,7 @@ def ccore_files(
 ) -> dict[str, Path]:
     """ccore's part of a firmware: path in the firmware, path it comes from."""
     kernels, root = KERNELS[target.library], ccore_directory().parent
-    headers = [root / CCORE / "Include" / OWN_HEADER]
+    headers = [root / CCORE / "Include" / OWN_HEADER, root / CONFIG]
     sources = sorted((root / CCORE / "Source").glob("kanji_*.c"))
     if library == "ccore":
         headers += (root / kernels.ccore / "Include").glob("*.h")
@@ -202,6 +212,36 @@ def ccore_files(
         headers.append(root / CCORE / "Include" / SHARED_HEADER)
     paths = sorted({*headers, *chosen})
     return {path.relative_to(root).as_posix(): path for path in paths}
+
+
+def config_text(
+    sources: Iterable[Path], prefix: str, reason: str, macros: Iterable[str] = ()
+) -> str:
+    """`kanji_config.h` of kernels that have names, or a build, of their own.
+
+    Parameters
+    ----------
+    sources : iterable of Path
+        ccore's, whose functions are given other names.
+    prefix : str
+        What the names then begin with.
+    reason : str
+        Why that is so, as the file's comment says it.
+    macros : iterable of str
+        What the kernels are built with.
+    """
+    built = "".join(f"#ifndef {m}\n#define {m}\n#endif\n" for m in macros)
+    names = sorted(_definitions(sources)) if prefix else []
+    renamed = "".join(f"#define {name} {prefix}_{name}\n" for name in names)
+    sections = "\n".join(section for section in (built, renamed) if section)
+    return f"""\
+/* How the kernels here are built. {reason} */
+#ifndef KANJI_CONFIG_H
+#define KANJI_CONFIG_H
+
+{sections}
+#endif
+"""
 
 
 def find(

@@ -36,7 +36,10 @@ FREERTOS = """
     portmacro projdefs queue semphr stream_buffer task timers
 """
 ESP_IDF = "nvs nvs_flash sdkconfig"
-OWN_FILES = "board board_network guard host_runner selftest selftest_vectors semihost"
+OWN_FILES = """
+    board board_network cycles golden guard host_runner main selftest selftest_vectors
+    semihost
+"""
 WINDOWS = "aux con nul prn " + " ".join(
     f"{port}{number}" for port in ("com", "lpt") for number in range(10)
 )

@@ -1,5 +1,5 @@
 """Files of a firmware directory that are the same for every network but for names and
-numbers: a `$word` is filled in by `project`."""
+numbers: a `$word` is filled in by `contents`."""
 
 from __future__ import annotations
 
@@ -195,6 +195,13 @@ static void *guarded_whole_arena(void)
 $plain_arena#endif
 """
 
+SELFTEST_VECTORS_H = """\
+/* Images with known answers for $name, one after the other. */
+#include <stdint.h>
+
+#define SELFTEST_IMAGES $selftest_images
+$selftest_tables"""
+
 PLAIN_ARENA = """\
 static uint8_t arena[${NAME}_ARENA_BYTES] __attribute__((aligned($alignment)));
 
@@ -213,102 +220,6 @@ static uint8_t arena[${NAME}_ARENA_BYTES] __attribute__((aligned($alignment)));
 
 NO_ARENA_DECLARATION = """\
 #include <stddef.h>
-"""
-
-KERNELS_CCORE_MK = """\
-INCLUDES := -I.$include_options
-KERNELS := $$(wildcard$source_patterns)
-$makefile_defines"""
-
-KERNELS_CMSIS_NN_MK = """\
-ifndef CMSIS_NN
-$$(error say where $title is: make CMSIS_NN=<directory>)
-endif
-INCLUDES := -I. -I$$(CMSIS_NN)/Include$beside_options$include_options
-KERNELS := $$(wildcard ccore/Source/*.c $$(CMSIS_NN)/Source/*/*.c)
-$makefile_defines"""
-
-MAKEFILE = """\
-# make test      build and run the self-test
-# make runner    build the program that runs images from standard input
-# make lib       build lib$name.a, for a device with BUILD, CC, AR and CFLAGS
-#
-# The first two run here, with the scratch memory that kernels want here, between guard
-# bytes; a device's is part of the arena.
-
-CFLAGS ?= -O2
-BUILD ?= build
-
-$kernels
-SOURCES := $name.c ${name}_data.c $$(KERNELS)
-OBJECTS := $$(patsubst %.c,$$(BUILD)/%.o,$$(notdir $$(SOURCES)))
-LIBRARY := $$(BUILD)/lib$name.a
-VPATH := $$(sort $$(dir $$(SOURCES)))
-
-.PHONY: lib test runner clean
-
-lib: $$(LIBRARY)
-
-test: $$(BUILD)/selftest
-	$$(BUILD)/selftest
-
-runner: $$(BUILD)/host_runner
-
-$$(LIBRARY): $$(OBJECTS)
-	$$(AR) rcs $$@ $$^
-
-$$(BUILD)/selftest $$(BUILD)/host_runner: $$(BUILD)/%: $$(BUILD)/guarded/%.o \\
-		$$(BUILD)/guarded/$name.o $$(LIBRARY)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^
-
-$$(BUILD)/guarded/%.o: %.c | $$(BUILD)/guarded
-	$$(CC) -std=c99 $$(CFLAGS)$makefile_use -D${NAME}_GUARD $$(INCLUDES) \\
-		-MMD -c -o $$@ $$<
-
-$$(BUILD)/%.o: %.c | $$(BUILD)
-	$$(CC) -std=c99 $$(CFLAGS)$makefile_use $$(INCLUDES) -MMD -c -o $$@ $$<
-
-$$(BUILD) $$(BUILD)/guarded:
-	mkdir -p $$@
-
-clean:
-	rm -rf $$(BUILD)
-
--include $$(wildcard $$(BUILD)/*.d $$(BUILD)/guarded/*.d)
-"""
-
-KERNELS_CCORE_CMAKE = """\
-set(INCLUDES$includes)
-file(GLOB KERNELS$source_patterns)
-"""
-
-KERNELS_CMSIS_NN_CMAKE = """\
-set(CMSIS_NN "" CACHE PATH "Where $title is")
-if(NOT EXISTS "$${CMSIS_NN}/Include/arm_nnfunctions.h")
-  message(FATAL_ERROR "say where $title is: -DCMSIS_NN=<directory>")
-endif()
-set(INCLUDES "$${CMSIS_NN}/Include"$beside_folders$includes)
-file(GLOB KERNELS ccore/Source/*.c "$${CMSIS_NN}/Source/*/*.c")
-"""
-
-CMAKELISTS = """\
-# The library ${name}_network for an application to link; as a project of its own also
-# the self-test, which ctest runs.
-cmake_minimum_required(VERSION 3.13)
-project($name C)
-
-$kernels
-add_library(${name}_network STATIC $name.c ${name}_data.c $${KERNELS})
-target_include_directories(${name}_network PUBLIC . $${INCLUDES})
-${cmake_defines}set_target_properties(${name}_network PROPERTIES C_STANDARD 99)
-
-if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
-  enable_testing()
-  add_executable(selftest selftest.c $name.c)
-  target_compile_definitions(selftest PRIVATE ${NAME}_GUARD)
-  target_link_libraries(selftest ${name}_network)
-  add_test(NAME selftest COMMAND selftest)
-endif()
 """
 
 README = """\
@@ -337,19 +248,9 @@ int32_t classify(const $input_type *image, int8_t *scores)
 ```
 
 `image` has $input_bytes bytes, `scores` $output_bytes; `$name.h` says how they lie in
-memory, what they mean and what is returned. Compile `$name.c`, `${name}_data.c` and the
-kernels with the application$macros.
+memory, what they mean and what is returned.
 
-## Build and check
-
-    make test$make_option$host_option
-
-compiles everything for this machine and runs it on images with known answers. With
-CMake, `add_subdirectory` this directory and link `${name}_network`. For a $Core:
-
-    make lib$make_option BUILD=build-$core CC=arm-none-eabi-gcc \\
-        AR=arm-none-eabi-ar CFLAGS="$core_flags -mthumb -O2"
-
+$usage
 $kernels_note
 
 To compare any number of images with the model, byte by byte, on this machine and on an
@@ -376,10 +277,12 @@ $memory
 """
 
 NOTE_CCORE = """\
-`ccore/` holds portable C under the function names of $title.
+$kernels_place portable C under the function names of $title_of_library."""
+
+NOTE_FASTER = """
 For Arm's optimized kernels on a Cortex-M export with `--library cmsis-nn`; the C of the
 network stays the same."""
 
 NOTE_CMSIS_NN = """\
-`CMSIS_NN` is the directory of $title: $release.
-`ccore/` holds the kernels it lacks."""
+The kernels are those of $title_of_library: $release.
+$kernels_place the kernels it lacks."""

@@ -11,8 +11,9 @@ import numpy as np
 
 from kanji_np import model, outputs, schema
 from kanji_np.data import Dataset
+from kanji_np.deploy.contents import MODEL
 from kanji_np.deploy.cwriter import program, table
-from kanji_np.deploy.project import MODEL, images_of, read_manifest
+from kanji_np.deploy.project import images_of, read_manifest
 from kanji_np.errors import FileFormatError, OptionError
 
 KIND = "kanji_np vectors"

@@ -17,7 +17,9 @@ import numpy as np
 
 from kanji_np import model
 from kanji_np.data import Dataset
-from kanji_np.deploy.build import Build, Sources, host_compiler, stage, workers
+from kanji_np.deploy.build import Build, Sources, host_compiler, workers
+from kanji_np.deploy.contents import MODEL, layout_of
+from kanji_np.deploy.cwriter import Program as Made
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import (
     Device,
@@ -35,7 +37,8 @@ from kanji_np.deploy.kernels import (
     find,
     own_class,
 )
-from kanji_np.deploy.project import MODEL, Manifest, images_of, read_manifest
+from kanji_np.deploy.project import Manifest, images_of, read_manifest
+from kanji_np.deploy.staging import stage_firmware
 from kanji_np.errors import FileFormatError, OptionError, VerificationError
 from kanji_np.graph import Graph
 from kanji_np.targets import LIBRARIES
@@ -272,17 +275,21 @@ def verify(
 class _Firmware:
     """What is compiled, and for what.
 
-    `functions` are the library's that the network calls, `checkout` the real library
-    if it is linked; without a `machine` it is for the host, and `core_class` is what
-    the place is to the library.
+    `made` is what its C was printed from, `checkout` the real library if it is linked;
+    without a `machine` it is for the host, and `core_class` is what the place is to the
+    library.
     """
 
     directory: Path
-    graph: Graph
-    functions: tuple[str, ...]
+    manifest: Manifest
+    made: Made
     checkout: Checkout | None
     machine: Machine | None
     core_class: str
+
+    @property
+    def graph(self) -> Graph:
+        return self.made.graph
 
     @property
     def on(self) -> str:
@@ -323,8 +330,8 @@ class _Firmware:
     def _stage(
         self, core_class: str, checkout: Checkout | None, folder: Path
     ) -> Sources:
-        return stage(
-            self.directory, self.graph, core_class, self.functions, checkout, folder
+        return stage_firmware(
+            self.directory, self.made, self.manifest, core_class, checkout, folder
         )
 
 
@@ -338,14 +345,14 @@ def _firmware(
     manifest = read_manifest(directory)
     graph = model.load(directory / MODEL).freeze()
     header = _header(directory, manifest, graph)
-    functions = program(graph).functions
+    made = program(graph)
     library = library or manifest.library
-    checkout = _checkout(directory, library, cmsis_nn, graph.target, functions)
+    checkout = _checkout(directory, library, cmsis_nn, graph.target, made.functions)
     core_class = _class_on(machine, graph.target, checkout)
     if checkout:
         check_scratch(graph.target, core_class, str(directory))
         _check_guard(directory, header, graph, core_class)
-    return _Firmware(directory, graph, tuple(functions), checkout, machine, core_class)
+    return _Firmware(directory, manifest, made, checkout, machine, core_class)
 
 
 def _class_on(
@@ -370,7 +377,12 @@ def _check_guard(directory: Path, header: str, graph: Graph, core_class: str) ->
 
 def _header(directory: Path, manifest: Manifest, graph: Graph) -> str:
     """The text of the network's header; VerificationError if it is of another model."""
-    header = directory / f"{manifest.name}.h"
+    header = (
+        directory
+        / layout_of(manifest.package, manifest.name).network(manifest.name)[
+            f"{manifest.name}.h"
+        ]
+    )
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -429,7 +441,7 @@ class _Host:
         build = Build(sources, (*host_compiler(self.compiler), *FLAGS))
         elf = build.program(
             "observer" if observe else "runner",
-            [sources.directory / "host_runner.c"],
+            [sources.code / "host_runner.c"],
             macros=[sources.guard, *[sources.observe] * observe],
         )
         return lambda images, number: _run(elf, images, self.graph)

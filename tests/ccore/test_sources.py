@@ -71,7 +71,10 @@ def test_own_kernels_need_no_header_of_a_library():
     (header,) = (path for _, path in HEADERS if path.name == "kanji_nn.h")
     declared = re.findall(r"\b(kanji_\w+)\(", header.read_text())
     sources = [p for p in SOURCES["s8"] if p.stem in declared]
-    assert re.findall(r"#include (.+)", header.read_text()) == ["<stdint.h>"]
+    assert re.findall(r"#include (.+)", header.read_text()) == [
+        "<stdint.h>",
+        '"kanji_config.h"',
+    ]
     for source in sources:
         included = re.findall(r'#include "(.+)"', source.read_text())
         assert included[0] == "kanji_nn.h" and included[1:] in ([], ["kanji_support.h"])

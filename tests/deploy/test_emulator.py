@@ -8,10 +8,11 @@ import pytest
 
 import kanji_np as kj
 from kanji_np.deploy import emulator, export, verify
-from kanji_np.deploy.build import stage
 from kanji_np.deploy.cwriter import program
 from kanji_np.deploy.emulator import MACHINES, Emulator, Region, machine_of
 from kanji_np.deploy.kernels import ccore_directory
+from kanji_np.deploy.project import read_manifest
+from kanji_np.deploy.staging import stage_firmware
 from kanji_np.errors import OptionError, ToolError, VerificationError
 
 from .networks import (
@@ -44,12 +45,11 @@ def emulate(tmp_path):
 
     def emulate(net, core, folder="build"):
         graph, machine = net.freeze(), MACHINES[core]
-        functions = program(graph).functions
-        sources = stage(
+        sources = stage_firmware(
             tmp_path / "firmware",
-            graph,
+            program(graph),
+            read_manifest(tmp_path / "firmware"),
             machine.core_class,
-            functions,
             None,
             tmp_path / folder,
         )

@@ -69,6 +69,7 @@ def test_ccore_files_of_a_firmware():
     }
     assert "ccore/Include/arm_nnfunctions.h" in files
     assert set(ccore_files(functions, S8, "cmsis-nn")) == {
+        "ccore/Include/kanji_config.h",
         "ccore/Include/kanji_nn.h",
         "ccore/Source/kanji_normalize_u8_s8.c",
     }
@@ -85,6 +86,7 @@ def test_headers_of_a_legacy_firmware():
     """None of the other API's, whose header has the same name."""
     files = ccore_files(["arm_relu_q7"], Q7, "ccore")
     assert {f for f in files if f.startswith("ccore/Include")} == {
+        "ccore/Include/kanji_config.h",
         "ccore/Include/kanji_nn.h",
         "ccore/Include/kanji_support.h",
     }

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "kanji_config.h"
+
 /* The compiler's target decides which of the library's two paths is built, as there. */
 #if defined(__ARM_FEATURE_DSP) && !defined(ARM_MATH_DSP)
 #if __ARM_FEATURE_DSP == 1
