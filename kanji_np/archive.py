@@ -161,6 +161,22 @@ def _check_directory(infos: list[zipfile.ZipInfo], size: int, compressed: bool) 
         )
 
 
+def arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` file that anybody may have written, by name.
+
+    Raises
+    ------
+    FileFormatError
+        It is not a `.npz` file of plain arrays.
+    """
+    try:
+        return members(path, compressed=True)
+    except OptionError as error:
+        raise FileFormatError(
+            f"{path}: not a .npz file of plain arrays: {error}"
+        ) from None
+
+
 def array(path: str | Path) -> np.ndarray:
     """The array of a `.npy` file.
 

@@ -160,12 +160,7 @@ def _array(path: Path, net: Model) -> Samples:
         except (OSError, ValueError, EOFError) as error:
             raise FileFormatError(f"{path}: not a .npy file: {error}") from None
     else:
-        try:
-            arrays = archive.members(path, compressed=True)
-        except OptionError as error:
-            raise FileFormatError(
-                f"{path}: not a .npz file of plain arrays: {error}"
-            ) from None
+        arrays = archive.arrays(path)
         key = next((key for key in KEYS if key in arrays), next(iter(arrays), None))
         if key is None or (key not in KEYS and len(arrays) > 1):
             raise DataError(

@@ -10,7 +10,7 @@ from kanji_np import archive
 from kanji_np.data.dataset import Dataset
 from kanji_np.data.labels import MOST_CLASSES, check_names, labels_of
 from kanji_np.data.samples import samples_of
-from kanji_np.errors import DataError, FileFormatError, OptionError
+from kanji_np.errors import DataError
 
 # Keys of samples and labels, in the order they are looked for. Values to predict are
 # `targets`, whole numbers or not.
@@ -103,12 +103,7 @@ def npz(
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file")
-    try:
-        arrays = archive.members(path, compressed=True)
-    except OptionError as error:
-        raise FileFormatError(
-            f"{path}: not a .npz file of plain arrays: {error}"
-        ) from None
+    arrays = archive.arrays(path)
     return _of_arrays(arrays, path, path.stem, task, test_fraction, seed)
 
 
